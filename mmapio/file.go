@@ -1,0 +1,241 @@
+package mmapio
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A File is a regular file that is read through its pool's mappings. Its
+// methods are safe for concurrent use.
+type File struct {
+	pool *Pool
+	path string
+	size int64
+	info fs.FileInfo // as it was when the file was opened
+
+	// Held shared by every method, so that Close waits for reads under way.
+	mu     sync.RWMutex
+	closed bool
+
+	unmappable atomic.Bool // read it with pread
+}
+
+var errNegativeOffset = errors.New("negative offset")
+
+// Open opens the file at path. Symbolic links are followed. Anything but a
+// regular file (a directory, a named pipe, a device, a socket) is refused
+// without waiting for it. Errors are of type *fs.PathError.
+//
+// An open file holds no descriptor or mapping until it is read, and the pool
+// keeps only a few dozen of them however many files are open.
+func (p *Pool) Open(path string) (*File, error) {
+	// Opening a device can have effects of its own, so look before.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(path, info); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return nil, err
+	}
+	if err := regular(path, info); err != nil {
+		return nil, err
+	}
+	return &File{pool: p, path: path, size: info.Size(), info: info}, nil
+}
+
+func regular(path string, info fs.FileInfo) error {
+	mode := info.Mode()
+	if mode.IsRegular() {
+		return nil
+	}
+	text := "not a regular file"
+	switch {
+	case mode.IsDir():
+		text = "is a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		text = "is a named pipe"
+	case mode&fs.ModeSocket != 0:
+		text = "is a socket"
+	case mode&fs.ModeDevice != 0:
+		text = "is a device"
+	}
+	return &fs.PathError{Op: "open", Path: path, Err: errors.New(text)}
+}
+
+// Name returns the path that the file was opened by.
+func (f *File) Name() string { return f.path }
+
+// Size returns the size in bytes that the file had when it was opened.
+func (f *File) Size() int64 { return f.size }
+
+// ModTime returns the modification time that the file had when it was opened.
+func (f *File) ModTime() time.Time { return f.info.ModTime() }
+
+// ReadAt reads len(p) bytes from offset off, as [io.ReaderAt] has it: it
+// returns [io.EOF] if and only if the file ends before p is full. Long reads
+// are cut in pieces of at most 1 MiB, so p may be as long as the file. Nothing
+// is allocated unless the file has to be mapped anew. p must be Go memory.
+//
+// Errors are a *ChangedError if the file isn't any longer what was opened, a
+// *FaultError if it is but can't be read, and an *fs.PathError for anything
+// else: the file is closed ([os.ErrClosed]), off is negative, or the file
+// can't be opened again.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	switch {
+	case f.closed:
+		return 0, f.fail("read", os.ErrClosed)
+	case off < 0:
+		return 0, f.fail("read", errNegativeOffset)
+	case off >= f.size && len(p) > 0:
+		return 0, io.EOF
+	}
+	var end error
+	if int64(len(p)) > f.size-off && len(p) > 0 {
+		p = p[:f.size-off]
+		end = io.EOF
+	}
+	done := 0
+	for done < len(p) {
+		at := off + int64(done)
+		// A piece stays within one unit of the pool's account.
+		n := min(len(p)-done, maxPiece, int(grain-at%grain))
+		m, err := f.readPiece(p[done:done+n], at)
+		done += m
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, end
+}
+
+// Prefetch asks the operating system to read the n bytes at off into its page
+// cache, and does not wait for it. It makes no page resident. Where the system
+// knows no such thing, and on any error, it does nothing.
+func (f *File) Prefetch(off, n int64) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed || off < 0 || off >= f.size || n <= 0 {
+		return
+	}
+	d, err := f.descriptor()
+	if err != nil {
+		return // the read that follows will report it
+	}
+	defer f.pool.descriptors.release(d)
+	willNeed(d.file, off, min(n, f.size-off))
+}
+
+// Check compares the file at the path with what was opened. It returns a
+// *ChangedError if size, modification time or identity differ or nothing is
+// there any longer, and an *fs.PathError if that can't be found out. Call it
+// after the last read to know that all the reads saw the same file.
+func (f *File) Check() error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return f.fail("check", os.ErrClosed)
+	}
+	return f.check()
+}
+
+func (f *File) check() error {
+	info, err := os.Stat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &ChangedError{Path: f.path, What: "was removed"}
+	}
+	if err != nil {
+		return err
+	}
+	return f.compare(info)
+}
+
+// Close drops what the pool keeps of the file. Reads under way finish first,
+// later ones fail with [os.ErrClosed]. Closing again does nothing. The error is
+// always nil.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	f.pool.forget(f)
+	f.pool.descriptors.forget(f)
+	return nil
+}
+
+func (f *File) fail(op string, err error) error {
+	return &fs.PathError{Op: op, Path: f.path, Err: err}
+}
+
+// readPiece reads all of p, which lies within the file and within a grain.
+func (f *File) readPiece(p []byte, off int64) (int, error) {
+	if !f.unmappable.Load() {
+		w, err := f.pool.acquire(f, off, int64(len(p)))
+		if err != nil {
+			return 0, err
+		}
+		if w != nil {
+			defer f.pool.release(w)
+			n, err := copyOut(w.m, p, off)
+			if err != nil {
+				return n, f.diagnose(off+int64(n), int64(len(p)-n), err)
+			}
+			return n, nil
+		}
+	}
+	d, err := f.descriptor()
+	if err != nil {
+		return 0, err
+	}
+	defer f.pool.descriptors.release(d)
+	n, err := f.pool.readFile(d.file, p, off)
+	if n < len(p) {
+		return n, f.diagnose(off+int64(n), int64(len(p)-n), err)
+	}
+	return n, nil
+}
+
+// mapWhole maps the file and makes sure that it is the file that was opened.
+// It returns nil without an error if it can't be mapped at all.
+func (f *File) mapWhole() (mapping, error) {
+	d, err := f.descriptor()
+	if err != nil {
+		return nil, err
+	}
+	defer f.pool.descriptors.release(d)
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	m, err := f.pool.mapFile(throughDescriptor(d.file, f.path))
+	if err != nil {
+		m, err = f.pool.mapFile(f.path) // there may be no /proc
+	}
+	// The name may have been given to another file while it was mapped.
+	if changed := f.check(); changed != nil {
+		if m != nil {
+			_ = m.Close()
+		}
+		return nil, changed
+	}
+	if err != nil {
+		f.unmappable.Store(true)
+		return nil, nil
+	}
+	return m, nil
+}

@@ -1,0 +1,20 @@
+package mmapio
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openFlags opens a file for reading without waiting for a writer, should it
+// turn out to be a named pipe.
+const openFlags = os.O_RDONLY | unix.O_NONBLOCK
+
+// throughDescriptor returns a name that opens the very file that f is, if the
+// system has one, else path.
+func throughDescriptor(f *os.File, path string) string { return path }
+
+// willNeed asks for read-ahead of the n bytes at off. It is best effort.
+func willNeed(f *os.File, off, n int64) {
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED)
+}

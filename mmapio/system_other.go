@@ -1,0 +1,19 @@
+//go:build !linux && !freebsd
+
+package mmapio
+
+import (
+	"os"
+	"syscall"
+)
+
+// openFlags opens a file for reading without waiting for a writer, should it
+// turn out to be a named pipe.
+const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// throughDescriptor returns a name that opens the very file that f is, if the
+// system has one, else path.
+func throughDescriptor(f *os.File, path string) string { return path }
+
+// willNeed asks for read-ahead of the n bytes at off. It is best effort.
+func willNeed(f *os.File, off, n int64) {}
