@@ -1,0 +1,73 @@
+package safetensors
+
+import (
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// A FormatError says what is wrong with the content of a file. Its text is one
+// line of printable ASCII, well below 4,096 bytes whatever the file holds.
+type FormatError struct {
+	Reason string
+}
+
+func (e *FormatError) Error() string { return e.Reason }
+
+// malformed makes a FormatError. Text from a file goes through quote first.
+func malformed(format string, args ...any) *FormatError {
+	return &FormatError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// within says where in the file a FormatError belongs; other errors, which
+// come from reading, pass unchanged.
+func within(place string, err error) error {
+	if e, ok := err.(*FormatError); ok {
+		return &FormatError{Reason: place + ": " + e.Reason}
+	}
+	return err
+}
+
+// quote makes text from a file fit for a message: quoted, ASCII, without
+// control characters, and short.
+func quote[T string | []byte](text T) string {
+	const most = 100
+	if len(text) <= most {
+		return strconv.QuoteToASCII(string(text))
+	}
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strconv.QuoteToASCII(string(text[:cut])), len(text))
+}
+
+// looksLike names a well-known kind of file by its first bytes, for people who
+// have fetched something else than they think. The empty text means unknown.
+func looksLike(first []byte) string {
+	for _, kind := range []struct{ magic, name string }{
+		{"version https://git-lfs", "a Git LFS pointer: the weights themselves have not been downloaded"},
+		{"version ", "a Git LFS pointer: the weights themselves have not been downloaded"},
+		{"<!DOCTYPE", "a web page"},
+		{"<!doctype", "a web page"},
+		{"<html", "a web page"},
+		{"<?xml", "an XML document"},
+		{"GGUF", "a GGUF file"},
+		{"PK\x03\x04", "a zip archive, as PyTorch writes"},
+		{"\x80\x02", "a pickle, as PyTorch writes"},
+		{"\x1f\x8b", "a gzip archive"},
+		{"\x89HDF", "an HDF5 file"},
+		{"\x93NUMPY", "a NumPy array"},
+		{"{", "JSON without the length before it"},
+	} {
+		if len(first) >= len(kind.magic) && string(first[:len(kind.magic)]) == kind.magic {
+			return kind.name
+		}
+	}
+	for _, c := range first {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c > '~' {
+			return ""
+		}
+	}
+	return "text"
+}
