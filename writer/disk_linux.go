@@ -1,0 +1,34 @@
+package writer
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// preallocate reserves size bytes for f from the start. An error that
+// unsupported recognises means that f is as before.
+func preallocate(f *os.File, size int64) error {
+	// In steps, because tmpfs undoes the whole of a call that a signal interrupts.
+	const step = 256 << 20
+	for off := int64(0); off < size; off += step {
+		n := min(step, size-off)
+		if err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, off, n) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startWriteback asks the system to begin writing [off, off+n) of f to the
+// disk, without waiting for it.
+func startWriteback(f *os.File, off, n int64) error {
+	// Not the flags that wait: those take the error of a failed write-back
+	// away from the fdatasync that has to report it.
+	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE) })
+}
+
+// flushFile waits until the contents of f are on the disk.
+func flushFile(f *os.File) error {
+	return retry(func() error { return unix.Fdatasync(int(f.Fd())) })
+}

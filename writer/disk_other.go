@@ -1,0 +1,19 @@
+//go:build !linux
+
+package writer
+
+import (
+	"errors"
+	"os"
+)
+
+// preallocate reserves size bytes for f from the start. An error that
+// unsupported recognises means that f is as before.
+func preallocate(*os.File, int64) error { return errors.ErrUnsupported }
+
+// startWriteback asks the system to begin writing [off, off+n) of f to the
+// disk, without waiting for it.
+func startWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported }
+
+// flushFile waits until the contents of f are on the disk.
+func flushFile(f *os.File) error { return f.Sync() }

@@ -1,0 +1,31 @@
+// Package writer makes output folders: it lays out the weight files from
+// shapes alone, fills them by positioned writes and publishes the finished
+// folder in one step.
+//
+// What is on disk at every moment: until Publish, everything lives in
+// .OUT.partial beside OUT, under files of their final names and sizes whose
+// bytes are partly zeros still; OUT itself does not exist, or is what it was
+// before. .OUT.lock beside it is held by the run and names its process and
+// host. Publish flushes every file, then the folders, then renames
+// .OUT.partial to OUT, then flushes the folder above. So whatever is visible
+// under OUT is complete, and what Publish has reported as done survives a
+// power cut. An OUT that is replaced is exchanged for the new one by a single
+// system call (Linux; two renames elsewhere) and removed after that.
+//
+// After a crash .OUT.partial and .OUT.lock stay behind. The lock belongs to
+// no one then, and the next run to the same OUT clears both away.
+//
+// A crash between the two renames leaves the replaced folder as .OUT.old and
+// no OUT; the next run puts it back.
+//
+// Files are preallocated before the first byte is computed, so that a full
+// disk is met at once, and every file is written front to back by one
+// goroutine: several writers on one file, or small pieces, cost a multiple on
+// Linux. Behind the cursor a second goroutine pushes dirty pages to the disk,
+// so that the flush at the end has little left to do. An error of the disk
+// that shows only there ends the run like any other: later calls and Publish
+// return it.
+//
+// Bytes written depend on the tensors and the data alone: no file holds a
+// time, a path or the name of a machine.
+package writer

@@ -1,0 +1,8 @@
+//go:build !windows
+
+package writer
+
+import "syscall"
+
+// fullErrors are the errors of a file system without room.
+var fullErrors = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}

@@ -1,0 +1,94 @@
+package writer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+)
+
+// An ExistsError says that the output exists and may not be replaced.
+type ExistsError struct{ Path string }
+
+func (e *ExistsError) Error() string {
+	return e.Path + " exists and is not an empty folder"
+}
+
+// A LockedError says that another run is at work on the same output. PID is 0
+// and Host "" where the holder can't be told.
+type LockedError struct {
+	Path string // of the lock file
+	PID  int
+	Host string
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return "another run holds " + e.Path
+	}
+	return fmt.Sprintf("process %d on %s holds %s", e.PID, e.Host, e.Path)
+}
+
+// A NoSpaceError says that the file system, a quota (EDQUOT) or a limit on the
+// size of files (EFBIG) has no room for the output. Need and Free are in
+// bytes: of all that is laid out, and of what the file system still has. Err is
+// the system's error, nil when the check before the start found out.
+type NoSpaceError struct {
+	Path       string
+	Need, Free int64
+	Err        error
+}
+
+func (e *NoSpaceError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("writing %s: %v", e.Path, e.Err)
+	}
+	return fmt.Sprintf("not enough space for %s: %d bytes are needed and %d are free", e.Path, e.Need, e.Free)
+}
+
+func (e *NoSpaceError) Unwrap() error { return e.Err }
+
+// An UnsafeError refuses an output that could destroy or litter something
+// that is not ours.
+type UnsafeError struct {
+	Path   string
+	Reason string // completes "refusing to write to Path: "
+}
+
+func (e *UnsafeError) Error() string {
+	return fmt.Sprintf("refusing to write to %s: %s", e.Path, e.Reason)
+}
+
+// diskError wraps the error of doing something to path, of an output of need
+// bytes.
+func diskError(doing, path string, need int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) && pe.Path == path {
+		err = pe.Err // named already
+	}
+	for _, full := range fullErrors {
+		if errors.Is(err, full) {
+			free, _ := FreeSpace(filepath.Dir(path))
+			return &NoSpaceError{Path: path, Need: need, Free: free, Err: err}
+		}
+	}
+	return fmt.Errorf("%s %s: %w", doing, path, err)
+}
+
+// unsupported reports whether err says that the file system can't do such a
+// thing at all. File systems in user space like to say EINVAL.
+func unsupported(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
+}
+
+// retry calls f again as long as a signal interrupts it.
+func retry(f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,384 @@
+package writer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hook replaces a variable for the length of a test.
+func hook[T any](t *testing.T, v *T, with T) {
+	t.Helper()
+	old := *v
+	*v = with
+	t.Cleanup(func() { *v = old })
+}
+
+// run makes a whole output and returns the first error.
+func run(t *testing.T, out string, opt Options) error {
+	t.Helper()
+	l, data := sample(t)
+	o, err := Create(out, opt)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { o.Abort() })
+	step := func() error {
+		if err := o.Presize(l); err != nil {
+			return err
+		}
+		for i, f := range l.Files {
+			for _, e := range f.Extents {
+				if err := o.WriteAt(i, data[e.Tensor], e.Off); err != nil {
+					return err
+				}
+			}
+		}
+		if err := o.Put("config.json", []byte("new")); err != nil {
+			return err
+		}
+		return o.Publish()
+	}
+	if err := step(); err != nil {
+		// An error sticks: whoever overlooks one can't publish.
+		if perr := o.Publish(); perr == nil {
+			t.Errorf("Publish succeeded after %v", err)
+		}
+		return errors.Join(err, o.Abort())
+	}
+	return nil
+}
+
+// Every fault ends in the error it is, with OUT as before and nothing beside it.
+func TestFaults(t *testing.T) {
+	l, _ := sample(t)
+	// nth fails the nth call and later ones.
+	nth := func(n int, err error) func() error {
+		var calls atomic.Int64
+		return func() error {
+			if calls.Add(1) >= int64(n) {
+				return err
+			}
+			return nil
+		}
+	}
+	faultyWrite := func(n int, err error) func(t *testing.T) {
+		return func(t *testing.T) {
+			fail, real := nth(n, err), writeAt
+			hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) {
+				if err := fail(); err != nil {
+					return 0, err
+				}
+				return real(f, p, off)
+			})
+		}
+	}
+	faultySync := func(n int, err error) func(t *testing.T) {
+		return func(t *testing.T) {
+			fail := nth(n, err)
+			hook(t, &syncFile, func(*os.File) error { return fail() })
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		fault func(t *testing.T)
+		want  error
+		space bool // a *NoSpaceError
+	}{
+		{"ENOSPC in the first header", faultyWrite(1, syscall.ENOSPC), syscall.ENOSPC, true},
+		{"ENOSPC in data", faultyWrite(2, syscall.ENOSPC), syscall.ENOSPC, true},
+		{"EDQUOT in data", faultyWrite(5, syscall.EDQUOT), syscall.EDQUOT, true},
+		{"EFBIG in data", faultyWrite(5, syscall.EFBIG), syscall.EFBIG, true},
+		{"EIO in data", faultyWrite(5, syscall.EIO), syscall.EIO, false},
+		{"a short write", func(t *testing.T) {
+			hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p[:len(p)-1], off) })
+		}, io.ErrShortWrite, false},
+		{"ENOSPC when reserving", func(t *testing.T) {
+			fail := nth(2, syscall.ENOSPC)
+			hook(t, &reserve, func(*os.File, int64) error { return fail() })
+		}, syscall.ENOSPC, true},
+		{"ENOSPC when truncating", func(t *testing.T) {
+			hook(t, &truncate, func(*os.File, int64) error { return syscall.ENOSPC })
+		}, syscall.ENOSPC, true},
+		{"EIO when flushing the first file", faultySync(1, syscall.EIO), syscall.EIO, false},
+		{"EIO when flushing the last file", faultySync(5, syscall.EIO), syscall.EIO, false},
+		{"ENOSPC when flushing", faultySync(2, syscall.ENOSPC), syscall.ENOSPC, true}, // NFS reserves nothing
+		{"EIO when flushing the folder", func(t *testing.T) {
+			hook(t, &syncDir, func(string) error { return syscall.EIO })
+		}, syscall.EIO, false},
+		{"EACCES when renaming", func(t *testing.T) {
+			hook(t, &rename, func(string, string) error { return syscall.EACCES })
+		}, syscall.EACCES, false},
+		{"no space to begin with", func(t *testing.T) {
+			hook(t, &freeBytes, func(string) (int64, error) { return l.Bytes() - 1, nil })
+			hook(t, &reserve, func(*os.File, int64) error { t.Error("a file was created"); return nil })
+		}, nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			base := t.TempDir()
+			c.fault(t)
+			err := run(t, filepath.Join(base, "out"), Options{})
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+			var space *NoSpaceError
+			if errors.As(err, &space) != c.space {
+				t.Errorf("error %T %v, *NoSpaceError is %v", err, err, c.space)
+			}
+			if c.space && (space.Need != l.Bytes() || space.Free <= 0 || space.Path == "") {
+				t.Errorf("%+v, want %d bytes needed", space, l.Bytes())
+			}
+			if err != nil && !strings.Contains(err.Error(), base) {
+				t.Errorf("%v names no file", err)
+			}
+			wantList(t, base)
+		})
+	}
+}
+
+// Faults that are none.
+func TestTolerated(t *testing.T) {
+	once := func(err error) func() error {
+		var done atomic.Bool
+		return func() error {
+			if done.Swap(true) {
+				return nil
+			}
+			return err
+		}
+	}
+	for name, fault := range map[string]func(t *testing.T){
+		"no free space known": func(t *testing.T) {
+			hook(t, &freeBytes, func(string) (int64, error) { return 0, syscall.ENOSYS })
+		},
+		"just enough space": func(t *testing.T) {
+			l, _ := sample(t)
+			hook(t, &freeBytes, func(string) (int64, error) { return l.Bytes(), nil })
+		},
+		"fallocate: ENOTSUP": func(t *testing.T) {
+			hook(t, &reserve, func(*os.File, int64) error { return syscall.ENOTSUP })
+		},
+		"fallocate: EINTR": func(t *testing.T) {
+			intr, real := once(syscall.EINTR), reserve
+			hook(t, &reserve, func(f *os.File, n int64) error { return errors.Join(intr(), real(f, n)) })
+		},
+		"write: EINTR after half": func(t *testing.T) {
+			intr := once(syscall.EINTR)
+			hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) {
+				if err := intr(); err != nil {
+					n, _ := f.WriteAt(p[:len(p)/2], off)
+					return n, err
+				}
+				return f.WriteAt(p, off)
+			})
+		},
+		"fsync: EINTR": func(t *testing.T) {
+			intr := once(syscall.EINTR)
+			hook(t, &syncFile, func(f *os.File) error { return errors.Join(intr(), flushFile(f)) })
+		},
+		"fsync: ENOTSUP": func(t *testing.T) {
+			hook(t, &syncFile, func(*os.File) error { return syscall.ENOTSUP })
+		},
+		"fsync of a folder: EINVAL": func(t *testing.T) {
+			hook(t, &syncDir, func(string) error { return syscall.EINVAL })
+		},
+		"rename: EINTR": func(t *testing.T) {
+			intr, real := once(syscall.EINTR), rename
+			hook(t, &rename, func(a, b string) error {
+				if err := intr(); err != nil {
+					return err
+				}
+				return real(a, b)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir()
+			want := filepath.Join(base, "want")
+			must(t, run(t, want, Options{}))
+			fault(t)
+			got := filepath.Join(base, "got")
+			must(t, run(t, got, Options{}))
+			w, g := readAll(t, want), readAll(t, got)
+			for name := range w {
+				if !bytes.Equal(w[name], g[name]) {
+					t.Errorf("%s differs", name)
+				}
+			}
+			wantList(t, base, "got", "want")
+		})
+	}
+}
+
+// A failed exchange or second rename leaves the old folder at OUT.
+func TestOverwriteFaults(t *testing.T) {
+	for name, fault := range map[string]func(t *testing.T){
+		"exchange": func(t *testing.T) {
+			hook(t, &exchange, func(a, b string) error { return syscall.EIO })
+		},
+		"first rename": func(t *testing.T) {
+			hook(t, &exchange, func(a, b string) error { return syscall.EINVAL })
+			hook(t, &rename, func(a, b string) error { return syscall.EIO })
+		},
+		"second rename": func(t *testing.T) {
+			hook(t, &exchange, func(a, b string) error { return syscall.EINVAL })
+			n, real := 0, rename
+			hook(t, &rename, func(a, b string) error {
+				if n++; n == 2 {
+					return syscall.EIO
+				}
+				return real(a, b)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir()
+			out := filepath.Join(base, "out")
+			model(t, out)
+			fault(t)
+			if err := run(t, out, Options{Overwrite: true}); !errors.Is(err, syscall.EIO) {
+				t.Errorf("error %v", err)
+			}
+			wantList(t, base, "out")
+			if got := readAll(t, out)["config.json"]; string(got) != "old" {
+				t.Errorf("OUT holds %q", got)
+			}
+		})
+	}
+
+	t.Run("flush after the exchange keeps the old folder", func(t *testing.T) {
+		base := t.TempDir()
+		out := filepath.Join(base, "out")
+		model(t, out)
+		real := syncDir
+		hook(t, &syncDir, func(dir string) error {
+			if dir == base {
+				return syscall.EIO
+			}
+			return real(dir)
+		})
+		err := run(t, out, Options{Overwrite: true})
+		if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "is complete, but") {
+			t.Errorf("error %v", err)
+		}
+		wantList(t, base, ".out.partial", "out")
+	})
+}
+
+// Write-back goes over every byte but the last steps', once, in order, and its
+// errors end the run; where the system has none, the run goes on.
+func TestWriteBack(t *testing.T) {
+	const size = 5*writebackStep + 12345
+	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{0, 0, size}}}}}
+	piece := counted(2 << 20)
+	write := func(o *Output) error {
+		for off := int64(0); off < size; off += int64(len(piece)) {
+			if err := o.WriteAt(0, piece[:min(int64(len(piece)), size-off)], off); err != nil {
+				return err
+			}
+		}
+		return o.Publish()
+	}
+	var at int64
+	var result error
+	calls := 0
+	hook(t, &writeBack, func(f *os.File, off, n int64) error {
+		calls++
+		if off != at || n < writebackStep {
+			t.Errorf("write-back of %d bytes at %d, want it at %d", n, off, at)
+		}
+		at = off + n
+		return result
+	})
+	hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) { return len(p), nil })
+	for _, c := range []struct {
+		result     error
+		ok         bool
+		calls      int
+		wantReason string
+	}{{nil, true, 5, "all"}, {syscall.ENOSYS, true, 1, "one, then never again"}, {syscall.EIO, false, 1, "one"}} {
+		at, calls, result = 0, 0, c.result
+		o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
+		must(t, o.Presize(l))
+		err := write(o)
+		if (err == nil) != c.ok || !c.ok && !errors.Is(err, c.result) {
+			t.Errorf("write-back %v: %v", c.result, err)
+		}
+		must(t, o.Abort())
+		if calls != c.calls {
+			t.Errorf("write-back %v: %d calls, want %s", c.result, calls, c.wantReason)
+		}
+	}
+}
+
+// What the flush of one file hits, the writing of the next reports.
+func TestLateError(t *testing.T) {
+	l, data := sample(t)
+	hook(t, &syncFile, func(*os.File) error { return syscall.EIO })
+	o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
+	must(t, o.Presize(l))
+	for o.flush.err() == nil { // the index is flushed in the background
+		time.Sleep(time.Millisecond)
+	}
+	e := l.Files[0].Extents[0]
+	if err := o.WriteAt(0, data[e.Tensor], e.Off); !errors.Is(err, syscall.EIO) {
+		t.Errorf("WriteAt: %v", err)
+	}
+	if err := o.Put("config.json", nil); !errors.Is(err, syscall.EIO) {
+		t.Errorf("Put: %v", err)
+	}
+}
+
+// Bytes may come out of order, though that is slower: each run is written
+// back by itself, and none is forgotten for the next.
+func TestWriteBackOutOfOrder(t *testing.T) {
+	const half = writebackStep
+	l := &Layout{Files: []File{{Name: "x", Size: 3 * half, Extents: []Extent{{0, 0, 3 * half}}}}}
+	var got []span
+	hook(t, &writeBack, func(f *os.File, off, n int64) error { got = append(got, span{off, off + n}); return nil })
+	o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
+	must(t, o.Presize(l))
+	p := counted(half / 2)
+	for _, off := range []int64{2 * half, 0, half / 2, half} {
+		must(t, o.WriteAt(0, p, off))
+	}
+	must(t, o.WriteAt(0, p, 2*half+half/2))
+	must(t, o.WriteAt(0, p, half+half/2))
+	must(t, o.Publish())
+	want := []span{{2 * half, 2*half + half/2}, {0, half}, {half, half + half/2}}
+	if !slices.Equal(got, want) {
+		t.Errorf("written back %v, want %v", got, want)
+	}
+}
+
+// Everything is on the disk before the rename, and the names of new folders after it.
+func TestFlushOrder(t *testing.T) {
+	base := t.TempDir()
+	above := filepath.Join(base, "new", "deep")
+	var got []string
+	realSync, realRename := syncDir, rename
+	hook(t, &syncDir, func(dir string) error {
+		rel, _ := filepath.Rel(base, dir)
+		got = append(got, filepath.ToSlash(rel))
+		return realSync(dir)
+	})
+	hook(t, &rename, func(a, b string) error {
+		got = append(got, "rename")
+		return realRename(a, b)
+	})
+	o := create(t, filepath.Join(above, "out"), Options{})
+	must(t, o.Put("additional_chat_templates/x.jinja", nil))
+	must(t, o.Publish())
+	want := []string{"new/deep/.out.partial/additional_chat_templates", "new/deep/.out.partial", "rename", "new/deep", ".", "new"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

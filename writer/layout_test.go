@@ -1,0 +1,313 @@
+package writer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// f32s are tensors t0, t1, ... of so many F32 elements each.
+func f32s(elems ...uint64) []tensor.Info {
+	var tensors []tensor.Info
+	for i, n := range elems {
+		tensors = append(tensors, tensor.Info{Name: fmt.Sprint("t", i), DType: tensor.F32, Shape: []uint64{n}})
+	}
+	return tensors
+}
+
+// The expectations follow from the rule in formats.md 1.8, by hand.
+func TestSplit(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		sizes []int64
+		want  [][]int
+	}{
+		{"empty model", nil, [][]int{nil}},
+		{"one", []int64{10}, [][]int{{0}}},
+		{"exact fit", []int64{4, 6, 1}, [][]int{{0, 1}, {2}}},
+		{"one above the fit", []int64{4, 7}, [][]int{{0}, {1}}},
+		{"oversize alone", []int64{11}, [][]int{{0}}},
+		{"oversize first", []int64{11, 4, 4}, [][]int{{0}, {1, 2}}},
+		{"oversize in the middle: the open shard goes on", []int64{4, 11, 4}, [][]int{{1}, {0, 2}}},
+		{"oversize last: before the shard it follows", []int64{4, 4, 11}, [][]int{{2}, {0, 1}}},
+		{"two oversize", []int64{11, 12}, [][]int{{0}, {1}}},
+		{"not the best packing", []int64{6, 6, 2, 6, 2, 2}, [][]int{{0}, {1, 2}, {3, 4, 5}}},
+		{"zero elements fit a full shard", []int64{10, 0, 1}, [][]int{{0, 1}, {2}}},
+		{"nothing but zero elements", []int64{0, 0}, [][]int{{0, 1}}},
+		{"zero elements after oversize", []int64{11, 0}, [][]int{{0}, {1}}},
+	} {
+		if got := split(c.sizes, 10); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: split(%v) = %v, want %v", c.name, c.sizes, got, c.want)
+		}
+	}
+	if got, want := split([]int64{math.MaxInt64 / 4, 1}, math.MaxInt64), [][]int{{0, 1}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("without limit: %v, want %v", got, want)
+	}
+}
+
+func TestLayNamesAndSizes(t *testing.T) {
+	// {"__metadata__":{"format":"pt"}} is 32 characters, and 8 for the length.
+	const bare = 40
+	// Each of t0, t1, ... adds `,"t0":{"dtype":"F32","shape":[n],"data_offsets":[b,e]}`: 51 characters and the digits of n, b and e.
+	head := func(n int) int64 { return bare + int64(n+7)/8*8 }
+	for _, c := range []struct {
+		name  string
+		elems []uint64
+		limit int64
+		files []string
+		sizes []int64
+	}{
+		{"empty model", nil, 1, []string{"model.safetensors"}, []int64{bare}},
+		{"one file", []uint64{2, 3}, 20, []string{"model.safetensors"}, []int64{head(51+1+1+1+51+1+1+2) + 20}},
+		{"two files", []uint64{2, 3}, 19, []string{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"},
+			[]int64{head(51+3) + 8, head(51+4) + 12}},
+		{"no elements", []uint64{0}, 1, []string{"model.safetensors"}, []int64{head(51 + 3)}},
+	} {
+		l, err := Lay(f32s(c.elems...), c.limit, Safetensors)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var files []string
+		var sizes []int64
+		var sum, total int64
+		for _, f := range l.Files {
+			files, sizes, sum = append(files, f.Name), append(sizes, f.Size), sum+f.Size
+		}
+		for _, n := range c.elems {
+			total += 4 * int64(n)
+		}
+		if !slices.Equal(files, c.files) || !slices.Equal(sizes, c.sizes) {
+			t.Errorf("%s: files %v of %v bytes, want %v of %v", c.name, files, sizes, c.files, c.sizes)
+		}
+		if (l.Index != nil) != (len(c.files) > 1) || (l.IndexName == "model.safetensors.index.json") != (len(c.files) > 1) {
+			t.Errorf("%s: index %q in %q", c.name, l.Index, l.IndexName)
+		}
+		if l.TotalBytes != total || l.Bytes() != sum+int64(len(l.Index)) {
+			t.Errorf("%s: total %d, all %d, want %d and %d", c.name, l.TotalBytes, l.Bytes(), total, sum+int64(len(l.Index)))
+		}
+		checkTiled(t, l, f32s(c.elems...))
+	}
+}
+
+// checkTiled proves that fixed bytes and extents cover every file once, and
+// that every tensor has one extent of its size.
+func checkTiled(t *testing.T, l *Layout, tensors []tensor.Info) {
+	t.Helper()
+	seen := make([]int, len(tensors))
+	for _, f := range l.Files {
+		spans := []span{}
+		for _, s := range f.Fixed {
+			spans = append(spans, span{s.Off, s.Off + int64(len(s.Data))})
+		}
+		last := int64(-1)
+		for _, e := range f.Extents {
+			if e.Off < last {
+				t.Errorf("%s: extents are not in order", f.Name)
+			}
+			last = e.Off
+			if e.Len != tensors[e.Tensor].Bytes() {
+				t.Errorf("%s: tensor %d has %d bytes", f.Name, e.Tensor, e.Len)
+			}
+			seen[e.Tensor]++
+			spans = append(spans, span{e.Off, e.Off + e.Len})
+		}
+		at := int64(0)
+		for _, s := range spans {
+			if s.off != at {
+				t.Errorf("%s: a gap or an overlap at %d", f.Name, at)
+			}
+			at = s.end
+		}
+		if at != f.Size {
+			t.Errorf("%s: covers %d of %d bytes", f.Name, at, f.Size)
+		}
+	}
+	for i, n := range seen {
+		if n != 1 {
+			t.Errorf("tensor %d has %d extents", i, n)
+		}
+	}
+}
+
+func TestLayRefuses(t *testing.T) {
+	ok := f32s(1)
+	for name, c := range map[string]struct {
+		tensors []tensor.Info
+		limit   int64
+		format  Format
+	}{
+		"twice":       {append(f32s(1), ok...), 10, Safetensors},
+		"no limit":    {ok, 0, Safetensors},
+		"format":      {ok, 10, 77},
+		"overflow":    {f32s(math.MaxUint64, 2), 10, Safetensors},
+		"half a byte": {[]tensor.Info{{Name: "x", DType: tensor.F4, Shape: []uint64{3}}}, 10, Safetensors},
+		"too large":   {f32s(math.MaxInt64/16, 2), 10, Safetensors},
+		"metadata":    {[]tensor.Info{{Name: "__metadata__", DType: tensor.F4}}, 10, Safetensors},
+		"not UTF-8":   {[]tensor.Info{{Name: "\xff", DType: tensor.U8}}, 10, Safetensors},
+	} {
+		if l, err := Lay(c.tensors, c.limit, c.format); err == nil {
+			t.Errorf("%s: accepted, %d files", name, len(l.Files))
+		}
+	}
+	if _, err := Lay(f32s(1<<62), 10, Safetensors); !errors.Is(err, tensor.ErrOverflow) {
+		t.Errorf("2^64 bytes: %v", err)
+	}
+}
+
+// reference reads a folder that testdata/generate.py made: its tensors in the
+// order of the model, their values, and its files.
+func reference(t *testing.T, dir string) (tensors []tensor.Info, data [][]byte, files map[string][]byte) {
+	t.Helper()
+	types := map[string]tensor.DType{"bfloat16": tensor.BF16, "float16": tensor.F16, "float32": tensor.F32, "int64": tensor.I64, "bool": tensor.BOOL}
+	files = map[string][]byte{}
+	entries, err := os.ReadDir(filepath.Join("testdata", dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join("testdata", dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	order := string(files["order.txt"])
+	delete(files, "order.txt")
+	for line := range strings.Lines(order) {
+		word := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
+		info := tensor.Info{Name: word[0]}
+		var ok bool
+		if info.DType, ok = types[word[1]]; !ok {
+			t.Fatalf("type %s", word[1])
+		}
+		for d := range strings.SplitSeq(word[2], ",") {
+			if d == "" {
+				continue
+			}
+			n, err := strconv.ParseUint(d, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info.Shape = append(info.Shape, n)
+		}
+		value := make([]byte, info.Bytes())
+		for i := range value {
+			value[i] = byte((i*7 + len([]rune(info.Name))) % 61)
+		}
+		switch info.Name {
+		case "b":
+			value = []byte{5, 0, 0, 0, 0, 0, 0, 0}
+		case "mask":
+			value = []byte{1, 0, 1}
+		}
+		tensors, data = append(tensors, info), append(data, value)
+	}
+	if len(tensors) == 0 {
+		t.Fatal("no tensors")
+	}
+	return tensors, data, files
+}
+
+// Files published here are the reference libraries' files, byte for byte.
+func TestReference(t *testing.T) {
+	for _, c := range []struct {
+		dir   string
+		limit int64 // as in testdata/generate.py
+		files int
+		exact bool // of the index; huggingface_hub leaves out total_parameters, does not sort and ends without a newline
+	}{
+		{"single", 5e9, 1, true},
+		{"sharded", 40, 6, false},
+		{"llama", 100, 9, true},
+	} {
+		t.Run(c.dir, func(t *testing.T) {
+			tensors, data, want := reference(t, c.dir)
+			if len(want) != c.files {
+				t.Fatalf("testdata has %d files, not %d", len(want), c.files)
+			}
+			l, err := Lay(tensors, c.limit, Safetensors)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkTiled(t, l, tensors)
+			out := filepath.Join(t.TempDir(), "out")
+			o := create(t, out, Options{})
+			must(t, o.Presize(l))
+			fill(t, o, l, data, 16)
+			must(t, o.Publish())
+			got := readAll(t, out)
+			if !c.exact {
+				sameIndex(t, got[l.IndexName], want[l.IndexName])
+				delete(got, l.IndexName)
+				delete(want, l.IndexName)
+			}
+			if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
+				t.Fatalf("files %v, want %v", g, w)
+			}
+			for name := range want {
+				if !bytes.Equal(got[name], want[name]) {
+					t.Errorf("%s differs:\n%q\n%q", name, got[name], want[name])
+				}
+			}
+		})
+	}
+}
+
+func sameIndex(t *testing.T, got, want []byte) {
+	t.Helper()
+	var g, w struct {
+		Metadata struct {
+			Size int64 `json:"total_size"`
+		}
+		Map map[string]string `json:"weight_map"`
+	}
+	if err := errors.Join(json.Unmarshal(got, &g), json.Unmarshal(want, &w)); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Map) == 0 || !reflect.DeepEqual(g, w) {
+		t.Errorf("index %+v, want %+v", g, w)
+	}
+}
+
+func TestGaps(t *testing.T) {
+	g, err := newGaps(File{Size: 100, Fixed: []Segment{{0, make([]byte, 10)}, {50, make([]byte, 5)}}})
+	must(t, err)
+	for _, c := range []struct {
+		off, end int64
+		ok       bool
+		left     gaps
+	}{
+		{0, 1, false, gaps{{10, 50}, {55, 100}}},   // fixed
+		{45, 56, false, gaps{{10, 50}, {55, 100}}}, // across fixed bytes
+		{95, 101, false, gaps{{10, 50}, {55, 100}}},
+		{-1, 3, false, gaps{{10, 50}, {55, 100}}},
+		{30, 20, false, gaps{{10, 50}, {55, 100}}},
+		{40, 40, true, gaps{{10, 50}, {55, 100}}},
+		{10, 20, true, gaps{{20, 50}, {55, 100}}},
+		{10, 20, false, gaps{{20, 50}, {55, 100}}}, // twice
+		{30, 40, true, gaps{{20, 30}, {40, 50}, {55, 100}}},
+		{25, 30, true, gaps{{20, 25}, {40, 50}, {55, 100}}},
+		{40, 50, true, gaps{{20, 25}, {55, 100}}},
+		{55, 100, true, gaps{{20, 25}}},
+		{20, 25, true, gaps{}},
+		{20, 25, false, gaps{}},
+	} {
+		if err := g.take(c.off, c.end); (err == nil) != c.ok || !slices.Equal(g, c.left) {
+			t.Errorf("take(%d, %d): %v, left %v, want %v", c.off, c.end, err, g, c.left)
+		}
+	}
+	if _, err := newGaps(File{Size: 4, Fixed: []Segment{{0, make([]byte, 5)}}}); err == nil {
+		t.Error("fixed bytes beyond the end accepted")
+	}
+}

@@ -1,0 +1,320 @@
+package writer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+)
+
+// Overridden by tests.
+var (
+	writeAt   = (*os.File).WriteAt
+	reserve   = preallocate
+	truncate  = (*os.File).Truncate
+	freeBytes = FreeSpace
+)
+
+// Options say what Create may do.
+type Options struct {
+	// Overwrite allows replacing a model folder at OUT, when the new one is complete.
+	Overwrite bool
+	// Inputs are files and folders that must neither be replaced nor written
+	// into. Those that do not exist don't matter.
+	Inputs []string
+}
+
+// An Output is an output folder in the making. Its methods are for one
+// goroutine. After an error only Abort is of use.
+type Output struct {
+	place
+	opt    Options
+	lock   *lock
+	made   []string     // folders above OUT that this run created, outermost first
+	need   atomic.Int64 // bytes of the layout; the flusher reads it too
+	files  []*openFile
+	flush  *flusher
+	closed bool
+}
+
+// An openFile is a file of weights that has bytes missing.
+type openFile struct {
+	File
+	f    *os.File // nil before the first byte and after the last
+	gaps gaps
+	run  span // written, but not yet given to write-back
+}
+
+// Create begins an output folder at dir: it takes the lock, and makes
+// .OUT.partial beside it in place of what a dead run left there. Missing
+// folders above are made. Errors: *ExistsError if dir is there and not an empty
+// folder, or with Overwrite *UnsafeError if it is not plainly a model folder;
+// *UnsafeError if dir is, contains or lies in an input, the home or the current
+// folder; *LockedError.
+func Create(dir string, opt Options) (*Output, error) {
+	p, err := locate(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.check(opt.Inputs); err != nil {
+		return nil, err
+	}
+	o := &Output{place: p, opt: opt}
+	if err := o.begin(); err != nil {
+		if o.lock != nil {
+			err = errors.Join(err, o.lock.release())
+		}
+		o.unmake()
+		return nil, err
+	}
+	o.flush = newFlusher(o.wrap)
+	return o, nil
+}
+
+// begin does what Create does to the disk.
+func (o *Output) begin() error {
+	if err := o.makeParents(); err != nil {
+		return diskError("making the folder for", o.out, 0, err)
+	}
+	var err error
+	if o.lock, err = acquire(o.place.lock); err != nil {
+		return err
+	}
+	if err := o.restore(); err != nil {
+		return fmt.Errorf("putting back %s: %w", o.out, err)
+	}
+	occupied, err := o.occupied()
+	if err != nil {
+		return fmt.Errorf("output folder: %w", err)
+	}
+	if occupied && !o.opt.Overwrite {
+		return &ExistsError{o.out}
+	}
+	if occupied {
+		if err := o.replaceable(); err != nil {
+			return err
+		}
+	}
+	if err := o.leftover(); err != nil {
+		return fmt.Errorf("removing what an earlier run left: %w", err)
+	}
+	return diskError("making", o.partial, 0, os.Mkdir(o.partial, 0o777))
+}
+
+// makeParents is os.MkdirAll of the folder above OUT that remembers what it made.
+func (o *Output) makeParents() error {
+	var missing []string
+	for dir := filepath.Dir(o.out); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break // what else is wrong shows when making the next
+		}
+		missing = append(missing, dir)
+	}
+	slices.Reverse(missing)
+	for _, dir := range missing {
+		err := os.Mkdir(dir, 0o777)
+		if errors.Is(err, fs.ErrExist) {
+			continue // by another run, at the same time
+		}
+		if err != nil {
+			return err
+		}
+		o.made = append(o.made, dir)
+	}
+	return nil
+}
+
+// unmake removes the folders that makeParents made, as far as they are empty.
+func (o *Output) unmake() {
+	for _, dir := range slices.Backward(o.made) {
+		os.Remove(dir)
+	}
+	o.made = nil
+}
+
+// restore puts OUT back where a run died between moving it away and moving
+// its replacement in.
+func (o *Output) restore() error {
+	if _, err := os.Lstat(o.old); err != nil {
+		return nil
+	}
+	occupied, err := o.occupied()
+	if err != nil {
+		return err
+	}
+	if occupied {
+		return os.RemoveAll(o.old) // the replacement is in place
+	}
+	return renameFolder(o.old, o.out)
+}
+
+// leftover decides what becomes of the partial folder of a dead run. Nothing
+// in it says how far it got, so it goes.
+func (o *Output) leftover() error { return os.RemoveAll(o.partial) }
+
+// Presize creates the files of l, with room reserved for all their bytes, and
+// writes the index. It fails with a *NoSpaceError before it creates anything
+// when the file system is too full for all of them.
+func (o *Output) Presize(l *Layout) error {
+	if o.closed || o.files != nil {
+		return fmt.Errorf("presizing %s: %w", o.out, fs.ErrClosed)
+	}
+	if err := o.presizeAll(l); err != nil {
+		o.flush.fail(err)
+		return err
+	}
+	if l.Index != nil {
+		return o.Put(l.IndexName, l.Index)
+	}
+	return nil
+}
+
+func (o *Output) presizeAll(l *Layout) error {
+	need := l.Bytes()
+	o.need.Store(need)
+	if free, err := freeBytes(o.partial); err == nil && free < need {
+		return &NoSpaceError{Path: o.out, Need: need, Free: free}
+	}
+	for _, file := range l.Files {
+		if err := o.presize(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Output) presize(file File) error {
+	w := &openFile{File: file}
+	var err error
+	if w.gaps, err = newGaps(file); err != nil {
+		return err
+	}
+	name, err := o.name(file.Name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return o.wrap("creating", name, err)
+	}
+	err = retry(func() error { return reserve(f, file.Size) })
+	if err == nil || unsupported(err) {
+		err = retry(func() error { return truncate(f, file.Size) })
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return o.wrap("reserving", name, err)
+	}
+	o.files = append(o.files, w)
+	if len(w.gaps) == 0 {
+		return o.complete(w) // only fixed bytes
+	}
+	return nil
+}
+
+// open opens a file for its first byte and writes its fixed bytes. They wait
+// for that so that the descriptor that is flushed is the one they went through:
+// the error of a failed write-back is told to descriptors open at the time.
+func (o *Output) open(w *openFile) error {
+	name := filepath.Join(o.partial, w.Name)
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return o.wrap("opening", name, err)
+	}
+	w.f = f
+	for _, s := range w.Fixed {
+		if err := o.write(f, s.Data, s.Off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteAt writes p at byte off of file, an index into the Files of the layout.
+// Every byte that is not in a Fixed segment has to be written once, front to
+// back for speed, in pieces of 1 to 2 MiB. The file whose last byte it is will
+// be flushed and closed in the background. An error may belong to an earlier
+// write to another file.
+func (o *Output) WriteAt(file int, p []byte, off int64) error {
+	if o.closed {
+		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
+	}
+	if err := o.flush.err(); err != nil {
+		return err
+	}
+	if err := o.writeAt(o.files[file], p, off); err != nil {
+		o.flush.fail(err)
+		return err
+	}
+	return nil
+}
+
+func (o *Output) writeAt(w *openFile, p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	end := off + int64(len(p))
+	if err := w.gaps.take(off, end); err != nil {
+		return fmt.Errorf("writing %s: %w", w.Name, err)
+	}
+	if w.f == nil {
+		if err := o.open(w); err != nil {
+			return err
+		}
+	}
+	if err := o.write(w.f, p, off); err != nil {
+		return err
+	}
+	if len(w.gaps) == 0 {
+		return o.complete(w)
+	}
+	if w.run.end != off {
+		if w.run.off < w.run.end {
+			o.flush.begin(w.f, w.run)
+		}
+		w.run = span{off, off}
+	}
+	w.run.end = end
+	if w.run.end-w.run.off >= writebackStep && o.flush.begin(w.f, w.run) {
+		w.run.off = end
+	}
+	return nil
+}
+
+// complete hands a file without gaps over to be flushed and closed.
+func (o *Output) complete(w *openFile) error {
+	if w.f == nil {
+		if err := o.open(w); err != nil {
+			return err
+		}
+	}
+	o.flush.finish(w.f)
+	w.f = nil
+	return nil
+}
+
+// write writes all of p or fails.
+func (o *Output) write(f *os.File, p []byte, off int64) error {
+	err := retry(func() error {
+		n, err := writeAt(f, p, off)
+		p, off = p[n:], off+int64(n)
+		return err
+	})
+	if err == nil && len(p) > 0 {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return o.wrap("writing", f.Name(), err)
+	}
+	return nil
+}
+
+func (o *Output) wrap(doing, path string, err error) error {
+	return diskError(doing, path, o.need.Load(), err)
+}

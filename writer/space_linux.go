@@ -1,0 +1,24 @@
+package writer
+
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// freeSpace asks the system for the bytes free to this user at path, which
+// exists. math.MaxInt64 if it does not say.
+func freeSpace(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := retry(func() error { return unix.Statfs(path, &st) }); err != nil {
+		return 0, err
+	}
+	if st.Blocks == 0 {
+		return math.MaxInt64, nil
+	}
+	unit := st.Frsize // what Bavail counts; Bsize, the best size of a transfer, is larger on some
+	if unit == 0 {
+		unit = st.Bsize
+	}
+	return times(st.Bavail, uint64(unit)), nil
+}
