@@ -1,0 +1,156 @@
+// Package cli is the command line: commands and flags, messages, progress,
+// exit codes. Nothing below it knows a terminal.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// globals are the flags that every command takes.
+type globals struct {
+	Quiet      bool   `short:"q" help:"Say nothing but errors."`
+	Verbose    bool   `short:"v" help:"Say more: what is done to every tensor."`
+	LogFormat  string `enum:"text,json" default:"text" placeholder:"text|json" help:"Form of the messages on standard error (${enum})."`
+	NoProgress bool   `help:"No progress bar and no progress lines."`
+}
+
+// grammar is the whole command line.
+type grammar struct {
+	globals
+	Version versionFlag `name:"version" help:"Print the version and exit."`
+
+	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
+	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
+	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
+	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
+}
+
+const description = `Merges language models by spherical linear interpolation (SLERP), straight from their weight files to the new ones, in a few tens of megabytes of memory.
+
+A MODEL is a Hugging Face model folder or a single .safetensors file.`
+
+const footer = `Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3
+
+Exit codes: 0 done; 1 I/O error or bug; 2 the request can't be carried out; 3 not enough disk or memory; 4 an input is corrupt or unsafe; 5 an input changed while it was read; 6 the output exists or is held by another run; 75 stopped by SIGTERM; 130 stopped by Ctrl-C.`
+
+// An app is one call of the program.
+type app struct {
+	ctx    context.Context
+	globs  globals
+	stdout io.Writer
+	stderr io.Writer
+	log    *logger
+}
+
+// exited carries an exit code out of kong, which would end the process.
+type exited int
+
+// Run carries out one command line (without the program's name) and returns
+// the exit code. Results go to stdout, everything else to stderr.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	a := &app{ctx: ctx, stdout: stdout, stderr: stderr}
+	a.log = newLogger(stderr, globals{LogFormat: logFormat(args)})
+	var g grammar
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exited:
+			code = int(r)
+		default:
+			panic(r)
+		}
+	}()
+	parser, err := kong.New(&g,
+		kong.Name("slerpmerge"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Help(help),
+		kong.Bind(a),
+	)
+	if err != nil {
+		panic("cli: internal error: " + err.Error())
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+		defer func() { code = exitRequest }()
+	}
+	ctxKong, err := parser.Parse(args)
+	if err != nil {
+		return a.fail(usageError{err, parser, ctxKong})
+	}
+	a.globs = g.globals
+	a.log = newLogger(stderr, g.globals)
+	if err := ctxKong.Run(); err != nil {
+		return a.fail(err)
+	}
+	return exitDone
+}
+
+// help adds the footer to kong's help of the program itself.
+func help(o kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
+		return err
+	}
+	if ctx.Selected() == nil {
+		_, err := fmt.Fprintf(ctx.Stdout, "\n%s\n", footer)
+		return err
+	}
+	return nil
+}
+
+// logFormat finds --log-format before the command line is parsed, so that
+// even its own errors come in the wanted form.
+func logFormat(args []string) string {
+	for i, arg := range args {
+		if arg == "--log-format=json" || arg == "--log-format" && i+1 < len(args) && args[i+1] == "json" {
+			return "json"
+		}
+	}
+	return "text"
+}
+
+// A usageError is a command line that can't be understood.
+type usageError struct {
+	err    error
+	parser *kong.Kong
+	ctx    *kong.Context
+}
+
+func (e usageError) Error() string { return e.err.Error() }
+
+func (e usageError) hint() string {
+	var pe *kong.ParseError
+	if errors.As(e.err, &pe) && pe.Context != nil {
+		if s := pe.Context.Selected(); s != nil {
+			return "see slerpmerge " + s.Name + " --help"
+		}
+	}
+	return "see slerpmerge --help"
+}
+
+// versionFlag makes --version an alias of the command.
+type versionFlag bool
+
+// BeforeReset runs before the rest of the line is looked at.
+func (versionFlag) BeforeReset(a *app) error {
+	if err := printVersion(a.stdout, false); err != nil {
+		return err
+	}
+	panic(exited(exitDone))
+}
+
+// plural is a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %s", n, strings.TrimSuffix(noun, "s")+"s")
+}

@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/mmapio"
+	"slerpmerge/safetensors"
+	"slerpmerge/writer"
+)
+
+// The exit codes, DESIGN.md section 4. Scripts rely on them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitRequest     = 2
+	exitSpace       = 3
+	exitCorrupt     = 4
+	exitChanged     = 5
+	exitExists      = 6
+	exitStopped     = 75
+	exitInterrupted = 130
+)
+
+// Stopped is the cause with which main cancels the context on a signal.
+type Stopped struct{ Signal os.Signal }
+
+func (s Stopped) Error() string { return "stopped by " + s.Signal.String() }
+
+// errReported ends a command whose failure was already said.
+type errReported struct{ code int }
+
+func (e errReported) Error() string { return fmt.Sprintf("exit %d", e.code) }
+
+// fail reports an error and returns its exit code.
+func (a *app) fail(err error) int {
+	var done errReported
+	if errors.As(err, &done) {
+		return done.code
+	}
+	code, hints := classify(err)
+	a.log.error(err.Error(), code, hints)
+	return code
+}
+
+// classify finds the exit code of an error, and what to do about it.
+func classify(err error) (code int, hints []string) {
+	hint := func(s string) []string {
+		if s == "" {
+			return nil
+		}
+		return []string{s}
+	}
+	var (
+		usage     usageError
+		request   *requestError
+		planErr   *plan.Error
+		memory    *plan.MemoryError
+		unusable  *model.UnusableError
+		format    *model.FormatError
+		header    *safetensors.FormatError
+		changed   *mmapio.ChangedError
+		nonFinite *merge.NonFiniteError
+		exists    *writer.ExistsError
+		locked    *writer.LockedError
+		space     *writer.NoSpaceError
+		unsafe    *writer.UnsafeError
+		stopped   Stopped
+	)
+	switch {
+	case errors.As(err, &stopped):
+		if stopped.Signal == os.Interrupt {
+			return exitInterrupted, []string{"nothing was written; the same command starts again"}
+		}
+		return exitStopped, []string{"nothing was written; the same command starts again"}
+	case errors.As(err, &usage):
+		return exitRequest, hint(usage.hint())
+	case errors.As(err, &request):
+		return exitRequest, hint(request.hint)
+	case errors.As(err, &planErr):
+		return exitRequest, hint(planErr.Hint)
+	case errors.As(err, &memory):
+		return exitSpace, []string{fmt.Sprintf("try --max-memory %dMiB", (memory.Least+1<<20-1)>>20)}
+	case errors.As(err, &unusable):
+		return exitRequest, hint(unusable.Hint)
+	case errors.As(err, &changed):
+		return exitChanged, []string{"run the same command again when nothing else writes to the parents"}
+	case errors.As(err, &format):
+		return exitCorrupt, hint(format.Hint)
+	case errors.As(err, &header):
+		return exitCorrupt, nil
+	case errors.As(err, &nonFinite):
+		return exitCorrupt, []string{"--nonfinite warn merges all the same; the whole tensor becomes NaN"}
+	case errors.As(err, &exists):
+		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the merge is complete"}
+	case errors.As(err, &locked):
+		return exitExists, []string{"wait for the other run to end, or name another folder"}
+	case errors.As(err, &space):
+		return exitSpace, hint(spaceHint(space))
+	case errors.As(err, &unsafe):
+		return exitRequest, nil
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted, nil
+	}
+	return exitFailed, nil
+}
+
+func spaceHint(e *writer.NoSpaceError) string {
+	if e.Need == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the output needs %s, %s are free: free some space or name a folder on another disk", size(e.Need), size(max(e.Free, 0)))
+}
+
+// A requestError is a request that can't be carried out, found by the command
+// line itself.
+type requestError struct {
+	msg  string
+	hint string
+}
+
+func (e *requestError) Error() string { return e.msg }
+
+// maxMessage keeps a message one readable line, whatever a file put in it.
+const maxMessage = 3000
+
+// clean makes a text one line without control characters: names and paths can
+// hold anything.
+func clean(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if b.Len() > maxMessage {
+			b.WriteString("...")
+			break
+		}
+		switch {
+		case r == '\n':
+			b.WriteString("; ")
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\t':
+			b.WriteByte(' ')
+		case !unicode.IsPrint(r) || unicode.Is(unicode.Cf, r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// Recovered turns a panic into one line and exit code 1: never a stack trace,
+// on any input, unless asked for by the usual GOTRACEBACK.
+func Recovered(r any) (string, int) {
+	where := ""
+	var pc [16]uintptr
+	frames := runtime.CallersFrames(pc[:runtime.Callers(4, pc[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, "slerpmerge/") {
+			where = fmt.Sprintf(" (%s, line %d)", f.Function, f.Line)
+			break
+		}
+		if !more {
+			break
+		}
+	}
+	return clean(fmt.Sprintf("internal error, please report it: %v%s", r, where)), exitFailed
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+)
+
+// A logger writes what is not a result: one line an event, as text for people
+// or as JSON for machines.
+type logger struct {
+	w       io.Writer
+	quiet   bool
+	verbose bool
+	json    *slog.Logger // nil for text
+
+	mu    sync.Mutex
+	above io.Writer // where lines go while a progress bar is drawn
+}
+
+func newLogger(w io.Writer, g globals) *logger {
+	l := &logger{w: w, quiet: g.Quiet, verbose: g.Verbose}
+	if g.LogFormat == "json" {
+		l.json = slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return l
+}
+
+// through sends text lines to another writer while a progress bar owns the
+// last lines of the terminal; nil ends that.
+func (l *logger) through(w io.Writer) {
+	l.mu.Lock()
+	l.above = w
+	l.mu.Unlock()
+}
+
+func (l *logger) line(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.w
+	if l.above != nil {
+		w = l.above
+	}
+	fmt.Fprintf(w, "slerpmerge: "+format+"\n", args...)
+}
+
+// info is an event of the normal course. attrs are key and value in turn, for
+// JSON alone.
+func (l *logger) info(event, text string, attrs ...any) {
+	switch {
+	case l.quiet:
+	case l.json != nil:
+		l.json.Info(event, attrs...)
+	case text != "":
+		l.line("%s", clean(text))
+	}
+}
+
+// debug is an event that only -v shows.
+func (l *logger) debug(event, text string, attrs ...any) {
+	switch {
+	case l.quiet || !l.verbose:
+	case l.json != nil:
+		l.json.Debug(event, attrs...)
+	default:
+		l.line("%s", clean(text))
+	}
+}
+
+func (l *logger) warn(text string) {
+	switch {
+	case l.quiet:
+	case l.json != nil:
+		l.json.Warn("warning", "text", clean(text))
+	default:
+		l.line("warning: %s", clean(text))
+	}
+}
+
+func (l *logger) error(text string, code int, hints []string) {
+	if l.json != nil {
+		l.json.Error("error", "text", clean(text), "exit", code, "hints", hints)
+		return
+	}
+	l.line("error: %s", clean(text))
+	for _, h := range hints {
+		l.line("hint: %s", clean(h))
+	}
+}

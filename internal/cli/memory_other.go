@@ -1,0 +1,7 @@
+//go:build !unix
+
+package cli
+
+// peakMemory is the most resident memory that the process had, mapped pages
+// included, in bytes; 0 where the system does not tell.
+func peakMemory() int64 { return 0 }

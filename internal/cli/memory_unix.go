@@ -1,0 +1,22 @@
+//go:build unix && !linux
+
+package cli
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// peakMemory is the most resident memory that the process had, mapped pages
+// included, in bytes; 0 where the system does not tell.
+func peakMemory() int64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	if runtime.GOOS == "darwin" {
+		return int64(u.Maxrss) // bytes here, KiB elsewhere
+	}
+	return int64(u.Maxrss) << 10
+}

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/report"
+	"slerpmerge/mmapio"
+)
+
+// planPool bounds the pages of weight files that reading headers makes
+// resident.
+const planPool = 4 << 20
+
+type mergeCmd struct {
+	mergeFlags
+	Output    string `short:"o" required:"" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
+	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
+	DryRun    bool   `help:"Only show what would happen, as plan does."`
+	NoCard    bool   `help:"Write no README.md."`
+}
+
+// Help is shown below the flags.
+func (mergeCmd) Help() string {
+	return "Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3 --dtype bfloat16"
+}
+
+// Run merges.
+func (c *mergeCmd) Run(a *app) error {
+	r, err := c.recipe(c.Output)
+	if err != nil {
+		return err
+	}
+	r.Overwrite, r.NoCard = c.Overwrite, c.NoCard
+	if c.DryRun {
+		return a.showPlan(r, c.JSON)
+	}
+	// The buffers are fixed and made once; what is left for the collector is
+	// small, and must not grow to twice its size first.
+	debug.SetGCPercent(25)
+	pool := mmapio.NewPool(planPool)
+	p, done, err := a.plan(pool, r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := a.refuse(p); err != nil {
+		return err
+	}
+	for _, w := range p.Warnings {
+		a.log.warn(w)
+	}
+	a.log.info("start", "", "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
+		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
+	bar := a.progress(p.Layout.TotalBytes)
+	res, err := merge.Run(a.ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) ([]merge.Sidecar, error) {
+		return sidecars(res, !c.NoCard)
+	}})
+	bar.close()
+	if err != nil {
+		return err
+	}
+	return a.summary(res, c.JSON)
+}
+
+// sidecars are the files that tell about the merge.
+func sidecars(r *merge.Result, card bool) ([]merge.Sidecar, error) {
+	prov, err := report.Provenance(r, buildVersion())
+	if err != nil {
+		return nil, err
+	}
+	files := []merge.Sidecar{{Name: report.ProvenanceName, Data: prov}}
+	if card {
+		files = append(files, merge.Sidecar{Name: report.CardName, Data: report.Card(r)})
+	}
+	return files, nil
+}
+
+// plan opens the parents and plans. done closes them.
+func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
+	primary, err := model.Open(pool, r.Primary)
+	if err != nil {
+		return nil, nil, err
+	}
+	secondary, err := model.Open(pool, r.Secondary)
+	if err != nil {
+		primary.Close()
+		return nil, nil, err
+	}
+	done = func() { primary.Close(); secondary.Close() }
+	p, err = plan.New(r, primary, secondary)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return p, done, nil
+}
+
+// refuse is the error of a plan that has blockers.
+func (a *app) refuse(p *plan.Plan) error {
+	if len(p.Blockers) == 0 {
+		return nil
+	}
+	err := &plan.Error{Blockers: p.Blockers}
+	for _, m := range []*model.Model{p.Primary, p.Secondary} {
+		if u, ok := m.Mergeable().(*model.UnusableError); ok {
+			err.Hint = u.Hint
+		}
+	}
+	return err
+}
+
+// mergeJSON is what merge --json prints.
+type mergeJSON struct {
+	Output     string               `json:"output"`
+	Tensors    int                  `json:"tensors"`
+	Files      []fileJSON           `json:"files"`
+	Bytes      int64                `json:"bytes"`
+	Seconds    float64              `json:"seconds"`
+	BytesPerS  float64              `json:"bytes_per_second"`
+	PeakMemory int64                `json:"peak_memory"`
+	Branches   map[merge.Branch]int `json:"branches"`
+	Warnings   []string             `json:"warnings"`
+}
+
+// summary closes a merge.
+func (a *app) summary(r *merge.Result, asJSON bool) error {
+	for _, w := range r.Warnings[len(r.Plan.Warnings):] {
+		a.log.warn(w)
+	}
+	if a.log.verbose {
+		for i := range r.Tensors {
+			t, res := &r.Plan.Tensors[i], &r.Tensors[i]
+			text := fmt.Sprintf("%s: %s", model.Quote(t.Name), res.Branch)
+			if res.Measured {
+				text += fmt.Sprintf(", t %v, cosine %.6f, norms %.6g and %.6g", t.T, res.Cos, res.NormA, res.NormB)
+			}
+			a.log.debug("tensor", text, "name", t.Name, "branch", res.Branch)
+		}
+	}
+	seconds := r.Duration.Seconds()
+	rate := float64(r.Written) / max(seconds, 1e-9)
+	peak := peakMemory()
+	branches := r.Branches()
+	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Recipe.Output,
+		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches))
+	if n := len(r.Warnings); n > 0 {
+		text += "; " + plural(n, "warning")
+	}
+	a.log.info("done", text, "output", r.Plan.Recipe.Output, "tensors", len(r.Tensors), "bytes", r.Written,
+		"seconds", seconds, "bytes_per_second", rate, "peak_memory", peak, "branches", branches, "warnings", len(r.Warnings))
+	if !asJSON {
+		return nil
+	}
+	out := mergeJSON{Output: r.Plan.Recipe.Output, Tensors: len(r.Tensors), Files: planFiles(r.Plan), Bytes: r.Written,
+		Seconds: seconds, BytesPerS: rate, PeakMemory: peak, Branches: branches, Warnings: append([]string{}, r.Warnings...)}
+	return a.printJSON(out)
+}
+
+func branchText(n map[merge.Branch]int) string {
+	s := ""
+	for _, b := range []merge.Branch{merge.Slerp, merge.Linear, merge.Equal, merge.Copy, merge.Convert} {
+		if n[b] > 0 || slices.Contains([]merge.Branch{merge.Slerp, merge.Linear}, b) {
+			if s != "" {
+				s += ", "
+			}
+			s += fmt.Sprintf("%d %s", n[b], b)
+		}
+	}
+	return s
+}
+
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

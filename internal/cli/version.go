@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+)
+
+// Version is the release, set by main from the linker's flag; "" makes the
+// build information speak.
+var Version string
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(a *app) error { return printVersion(a.stdout, true) }
+
+func printVersion(w io.Writer, long bool) error {
+	if !long {
+		_, err := fmt.Fprintf(w, "slerpmerge %s\n", buildVersion())
+		return err
+	}
+	_, err := fmt.Fprintf(w, "slerpmerge %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// buildVersion is the release, or what "go install" and git left in the
+// binary.
+func buildVersion() string {
+	if Version != "" {
+		return Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

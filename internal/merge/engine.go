@@ -1,0 +1,315 @@
+package merge
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/slerp"
+)
+
+// sink takes the finished pieces, in order.
+type sink interface {
+	WriteAt(file int, p []byte, off int64) error
+}
+
+// An engine runs the tensors of a plan through a bounded pipeline. Workers
+// take one of two kinds of task: to measure one block of a large pair, or to
+// fill one piece of output. One goroutine writes the pieces in order; another
+// asks the kernel to read ahead. A piece is filled into one of a fixed number
+// of buffers, which are handed out in the order of the pieces, so that the
+// piece the writer waits for always has one.
+//
+// Filling goes before measuring: it frees what was measured, and the writer
+// lives on it. So while one tensor is blended and written the next ones are
+// measured by whoever finds no buffer free.
+type engine struct {
+	ctx     context.Context
+	tensors []plan.Tensor
+	order   []int32 // tensors in the order of their output bytes
+	budget  plan.Budget
+	warnNaN bool
+	out     sink
+	written func(int64)
+
+	mu       sync.Mutex
+	wake     *sync.Cond
+	err      error
+	cut      cutter
+	next     *piece // to be handed out, nil when all are
+	free     [][]byte
+	finished []*piece // ring by seq
+	state    []state
+	scan     int // index into order of the tensor being measured
+	block    int // its next block
+	ahead    int // large tensors measured or being measured, not yet handed out whole
+	results  []TensorResult
+
+	dispatched atomic.Int64 // bytes of parents that were asked for a first time
+	readAhead  *readAhead
+}
+
+// A state is where one tensor is on its way. Tensors that need no measuring
+// ahead stay at the zero value.
+type state struct {
+	large   bool
+	ready   bool
+	measure *measurement
+	mix     mix
+}
+
+// A mix is what measuring decided about a tensor.
+type mix struct {
+	equal  bool // same type, same bytes: no arithmetic
+	s0, s1 float64
+}
+
+// A measurement is a large pair being measured.
+type measurement struct {
+	sums   []slerp.Sums // by block, added in that order at the end
+	left   int
+	differ atomic.Bool
+}
+
+// maxAhead is how many large tensors may be measured before the writer has
+// come to them. Two let the next one be measured during this one's blending,
+// and its second reading still find the page cache warm.
+const maxAhead = 2
+
+func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, written func(int64)) *engine {
+	e := &engine{ctx: ctx, tensors: p.Tensors, budget: p.Budget, warnNaN: warnNaN, out: out, written: written}
+	e.wake = sync.NewCond(&e.mu)
+	e.state = make([]state, len(p.Tensors))
+	e.results = make([]TensorResult, len(p.Tensors))
+	for _, f := range p.Layout.Files {
+		for _, x := range f.Extents {
+			e.order = append(e.order, int32(x.Tensor))
+		}
+	}
+	for i := range p.Tensors {
+		e.state[i].large = p.Tensors[i].Action == plan.Slerp && !e.fits(i)
+	}
+	e.cut = cutter{tensors: p.Tensors, files: p.Layout.Files, size: e.budget.Piece,
+		whole: func(i int) bool { return p.Tensors[i].Action == plan.Slerp && !e.state[i].large }}
+	e.next = e.cut.next()
+	e.finished = make([]*piece, e.budget.Buffers)
+	for range e.budget.Buffers {
+		e.free = append(e.free, make([]byte, e.budget.Piece))
+	}
+	e.readAhead = newReadAhead(e)
+	return e
+}
+
+// fits reports whether a worker can hold the pair of a tensor whole.
+func (e *engine) fits(i int) bool {
+	t := &e.tensors[i]
+	a, b := pairBytes(t)
+	return a+b <= e.budget.Hold && t.Bytes() <= e.budget.Piece
+}
+
+// run works until all is written or something fails.
+func (e *engine) run() error {
+	stop := context.AfterFunc(e.ctx, func() { e.fail(context.Cause(e.ctx)) })
+	defer stop()
+	var all sync.WaitGroup
+	for range e.budget.Threads {
+		all.Go(e.guard(newWorker(e).run))
+	}
+	all.Go(e.guard(e.write))
+	all.Go(e.guard(e.readAhead.run))
+	all.Wait()
+	return e.err
+}
+
+// guard makes a panic of one goroutine the end of the run, not of the
+// process: the output must still be cleaned away.
+func (e *engine) guard(f func()) func() {
+	return func() {
+		defer func() {
+			if r := recover(); r != nil {
+				e.fail(fmt.Errorf("internal error, please report it: %v", r))
+			}
+		}()
+		f()
+	}
+}
+
+func (e *engine) fail(err error) {
+	e.mu.Lock()
+	if e.err == nil {
+		e.err = err
+	}
+	e.mu.Unlock()
+	e.wake.Broadcast()
+	e.readAhead.poke()
+}
+
+// A task is either a piece to fill or a block to measure.
+type task struct {
+	piece  *piece
+	tensor int
+	block  int
+}
+
+// take waits for a task; ok is false when there are no more.
+func (e *engine) take() (t task, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.err == nil && e.next != nil {
+		if len(e.free) > 0 && e.nextReady() {
+			p := e.next
+			p.buf = e.free[len(e.free)-1][:p.len]
+			e.free = e.free[:len(e.free)-1]
+			e.handOut(p)
+			return task{piece: p}, true
+		}
+		if t, ok := e.takeBlock(); ok {
+			return t, true
+		}
+		e.wake.Wait()
+	}
+	return task{}, false
+}
+
+// nextReady reports whether all that the next piece needs is measured.
+func (e *engine) nextReady() bool {
+	for _, s := range e.next.segs {
+		if st := &e.state[s.tensor]; st.large && !st.ready {
+			return false
+		}
+	}
+	return true
+}
+
+// handOut accounts for a piece that a worker takes and cuts the next one.
+func (e *engine) handOut(p *piece) {
+	for _, s := range p.segs {
+		t := &e.tensors[s.tensor]
+		if !e.state[s.tensor].large {
+			a, b := pairBytes(t)
+			share := a + b
+			if s.len < t.Bytes() {
+				share = int64(float64(share) * float64(s.len) / float64(t.Bytes()))
+			}
+			e.asked(share)
+		} else if s.off+s.len == t.Bytes() {
+			e.ahead--
+		}
+	}
+	e.next = e.cut.next()
+	if e.next == nil { // the others may go
+		e.wake.Broadcast()
+		e.readAhead.poke()
+	}
+}
+
+// takeBlock finds the next block to be measured, if measuring may go on.
+func (e *engine) takeBlock() (task, bool) {
+	for e.scan < len(e.order) && !e.state[e.order[e.scan]].large {
+		e.scan++
+	}
+	if e.scan == len(e.order) {
+		return task{}, false
+	}
+	i := int(e.order[e.scan])
+	st := &e.state[i]
+	if st.measure == nil {
+		if e.ahead >= maxAhead {
+			return task{}, false
+		}
+		e.ahead++
+		n := int((e.tensors[i].Elems() + slerp.BlockElems - 1) / slerp.BlockElems)
+		st.measure = &measurement{sums: make([]slerp.Sums, n), left: n}
+	}
+	t := task{tensor: i, block: e.block}
+	a, b := pairBytes(&e.tensors[i])
+	e.asked((a + b) / int64(len(st.measure.sums)))
+	if e.block++; e.block == len(st.measure.sums) {
+		e.scan++
+		e.block = 0
+	}
+	return t, true
+}
+
+func (e *engine) asked(n int64) {
+	e.dispatched.Add(n)
+	e.readAhead.poke()
+}
+
+// measured takes the sums of one block; with the last one the tensor's mix is
+// decided.
+func (e *engine) measured(i, block int, s slerp.Sums) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := &e.state[i]
+	m := st.measure
+	m.sums[block] = s
+	if m.left--; m.left > 0 {
+		return
+	}
+	var sum slerp.Sums
+	for _, s := range m.sums {
+		sum = sum.Plus(s)
+	}
+	mix, err := e.decide(i, sum, !m.differ.Load())
+	if err != nil && e.err == nil {
+		e.err = err
+		e.readAhead.poke()
+	}
+	st.mix, st.ready, st.measure = mix, true, nil
+	e.wake.Broadcast()
+}
+
+// filled passes a piece on to the writer.
+func (e *engine) filled(p *piece) {
+	e.mu.Lock()
+	e.finished[p.seq%len(e.finished)] = p
+	e.mu.Unlock()
+	e.wake.Broadcast()
+}
+
+// write writes the pieces in order.
+func (e *engine) write() {
+	for seq := 0; ; seq++ {
+		e.mu.Lock()
+		slot := &e.finished[seq%len(e.finished)]
+		for e.err == nil && *slot == nil && !(e.next == nil && seq == e.cut.seq) {
+			e.wake.Wait()
+		}
+		p := *slot
+		*slot = nil
+		failed := e.err != nil
+		e.mu.Unlock()
+		if failed || p == nil {
+			return
+		}
+		if err := e.out.WriteAt(p.file, p.buf, p.off); err != nil {
+			e.fail(err)
+			return
+		}
+		e.mu.Lock()
+		e.free = append(e.free, p.buf[:cap(p.buf)])
+		e.mu.Unlock()
+		e.wake.Broadcast()
+		if e.written != nil {
+			e.written(p.len)
+		}
+	}
+}
+
+// source gives an operand's values; zeros where there is no tensor.
+func source(o plan.Operand) tensor.Source {
+	if o.None() {
+		return zeros{}
+	}
+	return o.Model.Source(o.Index)
+}
+
+// zeros is the tensor that stands in for a missing one.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, off int64) error { clear(p); return nil }
+func (zeros) Prefetch(off, n int64)            {}

@@ -1,0 +1,132 @@
+// Package merge runs a plan: it opens the output, pumps every tensor through
+// a bounded pipeline and publishes the folder. What it holds in memory is the
+// plan's budget and the tensor table, whatever the models' size.
+package merge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/mmapio"
+	"slerpmerge/writer"
+)
+
+// A Sidecar is a small file that is written about the merge itself.
+type Sidecar struct {
+	Name string
+	Data []byte
+}
+
+// Options say how to run a plan.
+type Options struct {
+	Pool *mmapio.Pool // through which the plan's models were opened
+	// Progress is called from one goroutine with the bytes written since the last call.
+	Progress func(n int64)
+	// Sidecars makes the files about the merge (model card, provenance).
+	Sidecars func(*Result) ([]Sidecar, error)
+}
+
+// Run carries a plan out. On any error nothing is left at the output. Errors
+// are those of the readers and the writer, *NonFiniteError, and the cause of
+// ctx.
+func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
+	start := time.Now()
+	if len(p.Blockers) > 0 {
+		return nil, &plan.Error{Blockers: p.Blockers}
+	}
+	out, err := writer.Create(p.Recipe.Output, writer.Options{
+		Overwrite: p.Recipe.Overwrite,
+		Inputs:    []string{p.Primary.Path, p.Secondary.Path},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer out.Abort() // does nothing after Publish
+	if err := out.Presize(p.Layout); err != nil {
+		return nil, err
+	}
+	opt.Pool.SetLimit(p.Budget.Pool)
+	e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
+	if err := e.run(); err != nil {
+		return nil, err
+	}
+	r := &Result{Plan: p, Tensors: e.finish(), Written: p.OutputBytes}
+	r.Warnings = append(append(r.Warnings, p.Warnings...), e.warnings()...)
+	if err := putCompanions(ctx, out, p); err != nil {
+		return nil, err
+	}
+	if opt.Sidecars != nil {
+		files, err := opt.Sidecars(r)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			if err := out.Put(f.Name, f.Data); err != nil {
+				return nil, err
+			}
+			r.Written += int64(len(f.Data))
+		}
+	}
+	// A parent that changed may have given bytes of two versions.
+	if err := p.Primary.Check(); err != nil {
+		return nil, err
+	}
+	if err := p.Secondary.Check(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := out.Publish(); err != nil {
+		return nil, err
+	}
+	r.Duration = time.Since(start)
+	return r, nil
+}
+
+// putCompanions writes config.json and the files that go along unchanged.
+func putCompanions(ctx context.Context, out *writer.Output, p *plan.Plan) error {
+	if p.Config != nil {
+		if err := out.Put("config.json", p.Config); err != nil {
+			return err
+		}
+	}
+	for _, c := range p.Companions {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := putCompanion(out, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putCompanion(out *writer.Output, c plan.Companion) error {
+	f, err := c.From.OpenCompanion(c.File)
+	if err != nil {
+		return fmt.Errorf("copying %s: %w", c.Name, err)
+	}
+	defer f.Close()
+	return out.PutFrom(c.Name, f)
+}
+
+// finish completes the results of tensors that were not measured.
+func (e *engine) finish() []TensorResult {
+	for i := range e.results {
+		r, t := &e.results[i], &e.tensors[i]
+		switch {
+		case r.Branch != "":
+		case t.Action == plan.Convert:
+			r.Branch = Convert
+		case t.Action == plan.Slerp: // without elements
+			r.Branch = Equal
+		default:
+			r.Branch = Copy
+		}
+	}
+	return e.results
+}

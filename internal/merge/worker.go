@@ -1,0 +1,286 @@
+package merge
+
+import (
+	"bytes"
+	"fmt"
+
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/slerp"
+)
+
+// chunkBytes is how much of one parent is read at a time: both parents' chunks
+// and the output's stay in a second-level cache of 512 KiB.
+const chunkBytes = 128 << 10
+
+// A worker fills pieces and measures blocks. hold is its only large buffer: a
+// pair that fits is kept there between measuring and blending, for others it
+// serves chunk by chunk.
+type worker struct {
+	e        *engine
+	hold     []byte
+	meters   map[[2]tensor.DType]*slerp.Meter
+	blenders map[[3]tensor.DType]*slerp.Blender
+	converts map[[2]tensor.DType]*slerp.Converter
+}
+
+func newWorker(e *engine) *worker {
+	return &worker{
+		e:        e,
+		hold:     make([]byte, max(e.budget.Hold, 2*chunkBytes)),
+		meters:   map[[2]tensor.DType]*slerp.Meter{},
+		blenders: map[[3]tensor.DType]*slerp.Blender{},
+		converts: map[[2]tensor.DType]*slerp.Converter{},
+	}
+}
+
+func (w *worker) run() {
+	for {
+		t, ok := w.e.take()
+		if !ok {
+			return
+		}
+		if t.piece != nil {
+			if err := w.fill(t.piece); err != nil {
+				w.e.fail(err)
+				return
+			}
+			w.e.filled(t.piece)
+			continue
+		}
+		s, err := w.measure(t.tensor, t.block)
+		if err != nil {
+			w.e.fail(err)
+			return
+		}
+		w.e.measured(t.tensor, t.block, s)
+	}
+}
+
+// An operand is one side of a tensor being read.
+type operand struct {
+	src  tensor.Source
+	name string // for messages
+	size int64  // of an element in bytes
+	typ  tensor.DType
+}
+
+func (o operand) read(p []byte, off int64) error {
+	if err := o.src.ReadAt(p, off); err != nil {
+		return fmt.Errorf("reading tensor %s: %w", o.name, err)
+	}
+	return nil
+}
+
+func operandOf(o plan.Operand, typ tensor.DType) operand {
+	x := operand{src: source(o), typ: typ, size: int64(typ.Size())}
+	if !o.None() {
+		x.name = tensorName(o)
+	}
+	return x
+}
+
+func pair(t *plan.Tensor) (a, b operand) {
+	ta, tb := pairTypes(t)
+	return operandOf(t.A, ta), operandOf(t.B, tb)
+}
+
+// measure sums one block of a large pair.
+func (w *worker) measure(i, block int) (slerp.Sums, error) {
+	t := &w.e.tensors[i]
+	m := w.e.state[i].measure
+	a, b := pair(t)
+	from := int64(block) * slerp.BlockElems
+	to := min(from+slerp.BlockElems, t.Elems())
+	meter := w.meter(a.typ, b.typ)
+	meter.Reset()
+	step := chunkElems(a, b)
+	for at := from; at < to; at += step {
+		n := min(step, to-at)
+		ca := w.hold[:n*a.size]
+		cb := w.hold[chunkBytes:][:n*b.size]
+		if err := a.read(ca, at*a.size); err != nil {
+			return slerp.Sums{}, err
+		}
+		if err := b.read(cb, at*b.size); err != nil {
+			return slerp.Sums{}, err
+		}
+		if !m.differ.Load() && (a.typ != b.typ || !bytes.Equal(ca, cb)) {
+			m.differ.Store(true)
+		}
+		meter.Add(ca, cb)
+	}
+	return meter.Sums(), nil
+}
+
+// chunkElems is how many elements of a pair are handled at a time: a multiple
+// of 8, as the lanes want it.
+func chunkElems(a, b operand) int64 { return chunkBytes / max(a.size, b.size) }
+
+// fill computes a piece.
+func (w *worker) fill(p *piece) error {
+	for _, s := range p.segs {
+		if err := w.e.stopped(); err != nil {
+			return err
+		}
+		dst := p.buf[s.at:][:s.len]
+		t := &w.e.tensors[s.tensor]
+		var counts slerp.Counts
+		var err error
+		switch t.Action {
+		case plan.Copy:
+			o := t.Sole()
+			err = operandOf(o, t.DType).read(dst, s.off)
+		case plan.Convert:
+			o := t.Sole()
+			counts, err = w.convert(dst, operandOf(o, o.Tensor().DType), t.DType, s.off)
+		case plan.Follow:
+			err = w.follow(dst, s)
+		case plan.Slerp:
+			if w.e.state[s.tensor].large {
+				counts, err = w.blend(dst, s)
+			} else {
+				counts, err = w.once(dst, s.tensor)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		w.e.count(s.tensor, counts)
+	}
+	return nil
+}
+
+// convert fills dst with values of one tensor in another type.
+func (w *worker) convert(dst []byte, o operand, out tensor.DType, off int64) (slerp.Counts, error) {
+	var counts slerp.Counts
+	c := w.converter(out, o.typ)
+	size := int64(out.Size())
+	at := off / size
+	for len(dst) > 0 {
+		n := min(chunkBytes/o.size, int64(len(dst))/size)
+		src := w.hold[:n*o.size]
+		if err := o.read(src, at*o.size); err != nil {
+			return counts, err
+		}
+		counts.Add(c.Convert(dst[:n*size], src))
+		dst, at = dst[n*size:], at+n
+	}
+	return counts, nil
+}
+
+// follow copies the primary's values and looks whether the secondary's differ.
+func (w *worker) follow(dst []byte, s segment) error {
+	t := &w.e.tensors[s.tensor]
+	a, b := operandOf(t.A, t.DType), operandOf(t.B, t.DType)
+	if err := a.read(dst, s.off); err != nil {
+		return err
+	}
+	for at := 0; at < len(dst) && !w.e.differs(s.tensor); at += chunkBytes {
+		cb := w.hold[:min(chunkBytes, len(dst)-at)]
+		if err := b.read(cb, s.off+int64(at)); err != nil {
+			return err
+		}
+		if !bytes.Equal(cb, dst[at:][:len(cb)]) {
+			w.e.markDiffers(s.tensor)
+		}
+	}
+	return nil
+}
+
+// blend fills dst with part of a large pair, which is measured.
+func (w *worker) blend(dst []byte, s segment) (slerp.Counts, error) {
+	t := &w.e.tensors[s.tensor]
+	mix := w.e.state[s.tensor].mix
+	a, b := pair(t)
+	if mix.equal {
+		if a.typ == t.DType {
+			return slerp.Counts{}, a.read(dst, s.off)
+		}
+		return w.convert(dst, a, t.DType, s.off)
+	}
+	var counts slerp.Counts
+	k := w.blender(t.DType, a.typ, b.typ)
+	size := int64(t.DType.Size())
+	step := chunkElems(a, b)
+	for at := s.off / size; len(dst) > 0; {
+		n := min(step, int64(len(dst))/size)
+		ca := w.hold[:n*a.size]
+		cb := w.hold[chunkBytes:][:n*b.size]
+		if err := a.read(ca, at*a.size); err != nil {
+			return counts, err
+		}
+		if err := b.read(cb, at*b.size); err != nil {
+			return counts, err
+		}
+		counts.Add(k.Blend(dst[:n*size], ca, cb, mix.s0, mix.s1))
+		dst, at = dst[n*size:], at+n
+	}
+	return counts, nil
+}
+
+// once measures and blends a pair that fits the hold buffer: each parent is
+// read one time.
+func (w *worker) once(dst []byte, i int) (slerp.Counts, error) {
+	t := &w.e.tensors[i]
+	a, b := pair(t)
+	n := t.Elems()
+	ha := w.hold[:n*a.size]
+	hb := w.hold[n*a.size:][:n*b.size]
+	meter := w.meter(a.typ, b.typ)
+	equal := a.typ == b.typ
+	var sum slerp.Sums
+	step := chunkElems(a, b)
+	for from := int64(0); from < n; from += slerp.BlockElems {
+		meter.Reset()
+		to := min(from+slerp.BlockElems, n)
+		for at := from; at < to; at += step {
+			m := min(step, to-at)
+			ca, cb := ha[at*a.size:][:m*a.size], hb[at*b.size:][:m*b.size]
+			if err := a.read(ca, at*a.size); err != nil {
+				return slerp.Counts{}, err
+			}
+			if err := b.read(cb, at*b.size); err != nil {
+				return slerp.Counts{}, err
+			}
+			equal = equal && bytes.Equal(ca, cb)
+			meter.Add(ca, cb)
+		}
+		sum = sum.Plus(meter.Sums())
+	}
+	mix, err := w.e.decide(i, sum, equal)
+	switch {
+	case err != nil:
+		return slerp.Counts{}, err
+	case !mix.equal:
+		return w.blender(t.DType, a.typ, b.typ).Blend(dst, ha, hb, mix.s0, mix.s1), nil
+	case a.typ == t.DType:
+		copy(dst, ha)
+		return slerp.Counts{}, nil
+	}
+	return w.converter(t.DType, a.typ).Convert(dst, ha), nil
+}
+
+func (w *worker) meter(a, b tensor.DType) *slerp.Meter {
+	k := [2]tensor.DType{a, b}
+	if w.meters[k] == nil {
+		w.meters[k] = slerp.NewMeter(a, b)
+	}
+	return w.meters[k]
+}
+
+func (w *worker) blender(out, a, b tensor.DType) *slerp.Blender {
+	k := [3]tensor.DType{out, a, b}
+	if w.blenders[k] == nil {
+		w.blenders[k] = slerp.NewBlender(out, a, b)
+	}
+	return w.blenders[k]
+}
+
+func (w *worker) converter(out, in tensor.DType) *slerp.Converter {
+	k := [2]tensor.DType{out, in}
+	if w.converts[k] == nil {
+		w.converts[k] = slerp.NewConverter(out, in)
+	}
+	return w.converts[k]
+}

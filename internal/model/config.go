@@ -1,0 +1,323 @@
+package model
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxConfig bounds config.json: the largest that were seen are some 100 KB.
+const maxConfig = 16 << 20
+
+// A Config is a config.json kept as its bytes, so that an edit changes what
+// it must and leaves key order, number forms and white space alone
+// (transformers releases disagree about both when they write it anew).
+type Config struct {
+	raw    []byte
+	fields []field
+}
+
+// A field is one member of the object, or of an object directly inside it:
+// sub is then the outer name.
+type field struct {
+	sub, name        string
+	start            int // where the decoder stood before the name
+	valStart, valEnd int
+	kind             jsontext.Kind
+}
+
+// ParseConfig reads a config.json. Duplicate names and broken UTF-8 are
+// errors, since two readers could understand them differently.
+func ParseConfig(raw []byte) (*Config, error) {
+	c := &Config{raw: bytes.Clone(raw)}
+	if err := c.scan(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Config) scan() error {
+	c.fields = c.fields[:0]
+	d := jsontext.NewDecoder(bytes.NewReader(c.raw))
+	tok, err := d.ReadToken()
+	if err != nil {
+		return jsonError(err)
+	}
+	if tok.Kind() != '{' {
+		return errors.New("not a JSON object")
+	}
+	if err := c.scanObject(d, ""); err != nil {
+		return jsonError(err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return errors.New("data after the JSON object")
+	}
+	return nil
+}
+
+func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
+	for d.PeekKind() != '}' {
+		before := int(d.InputOffset())
+		tok, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		f := field{sub: sub, name: tok.String(), start: before}
+		kind := d.PeekKind()
+		afterName := int(d.InputOffset())
+		f.kind = kind
+		i := len(c.fields)
+		c.fields = append(c.fields, f)
+		if kind == '{' && sub == "" {
+			if _, err := d.ReadToken(); err != nil {
+				return err
+			}
+			if err := c.scanObject(d, tok0(f.name)); err != nil {
+				return err
+			}
+		} else if err := d.SkipValue(); err != nil {
+			return err
+		}
+		end := int(d.InputOffset())
+		c.fields[i].valStart = afterName + valueStart(c.raw[afterName:end])
+		c.fields[i].valEnd = end
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// tok0 names a nested object; an empty name must not look like the top level.
+func tok0(name string) string {
+	if name == "" {
+		return "\x00"
+	}
+	return name
+}
+
+// valueStart skips the white space and the colon before a value.
+func valueStart(b []byte) int {
+	for i, c := range b {
+		switch c {
+		case ' ', '\t', '\r', '\n', ':':
+		default:
+			return i
+		}
+	}
+	return len(b)
+}
+
+func jsonError(err error) error {
+	var s *jsontext.SyntacticError
+	if errors.As(err, &s) {
+		return fmt.Errorf("not valid JSON at byte %d", s.ByteOffset)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("not valid JSON: it ends too early")
+	}
+	return err
+}
+
+func (c *Config) find(sub, name string) *field {
+	for i := range c.fields {
+		if f := &c.fields[i]; f.sub == sub && f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// Bytes is the text as it stands, edits included.
+func (c *Config) Bytes() []byte { return c.raw }
+
+// Has reports whether the member stands at the top level.
+func (c *Config) Has(name string) bool { return c.find("", name) != nil }
+
+// Raw is the JSON text of a member at the top level, nil when it is absent.
+func (c *Config) Raw(name string) []byte { return c.rawIn("", name) }
+
+func (c *Config) rawIn(sub, name string) []byte {
+	f := c.find(sub, name)
+	if f == nil {
+		return nil
+	}
+	return c.raw[f.valStart:f.valEnd]
+}
+
+// String is the text of a member, "" when it is absent or no string.
+func (c *Config) String(name string) string {
+	v := c.Raw(name)
+	if len(v) == 0 || v[0] != '"' {
+		return ""
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// textConfigs are the members in which models of several parts keep the
+// settings of their language model.
+var textConfigs = []string{"", "text_config", "llm_config", "language_config"}
+
+// Int is an integer member, looked for at the top and then in the part that
+// describes the language model; any of the names will do, since families
+// disagree (num_hidden_layers, n_layer).
+func (c *Config) Int(names ...string) (int64, bool) {
+	for _, sub := range textConfigs {
+		for _, name := range names {
+			if n, err := strconv.ParseInt(string(c.rawIn(sub, name)), 10, 64); err == nil {
+				return n, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// Bool is a boolean member, looked for as Int does.
+func (c *Config) Bool(name string) (value, ok bool) {
+	for _, sub := range textConfigs {
+		switch string(c.rawIn(sub, name)) {
+		case "true":
+			return true, true
+		case "false":
+			return false, true
+		}
+	}
+	return false, false
+}
+
+// Strings is a list of strings, nil when the member is something else.
+func (c *Config) Strings(name string) []string {
+	d := jsontext.NewDecoder(bytes.NewReader(c.Raw(name)))
+	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '[' {
+		return nil
+	}
+	var out []string
+	for {
+		tok, err := d.ReadToken()
+		if err != nil || tok.Kind() != '"' {
+			return out
+		}
+		out = append(out, tok.String())
+	}
+}
+
+// Dtype gives the member of that name the value wherever it stands as text:
+// at the top and in the objects directly below it. It reports whether a value
+// changed and whether there was one. value is JSON text.
+func (c *Config) Dtype(name, value string) (changed, found bool) {
+	for i := len(c.fields) - 1; i >= 0; i-- { // backwards: offsets before stay true
+		f := c.fields[i]
+		if f.name != name || (f.kind != '"' && !(f.sub == "" && f.kind == 'n')) {
+			continue
+		}
+		found = true
+		if string(c.raw[f.valStart:f.valEnd]) != value {
+			c.raw = splice(c.raw, f.valStart, f.valEnd, value)
+			changed = true
+		}
+	}
+	c.rescan()
+	return changed, found
+}
+
+// SetAll replaces the value of every member of that name that exists, at the
+// top and in the objects directly below it, and reports whether there was
+// one. value is JSON text.
+func (c *Config) SetAll(name, value string) bool {
+	found := false
+	for i := len(c.fields) - 1; i >= 0; i-- { // backwards: offsets before stay true
+		if f := c.fields[i]; f.name == name && f.kind != '{' && f.kind != '[' {
+			c.raw = splice(c.raw, f.valStart, f.valEnd, value)
+			found = true
+		}
+	}
+	c.rescan()
+	return found
+}
+
+// Set gives a member at the top level a value, adding it at the end when it is
+// absent. value is JSON text.
+func (c *Config) Set(name, value string) {
+	if f := c.find("", name); f != nil {
+		c.raw = splice(c.raw, f.valStart, f.valEnd, value)
+		c.rescan()
+		return
+	}
+	quoted, err := jsontext.AppendQuote(nil, name)
+	if err != nil {
+		panic("model: internal error: member name is not text")
+	}
+	end := bytes.LastIndexByte(c.raw, '}')
+	member := string(quoted) + ": " + value
+	if last := c.lastTop(); last != nil {
+		lead := string(c.raw[c.leadStart(last):c.nameStart(last)])
+		c.raw = splice(c.raw, last.valEnd, last.valEnd, ","+lead+member)
+	} else {
+		c.raw = splice(c.raw, end, end, member)
+	}
+	c.rescan()
+}
+
+// Remove drops a member of the top level together with one comma.
+func (c *Config) Remove(name string) bool {
+	f := c.find("", name)
+	if f == nil {
+		return false
+	}
+	start, end := c.leadStart(f), f.valEnd
+	if c.raw[start] != ',' { // the first member: take the comma behind it
+		rest := c.raw[end:]
+		n := bytes.IndexFunc(rest, func(r rune) bool { return r != ' ' && r != '\t' && r != '\r' && r != '\n' })
+		if n >= 0 && rest[n] == ',' {
+			end += n + 1
+		}
+	}
+	c.raw = splice(c.raw, start, end, "")
+	c.rescan()
+	return true
+}
+
+func (c *Config) rescan() {
+	if err := c.scan(); err != nil {
+		panic("model: internal error: an edit broke config.json: " + err.Error())
+	}
+}
+
+func (c *Config) lastTop() *field {
+	for i := len(c.fields) - 1; i >= 0; i-- {
+		if c.fields[i].sub == "" {
+			return &c.fields[i]
+		}
+	}
+	return nil
+}
+
+// nameStart is the offset of the quote that opens the member's name.
+func (c *Config) nameStart(f *field) int {
+	return f.start + bytes.IndexByte(c.raw[f.start:], '"')
+}
+
+// leadStart is where the comma and white space before a member begin.
+func (c *Config) leadStart(f *field) int {
+	i := f.start
+	if c.raw[i] == ',' {
+		return i
+	}
+	if n := bytes.IndexByte(c.raw[i:c.nameStart(f)], ','); n >= 0 {
+		return i + n
+	}
+	return i
+}
+
+func splice(b []byte, from, to int, s string) []byte {
+	out := make([]byte, 0, len(b)-(to-from)+len(s))
+	out = append(out, b[:from]...)
+	out = append(out, s...)
+	return append(out, b[to:]...)
+}

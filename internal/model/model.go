@@ -1,0 +1,284 @@
+// Package model knows model folders: which files hold the weights, the table
+// of tensors in them, config.json, the tokenizer's and other files that make
+// the weights usable. A Model gives every tensor as a tensor.Source, so that
+// nothing above this package knows what format a parent is stored in.
+package model
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"slerpmerge/internal/tensor"
+	"slerpmerge/mmapio"
+	"slerpmerge/safetensors"
+)
+
+// A Model is an opened model: its headers are read and checked, its weights
+// untouched.
+type Model struct {
+	Path   string  // as the user gave it
+	Dir    string  // the folder, "" for a single weight file
+	Format string  // "safetensors"
+	Config *Config // nil when there is no config.json
+	Files  []File  // the weight files, in the order of the tensors
+	// Tensors is the table, in file order: by shard, then by offset.
+	Tensors  []Tensor
+	Metadata map[string]string // of the only or first file
+	Notes    []string          // what a user should know, such as a stray file
+
+	byName []int32 // indexes of Tensors sorted by name, made by the first Lookup
+}
+
+// A File is one weight file.
+type File struct {
+	Name  string // without the folder
+	Path  string
+	Bytes int64
+	// HeaderLen is the length of all that stands before the tensors' values.
+	HeaderLen int64
+
+	data *mmapio.File
+}
+
+// A Tensor is one entry of the table. Offset counts from the start of the
+// file.
+type Tensor struct {
+	tensor.Info
+	File   int // index into Model.Files
+	Offset int64
+}
+
+// Open reads the headers of a model folder or of a single weight file and
+// checks them. All files are opened through the pool and stay open until
+// Close.
+//
+// What is wrong with the content of a file is a *FormatError; a path with
+// nothing in it that could be a model is an *UnusableError.
+func Open(pool *mmapio.Pool, path string) (*Model, error) {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &UnusableError{Path: path, Msg: "no such file or folder", Hint: notFoundHint(path)}
+	case err != nil:
+		return nil, &UnusableError{Path: path, Msg: bare(err).Error()}
+	}
+	m := &Model{Path: path}
+	if !st.IsDir() {
+		if err := m.openFile(pool, path); err != nil {
+			m.Close()
+			return nil, err
+		}
+		return m, nil
+	}
+	m.Dir = path
+	if err := m.openFolder(pool); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func notFoundHint(path string) string {
+	if strings.Count(path, "/") == 1 && !strings.HasPrefix(path, ".") && !strings.HasPrefix(path, "/") {
+		return "if this is a name on the Hugging Face Hub, download it first: hf download " + path + " --local-dir FOLDER"
+	}
+	return ""
+}
+
+func (m *Model) openFolder(pool *mmapio.Pool) error {
+	w, err := findWeights(pool, m.Dir)
+	if err != nil {
+		return err
+	}
+	if err := m.readConfig(); err != nil {
+		return err
+	}
+	if w.stray != "" {
+		m.Notes = append(m.Notes, fmt.Sprintf("%s stands beside %s and is ignored: the index wins", filepath.Join(m.Dir, w.stray), w.family.index))
+	}
+	for _, name := range w.files {
+		if err := m.openFile(pool, filepath.Join(m.Dir, name)); err != nil {
+			return err
+		}
+	}
+	if w.index != nil {
+		return m.agree(w)
+	}
+	return nil
+}
+
+func (m *Model) readConfig() error {
+	path := filepath.Join(m.Dir, "config.json")
+	raw, err := readSmall(path, maxConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &FormatError{Path: path, Err: err}
+	}
+	if m.Config, err = ParseConfig(raw); err != nil {
+		return &FormatError{Path: path, Err: err}
+	}
+	return nil
+}
+
+// openFile adds one weight file and its tensors.
+func (m *Model) openFile(pool *mmapio.Pool, path string) error {
+	f, err := pool.Open(path)
+	if err != nil {
+		return &FormatError{Path: path, Err: bare(err)}
+	}
+	m.Files = append(m.Files, File{Name: filepath.Base(path), Path: path, Bytes: f.Size(), data: f})
+	head := make([]byte, min(sniffLen, f.Size()))
+	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
+		return err
+	}
+	k := sniff(head)
+	if s := k.sentence(); s != "" {
+		return &FormatError{Path: path, Msg: s, Hint: k.hint()}
+	}
+	h, err := safetensors.ReadHeader(f, f.Size())
+	if err != nil {
+		var fe *safetensors.FormatError
+		if errors.As(err, &fe) {
+			return &FormatError{Path: path, Err: err}
+		}
+		return err
+	}
+	m.Format = "safetensors"
+	m.Files[len(m.Files)-1].HeaderLen = h.DataStart
+	if m.Metadata == nil {
+		m.Metadata = h.Metadata
+	}
+	m.Tensors = slices.Grow(m.Tensors, len(h.Tensors))
+	for _, t := range h.Tensors {
+		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
+	}
+	return nil
+}
+
+// agree checks that index and shards say the same: every name of the map is
+// in its shard, and no shard holds a name that the map lacks or puts
+// elsewhere.
+func (m *Model) agree(w *weights) error {
+	bad := func(format string, args ...any) error {
+		return &FormatError{Path: filepath.Join(m.Dir, w.family.index), Msg: fmt.Sprintf(format, args...),
+			Hint: "the folder is incomplete or mixed from two models: download it again"}
+	}
+	for i, t := range m.Tensors {
+		file := m.Files[t.File].Name
+		want, ok := w.index.File(t.Name)
+		if !ok {
+			return bad("tensor %s stands in %s, but not in the index", Quote(t.Name), Quote(file))
+		}
+		if want != file {
+			return bad("tensor %s stands in %s, the index says %s", Quote(t.Name), Quote(file), Quote(want))
+		}
+		if j, ok := m.Lookup(t.Name); ok && j != i {
+			return bad("tensor %s stands in %s and again in %s", Quote(t.Name), Quote(m.Files[m.Tensors[j].File].Name), Quote(file))
+		}
+	}
+	for _, e := range w.index {
+		if _, ok := m.Lookup(e.Name); !ok {
+			return bad("tensor %s is missing from %s", Quote(e.Name), Quote(e.File))
+		}
+	}
+	return nil
+}
+
+// Lookup finds a tensor by its name and returns its index in Tensors. It must
+// not be called from several goroutines before the first call has returned.
+func (m *Model) Lookup(name string) (int, bool) {
+	if m.byName == nil || len(m.byName) != len(m.Tensors) {
+		m.byName = make([]int32, len(m.Tensors))
+		for i := range m.byName {
+			m.byName[i] = int32(i)
+		}
+		slices.SortStableFunc(m.byName, func(a, b int32) int { return cmp.Compare(m.Tensors[a].Name, m.Tensors[b].Name) })
+	}
+	i, ok := slices.BinarySearchFunc(m.byName, name, func(i int32, name string) int { return cmp.Compare(m.Tensors[i].Name, name) })
+	if !ok {
+		return 0, false
+	}
+	return int(m.byName[i]), true
+}
+
+// Source gives the values of Tensors[i].
+func (m *Model) Source(i int) tensor.Source {
+	t := &m.Tensors[i]
+	return &section{file: m.Files[t.File].data, base: t.Offset}
+}
+
+// A section is a tensor that lies in its file as it is: row-major and
+// contiguous.
+type section struct {
+	file *mmapio.File
+	base int64
+}
+
+func (s *section) ReadAt(p []byte, off int64) error {
+	n, err := s.file.ReadAt(p, s.base+off)
+	if n == len(p) {
+		return nil
+	}
+	if err == io.EOF { // the header was checked against the size, so the file shrank
+		if cerr := s.file.Check(); cerr != nil {
+			return cerr
+		}
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
+
+// Check reports the first file that is no longer what it was when it was
+// opened, as a *mmapio.ChangedError.
+func (m *Model) Check() error {
+	for _, f := range m.Files {
+		if err := f.data.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the weight files.
+func (m *Model) Close() {
+	for _, f := range m.Files {
+		f.data.Close()
+	}
+}
+
+// Bytes is the size of all tensors' values.
+func (m *Model) Bytes() int64 {
+	var n int64
+	for i := range m.Tensors {
+		n += m.Tensors[i].Bytes()
+	}
+	return n
+}
+
+// Elems is the number of parameters: the elements of all tensors.
+func (m *Model) Elems() int64 {
+	var n int64
+	for i := range m.Tensors {
+		n += m.Tensors[i].Elems()
+	}
+	return n
+}
+
+// Name is how messages call the model: the last part of its path.
+func (m *Model) Name() string {
+	if abs, err := filepath.Abs(m.Path); err == nil {
+		return filepath.Base(abs)
+	}
+	return filepath.Base(m.Path)
+}

@@ -1,0 +1,87 @@
+package model
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Stacks counts the layers of every numbered stack by the name before the
+// number: {"model.layers": 32} for model.layers.0... to model.layers.31....
+// Only the first number of a name counts, so that the experts inside a layer
+// are no stack of their own.
+func (m *Model) Stacks() map[string]int {
+	s := map[string]int{}
+	for i := range m.Tensors {
+		if prefix, n, ok := layerOf(m.Tensors[i].Name); ok && n+1 > s[prefix] {
+			s[prefix] = n + 1
+		}
+	}
+	return s
+}
+
+// layerOf splits "model.layers.7.mlp.up_proj.weight" into "model.layers" and 7.
+func layerOf(name string) (prefix string, n int, ok bool) {
+	for at := 0; ; {
+		dot := strings.IndexByte(name[at:], '.')
+		if dot < 0 {
+			return "", 0, false
+		}
+		start := at + dot + 1
+		end := start
+		for end < len(name) && name[end] >= '0' && name[end] <= '9' {
+			end++
+		}
+		if end > start && end < len(name) && name[end] == '.' {
+			if n, err := strconv.Atoi(name[start:end]); err == nil && n < 1<<20 {
+				return name[:start-1], n, true
+			}
+		}
+		at = start
+	}
+}
+
+// Heads and embeddings go by these names across the families of transformers.
+var (
+	headNames      = []string{"lm_head.weight", "embed_out.weight", "output.weight", "cls.predictions.decoder.weight"}
+	embeddingNames = []string{"embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight", "tok_embeddings.weight"}
+)
+
+func endsIn(name string, endings []string) bool {
+	for _, e := range endings {
+		if name == e || strings.HasSuffix(name, "."+e) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsHead reports whether a name is that of a language-model head.
+func IsHead(name string) bool { return endsIn(name, headNames) }
+
+// IsEmbedding reports whether a name is that of the input embedding.
+func IsEmbedding(name string) bool { return endsIn(name, embeddingNames) }
+
+// TiedEmbedding finds the embedding that serves as the head of a model that
+// has no head of its own: tie_word_embeddings is true or unsaid (the default
+// of transformers), and there is one embedding.
+func (m *Model) TiedEmbedding() (int, bool) {
+	if m.Config == nil {
+		return 0, false
+	}
+	if tied, ok := m.Config.Bool("tie_word_embeddings"); ok && !tied {
+		return 0, false
+	}
+	found := -1
+	for i := range m.Tensors {
+		switch name := m.Tensors[i].Name; {
+		case IsHead(name):
+			return 0, false
+		case IsEmbedding(name):
+			if found >= 0 {
+				return 0, false
+			}
+			found = i
+		}
+	}
+	return found, found >= 0
+}

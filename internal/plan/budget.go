@@ -1,0 +1,67 @@
+package plan
+
+import "fmt"
+
+// The memory of a run, in bytes. fixedBytes is what the process holds before
+// it reads its first tensor: the runtime, the program's own pages, stacks.
+const (
+	fixedBytes  = 18 << 20
+	threadBytes = 256 << 10 // a worker's stack, scratch and chunk buffers beside the held pair
+	minPiece    = 256 << 10
+	maxPiece    = 8 << 20
+	minPool     = 2 << 20
+	maxPool     = 16 << 20
+	spare       = 2 // pieces being written while every worker fills one
+)
+
+// A Budget says how large a run's buffers are. Their sum and the rest of the
+// process stay below the limit that it was made from.
+type Budget struct {
+	Threads int
+	Piece   int64 // one output piece: what a worker fills and the writer writes at once
+	Hold    int64 // per worker: a pair of tensors up to this size is read once
+	Buffers int   // pieces in flight
+	Pool    int64 // resident pages of all mapped files together
+	Total   int64 // expected peak
+}
+
+// A MemoryError says that a limit is too small, and the least that works.
+type MemoryError struct{ Limit, Least int64 }
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("--max-memory of %.1f MiB is not enough for these models; the least that works is %d MiB", float64(e.Limit)/(1<<20), (e.Least+1<<20-1)>>20)
+}
+
+// NewBudget divides limit bytes. table is what the tensor tables hold. With
+// little memory the pieces shrink first, down to 1 MiB, which writing still
+// likes; then there are fewer threads; then smaller pieces.
+func NewBudget(limit int64, threads int, table int64) (Budget, error) {
+	for piece := int64(maxPiece); piece >= 1<<20; piece /= 2 {
+		if b := budget(threads, piece, table); b.Total <= limit {
+			return b, nil
+		}
+	}
+	for n := threads - 1; n >= 1; n-- {
+		if b := budget(n, 1<<20, table); b.Total <= limit {
+			return b, nil
+		}
+	}
+	for piece := int64(1 << 19); piece >= minPiece; piece /= 2 {
+		if b := budget(1, piece, table); b.Total <= limit {
+			return b, nil
+		}
+	}
+	return Budget{}, &MemoryError{Limit: limit, Least: budget(1, minPiece, table).Total}
+}
+
+func budget(threads int, piece, table int64) Budget {
+	b := Budget{
+		Threads: threads,
+		Piece:   piece,
+		Hold:    2 * piece,
+		Buffers: threads + spare,
+		Pool:    min(max(8*piece, minPool), maxPool),
+	}
+	b.Total = fixedBytes + 2*table + b.Pool + int64(threads)*(b.Hold+threadBytes) + int64(b.Buffers)*piece
+	return b
+}

@@ -1,0 +1,126 @@
+package plan
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"slerpmerge/internal/model"
+)
+
+// sizes are the settings of config.json that decide shapes, by the names that
+// the families of transformers give them.
+var sizes = [][]string{
+	{"hidden_size", "n_embd", "d_model"},
+	{"num_hidden_layers", "n_layer", "num_layers"},
+	{"num_attention_heads", "n_head"},
+	{"num_key_value_heads"},
+	{"head_dim"},
+	{"intermediate_size", "n_inner"},
+	{"num_local_experts", "num_experts"},
+}
+
+// compare looks at the two config.json files: sizes that differ forbid the
+// merge (shapes that differ would, but the size is the better name for it),
+// other settings that change what the weights mean are worth a warning.
+func (p *Plan) compare() {
+	a, b := p.Primary, p.Secondary
+	if a.Config == nil || b.Config == nil {
+		if a.Config == nil && a.Dir != "" || b.Config == nil && b.Dir != "" {
+			p.warn("a parent has no config.json, so only names and shapes of tensors can be compared")
+		}
+		return
+	}
+	for _, names := range sizes {
+		x, okx := a.Config.Int(names...)
+		y, oky := b.Config.Int(names...)
+		if okx && oky && x != y {
+			p.block("%s is %d in %s and %d in %s", names[0], x, a.Name(), y, b.Name())
+		}
+	}
+	for _, name := range []string{"model_type", "architectures", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters", "max_position_embeddings", "sliding_window"} {
+		x, y := squeeze(a.Config.Raw(name)), squeeze(b.Config.Raw(name))
+		if len(x) > 0 && len(y) > 0 && !bytes.Equal(x, y) {
+			p.warn("%s differs: %s in %s, %s in %s (the primary's goes along)", name, clip(x), a.Name(), clip(y), b.Name())
+		}
+	}
+	p.compareTokenizers()
+}
+
+// compareTokenizers warns when the tokenizers are not the same file: equal
+// ids must mean equal tokens for a merge to make sense.
+func (p *Plan) compareTokenizers() {
+	for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"} {
+		if same, err := sameFile(p.Primary, p.Secondary, name); err == nil && !same {
+			p.warn("%s is not the same in %s and %s: check that the ids mean the same tokens", name, p.Primary.Name(), p.Secondary.Name())
+			return
+		}
+	}
+}
+
+// sameFile compares a companion file of both models; an error when one has none.
+func sameFile(a, b *model.Model, name string) (bool, error) {
+	fa, err := a.OpenCompanion(name)
+	if err != nil {
+		return false, err
+	}
+	defer fa.Close()
+	fb, err := b.OpenCompanion(name)
+	if err != nil {
+		return false, err
+	}
+	defer fb.Close()
+	bufA, bufB := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(fa, bufA)
+		m, errB := io.ReadFull(fb, bufB)
+		if !bytes.Equal(bufA[:n], bufB[:m]) {
+			return false, nil
+		}
+		if errA != nil || errB != nil {
+			return errA == errB, nil
+		}
+	}
+}
+
+// stackDiff holds the layers that one parent has beyond the other.
+type stackDiff map[string]int // stack -> layers in both
+
+// covers reports whether a tensor belongs to a layer that is already named as
+// missing.
+func (d stackDiff) covers(name string) bool {
+	for prefix := range d {
+		if strings.HasPrefix(name, prefix+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// compareStacks forbids stacks of unlike depth.
+func (p *Plan) compareStacks() stackDiff {
+	sa, sb := p.Primary.Stacks(), p.Secondary.Stacks()
+	diff := stackDiff{}
+	for _, prefix := range slices.Sorted(maps.Keys(sa)) {
+		if n, ok := sb[prefix]; ok && n != sa[prefix] {
+			diff[prefix] = min(n, sa[prefix])
+			p.block("%s has %d layers in %s and %d in %s", model.Quote(prefix), sa[prefix], p.Primary.Name(), n, p.Secondary.Name())
+		}
+	}
+	return diff
+}
+
+// squeeze takes the white space out of JSON text so that layout is no
+// difference. Strings with spaces in them keep their meaning for comparison.
+func squeeze(v []byte) []byte { return bytes.Join(bytes.Fields(v), nil) }
+
+func clip(v []byte) string {
+	const max = 80
+	if len(v) > max {
+		return fmt.Sprintf("%q...", v[:max])
+	}
+	return model.Quote(strings.ReplaceAll(string(v), `"`, ""))
+}

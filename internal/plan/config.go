@@ -1,0 +1,98 @@
+package plan
+
+import (
+	"strconv"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+)
+
+// editConfig makes the primary's config.json true for the output: the
+// element type, the vocabulary size, whether the head is tied. What is true
+// already keeps its bytes.
+func (p *Plan) editConfig() {
+	if p.Primary.Config == nil {
+		return
+	}
+	c, err := model.ParseConfig(p.Primary.Config.Bytes())
+	if err != nil {
+		panic("plan: internal error: a config that was parsed does not parse: " + err.Error())
+	}
+	if d, ok := p.mainType(); ok {
+		value := strconv.Quote(recipe.LongName(d))
+		// Old releases write torch_dtype, transformers 5 dtype, and both are read.
+		_, old := c.Dtype("torch_dtype", value)
+		_, now := c.Dtype("dtype", value)
+		if !old && !now && !p.Recipe.DType.Auto {
+			c.Set("torch_dtype", value)
+		}
+	}
+	embedding, head := uint64(0), false
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		if model.IsEmbedding(t.Name) && len(t.Shape) == 2 && embedding == 0 {
+			embedding = t.Shape[0]
+		}
+		head = head || model.IsHead(t.Name)
+	}
+	if n, ok := c.Int("vocab_size"); ok && embedding > 0 && uint64(n) != embedding {
+		c.SetAll("vocab_size", strconv.FormatUint(embedding, 10))
+	}
+	if _, tied := p.Primary.TiedEmbedding(); tied && head {
+		c.Set("tie_word_embeddings", "false")
+		p.warn("the parents' heads are tied in one and untied in the other: both are written, tie_word_embeddings becomes false")
+	}
+	c.Remove("_name_or_path")
+	c.Remove("transformers_weights")
+	p.Config = c.Bytes()
+}
+
+// mainType is the floating type that most bytes of the output are of.
+func (p *Plan) mainType() (tensor.DType, bool) {
+	bytes := map[tensor.DType]int64{}
+	best, found := tensor.F32, false
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		if !t.DType.Blends() {
+			continue
+		}
+		bytes[t.DType] += t.Bytes()
+		if !found || bytes[t.DType] > bytes[best] {
+			best, found = t.DType, true
+		}
+	}
+	return best, found
+}
+
+// companions lists the files that go along, the tokenizer's from the model
+// that the recipe says, licences from both.
+func (p *Plan) companions() {
+	tok := p.Primary
+	if p.Recipe.Tokenizer == recipe.TokenizerSecondary {
+		tok = p.Secondary
+	}
+	seen := map[string]bool{}
+	add := func(from *model.Model, file, name string) {
+		if !seen[name] {
+			seen[name] = true
+			p.Companions = append(p.Companions, Companion{Name: name, From: from, File: file})
+		}
+	}
+	for _, name := range tok.Companions(true) {
+		add(tok, name, name)
+	}
+	for _, name := range p.Primary.Companions(false) {
+		add(p.Primary, name, name)
+	}
+	for _, name := range p.Primary.Licences() {
+		add(p.Primary, name, name)
+	}
+	for _, name := range p.Secondary.Licences() {
+		if !seen[name] {
+			add(p.Secondary, name, name)
+		} else if same, err := sameFile(p.Primary, p.Secondary, name); err != nil || !same {
+			add(p.Secondary, name, name+".secondary")
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// Package plan works out, from headers alone, everything that a merge will
+// do: for every output tensor its sources, t and action, the files with their
+// exact sizes, the memory, and what is worth a warning or forbids the merge.
+// Everything after it (the run, the dry run, the model card) reads the plan.
+package plan
+
+import (
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/writer"
+)
+
+// An Action is what happens to one tensor.
+type Action string
+
+const (
+	// Slerp measures both parents and blends them; which branch of the
+	// formula applies (slerp, linear, or copy of equal bytes) shows when they
+	// are measured.
+	Slerp Action = "slerp"
+	// Copy takes the bytes of one parent as they are.
+	Copy Action = "copy"
+	// Convert takes the values of one parent in another type.
+	Convert Action = "convert"
+	// Follow takes the primary's bytes and compares the secondary's: integer
+	// and boolean tensors can't be blended.
+	Follow Action = "follow"
+)
+
+// An Operand is one parent's tensor. The zero Operand is none.
+type Operand struct {
+	Model *model.Model
+	Index int // into Model.Tensors
+}
+
+// Tensor is the operand's entry in its model's table.
+func (o Operand) Tensor() *model.Tensor { return &o.Model.Tensors[o.Index] }
+
+// None reports whether there is no operand.
+func (o Operand) None() bool { return o.Model == nil }
+
+// A Tensor is one output tensor. Its Info is as it will be written.
+type Tensor struct {
+	tensor.Info
+	Action Action
+	T      float64
+	A, B   Operand // primary's and secondary's; none where the action needs none
+	// ZeroA and ZeroB put zeros in the place of a missing tensor.
+	ZeroA, ZeroB bool
+	Why          string // what is out of the ordinary, "" when nothing is
+}
+
+// Sole is the operand of Copy and Convert.
+func (t *Tensor) Sole() Operand {
+	if t.A.None() {
+		return t.B
+	}
+	return t.A
+}
+
+// A Plan is a merge worked out.
+type Plan struct {
+	Recipe             recipe.Recipe
+	Primary, Secondary *model.Model
+	// Tensors in the primary's file order, then what only the secondary has.
+	Tensors []Tensor
+	Layout  *writer.Layout
+	// Config is the output's config.json, nil when the primary has none.
+	Config     []byte
+	Companions []Companion
+	Budget     Budget
+	// OutputBytes is the size of all files but the card and slerpmerge.json.
+	OutputBytes int64
+	DiskFree    int64 // -1 when no output was named
+	Warnings    []string
+	Blockers    []string // why the merge can't be done; empty when it can
+}
+
+// A Companion is a file that is copied along, as Name, byte for byte.
+type Companion struct {
+	Name string
+	From *model.Model
+	File string // its name in From
+}
+
+// An Error says that a request can't be carried out, with every reason.
+type Error struct {
+	Blockers []string
+	Hint     string
+}
+
+func (e *Error) Error() string {
+	s := ""
+	for i, b := range e.Blockers {
+		if i > 0 {
+			s += "; "
+		}
+		s += b
+	}
+	return s
+}
+
+// New plans the merge of two opened models. An error means that planning
+// itself failed; what forbids the merge is in Plan.Blockers.
+func New(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
+	p := &Plan{Recipe: r, Primary: primary, Secondary: secondary, DiskFree: -1}
+	for _, m := range []*model.Model{primary, secondary} {
+		p.Warnings = append(p.Warnings, m.Notes...)
+		if err := m.Mergeable(); err != nil {
+			p.Blockers = append(p.Blockers, err.Error())
+		}
+	}
+	if len(p.Blockers) > 0 { // shapes of packed tensors would only confuse
+		return p, nil
+	}
+	p.compare()
+	p.match()
+	if len(p.Blockers) > 0 {
+		return p, nil
+	}
+	return p, p.lay()
+}
+
+// lay decides the files once the tensors are known.
+func (p *Plan) lay() error {
+	infos := make([]tensor.Info, len(p.Tensors))
+	for i := range p.Tensors {
+		infos[i] = p.Tensors[i].Info
+	}
+	var err error
+	if p.Layout, err = writer.Lay(infos, p.Recipe.ShardSize, writer.Safetensors); err != nil {
+		return &Error{Blockers: []string{err.Error()}}
+	}
+	p.editConfig()
+	p.companions()
+	p.OutputBytes = p.Layout.Bytes() + int64(len(p.Config))
+	for _, c := range p.Companions {
+		n, err := c.From.CompanionSize(c.File)
+		if err != nil {
+			return err
+		}
+		p.OutputBytes += n
+	}
+	if p.Recipe.Output != "" {
+		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
+			return err
+		}
+	}
+	p.Budget, err = NewBudget(p.Recipe.MaxMemory, p.Recipe.Threads, p.tableBytes())
+	return err
+}
+
+// tableBytes estimates what the tables of both models, the plan and the
+// layout hold in memory, counting an entry as measured on tables of 10^3 to
+// 10^6 tensors.
+func (p *Plan) tableBytes() int64 {
+	const entry = 900
+	return entry * int64(len(p.Primary.Tensors)+len(p.Secondary.Tensors)+len(p.Tensors)) / 3
+}
