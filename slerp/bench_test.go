@@ -1,0 +1,109 @@
+package slerp
+
+import (
+	"fmt"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// Bytes are counted as touched: copy reads one operand and writes one (2x),
+// measure reads two, blend reads two and writes one, convert reads one and
+// writes one. "cache" has inputs of 128 KiB, as the pipeline's chunks;
+// "memory" 64 MiB, beyond any cache. Copy is the same run's yardstick: run
+// with -count to interleave. All is one thread.
+const (
+	cacheBytes  = 128 << 10
+	memoryBytes = 64 << 20
+)
+
+var places = []struct {
+	name string
+	size int
+}{{"cache", cacheBytes}, {"memory", memoryBytes}}
+
+// operands are reused, so that memory is paid for once.
+var operands [3][]byte
+
+// operand gives the i-th operand of n elements, filled with weights.
+func operand(i int, d tensor.DType, n int) []byte {
+	if operands[i] == nil {
+		operands[i] = make([]byte, 2*memoryBytes)
+	}
+	p := operands[i][:n*d.Size()]
+	part := random(source(uint64(i)), d, 4096, weights)
+	for q := p; len(q) > 0; {
+		q = q[copy(q, part):]
+	}
+	return p
+}
+
+func throughput(b *testing.B, bytes int, f func()) {
+	f() // page faults, tables
+	b.SetBytes(int64(bytes))
+	b.ResetTimer()
+	for b.Loop() {
+		f()
+	}
+	b.ReportMetric(float64(bytes)*float64(b.N)/1e9/b.Elapsed().Seconds(), "GB/s")
+}
+
+func BenchmarkCopy(b *testing.B) {
+	for _, at := range places {
+		b.Run(at.name, func(b *testing.B) {
+			n := at.size / 4
+			src, dst := operand(0, tensor.F32, n), operand(1, tensor.F32, n)
+			throughput(b, 2*at.size, func() { copy(dst, src) })
+		})
+	}
+}
+
+func BenchmarkMeasure(b *testing.B) {
+	for _, at := range places {
+		for _, d := range [][2]tensor.DType{{tensor.BF16, tensor.BF16}, {tensor.F16, tensor.F16}, {tensor.F32, tensor.F32},
+			{tensor.BF16, tensor.F16}, {tensor.F32, tensor.BF16}, {tensor.F8E4M3, tensor.F8E4M3}, {tensor.F64, tensor.F64}} {
+			b.Run(fmt.Sprintf("%s/%v,%v", at.name, d[0], d[1]), func(b *testing.B) {
+				n := at.size / max(d[0].Size(), d[1].Size())
+				x, y := operand(0, d[0], n), operand(1, d[1], n)
+				m := NewMeter(d[0], d[1])
+				throughput(b, len(x)+len(y), func() { m.Add(x, y) })
+			})
+		}
+	}
+}
+
+func BenchmarkBlend(b *testing.B) {
+	for _, at := range places {
+		for _, d := range [][3]tensor.DType{{tensor.BF16, tensor.BF16, tensor.BF16}, {tensor.F16, tensor.F16, tensor.F16},
+			{tensor.F32, tensor.F32, tensor.F32}, {tensor.F32, tensor.F32, tensor.BF16}, {tensor.F32, tensor.F32, tensor.F16},
+			{tensor.BF16, tensor.F16, tensor.BF16}, {tensor.F16, tensor.F16, tensor.BF16}, {tensor.BF16, tensor.BF16, tensor.F32},
+			{tensor.F8E4M3, tensor.F8E4M3, tensor.F8E4M3}, {tensor.F64, tensor.F64, tensor.F64}} {
+			b.Run(fmt.Sprintf("%s/%v,%v,%v", at.name, d[0], d[1], d[2]), func(b *testing.B) {
+				n := at.size / max(d[0].Size(), d[1].Size())
+				x, y, dst := operand(0, d[0], n), operand(1, d[1], n), operand(2, d[2], n)
+				k := NewBlender(d[2], d[0], d[1])
+				throughput(b, len(x)+len(y)+len(dst), func() { k.Blend(dst, x, y, 0.57735, 0.57735) })
+			})
+		}
+	}
+}
+
+func BenchmarkConvert(b *testing.B) {
+	for _, at := range places {
+		for _, d := range [][2]tensor.DType{{tensor.F32, tensor.BF16}, {tensor.F32, tensor.F16}, {tensor.BF16, tensor.F32},
+			{tensor.F16, tensor.F32}, {tensor.F16, tensor.BF16}} {
+			b.Run(fmt.Sprintf("%s/%v,%v", at.name, d[0], d[1]), func(b *testing.B) {
+				n := at.size / d[0].Size()
+				src, dst := operand(0, d[0], n), operand(1, d[1], n)
+				k := NewConverter(d[1], d[0])
+				throughput(b, len(src)+len(dst), func() { k.Convert(dst, src) })
+			})
+		}
+	}
+}
+
+func BenchmarkInterpolate(b *testing.B) {
+	for b.Loop() {
+		Interpolate(Sums{4, 9, 3}, 0.3)
+	}
+}

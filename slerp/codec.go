@@ -1,0 +1,191 @@
+package slerp
+
+import (
+	"encoding/binary"
+	"math"
+
+	"slerpmerge/internal/tensor"
+)
+
+// The one code that a NaN gets in each type: quiet, positive, no payload.
+const (
+	nan64    = 0x7ff8_0000_0000_0000
+	nan32    = 0x7fc0_0000
+	nanHalf  = 0x7e00
+	nanBF16  = 0x7fc0
+	nanE4M3  = 0x7f
+	nanE5M2  = 0x7e
+	infE5M2  = 0x7c
+	maxE4M3  = 0x7e
+	signBit8 = 0x80
+)
+
+// limit is the magnitude from which on a finite value overflows the type: the
+// middle between its largest value and the next power of two or, in F8_E4M3,
+// the float64 after the middle of 448 and 480, as that tie goes to 448.
+func limit(d tensor.DType) float64 {
+	switch d {
+	case tensor.F32:
+		return 0x1.ffffffp127
+	case tensor.BF16:
+		return 0x1.ffp127
+	case tensor.F16:
+		return 65520
+	case tensor.F8E4M3:
+		return 0x1.d000000000001p8
+	case tensor.F8E5M2:
+		return 61440
+	}
+	return math.Inf(1)
+}
+
+// vanishing is the largest magnitude that the type rounds to zero: half its
+// smallest subnormal number, a tie that goes to the even zero.
+func vanishing(d tensor.DType) float64 {
+	switch d {
+	case tensor.F32:
+		return 0x1p-150
+	case tensor.BF16:
+		return 0x1p-134
+	case tensor.F16:
+		return 0x1p-25
+	case tensor.F8E4M3:
+		return 0x1p-10
+	case tensor.F8E5M2:
+		return 0x1p-17
+	}
+	return 0
+}
+
+// decode32 widens the elements of src, of any type but F64, exactly.
+func decode32(d tensor.DType, dst []float32, src []byte) {
+	switch d {
+	case tensor.F32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	case tensor.BF16:
+		for i := range dst {
+			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+		}
+	case tensor.F16:
+		table := halfTable()
+		for i := range dst {
+			dst[i] = table[binary.LittleEndian.Uint16(src[2*i:])]
+		}
+	case tensor.F8E4M3:
+		decode8(dst, src, e4m3Table())
+	case tensor.F8E5M2:
+		decode8(dst, src, e5m2Table())
+	}
+}
+
+// decode64 widens the elements of src, of any type, exactly.
+func decode64(d tensor.DType, dst []float64, src []byte) {
+	if d == tensor.F64 {
+		for i := range dst {
+			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))
+		}
+		return
+	}
+	var strip [64]float32
+	for i := 0; i < len(dst); i += len(strip) {
+		part := strip[:min(len(strip), len(dst)-i)]
+		widen32(d, part, src[i*d.Size():])
+		for j, x := range part {
+			dst[i+j] = float64(x)
+		}
+	}
+}
+
+// encode32 rounds src to the type once. F64 holds every value of src.
+func encode32(d tensor.DType, dst []byte, src []float32) {
+	switch d {
+	case tensor.F64:
+		for i, x := range src {
+			binary.LittleEndian.PutUint64(dst[8*i:], bits64(float64(x)))
+		}
+	case tensor.F32:
+		for i, x := range src {
+			binary.LittleEndian.PutUint32(dst[4*i:], bits32(x))
+		}
+	case tensor.BF16:
+		for i, x := range src {
+			binary.LittleEndian.PutUint16(dst[2*i:], bf16Bits(x))
+		}
+	case tensor.F16:
+		for i, x := range src {
+			binary.LittleEndian.PutUint16(dst[2*i:], halfBits(x))
+		}
+	case tensor.F8E4M3:
+		for i, x := range src {
+			dst[i] = e4m3Bits(float64(x))
+		}
+	case tensor.F8E5M2:
+		for i, x := range src {
+			dst[i] = e5m2Bits(float64(x))
+		}
+	}
+}
+
+// encode64 rounds src to the type once: the 16-bit types by way of a float32
+// that is rounded to odd, which no second rounding can mistake for a tie.
+func encode64(d tensor.DType, dst []byte, src []float64) {
+	switch d {
+	case tensor.F64:
+		for i, x := range src {
+			binary.LittleEndian.PutUint64(dst[8*i:], bits64(x))
+		}
+	case tensor.F32:
+		for i, x := range src {
+			binary.LittleEndian.PutUint32(dst[4*i:], bits32(float32(x)))
+		}
+	case tensor.BF16:
+		for i, x := range src {
+			binary.LittleEndian.PutUint16(dst[2*i:], bf16Bits(roundOdd(x)))
+		}
+	case tensor.F16:
+		for i, x := range src {
+			binary.LittleEndian.PutUint16(dst[2*i:], halfBits(roundOdd(x)))
+		}
+	case tensor.F8E4M3:
+		for i, x := range src {
+			dst[i] = e4m3Bits(x)
+		}
+	case tensor.F8E5M2:
+		for i, x := range src {
+			dst[i] = e5m2Bits(x)
+		}
+	}
+}
+
+func bits64(x float64) uint64 {
+	if x != x {
+		return nan64
+	}
+	return math.Float64bits(x)
+}
+
+func bits32(x float32) uint32 {
+	if x != x {
+		return nan32
+	}
+	return math.Float32bits(x)
+}
+
+// roundOdd rounds x to float32 so that an inexact result has an odd last bit
+// (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008):
+// rounding it again to 22 bits or fewer is as good as rounding x.
+func roundOdd(x float64) float32 {
+	y := float32(x)
+	u := math.Float32bits(y)
+	back := float64(y)
+	if back == x || x != x || u&1 == 1 {
+		return y
+	}
+	// Codes grow with the magnitude, and y has the sign of x even as a zero.
+	if math.Abs(back) < math.Abs(x) {
+		return math.Float32frombits(u + 1)
+	}
+	return math.Float32frombits(u - 1)
+}

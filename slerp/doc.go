@@ -1,0 +1,47 @@
+// Package slerp is the mathematics of a merge: the sums that a tensor pair
+// needs, the coefficients that follow from them, and the weighted sum
+// s0*a + s1*b, for the element types F64, F32, F16, BF16, F8_E4M3 and F8_E5M2
+// in any mix. It does no I/O. All tensors are little-endian bytes and need no
+// alignment.
+//
+// # Numbers that do not depend on the machine
+//
+// Measuring. Elements are widened exactly to float64. Element i of a block of
+// [BlockElems] elements adds into lane i mod 8; the lanes of a block fold as
+// (l0+l4), (l1+l5), (l2+l6), (l3+l7), then (s0+s2)+(s1+s3). Block sums add in
+// index order. Products of values of 32 bits or fewer are exact in float64, so
+// it makes no difference whether a machine fuses them into the sum; products
+// of F64 elements are rounded before they are added. No result depends on the
+// size of a chunk or on the number of threads.
+//
+// Coefficients. float64 throughout. Sine and arc cosine are correctly rounded
+// here rather than taken from package math, whose bits vary by machine: the
+// compiler fuses its polynomials on arm64 and not on amd64.
+//
+// Blending. If the output and both inputs have at most 16 bits, the
+// coefficients are rounded to float32 once and the element is
+// float32(s0*x) + float32(s1*y) in float32. If F32 or F64 is read or written,
+// the same in float64. Then the value is rounded once, directly to the output
+// type, to nearest with ties to even, subnormal numbers included. Overflow
+// gives an infinity; in F8_E4M3, which has none, a finite value saturates at
+// 448 and an infinity becomes NaN.
+//
+// NaN. Every NaN that is computed, blended or converted has one code per
+// output type: quiet, positive, no payload (F64 0x7ff8000000000000, F32
+// 0x7fc00000, F16 0x7e00, BF16 0x7fc0, F8_E4M3 0x7f, F8_E5M2 0x7e). Which
+// payload hardware keeps depends on the order of operands, so none is kept.
+// Only a conversion to the same type, which copies bytes, keeps payloads.
+//
+// # Kernels
+//
+// The Go loops in kernels.go are the definition. On amd64 with AVX2, FMA and
+// F16C assembly replaces them for the common types and gives the same bits.
+// It leaves what is rare to the definition: where a result is not finite (or,
+// from F32 to BF16, subnormal), a stretch of up to 4096 elements is computed
+// again in Go, which also counts overflows. Build with -tags noasm to do
+// without assembly. The .s file is generated:
+//
+//	go generate ./slerp
+package slerp
+
+//go:generate sh -c "cd _gen && go run . -out ../kernels_amd64.s -stubs ../stubs_amd64.go -pkg slerp"

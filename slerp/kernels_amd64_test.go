@@ -1,0 +1,121 @@
+//go:build amd64 && !noasm && gc
+
+package slerp
+
+import (
+	"bytes"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// withoutAsm runs f on the definition alone.
+func withoutAsm(f func()) {
+	was := useAsm
+	useAsm = false
+	defer func() { useAsm = was }()
+	f()
+}
+
+func skipWithoutAsm(t *testing.T) {
+	if !useAsm {
+		t.Skip("this processor does not run the kernels")
+	}
+}
+
+// TestKernelsEqualDefinition compares bit for bit, for all types that kernels
+// take part in, over pieces, tails and kinds of elements.
+func TestKernelsEqualDefinition(t *testing.T) {
+	skipWithoutAsm(t)
+	r := source(9)
+	sizes := []int{2*piece + 1000, piece + 15, strip + 1}
+	for n := range 66 {
+		sizes = append(sizes, n)
+	}
+	for _, da := range allTypes[1:] {
+		for _, db := range allTypes[1:] {
+			for i, n := range sizes {
+				pair := randomPair(r, da, db, n, mix(i)%numMixes)
+				a, b := somewhere(pair[0], i%9), somewhere(pair[1], i%11)
+				s := scales[r.IntN(len(scales))]
+				fast := NewMeter(da, db)
+				fast.Add(a, b)
+				var slow Sums
+				withoutAsm(func() {
+					m := NewMeter(da, db)
+					m.Add(a, b)
+					slow = m.Sums()
+				})
+				if !same(fast.Sums(), slow) {
+					t.Fatalf("measuring %d of %v, %v: %x, defined as %x", n, da, db, fast.Sums(), slow)
+				}
+				for _, out := range allTypes[1:4] {
+					got, want := make([]byte, n*out.Size()), make([]byte, n*out.Size())
+					c := NewBlender(out, da, db).Blend(got, a, b, s[0], s[1])
+					var defined Counts
+					withoutAsm(func() { defined = NewBlender(out, da, db).Blend(want, a, b, s[0], s[1]) })
+					if !bytes.Equal(got, want) || c != defined {
+						t.Fatalf("blending %d of %v, %v to %v with %v: bytes or counts differ", n, da, db, out, s)
+					}
+					c = NewConverter(out, da).Convert(got, a)
+					withoutAsm(func() { defined = NewConverter(out, da).Convert(want, a) })
+					if !bytes.Equal(got, want) || c != defined {
+						t.Fatalf("converting %d of %v to %v: bytes or counts differ", n, da, out)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestKernelsKeepTheirWork fails if a kernel gives up without need, which no
+// other test would notice but by the clock, or keeps what it must give up.
+func TestKernelsKeepTheirWork(t *testing.T) {
+	skipWithoutAsm(t)
+	r := source(10)
+	const n = 999
+	for _, c := range []struct{ out, in tensor.DType }{{tensor.BF16, tensor.BF16}, {tensor.F16, tensor.F16},
+		{tensor.F32, tensor.F32}, {tensor.BF16, tensor.F32}, {tensor.F16, tensor.F32}} {
+		blend := blendKernel(c.out, c.in)
+		dst := make([]byte, n*c.out.Size())
+		for _, m := range []mix{weights, sparse} {
+			a, b := random(r, c.in, n, m), random(r, c.in, n, m)
+			// Only F32 to BF16 gives up subnormal results.
+			ok := c.in != tensor.F32 || c.out != tensor.BF16 || m == weights
+			if blend(dst, a, b, 0.5, 0.5) != ok {
+				t.Errorf("blending %v to %v, mix %d: kept its work: %v", c.in, c.out, m, !ok)
+			}
+		}
+		for _, i := range []int{0, n - 1} {
+			a := random(r, c.in, n, weights)
+			putCode(c.in, a, i, nanCodes[c.in])
+			if blend(dst, a, a, 0.5, 0.5) {
+				t.Errorf("blending %v to %v: overlooked the NaN at %d", c.in, c.out, i)
+			}
+		}
+	}
+	for _, in := range allTypes[1:4] {
+		for _, out := range allTypes[1:4] {
+			kernel := convertKernel(out, in)
+			if (kernel != nil) != (in != out && (in == tensor.F32 || out == tensor.F32)) {
+				t.Errorf("%v to %v: kernel exists: %v", in, out, kernel != nil)
+			}
+			if kernel == nil {
+				continue
+			}
+			dst := make([]byte, n*out.Size())
+			for _, m := range []mix{weights, sparse} {
+				if _, ok := kernel(dst, random(r, in, n, m)); !ok {
+					t.Errorf("converting %v to %v, mix %d: gave up", in, out, m)
+				}
+			}
+		}
+	}
+	for _, out := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16} {
+		for _, wide := range []bool{true, false} {
+			if (joinKernel(out, wide) != nil) != (wide || out != tensor.F32) {
+				t.Errorf("joining to %v, wide %v: kernel exists: %v", out, wide, joinKernel(out, wide) != nil)
+			}
+		}
+	}
+}

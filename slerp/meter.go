@@ -1,0 +1,62 @@
+package slerp
+
+import "slerpmerge/internal/tensor"
+
+// A Meter measures one block of a tensor pair, chunk by chunk. It has a fixed
+// scratch of at most 16 KiB and serves one goroutine at a time.
+type Meter struct {
+	a, b   tensor.DType
+	lanes  lanes
+	fused  func(l *lanes, a, b []byte)
+	fa, fb []float32
+	da, db []float64
+}
+
+// NewMeter makes a Meter for parents of the given types, which must have
+// arithmetic (tensor.DType.Blends).
+func NewMeter(a, b tensor.DType) *Meter {
+	check(a, b)
+	m := &Meter{a: a, b: b}
+	if a == b {
+		m.fused = measureKernel(a)
+	}
+	if a == tensor.F64 || b == tensor.F64 {
+		m.da, m.db = make([]float64, strip), make([]float64, strip)
+	} else {
+		m.fa, m.fb = make([]float32, strip), make([]float32, strip)
+	}
+	return m
+}
+
+// Reset begins a new block.
+func (m *Meter) Reset() { m.lanes = lanes{} }
+
+// Add measures the next elements of a block, the same number of them on both
+// sides: a multiple of 8, except in the last chunk of a block.
+func (m *Meter) Add(a, b []byte) {
+	n := elems(m.a, a)
+	mustMatch(n, elems(m.b, b))
+	if m.fused != nil {
+		m.fused(&m.lanes, a, b)
+		return
+	}
+	sizeA, sizeB := m.a.Size(), m.b.Size()
+	for n > 0 {
+		k := min(n, strip)
+		if m.da != nil {
+			decode64(m.a, m.da[:k], a)
+			decode64(m.b, m.db[:k], b)
+			measure64(&m.lanes, m.da[:k], m.db[:k])
+		} else {
+			widen32(m.a, m.fa[:k], a)
+			widen32(m.b, m.fb[:k], b)
+			measureStrip(&m.lanes, m.fa[:k], m.fb[:k])
+		}
+		a, b, n = a[k*sizeA:], b[k*sizeB:], n-k
+	}
+}
+
+// Sums folds the lanes and leaves them as they are.
+func (m *Meter) Sums() Sums {
+	return Sums{fold(&m.lanes.aa), fold(&m.lanes.bb), fold(&m.lanes.ab)}
+}
