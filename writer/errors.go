@@ -44,7 +44,7 @@ func (e *NoSpaceError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("writing %s: %v", e.Path, e.Err)
 	}
-	return fmt.Sprintf("not enough space for %s: %d bytes are needed and %d are free", e.Path, e.Need, e.Free)
+	return fmt.Sprintf("not enough space for %s: %.1f MB are needed and %.1f MB are free", e.Path, float64(e.Need)/1e6, float64(e.Free)/1e6)
 }
 
 func (e *NoSpaceError) Unwrap() error { return e.Err }

@@ -76,6 +76,35 @@ func Create(dir string, opt Options) (*Output, error) {
 }
 
 // begin does what Create does to the disk.
+// Check says what Create would say of dir now, but for another run's lock, and
+// makes nothing.
+func Check(dir string, opt Options) error {
+	p, err := locate(dir)
+	if err != nil {
+		return err
+	}
+	if err := p.check(opt.Inputs); err != nil {
+		return err
+	}
+	o := &Output{place: p, opt: opt}
+	return o.free()
+}
+
+// free reports whether OUT may be made: it is not there, empty, or may be
+// replaced.
+func (o *Output) free() error {
+	occupied, err := o.occupied()
+	switch {
+	case err != nil:
+		return fmt.Errorf("output folder: %w", err)
+	case !occupied:
+		return nil
+	case !o.opt.Overwrite:
+		return &ExistsError{o.out}
+	}
+	return o.replaceable()
+}
+
 func (o *Output) begin() error {
 	if err := o.makeParents(); err != nil {
 		return diskError("making the folder for", o.out, 0, err)
@@ -87,17 +116,8 @@ func (o *Output) begin() error {
 	if err := o.restore(); err != nil {
 		return fmt.Errorf("putting back %s: %w", o.out, err)
 	}
-	occupied, err := o.occupied()
-	if err != nil {
-		return fmt.Errorf("output folder: %w", err)
-	}
-	if occupied && !o.opt.Overwrite {
-		return &ExistsError{o.out}
-	}
-	if occupied {
-		if err := o.replaceable(); err != nil {
-			return err
-		}
+	if err := o.free(); err != nil {
+		return err
 	}
 	if err := o.leftover(); err != nil {
 		return fmt.Errorf("removing what an earlier run left: %w", err)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -16,7 +18,7 @@ import (
 type globals struct {
 	Quiet      bool   `short:"q" help:"Say nothing but errors."`
 	Verbose    bool   `short:"v" help:"Say more: what is done to every tensor."`
-	LogFormat  string `enum:"text,json" default:"text" placeholder:"text|json" help:"Form of the messages on standard error (${enum})."`
+	LogFormat  string `enum:"text,json" default:"text" placeholder:"text|json" help:"Form of the messages on standard error: text or json."`
 	NoProgress bool   `help:"No progress bar and no progress lines."`
 }
 
@@ -37,7 +39,16 @@ A MODEL is a Hugging Face model folder or a single .safetensors file.`
 
 const footer = `Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3
 
-Exit codes: 0 done; 1 I/O error or bug; 2 the request can't be carried out; 3 not enough disk or memory; 4 an input is corrupt or unsafe; 5 an input changed while it was read; 6 the output exists or is held by another run; 75 stopped by SIGTERM; 130 stopped by Ctrl-C.`
+Exit codes:
+    0  done
+    1  an I/O error, or a bug
+    2  the request can't be carried out
+    3  not enough disk or memory
+    4  an input file is corrupt or unsafe
+    5  an input changed while it was read
+    6  the output exists, or another run holds it
+   75  stopped by SIGTERM
+  130  stopped by Ctrl-C`
 
 // An app is one call of the program.
 type app struct {
@@ -57,11 +68,14 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a := &app{ctx: ctx, stdout: stdout, stderr: stderr}
 	a.log = newLogger(stderr, globals{LogFormat: logFormat(args)})
 	var g grammar
+	bare := len(args) == 0
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case exited:
-			code = int(r)
+			if code = int(r); bare && code == exitDone {
+				code = exitRequest
+			}
 		default:
 			panic(r)
 		}
@@ -73,22 +87,29 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Help(help),
+		kong.WithHyphenPrefixedParameters(true), // -t -0.5
 		kong.Bind(a),
 	)
 	if err != nil {
 		panic("cli: internal error: " + err.Error())
 	}
-	if len(args) == 0 {
+	if bare {
 		args = []string{"--help"}
-		defer func() { code = exitRequest }()
 	}
-	ctxKong, err := parser.Parse(args)
-	if err != nil {
-		return a.fail(usageError{err, parser, ctxKong})
+	line, err := parser.Parse(args)
+	var usage *kong.ParseError
+	var unwritten *fs.PathError // help that could not be printed
+	switch {
+	case errors.As(err, &unwritten):
+		return a.fail(unwritten)
+	case errors.As(err, &usage):
+		return a.fail(usageError{usage})
+	case err != nil:
+		return a.fail(err)
 	}
 	a.globs = g.globals
 	a.log = newLogger(stderr, g.globals)
-	if err := ctxKong.Run(); err != nil {
+	if err := line.Run(); err != nil {
 		return a.fail(err)
 	}
 	return exitDone
@@ -118,18 +139,34 @@ func logFormat(args []string) string {
 }
 
 // A usageError is a command line that can't be understood.
-type usageError struct {
-	err    error
-	parser *kong.Kong
-	ctx    *kong.Context
+type usageError struct{ err *kong.ParseError }
+
+func (e usageError) Error() string {
+	text := e.err.Error()
+	for _, r := range rewordings {
+		text = r.pattern.ReplaceAllString(text, r.text)
+	}
+	return text
 }
 
-func (e usageError) Error() string { return e.err.Error() }
+// rewordings say in this program's words what kong says in its own.
+var rewordings = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`^missing flags: --output=DIR$`), "no output folder: add -o DIR"},
+	{regexp.MustCompile(`^--output: expected .* but got "EOL".*$`), "-o needs a folder"},
+	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
+	{regexp.MustCompile(`^--t: `), "-t: "},
+	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
+	{regexp.MustCompile(`^expected "<primary>.*$`), "two models are needed: PRIMARY and SECONDARY"},
+	{regexp.MustCompile(`^expected "<secondary>"$`), "two models are needed: SECONDARY is missing"},
+	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
+}
 
 func (e usageError) hint() string {
-	var pe *kong.ParseError
-	if errors.As(e.err, &pe) && pe.Context != nil {
-		if s := pe.Context.Selected(); s != nil {
+	if e.err.Context != nil {
+		if s := e.err.Context.Selected(); s != nil {
 			return "see slerpmerge " + s.Name + " --help"
 		}
 	}

@@ -118,7 +118,10 @@ func spaceHint(e *writer.NoSpaceError) string {
 	if e.Need == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the output needs %s, %s are free: free some space or name a folder on another disk", size(e.Need), size(max(e.Free, 0)))
+	if e.Err == nil { // the error has the numbers
+		return "free some space or name a folder on another disk"
+	}
+	return fmt.Sprintf("the output needs %s in all and %s are free now: free some space or name a folder on another disk", size(e.Need), size(max(e.Free, 0)))
 }
 
 // A requestError is a request that can't be carried out, found by the command

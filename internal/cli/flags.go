@@ -61,7 +61,7 @@ func (t *tFlag) Decode(ctx *kong.DecodeContext) error {
 	if err := ctx.Scan.PopValueInto("t", &text); err != nil {
 		return err
 	}
-	v, err := recipe.ParseT(text)
+	v, err := recipe.ParseT(strings.TrimPrefix(text, "=")) // -t=0.3 too
 	*t = tFlag(v)
 	return err
 }
@@ -71,15 +71,15 @@ type mergeFlags struct {
 	Primary   string `arg:"" help:"The model that t = 0 gives: config and tokenizer come from it."`
 	Secondary string `arg:"" help:"The model that t = 1 gives."`
 
-	T           tFlag     `short:"t" name:"t" placeholder:"VALUE" default:"0.5" help:"0 is primary, 1 is secondary (default ${default})."`
+	T           tFlag     `short:"t" name:"t" placeholder:"VALUE" default:"0.5" help:"How far to go from primary to secondary: 0 is primary, 1 is secondary (default ${default})."`
 	Extrapolate bool      `help:"Allow -t outside 0 to 1."`
-	DType       dtypeFlag `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: auto (each keeps the primary's), float32, float16 or bfloat16."`
-	Format      string    `enum:"safetensors,bin" default:"safetensors" placeholder:"FORMAT" help:"Format of the output: safetensors."`
+	DType       dtypeFlag `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: float32, float16, bfloat16, or auto, each as in the primary (default ${default})."`
+	Format      string    `enum:"safetensors,bin" default:"safetensors" hidden:"" help:"Format of the output: safetensors."`
 	ShardSize   byteSize  `placeholder:"SIZE" default:"5GB" help:"Bytes of tensors per file, such as 500MB or 2GiB (default ${default})."`
-	Missing     string    `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: ${enum} (default ${default})."`
-	NonFinite   string    `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: ${enum} (default ${default})."`
+	Missing     string    `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: error, copy or zero (default ${default})."`
+	NonFinite   string    `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: error or warn (default ${default})."`
 	Vocab       string    `enum:"error" default:"error" hidden:"" help:"Rows that only one parent has: error."`
-	Tokenizer   string    `enum:"primary,secondary" default:"primary" placeholder:"WHOSE" help:"Whose tokenizer files go along: ${enum} (default ${default})."`
+	Tokenizer   string    `enum:"primary,secondary" default:"primary" placeholder:"WHOSE" help:"Whose tokenizer files go along: primary or secondary (default ${default})."`
 	MaxMemory   byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
 	Threads     int       `placeholder:"N" help:"Worker threads (default all cores)."`
 	JSON        bool      `name:"json" help:"Print the result as JSON."`
@@ -98,6 +98,11 @@ func (f *mergeFlags) recipe(output string) (recipe.Recipe, error) {
 	}
 	if r.Threads == 0 {
 		r.Threads = runtime.GOMAXPROCS(0)
+	}
+	for _, path := range []struct{ what, value string }{{"PRIMARY", f.Primary}, {"SECONDARY", f.Secondary}} {
+		if path.value == "" {
+			return r, &requestError{msg: path.what + " is empty: name a model folder or weight file"}
+		}
 	}
 	if err := r.Validate(); err != nil {
 		return r, &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}

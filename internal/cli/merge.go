@@ -33,6 +33,9 @@ func (mergeCmd) Help() string {
 
 // Run merges.
 func (c *mergeCmd) Run(a *app) error {
+	if c.Output == "" {
+		return &requestError{msg: "-o is empty: name the folder to be made"}
+	}
 	r, err := c.recipe(c.Output)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func (c *mergeCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	if err := a.refuse(p); err != nil {
+	if err := p.Refusal(); err != nil {
 		return err
 	}
 	for _, w := range p.Warnings {
@@ -100,20 +103,6 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(
 		return nil, nil, err
 	}
 	return p, done, nil
-}
-
-// refuse is the error of a plan that has blockers.
-func (a *app) refuse(p *plan.Plan) error {
-	if len(p.Blockers) == 0 {
-		return nil
-	}
-	err := &plan.Error{Blockers: p.Blockers}
-	for _, m := range []*model.Model{p.Primary, p.Secondary} {
-		if u, ok := m.Mergeable().(*model.UnusableError); ok {
-			err.Hint = u.Hint
-		}
-	}
-	return err
 }
 
 // mergeJSON is what merge --json prints.

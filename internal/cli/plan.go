@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"text/tabwriter"
 
+	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -45,7 +46,7 @@ func (a *app) showPlan(r recipe.Recipe, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	return a.refuse(p)
+	return p.Refusal()
 }
 
 type fileJSON struct {
@@ -99,7 +100,7 @@ func planOf(p *plan.Plan) planJSON {
 	if p.DiskFree >= 0 {
 		v.DiskFree = &p.DiskFree
 	}
-	if len(p.Blockers) > 0 {
+	if p.Layout == nil { // the parents don't fit, so the pairing means nothing
 		return v
 	}
 	for i := range p.Tensors {
@@ -138,7 +139,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "primary\t%s\t%s\t%s\n", clean(p.Recipe.Primary), plural(len(p.Primary.Tensors), "tensor"), size(p.Primary.Bytes()))
 	fmt.Fprintf(w, "secondary\t%s\t%s\t%s\n", clean(p.Recipe.Secondary), plural(len(p.Secondary.Tensors), "tensor"), size(p.Secondary.Bytes()))
-	if len(p.Blockers) == 0 {
+	if p.Layout != nil {
 		type key struct {
 			action plan.Action
 			dtype  tensor.DType
@@ -164,11 +165,21 @@ func (a *app) printPlan(p *plan.Plan) error {
 		for _, f := range p.Layout.Files {
 			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(len(f.Extents), "tensor"), f.Size)
 		}
-		fmt.Fprintf(w, "output\t%s\t\t%s\n", clean(p.Recipe.Output), size(p.OutputBytes))
+		output := clean(p.Recipe.Output)
+		if output == "" {
+			output = "(no folder named)"
+		}
+		fmt.Fprintf(w, "output\t%s\t\t%s\n", output, size(p.OutputBytes))
 		if p.DiskFree >= 0 {
 			fmt.Fprintf(w, "disk\t\t\t%s free\n", size(p.DiskFree))
 		}
 		fmt.Fprintf(w, "memory\t%s\t\t%s\n", plural(p.Budget.Threads, "thread"), mib(p.Budget.Total))
+	}
+	if a.globs.Verbose {
+		for i := range p.Tensors {
+			t := &p.Tensors[i]
+			fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", t.Action, t.DType, size(t.Bytes()), model.Quote(t.Name), t.Why)
+		}
 	}
 	for _, s := range p.Warnings {
 		fmt.Fprintf(w, "warning\t%s\n", clean(s))

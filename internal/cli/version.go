@@ -13,6 +13,9 @@ var Version string
 
 type versionCmd struct{}
 
+// Help is shown below the flags.
+func (versionCmd) Help() string { return "Example: slerpmerge version" }
+
 // Run prints the version.
 func (versionCmd) Run(a *app) error { return printVersion(a.stdout, true) }
 

@@ -34,13 +34,10 @@ type Options struct {
 // ctx.
 func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 	start := time.Now()
-	if len(p.Blockers) > 0 {
-		return nil, &plan.Error{Blockers: p.Blockers}
+	if err := p.Refusal(); err != nil {
+		return nil, err
 	}
-	out, err := writer.Create(p.Recipe.Output, writer.Options{
-		Overwrite: p.Recipe.Overwrite,
-		Inputs:    []string{p.Primary.Path, p.Secondary.Path},
-	})
+	out, err := writer.Create(p.Recipe.Output, p.OutputOptions())
 	if err != nil {
 		return nil, err
 	}

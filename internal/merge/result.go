@@ -100,6 +100,9 @@ func (e *engine) count(i int, c slerp.Counts) {
 		return
 	}
 	e.mu.Lock()
+	if e.results[i].NonFinite { // all of it is NaN, and said to be
+		c.Overflow = 0
+	}
 	e.results[i].Overflow += c.Overflow
 	e.results[i].Underflow += c.Underflow
 	e.mu.Unlock()
@@ -133,13 +136,13 @@ func (e *engine) warnings() []string {
 	}
 	var out []string
 	if nonFinite.tensors > 0 {
-		out = append(out, fmt.Sprintf("a parent has NaN or Inf in %s, which are NaN as a whole in the output", nonFinite.where()))
+		out = append(out, fmt.Sprintf("NaN or Inf in a parent, so the whole tensor is NaN in the output: %s", nonFinite.where()))
 	}
 	if over.tensors > 0 {
-		out = append(out, fmt.Sprintf("%d values are too large for the output type in %s", over.n, over.where()))
+		out = append(out, fmt.Sprintf("%s too large for the output type in %s", values(over.n, "is", "are"), over.where()))
 	}
 	if under.tensors > 0 {
-		out = append(out, fmt.Sprintf("%d values became zero in the output type in %s", under.n, under.where()))
+		out = append(out, fmt.Sprintf("%s zero in the output type in %s", values(under.n, "becomes", "become"), under.where()))
 	}
 	if differ.tensors > 0 {
 		out = append(out, fmt.Sprintf("not of a floating type and not equal, the primary's values are kept: %s", differ.where()))
@@ -170,6 +173,13 @@ func (t *tally) where() string {
 		return model.Quote(t.first)
 	}
 	return fmt.Sprintf("%s and %d more tensors", model.Quote(t.first), t.tensors-1)
+}
+
+func values(n int64, one, many string) string {
+	if n == 1 {
+		return "1 value " + one
+	}
+	return fmt.Sprintf("%d values %s", n, many)
 }
 
 func tensorName(o plan.Operand) string {

@@ -1,5 +1,7 @@
 package model
 
+import "strings"
+
 // A FormatError says that a file of a model is corrupt, unsafe, or no weight
 // file at all. Hint, when set, is what the user can do.
 type FormatError struct {
@@ -9,7 +11,7 @@ type FormatError struct {
 	Err  error
 }
 
-func (e *FormatError) Error() string { return e.Path + ": " + join(e.Msg, e.Err) }
+func (e *FormatError) Error() string { return sentence(e.Path, join(e.Msg, e.Err)) }
 func (e *FormatError) Unwrap() error { return e.Err }
 
 // An UnusableError says that a path holds no model that can be merged, though
@@ -20,7 +22,18 @@ type UnusableError struct {
 	Hint string
 }
 
-func (e *UnusableError) Error() string { return e.Path + ": " + e.Msg }
+func (e *UnusableError) Error() string { return sentence(e.Path, e.Msg) }
+
+// sentence puts a path before what is said of it: as its subject when the
+// text goes on with a verb, else before a colon.
+func sentence(path, text string) string {
+	for _, verb := range []string{"is ", "holds ", "has "} {
+		if strings.HasPrefix(text, verb) {
+			return path + " " + text
+		}
+	}
+	return path + ": " + text
+}
 
 func join(msg string, err error) string {
 	switch {

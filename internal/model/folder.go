@@ -96,7 +96,7 @@ func noWeights(dir string) error {
 		e.Msg = "is a LoRA adapter, not a whole model"
 		e.Hint = "merge the adapter into its base model with peft first: merge_and_unload(), save_pretrained(FOLDER)"
 	case has("*.gguf") != "":
-		e.Msg = "holds " + has("*.gguf") + ", and " + kindGGUF.sentence()[3:] + " can't be merged"
+		e.Msg = "holds only " + Quote(has("*.gguf")) + ", a GGUF file: llama.cpp's format can't be merged"
 		e.Hint = kindGGUF.hint()
 	case has("model-*-of-*.safetensors") != "" || has("pytorch_model-*-of-*.bin") != "":
 		e.Msg = "has shards but no index that says which tensor is in which"

@@ -141,8 +141,11 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		return err
 	}
 	k := sniff(head)
-	if s := k.sentence(); s != "" {
-		return &FormatError{Path: path, Msg: s, Hint: k.hint()}
+	switch k { // another format is no corruption; what isn't the file at all is
+	case kindLFS, kindHTML:
+		return &FormatError{Path: path, Msg: k.sentence(), Hint: k.hint()}
+	case kindTorchZip, kindTorchLegacy, kindTar, kindGGUF, kindHDF5:
+		return &UnusableError{Path: path, Msg: k.sentence(), Hint: k.hint()}
 	}
 	h, err := safetensors.ReadHeader(f, f.Size())
 	if err != nil {

@@ -29,7 +29,11 @@ type Budget struct {
 type MemoryError struct{ Limit, Least int64 }
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("--max-memory of %.1f MiB is not enough for these models; the least that works is %d MiB", float64(e.Limit)/(1<<20), (e.Least+1<<20-1)>>20)
+	limit := fmt.Sprintf("%.1f MiB", float64(e.Limit)/(1<<20))
+	if e.Limit < 100<<10 {
+		limit = fmt.Sprintf("%d bytes", e.Limit)
+	}
+	return fmt.Sprintf("--max-memory of %s is not enough for these models; the least that works is %d MiB", limit, (e.Least+1<<20-1)>>20)
 }
 
 // NewBudget divides limit bytes. table is what the tensor tables hold. With

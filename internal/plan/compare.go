@@ -39,6 +39,7 @@ func (p *Plan) compare() {
 		y, oky := b.Config.Int(names...)
 		if okx && oky && x != y {
 			p.block("%s is %d in %s and %d in %s", names[0], x, a.Name(), y, b.Name())
+			p.depthSaid = p.depthSaid || names[0] == "num_hidden_layers"
 		}
 	}
 	for _, name := range []string{"model_type", "architectures", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters", "max_position_embeddings", "sliding_window"} {
@@ -107,6 +108,9 @@ func (p *Plan) compareStacks() stackDiff {
 	for _, prefix := range slices.Sorted(maps.Keys(sa)) {
 		if n, ok := sb[prefix]; ok && n != sa[prefix] {
 			diff[prefix] = min(n, sa[prefix])
+			if p.depthSaid {
+				continue
+			}
 			p.block("%s has %d layers in %s and %d in %s", model.Quote(prefix), sa[prefix], p.Primary.Name(), n, p.Secondary.Name())
 		}
 	}

@@ -107,7 +107,7 @@ func (p *Plan) match() {
 		return
 	}
 	if vocab.count() > 0 {
-		p.block("the vocabularies differ: %s (%s); the --vocab choices base, extend, truncate, zero, mean and gradient will merge them, this version needs equal ones",
+		p.block("the vocabularies differ: %s (%s); this version merges equal vocabularies only (--vocab base, extend, truncate, zero, mean and gradient are to come)",
 			vocab.first, vocab.list())
 	}
 	if n := shapes.count(); n > 0 {

@@ -5,6 +5,9 @@
 package plan
 
 import (
+	"errors"
+	"slices"
+
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -75,6 +78,11 @@ type Plan struct {
 	DiskFree    int64 // -1 when no output was named
 	Warnings    []string
 	Blockers    []string // why the merge can't be done; empty when it can
+	// OutputErr is the writer's own error where the output folder or its disk
+	// is what forbids the merge; its text is among the Blockers.
+	OutputErr error
+
+	depthSaid bool // unlike numbers of layers are among the Blockers
 }
 
 // A Companion is a file that is copied along, as Name, byte for byte.
@@ -106,8 +114,12 @@ func (e *Error) Error() string {
 func New(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	p := &Plan{Recipe: r, Primary: primary, Secondary: secondary, DiskFree: -1}
 	for _, m := range []*model.Model{primary, secondary} {
-		p.Warnings = append(p.Warnings, m.Notes...)
-		if err := m.Mergeable(); err != nil {
+		for _, note := range m.Notes {
+			if !slices.Contains(p.Warnings, note) { // a model merged with itself
+				p.Warnings = append(p.Warnings, note)
+			}
+		}
+		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
 			p.Blockers = append(p.Blockers, err.Error())
 		}
 	}
@@ -143,11 +155,53 @@ func (p *Plan) lay() error {
 		p.OutputBytes += n
 	}
 	if p.Recipe.Output != "" {
-		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
+		if err := p.checkOutput(); err != nil {
 			return err
 		}
 	}
 	p.Budget, err = NewBudget(p.Recipe.MaxMemory, p.Recipe.Threads, p.tableBytes())
+	return err
+}
+
+// checkOutput looks at the folder and the disk before anything is made.
+func (p *Plan) checkOutput() error {
+	err := writer.Check(p.Recipe.Output, p.OutputOptions())
+	if err == nil {
+		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
+			return err
+		}
+		if p.DiskFree < p.OutputBytes {
+			err = &writer.NoSpaceError{Path: p.Recipe.Output, Need: p.OutputBytes, Free: p.DiskFree}
+		}
+	}
+	if err != nil {
+		p.OutputErr = err
+		p.Blockers = append(p.Blockers, err.Error())
+	}
+	return nil
+}
+
+// OutputOptions are what the writer must know to make the output folder.
+func (p *Plan) OutputOptions() writer.Options {
+	return writer.Options{Overwrite: p.Recipe.Overwrite, Inputs: []string{p.Primary.Path, p.Secondary.Path}}
+}
+
+// Refusal is nil if the plan can be carried out, else an error with every
+// reason: the writer's own if the output is the only one, else an *Error.
+func (p *Plan) Refusal() error {
+	switch {
+	case len(p.Blockers) == 0:
+		return nil
+	case len(p.Blockers) == 1 && p.OutputErr != nil:
+		return p.OutputErr
+	}
+	err := &Error{Blockers: p.Blockers}
+	for _, m := range []*model.Model{p.Primary, p.Secondary} {
+		var u *model.UnusableError
+		if errors.As(m.Mergeable(), &u) {
+			err.Hint = u.Hint
+		}
+	}
 	return err
 }
 

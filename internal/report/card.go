@@ -31,20 +31,19 @@ func Card(r *merge.Result) []byte {
 	w("| primary (t = 0) | %s |\n| secondary (t = 1) | %s |\n| t | %v |\n", markdown(a), markdown(b), p.Recipe.T)
 	w("| element type | %s |\n| tensors | %d |\n\n", p.Recipe.DType, len(p.Tensors))
 	n := r.Branches()
-	w("Of the tensors, ")
-	for i, part := range []struct {
+	w("| what was done | tensors |\n|---|---|\n")
+	for _, line := range []struct {
 		b    merge.Branch
 		what string
 	}{
-		{merge.Slerp, "were interpolated on the sphere"}, {merge.Linear, "linearly, being almost parallel"},
-		{merge.Equal, "were equal in both parents"}, {merge.Copy, "were copied from one parent"}, {merge.Convert, "were taken from one parent in another type"},
+		{merge.Slerp, "interpolated on the sphere"}, {merge.Linear, "interpolated linearly, being almost parallel"},
+		{merge.Equal, "equal in both parents, copied"}, {merge.Copy, "copied from one parent"}, {merge.Convert, "taken from one parent in another type"},
 	} {
-		if i > 0 {
-			w(", ")
+		if n[line.b] > 0 {
+			w("| %s | %d |\n", line.what, n[line.b])
 		}
-		w("%d %s", n[part.b], part.what)
 	}
-	w(". `%s` has the angle and the norms of each.\n\n", ProvenanceName)
+	w("\n`%s` has the angle and the norms of each tensor.\n\n", ProvenanceName)
 	if len(r.Warnings) > 0 {
 		w("## Notes\n\n")
 		for _, line := range r.Warnings {

@@ -35,7 +35,7 @@ func main() {
 	pairOnly := flag.Bool("pair-only", false, "make the pair and stop")
 	rounds := flag.Int("rounds", 7, "runs of each candidate")
 	cold := flag.Bool("cold", false, "drop the page cache before every run (needs root)")
-	warm := flag.Int("touch", 8, "GiB of memory to touch and free before every run")
+	warm := flag.Int("touch", 4, "GiB of memory to touch and free before every run")
 	binary := flag.String("binary", "", "slerpmerge to be timed; built when empty")
 	other := flag.String("other", "", "a second slerpmerge to be timed beside it")
 	args := flag.String("args", "", "more arguments for merge")
@@ -75,12 +75,12 @@ func main() {
 		for _, i := range rand.Perm(len(candidates)) {
 			check(os.RemoveAll(out))
 			run("sync")
-			touch(*warm)
 			if *cold {
 				check(os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
 			} else {
 				run("sh", "-c", fmt.Sprintf("cat %s/*.safetensors %s/*.safetensors >/dev/null", a, b))
 			}
+			touch(*warm) // last: a host takes freed memory back within seconds
 			seconds, note := candidates[i].time()
 			fmt.Printf("round %d  %-12s %6.3f s  %s\n", round, candidates[i].name, seconds, note)
 			if round > 0 {
