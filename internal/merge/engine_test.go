@@ -1,0 +1,219 @@
+package merge_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/mmapio"
+	"slerpmerge/writer"
+)
+
+// spec is a tensor to be made: floating values of about 0.02.
+type spec struct {
+	name  string
+	dtype tensor.DType
+	elems uint64
+}
+
+// layers has pairs that a worker can hold and pairs of several blocks, odd
+// lengths among them, in an order of the names that is not that of the sizes.
+var layers = []spec{
+	{"a.big", tensor.BF16, 3<<20 + 12345},
+	{"b.small", tensor.BF16, 7},
+	{"c.middle", tensor.BF16, 1<<20 + 1},
+	{"d.small", tensor.BF16, 1000},
+	{"e.wide", tensor.F32, 1<<21 + 3},
+	{"f.half", tensor.F16, 5<<18 + 9},
+	{"g.small", tensor.F32, 4097},
+	{"h.big", tensor.BF16, 5 << 20},
+	{"i.double", tensor.F64, 1<<19 + 5},
+	{"j.tiny", tensor.F16, 1},
+}
+
+// makeModel writes a folder of weights, sharded at shard bytes.
+func makeModel(t testing.TB, dir string, seed uint64, shard int64, list []spec) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	infos := make([]tensor.Info, len(list))
+	for i, s := range list {
+		infos[i] = tensor.Info{Name: s.name, DType: s.dtype, Shape: []uint64{s.elems}}
+	}
+	l, err := writer.Lay(infos, shard, writer.Safetensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One stream for each tensor, so that sharding does not change the values.
+	for _, f := range l.Files {
+		w, err := os.Create(filepath.Join(dir, f.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range f.Fixed {
+			w.WriteAt(s.Data, s.Off)
+		}
+		for _, x := range f.Extents {
+			r := rand.New(rand.NewPCG(seed, uint64(x.Tensor)))
+			if _, err := w.WriteAt(randomValues(r, infos[x.Tensor].DType, x.Len), x.Off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.Index != nil {
+		if err := os.WriteFile(filepath.Join(dir, l.IndexName), l.Index, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// randomValues has ordinary exponents, whatever the type: the top byte of an
+// element decides them.
+func randomValues(r *rand.Rand, d tensor.DType, n int64) []byte {
+	b := make([]byte, n)
+	for i := 0; i+8 <= len(b); i += 8 {
+		v := r.Uint64()
+		for k := range 8 {
+			b[i+k] = byte(v >> (8 * k))
+		}
+	}
+	top := map[tensor.DType]byte{tensor.BF16: 0x3c, tensor.F32: 0x3c, tensor.F16: 0x24, tensor.F64: 0x3f}[d]
+	size := d.Size()
+	for i := size - 1; i < len(b); i += size {
+		b[i] = b[i]&0x83 | top
+	}
+	return b
+}
+
+// weightHash is a hash over all weight files and the index.
+func weightHash(t testing.TB, dir string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "model*"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no weights in %s: %v", dir, err)
+	}
+	h := sha256.New()
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(h, "%s %d\n", filepath.Base(name), len(b))
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// The bytes of the output depend on the inputs and the recipe alone: not on
+// threads, memory, or the way the parents are cut into shards.
+func TestBytesDoNotDependOnTheMachine(t *testing.T) {
+	dir := t.TempDir()
+	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
+	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	aShards := makeModel(t, dir+"/as", 1, 9<<20, layers)
+	bShards := makeModel(t, dir+"/bs", 2, 5<<20, layers)
+	set := func(threads int, memory int64) func(*recipe.Recipe) {
+		return func(r *recipe.Recipe) { r.T, r.Threads, r.MaxMemory, r.ShardSize = 0.3, threads, memory, 20e6 }
+	}
+	res, out := mergeModels(t, a, b, set(2, 64<<20))
+	want := weightHash(t, out)
+	if n := res.Branches()[merge.Slerp]; n == 0 {
+		t.Fatal("nothing was interpolated")
+	}
+	least := leastMemory(t, a, b)
+	for _, threads := range []int{1, 2, 3, 8} {
+		for _, memory := range []int64{least, least + 3<<20, 40 << 20, 64 << 20, 300 << 20} {
+			_, out := mergeModels(t, a, b, set(threads, memory))
+			if got := weightHash(t, out); got != want {
+				t.Errorf("%d threads, %d bytes: other weights", threads, memory)
+			}
+			os.RemoveAll(out)
+		}
+	}
+	// Into one file, since the primary's order of tensors decides the shards.
+	one := func(r *recipe.Recipe) { r.T = 0.3 }
+	_, out = mergeModels(t, a, b, one)
+	_, outShards := mergeModels(t, aShards, bShards, one)
+	if weightHash(t, outShards) != weightHash(t, out) {
+		t.Error("parents in shards: other weights")
+	}
+}
+
+// leastMemory is what a refused limit names.
+func leastMemory(t *testing.T, a, b string) int64 {
+	t.Helper()
+	_, _, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory = 1 << 20 }, merge.Options{})
+	var me *plan.MemoryError
+	if !errors.As(err, &me) {
+		t.Fatalf("1 MiB: %v, want a *plan.MemoryError", err)
+	}
+	return me.Least
+}
+
+// A parent that is cut while it is read ends the run with *ChangedError, and
+// leaves nothing.
+func TestParentTruncatedDuringTheRun(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"truncated": func(p string) error { return os.Truncate(p, 100_000) },
+		"emptied":   func(p string) error { return os.Truncate(p, 0) },
+		"replaced": func(p string) error {
+			old, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(p+".new", old, 0o666); err != nil {
+				return err
+			}
+			return os.Rename(p+".new", p)
+		},
+		"removed": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			a := makeModel(t, dir+"/a", 1, 1<<40, layers)
+			b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+			done := false
+			_, out, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory = 30 << 20 }, merge.Options{Progress: func(int64) {
+				if !done {
+					done = true
+					if err := change(b + "/model.safetensors"); err != nil {
+						t.Error(err)
+					}
+				}
+			}})
+			var changed *mmapio.ChangedError
+			if !errors.As(err, &changed) {
+				t.Errorf("error %v, want a *mmapio.ChangedError", err)
+			}
+			nothingLeft(t, out)
+		})
+	}
+}
+
+func nothingLeft(t *testing.T, out string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.Contains(e.Name(), filepath.Base(out)) {
+			t.Errorf("%s is left behind", e.Name())
+		}
+	}
+}
