@@ -753,6 +753,16 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return
 	}
+	if limit, ok := strings.CutPrefix(args[2], "<="); ok {
+		n, err := strconv.ParseFloat(got, 64)
+		ts.Check(err)
+		most, err := strconv.ParseFloat(limit, 64)
+		ts.Check(err)
+		if n <= 0 || n > most {
+			ts.Fatalf("%s is %s, want at most %s", args[1], got, limit)
+		}
+		return
+	}
 	if got != args[2] {
 		ts.Fatalf("%s is %s, want %s", args[1], got, args[2])
 	}

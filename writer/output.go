@@ -321,19 +321,28 @@ func (o *Output) complete(w *openFile) error {
 
 // write writes all of p or fails.
 func (o *Output) write(f *os.File, p []byte, off int64) error {
-	err := retry(func() error {
-		n, err := writeAt(f, p, off)
+	for len(p) > 0 {
+		n := 0
+		err := retry(func() (err error) {
+			n, err = writeAt(f, p[:min(len(p), maxWrite)], off)
+			return err
+		})
+		if err == nil && n == 0 {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return o.wrap("writing", f.Name(), err)
+		}
 		p, off = p[n:], off+int64(n)
-		return err
-	})
-	if err == nil && len(p) > 0 {
-		err = io.ErrShortWrite
-	}
-	if err != nil {
-		return o.wrap("writing", f.Name(), err)
 	}
 	return nil
 }
+
+// maxWrite bounds one call. Linux backs a longer write with longer folios of
+// page cache, 2 MiB at most, and those come from memory that nobody has used
+// for a while: on a virtual machine whose host takes free memory back, whole
+// merges with calls of 2 MiB took 2.8 times as long as with 256 KiB.
+const maxWrite = 256 << 10
 
 func (o *Output) wrap(doing, path string, err error) error {
 	return diskError(doing, path, o.need.Load(), err)
