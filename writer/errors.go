@@ -44,7 +44,11 @@ func (e *NoSpaceError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("writing %s: %v", e.Path, e.Err)
 	}
-	return fmt.Sprintf("not enough space for %s: %.1f MB are needed and %.1f MB are free", e.Path, float64(e.Need)/1e6, float64(e.Free)/1e6)
+	unit, name := 1e6, "MB"
+	if e.Need >= 1e10 {
+		unit, name = 1e9, "GB"
+	}
+	return fmt.Sprintf("not enough space for %s: %.1f %s are needed and %.1f %[3]s are free", e.Path, float64(e.Need)/unit, name, float64(e.Free)/unit)
 }
 
 func (e *NoSpaceError) Unwrap() error { return e.Err }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -256,8 +257,8 @@ func (c *Config) Set(name, value string) {
 	end := bytes.LastIndexByte(c.raw, '}')
 	member := string(quoted) + ": " + value
 	if last := c.lastTop(); last != nil {
-		lead := string(c.raw[c.leadStart(last):c.nameStart(last)])
-		c.raw = splice(c.raw, last.valEnd, last.valEnd, ","+lead+member)
+		space := strings.TrimPrefix(string(c.raw[c.leadStart(last):c.nameStart(last)]), ",")
+		c.raw = splice(c.raw, last.valEnd, last.valEnd, ","+space+member)
 	} else {
 		c.raw = splice(c.raw, end, end, member)
 	}

@@ -1,0 +1,60 @@
+package model
+
+import (
+	"maps"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+func TestStacks(t *testing.T) {
+	m := &Model{}
+	for _, name := range []string{
+		"model.embed_tokens.weight", "model.layers.0.mlp.experts.7.w1", "model.layers.11.norm", "visual.blocks.3.attn.qkv.weight",
+		"h.2.ln", "3.weight", "a.b.c", "x.4", "y.99999999999999999999.z", "model.layers..w",
+	} {
+		m.Tensors = append(m.Tensors, Tensor{Info: tensor.Info{Name: name}})
+	}
+	want := map[string]int{"model.layers": 12, "visual.blocks": 4, "h": 3}
+	if got := m.Stacks(); !maps.Equal(got, want) {
+		t.Errorf("Stacks() = %v, want %v", got, want)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"model.layers.0.w": "model.layers.0.w",
+		"":                 `""`,
+		"a b":              `"a b"`,
+		"\x1b[31m":         `"\x1b[31m"`,
+		"a\nslerpmerge: x": `"a\nslerpmerge: x"`,
+		"é":                `"\u00e9"`,
+		"\xff":             `"\xff"`,
+	} {
+		if got := Quote(in); got != want {
+			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+	if got := Quote(string(make([]byte, 10000))); len(got) > 5*maxQuoted {
+		t.Errorf("a long name gives %d bytes", len(got))
+	}
+}
+
+func TestSniff(t *testing.T) {
+	for in, want := range map[string]kind{
+		"PK\x03\x04rest":                                   kindTorchZip,
+		string(legacyMagic) + "x":                          kindTorchLegacy,
+		"GGUF\x03\x00\x00\x00":                             kindGGUF,
+		"version https://git-lfs.github.com/spec/v1\n":     kindLFS,
+		"\x89HDF\r\n\x1a\n":                                kindHDF5,
+		" <!DOCTYPE html>":                                 kindHTML,
+		"\x02\x00\x00\x00\x00\x00\x00\x00{}":               kindSafetensors,
+		"\x08\x00\x00\x00\x00\x00\x00\x00 \t{}    ":        kindSafetensors,
+		string(make([]byte, 257)) + "ustar" + "more bytes": kindTar,
+		"": kindUnknown, "short": kindUnknown, "\xff\xff\xff\xff\xff\xff\xff\xff{}": kindUnknown,
+	} {
+		if got := sniff([]byte(in)); got != want {
+			t.Errorf("sniff(%.20q) = %d, want %d", in, got, want)
+		}
+	}
+}
