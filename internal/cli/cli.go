@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"runtime/debug"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -65,6 +66,9 @@ type exited int
 // Run carries out one command line (without the program's name) and returns
 // the exit code. Results go to stdout, everything else to stderr.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	// Large things are tables and buffers made once. By default the collector
+	// would let garbage grow to their size beside them.
+	debug.SetGCPercent(25)
 	a := &app{ctx: ctx, stdout: stdout, stderr: stderr}
 	a.log = newLogger(stderr, globals{LogFormat: logFormat(args)})
 	var g grammar

@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"runtime/debug"
 	"slices"
 
 	"slerpmerge/internal/merge"
@@ -44,9 +43,6 @@ func (c *mergeCmd) Run(a *app) error {
 	if c.DryRun {
 		return a.showPlan(r, c.JSON)
 	}
-	// The buffers are fixed and made once; what is left for the collector is
-	// small, and must not grow to twice its size first.
-	debug.SetGCPercent(25)
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r)
 	if err != nil {
