@@ -104,8 +104,11 @@ func TestChangeUnderReaders(t *testing.T) {
 								switch {
 								case errors.As(err, &changed):
 									if changed.Path != path || changed.What != c.what {
-										// Two steps of one change may be seen apart.
-										if c.name != "replaced by a pipe" || changed.What != "was removed" {
+										// Two steps of one change may be seen apart:
+										// truncate sets the time before the size.
+										piped := c.name == "replaced by a pipe" && changed.What == "was removed"
+										sized := strings.Contains(c.what, "bytes") && changed.What == "was modified"
+										if !piped && !sized {
 											t.Errorf("got %v, want %q", err, c.what)
 										}
 									}

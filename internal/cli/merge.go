@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 
 	"slerpmerge/internal/merge"
@@ -58,7 +59,7 @@ func (c *mergeCmd) Run(a *app) error {
 	a.log.info("start", "", "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
-	res, err := merge.Run(a.ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) ([]merge.Sidecar, error) {
+	res, err := merge.Run(a.ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
 		return sidecars(res, !c.NoCard)
 	}})
 	bar.close()
@@ -69,16 +70,17 @@ func (c *mergeCmd) Run(a *app) error {
 }
 
 // sidecars are the files that tell about the merge.
-func sidecars(r *merge.Result, card bool) ([]merge.Sidecar, error) {
-	prov, err := report.Provenance(r, buildVersion())
-	if err != nil {
-		return nil, err
-	}
-	files := []merge.Sidecar{{Name: report.ProvenanceName, Data: prov}}
+func sidecars(r *merge.Result, card bool) []merge.Sidecar {
+	files := []merge.Sidecar{{Name: report.ProvenanceName, Write: func(w io.Writer) error {
+		return report.Provenance(w, r, buildVersion())
+	}}}
 	if card {
-		files = append(files, merge.Sidecar{Name: report.CardName, Data: report.Card(r)})
+		files = append(files, merge.Sidecar{Name: report.CardName, Write: func(w io.Writer) error {
+			_, err := w.Write(report.Card(r))
+			return err
+		}})
 	}
-	return files, nil
+	return files
 }
 
 // plan opens the parents and plans. done closes them.

@@ -6,6 +6,7 @@ package merge
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"slerpmerge/internal/plan"
@@ -14,10 +15,11 @@ import (
 	"slerpmerge/writer"
 )
 
-// A Sidecar is a small file that is written about the merge itself.
+// A Sidecar is a file that is written about the merge itself. It may have a
+// line for every tensor, so it is written as it is made.
 type Sidecar struct {
-	Name string
-	Data []byte
+	Name  string
+	Write func(io.Writer) error
 }
 
 // Options say how to run a plan.
@@ -26,7 +28,7 @@ type Options struct {
 	// Progress is called from one goroutine with the bytes written since the last call.
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
-	Sidecars func(*Result) ([]Sidecar, error)
+	Sidecars func(*Result) []Sidecar
 }
 
 // Run carries a plan out. On any error nothing is left at the output. Errors
@@ -56,15 +58,12 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	if opt.Sidecars != nil {
-		files, err := opt.Sidecars(r)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range files {
-			if err := out.Put(f.Name, f.Data); err != nil {
+		for _, f := range opt.Sidecars(r) {
+			n, err := putSidecar(out, f)
+			if err != nil {
 				return nil, err
 			}
-			r.Written += int64(len(f.Data))
+			r.Written += n
 		}
 	}
 	// A parent that changed may have given bytes of two versions.
@@ -100,6 +99,27 @@ func putCompanions(ctx context.Context, out *writer.Output, p *plan.Plan) error 
 		}
 	}
 	return nil
+}
+
+// putSidecar pipes a file from its maker to the writer.
+func putSidecar(out *writer.Output, f Sidecar) (n int64, err error) {
+	r, w := io.Pipe()
+	defer r.Close() // ends the maker when the writer fails
+	go func() { w.CloseWithError(f.Write(w)) }()
+	c := &counter{r: r}
+	err = out.PutFrom(f.Name, c)
+	return c.n, err
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 func putCompanion(out *writer.Output, c plan.Companion) error {

@@ -42,7 +42,7 @@ func layerOf(name string) (prefix string, n int, ok bool) {
 
 // Heads and embeddings go by these names across the families of transformers.
 var (
-	headNames      = []string{"lm_head.weight", "embed_out.weight", "output.weight", "cls.predictions.decoder.weight"}
+	headNames      = []string{"lm_head.weight", "embed_out.weight", "cls.predictions.decoder.weight"}
 	embeddingNames = []string{"embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight", "tok_embeddings.weight"}
 )
 
@@ -56,7 +56,7 @@ func endsIn(name string, endings []string) bool {
 }
 
 // IsHead reports whether a name is that of a language-model head.
-func IsHead(name string) bool { return endsIn(name, headNames) }
+func IsHead(name string) bool { return endsIn(name, headNames) || name == "output.weight" }
 
 // IsEmbedding reports whether a name is that of the input embedding.
 func IsEmbedding(name string) bool { return endsIn(name, embeddingNames) }

@@ -66,6 +66,6 @@ func budget(threads int, piece, table int64) Budget {
 		Buffers: threads + spare,
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
-	b.Total = fixedBytes + 2*table + b.Pool + int64(threads)*(b.Hold+threadBytes) + int64(b.Buffers)*piece
+	b.Total = fixedBytes + table + b.Pool + int64(threads)*(b.Hold+threadBytes) + int64(b.Buffers)*piece
 	return b
 }

@@ -40,7 +40,9 @@ func (p *Plan) editConfig() {
 		c.SetAll("vocab_size", strconv.FormatUint(embedding, 10))
 	}
 	if _, tied := p.Primary.TiedEmbedding(); tied && head {
-		c.Set("tie_word_embeddings", "false")
+		if !c.SetAll("tie_word_embeddings", "false") {
+			c.Set("tie_word_embeddings", "false")
+		}
 		p.warn("the parents' heads are tied in one and untied in the other: both are written, tie_word_embeddings becomes false")
 	}
 	c.Remove("_name_or_path")

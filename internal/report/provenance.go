@@ -4,6 +4,8 @@
 package report
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,7 +13,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"strings"
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
@@ -30,7 +31,6 @@ type provenance struct {
 	Recipe  provRecipe     `json:"recipe"`
 	Parents []provParent   `json:"parents"`
 	Output  provOutput     `json:"output"`
-	Tensors []provTensor   `json:"tensors"`
 	Counts  map[string]int `json:"branches"`
 	Warn    []string       `json:"warnings"`
 }
@@ -84,8 +84,9 @@ type provTensor struct {
 	Why       string   `json:"why,omitempty"`
 }
 
-// Provenance makes slerpmerge.json.
-func Provenance(r *merge.Result, version string) ([]byte, error) {
+// Provenance writes slerpmerge.json: a line for each tensor, so that two of them
+// can be compared with diff.
+func Provenance(w io.Writer, r *merge.Result, version string) error {
 	p := r.Plan
 	v := provenance{Schema: 1, Tool: "slerpmerge", Version: version,
 		Recipe: provRecipe{Method: "slerp", T: p.Recipe.T, DType: p.Recipe.DType.String(), ShardSize: p.Recipe.ShardSize,
@@ -96,7 +97,7 @@ func Provenance(r *merge.Result, version string) ([]byte, error) {
 		for _, f := range m.Files {
 			sum, err := headerHash(f)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			parent.Files = append(parent.Files, provFile{f.Name, f.Bytes, sum})
 		}
@@ -108,10 +109,26 @@ func Provenance(r *merge.Result, version string) ([]byte, error) {
 	for b, n := range r.Branches() {
 		v.Counts[string(b)] = n
 	}
-	for i := range p.Tensors {
-		v.Tensors = append(v.Tensors, provLine(&p.Tensors[i], &r.Tensors[i]))
+	head, err := json.MarshalIndent(&v, "", "  ")
+	if err != nil {
+		return err
 	}
-	return encode(&v)
+	b := bufio.NewWriter(w)
+	b.Write(bytes.TrimSuffix(head, []byte("\n}")))
+	b.WriteString(",\n  \"tensors\": [")
+	for i := range p.Tensors {
+		line, err := json.Marshal(provLine(&p.Tensors[i], &r.Tensors[i]))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    ")
+		b.Write(line)
+	}
+	b.WriteString("\n  ]\n}\n")
+	return b.Flush() // with the first error of all
 }
 
 func provLine(t *plan.Tensor, r *merge.TensorResult) provTensor {
@@ -160,29 +177,3 @@ func errShort(err error) error {
 	}
 	return err
 }
-
-// encode writes one line per tensor, so that two records can be compared with
-// diff.
-func encode(v *provenance) ([]byte, error) {
-	tensors := v.Tensors
-	v.Tensors = []provTensor{}
-	head, err := marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var lines []string
-	for i := range tensors {
-		b, err := json.Marshal(&tensors[i])
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, "    "+string(b))
-	}
-	list := "\"tensors\": []"
-	if len(lines) > 0 {
-		list = "\"tensors\": [\n" + strings.Join(lines, ",\n") + "\n  ]"
-	}
-	return []byte(strings.Replace(string(head), "\"tensors\": []", list, 1) + "\n"), nil
-}
-
-func marshal(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
