@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -61,11 +62,20 @@ func IsHead(name string) bool { return endsIn(name, headNames) || name == "outpu
 // IsEmbedding reports whether a name is that of the input embedding.
 func IsEmbedding(name string) bool { return endsIn(name, embeddingNames) }
 
+// headless reports whether the class that config.json names has no
+// language-model head at all, such as BertModel.
+func (m *Model) headless() bool {
+	classes := m.Config.Strings("architectures")
+	return len(classes) > 0 && !slices.ContainsFunc(classes, func(class string) bool {
+		return strings.Contains(class, "LM") || strings.Contains(class, "ForConditionalGeneration") || strings.Contains(class, "ForPreTraining")
+	})
+}
+
 // TiedEmbedding finds the embedding that serves as the head of a model that
 // has no head of its own: tie_word_embeddings is true or unsaid (the default
-// of transformers), and there is one embedding.
+// of transformers), the class has a head, and there is one embedding.
 func (m *Model) TiedEmbedding() (int, bool) {
-	if m.Config == nil {
+	if m.Config == nil || m.headless() {
 		return 0, false
 	}
 	if tied, ok := m.Config.Bool("tie_word_embeddings"); ok && !tied {

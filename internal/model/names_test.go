@@ -58,3 +58,31 @@ func TestSniff(t *testing.T) {
 		}
 	}
 }
+
+func TestTiedEmbedding(t *testing.T) {
+	for config, want := range map[string]bool{
+		`{"tie_word_embeddings": true}`:  true,
+		`{}`:                             true,
+		`{"tie_word_embeddings": false}`: false,
+		`{"text_config": {"tie_word_embeddings": false}}`:                   false,
+		`{"architectures": ["LlamaForCausalLM"]}`:                           true,
+		`{"architectures": ["GPT2LMHeadModel"]}`:                            true,
+		`{"architectures": ["BertModel"]}`:                                  false,
+		`{"architectures": ["LlamaModel"], "tie_word_embeddings": true}`:    false,
+		`{"architectures": ["LlavaForConditionalGeneration"], "x": [1, 2]}`: true,
+	} {
+		c, err := ParseConfig([]byte(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &Model{Config: c, Tensors: []Tensor{{Info: tensor.Info{Name: "model.norm.weight"}}, {Info: tensor.Info{Name: "model.embed_tokens.weight"}}}}
+		i, got := m.TiedEmbedding()
+		if got != want || got && i != 1 {
+			t.Errorf("%s: %d, %v, want %v", config, i, got, want)
+		}
+		m.Tensors = append(m.Tensors, Tensor{Info: tensor.Info{Name: "lm_head.weight"}})
+		if _, got := m.TiedEmbedding(); got {
+			t.Errorf("%s: tied beside a head", config)
+		}
+	}
+}
