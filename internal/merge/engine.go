@@ -300,8 +300,9 @@ func (e *engine) write() {
 	}
 }
 
-// source gives an operand's values; zeros where there is no tensor.
-func source(o plan.Operand) tensor.Source {
+// source gives an operand's values; zeros where there is no tensor. Overridden
+// by tests.
+var source = func(o plan.Operand) tensor.Source {
 	if o.None() {
 		return zeros{}
 	}

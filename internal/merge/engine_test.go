@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"slerpmerge/internal/merge"
@@ -151,6 +152,41 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 	_, outShards := mergeModels(t, aShards, bShards, one)
 	if weightHash(t, outShards) != weightHash(t, out) {
 		t.Error("parents in shards: other weights")
+	}
+}
+
+// A pair that fits a worker's buffer is read once, others twice: to be
+// measured and to be blended.
+func TestSmallPairsAreReadOnce(t *testing.T) {
+	dir := t.TempDir()
+	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
+	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	var mu sync.Mutex
+	read := map[string]int64{}
+	defer merge.CountReads(func(name string, n int) {
+		mu.Lock()
+		read[name] += int64(n)
+		mu.Unlock()
+	})()
+	res, _ := mergeModels(t, a, b, nil)
+	hold, piece := res.Plan.Budget.Hold, res.Plan.Budget.Piece
+	once, twice := 0, 0
+	for i := range res.Plan.Tensors {
+		x := &res.Plan.Tensors[i]
+		pair := 2 * x.Bytes()
+		want := pair
+		if pair > hold || x.Bytes() > piece {
+			want *= 2
+			twice++
+		} else {
+			once++
+		}
+		if read[x.Name] != want {
+			t.Errorf("%s, a pair of %d bytes: %d bytes read, want %d", x.Name, pair, read[x.Name], want)
+		}
+	}
+	if once == 0 || twice == 0 {
+		t.Errorf("%d small pairs and %d large ones: both are needed", once, twice)
 	}
 }
 
