@@ -75,7 +75,6 @@ func Create(dir string, opt Options) (*Output, error) {
 	return o, nil
 }
 
-// begin does what Create does to the disk.
 // Check says what Create would say of dir now, but for another run's lock, and
 // makes nothing.
 func Check(dir string, opt Options) error {
@@ -105,6 +104,7 @@ func (o *Output) free() error {
 	return o.replaceable()
 }
 
+// begin does what Create does to the disk.
 func (o *Output) begin() error {
 	if err := o.makeParents(); err != nil {
 		return diskError("making the folder for", o.out, 0, err)

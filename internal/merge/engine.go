@@ -3,6 +3,7 @@ package merge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -121,7 +122,7 @@ func (e *engine) run() error {
 	all.Go(e.guard(e.write))
 	all.Go(e.guard(e.readAhead.run))
 	all.Wait()
-	return e.err
+	return e.stopped()
 }
 
 // guard makes a panic of one goroutine the end of the run, not of the
@@ -197,6 +198,7 @@ func (e *engine) handOut(p *piece) {
 			e.asked(share)
 		} else if s.off+s.len == t.Bytes() {
 			e.ahead--
+			e.wake.Broadcast() // another one may be measured
 		}
 	}
 	e.next = e.cut.next()
@@ -217,7 +219,7 @@ func (e *engine) takeBlock() (task, bool) {
 	i := int(e.order[e.scan])
 	st := &e.state[i]
 	if st.measure == nil {
-		if e.ahead >= maxAhead {
+		if e.ahead >= maxAhead && !e.wanted(i) {
 			return task{}, false
 		}
 		e.ahead++
@@ -232,6 +234,13 @@ func (e *engine) takeBlock() (task, bool) {
 		e.block = 0
 	}
 	return t, true
+}
+
+// wanted reports whether the next piece has a part of the tensor: where the
+// output's type is narrower than the parents', a piece can hold parts of more
+// than maxAhead large ones, and waits for all of them.
+func (e *engine) wanted(i int) bool {
+	return slices.ContainsFunc(e.next.segs, func(s segment) bool { return s.tensor == i })
 }
 
 func (e *engine) asked(n int64) {

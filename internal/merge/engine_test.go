@@ -155,6 +155,33 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 	}
 }
 
+// With a narrower output type one piece can hold parts of more large tensors
+// than are measured ahead.
+func TestNarrowOutputOfManyTensors(t *testing.T) {
+	dir := t.TempDir()
+	var list []spec
+	for i := range 7 {
+		list = append(list, spec{string(rune('a' + i)), tensor.F32, 768 * 768}, spec{string(rune('p' + i)), tensor.F64, 400_000 + uint64(i)})
+	}
+	a := makeModel(t, dir+"/a", 1, 1<<40, list)
+	b := makeModel(t, dir+"/b", 2, 1<<40, list)
+	want := ""
+	for _, threads := range []int{1, 2, 7} {
+		for _, memory := range []int64{24 << 20, 64 << 20, 1 << 30} {
+			_, out := mergeModels(t, a, b, func(r *recipe.Recipe) {
+				r.Threads, r.MaxMemory, r.DType = threads, memory, recipe.DType{To: tensor.F16}
+			})
+			got := weightHash(t, out)
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Errorf("%d threads, %d bytes: other weights", threads, memory)
+			}
+		}
+	}
+}
+
 // A pair that fits a worker's buffer is read once, others twice: to be
 // measured and to be blended.
 func TestSmallPairsAreReadOnce(t *testing.T) {

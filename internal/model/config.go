@@ -43,7 +43,7 @@ func ParseConfig(raw []byte) (*Config, error) {
 
 func (c *Config) scan() error {
 	c.fields = c.fields[:0]
-	d := jsontext.NewDecoder(bytes.NewReader(c.raw))
+	d := jsontext.NewDecoder(bytes.NewReader(standIns(c.raw)))
 	tok, err := d.ReadToken()
 	if err != nil {
 		return jsonError(err)
@@ -58,6 +58,33 @@ func (c *Config) scan() error {
 		return errors.New("data after the JSON object")
 	}
 	return nil
+}
+
+// standIns puts zeros of the same length in the place of the NaN and Infinity
+// that Python writes into JSON (Mamba's time_step_limit), so that a strict
+// reader gets past them.
+func standIns(raw []byte) []byte {
+	out, text := raw, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			text = !text
+		case text && c == '\\':
+			i++
+		case !text && (c == 'N' || c == 'I'):
+			for _, word := range []string{"NaN", "Infinity"} {
+				if bytes.HasPrefix(raw[i:], []byte(word)) {
+					if &out[0] == &raw[0] {
+						out = bytes.Clone(raw)
+					}
+					copy(out[i:], "0.000000"[:len(word)])
+					i += len(word) - 1
+					break
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
@@ -208,23 +235,25 @@ func (c *Config) Strings(name string) []string {
 	}
 }
 
-// Dtype gives the member of that name the value wherever it stands as text:
-// at the top and in the objects directly below it. It reports whether a value
-// changed and whether there was one. value is JSON text.
-func (c *Config) Dtype(name, value string) (changed, found bool) {
+// Dtype gives the member of that name at the top the value, and the members
+// of that name in the objects directly below it: all that are text, or
+// without all those that said the same as the one at the top (the parts of a
+// model may be of unlike types). It reports whether there was one. value is
+// JSON text.
+func (c *Config) Dtype(name, value string, all bool) (found bool) {
+	top := string(c.Raw(name))
 	for i := len(c.fields) - 1; i >= 0; i-- { // backwards: offsets before stay true
 		f := c.fields[i]
 		if f.name != name || (f.kind != '"' && !(f.sub == "" && f.kind == 'n')) {
 			continue
 		}
 		found = true
-		if string(c.raw[f.valStart:f.valEnd]) != value {
+		if f.sub == "" || all || string(c.raw[f.valStart:f.valEnd]) == top {
 			c.raw = splice(c.raw, f.valStart, f.valEnd, value)
-			changed = true
 		}
 	}
 	c.rescan()
-	return changed, found
+	return found
 }
 
 // SetAll replaces the value of every member of that name that exists, at the

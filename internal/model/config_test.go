@@ -42,8 +42,8 @@ func TestConfigEdits(t *testing.T) {
 }
 `},
 		{"types, nested ones too, but no null below the top", func(c *Config) {
-			c.Dtype("dtype", `"bfloat16"`)
-			c.Dtype("torch_dtype", `"bfloat16"`)
+			c.Dtype("dtype", `"bfloat16"`, true)
+			c.Dtype("torch_dtype", `"bfloat16"`, true)
 			c.SetAll("vocab_size", "1032")
 		}, `{
   "_name_or_path": "/home/somebody/model",
@@ -85,6 +85,7 @@ func TestConfigEditsOfSmallObjects(t *testing.T) {
 		`{"a":{"x":3}}`:    `{"a":{"x":3},"x": 1}`,
 		"{\n \"a\" : 1 }":  "{\n \"a\" : 1,\n \"x\": 1 }",
 		`{"a\u0062": "}"}`: `{"a\u0062": "}","x": 1}`,
+		`{"limit": [0.0, Infinity, -Infinity, NaN], "s": "NaN\"Infinity"}`: `{"limit": [0.0, Infinity, -Infinity, NaN], "s": "NaN\"Infinity", "x": 1}`,
 	} {
 		cfg, err := ParseConfig([]byte(in))
 		if err != nil {
@@ -93,6 +94,24 @@ func TestConfigEditsOfSmallObjects(t *testing.T) {
 		cfg.Set("x", "1")
 		if got := string(cfg.Bytes()); got != want {
 			t.Errorf("%s with x: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// The parts of a model may be of unlike types, and then say so truly.
+func TestConfigKeepsTheTypesOfParts(t *testing.T) {
+	const in = `{"dtype": "float32", "text_config": {"dtype": "float32"}, "vision_config": {"dtype": "float16"}}`
+	for all, want := range map[bool]string{
+		false: `{"dtype": "bfloat16", "text_config": {"dtype": "bfloat16"}, "vision_config": {"dtype": "float16"}}`,
+		true:  `{"dtype": "bfloat16", "text_config": {"dtype": "bfloat16"}, "vision_config": {"dtype": "bfloat16"}}`,
+	} {
+		cfg, err := ParseConfig([]byte(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Dtype("dtype", `"bfloat16"`, all)
+		if got := string(cfg.Bytes()); got != want {
+			t.Errorf("all %v: %s, want %s", all, got, want)
 		}
 	}
 }
@@ -132,7 +151,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		cfg.Set("zz", "1")
-		cfg.Dtype("torch_dtype", `"float32"`)
+		cfg.Dtype("torch_dtype", `"float32"`, true)
 		cfg.Remove("a")
 		cfg.Remove("x")
 		cfg.SetAll("vocab_size", "7")

@@ -194,6 +194,9 @@ func (m *Model) Companions(tokenizer bool) []string {
 	if tokenizer {
 		more, _ := filepath.Glob(filepath.Join(escapeGlob(m.Dir), "additional_chat_templates", "*.jinja"))
 		for _, p := range more {
+			if st, err := os.Stat(p); err != nil || !st.Mode().IsRegular() {
+				continue
+			}
 			names = append(names, "additional_chat_templates/"+filepath.Base(p))
 		}
 	}
@@ -206,7 +209,7 @@ func (m *Model) Licences() []string {
 	if m.Dir == "" {
 		return nil
 	}
-	return m.match(licenceKeep, func(string) bool { return true })
+	return m.match([]string{"*"}, func(name string) bool { return matchAny(licenceKeep, strings.ToUpper(name)) })
 }
 
 func (m *Model) match(patterns []string, keep func(string) bool) []string {

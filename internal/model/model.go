@@ -24,6 +24,7 @@ import (
 // untouched.
 type Model struct {
 	Path   string  // as the user gave it
+	Label  string  // what Name says, where the path's last part won't do
 	Dir    string  // the folder, "" for a single weight file
 	Format string  // "safetensors"
 	Config *Config // nil when there is no config.json
@@ -278,8 +279,12 @@ func (m *Model) Elems() int64 {
 	return n
 }
 
-// Name is how messages call the model: the last part of its path.
+// Name is how messages call the model: its Label, else the last part of its
+// path.
 func (m *Model) Name() string {
+	if m.Label != "" {
+		return m.Label
+	}
 	if abs, err := filepath.Abs(m.Path); err == nil {
 		return filepath.Base(abs)
 	}

@@ -71,6 +71,16 @@ func (m *Model) headless() bool {
 	})
 }
 
+// TiedFlag reports whether config.json says that the head is tied to the
+// embedding.
+func (m *Model) TiedFlag() bool {
+	if m.Config == nil {
+		return false
+	}
+	tied, ok := m.Config.Bool("tie_word_embeddings")
+	return ok && tied
+}
+
 // TiedEmbedding finds the embedding that serves as the head of a model that
 // has no head of its own: tie_word_embeddings is true or unsaid (the default
 // of transformers), the class has a head, and there is one embedding.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"slerpmerge/internal/model"
@@ -38,17 +39,31 @@ func (p *Plan) compare() {
 		x, okx := a.Config.Int(names...)
 		y, oky := b.Config.Int(names...)
 		if okx && oky && x != y {
-			p.block("%s is %d in %s and %d in %s", names[0], x, a.Name(), y, b.Name())
+			name := names[0]
+			if i := slices.IndexFunc(names, a.Config.Has); i >= 0 {
+				name = names[i]
+			}
+			p.block("%s is %d in %s and %d in %s", name, x, a.Name(), y, b.Name())
 			p.depthSaid = p.depthSaid || names[0] == "num_hidden_layers"
 		}
 	}
 	for _, name := range []string{"model_type", "architectures", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters", "max_position_embeddings", "sliding_window"} {
 		x, y := squeeze(a.Config.Raw(name)), squeeze(b.Config.Raw(name))
-		if len(x) > 0 && len(y) > 0 && !bytes.Equal(x, y) {
+		if len(x) > 0 && len(y) > 0 && !bytes.Equal(x, y) && !equalNumbers(x, y) {
 			p.warn("%s differs: %s in %s, %s in %s (the primary's goes along)", name, clip(x), a.Name(), clip(y), b.Name())
 		}
 	}
+	if a.Config.Has("auto_map") {
+		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", a.Name())
+	}
 	p.compareTokenizers()
+}
+
+// equalNumbers reports whether two JSON texts are one number in two forms.
+func equalNumbers(x, y []byte) bool {
+	f, errX := strconv.ParseFloat(string(x), 64)
+	g, errY := strconv.ParseFloat(string(y), 64)
+	return errX == nil && errY == nil && f == g
 }
 
 // compareTokenizers warns when the tokenizers are not the same file: equal
@@ -107,6 +122,9 @@ func (p *Plan) compareStacks() stackDiff {
 	diff := stackDiff{}
 	for _, prefix := range slices.Sorted(maps.Keys(sa)) {
 		if n, ok := sb[prefix]; ok && n != sa[prefix] {
+			if p.beyondDepth(min(n, sa[prefix])) {
+				continue
+			}
 			diff[prefix] = min(n, sa[prefix])
 			if p.depthSaid {
 				continue
@@ -115,6 +133,18 @@ func (p *Plan) compareStacks() stackDiff {
 		}
 	}
 	return diff
+}
+
+// beyondDepth reports whether both config.json say that a model of so many
+// layers is whole: what comes after them in one parent is extra (a
+// multi-token-prediction layer), and a matter for --missing.
+func (p *Plan) beyondDepth(layers int) bool {
+	if p.Primary.Config == nil || p.Secondary.Config == nil {
+		return false
+	}
+	x, okx := p.Primary.Config.Int(sizes[1]...)
+	y, oky := p.Secondary.Config.Int(sizes[1]...)
+	return okx && oky && x == y && int64(layers) >= x
 }
 
 // squeeze takes the white space out of JSON text so that layout is no

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 
 	"slerpmerge/internal/model"
@@ -22,23 +23,15 @@ func (p *Plan) editConfig() {
 	if d, ok := p.mainType(); ok {
 		value := strconv.Quote(recipe.LongName(d))
 		// Old releases write torch_dtype, transformers 5 dtype, and both are read.
-		_, old := c.Dtype("torch_dtype", value)
-		_, now := c.Dtype("dtype", value)
+		old := c.Dtype("torch_dtype", value, !p.Recipe.DType.Auto)
+		now := c.Dtype("dtype", value, !p.Recipe.DType.Auto)
 		if !old && !now && !p.Recipe.DType.Auto {
 			c.Set("torch_dtype", value)
 		}
 	}
-	embedding, head := uint64(0), false
-	for i := range p.Tensors {
-		t := &p.Tensors[i]
-		if model.IsEmbedding(t.Name) && len(t.Shape) == 2 && embedding == 0 {
-			embedding = t.Shape[0]
-		}
-		head = head || model.IsHead(t.Name)
-	}
-	if n, ok := c.Int("vocab_size"); ok && embedding > 0 && uint64(n) != embedding {
-		c.SetAll("vocab_size", strconv.FormatUint(embedding, 10))
-	}
+	// vocab_size stays: the parents' vocabularies are equal, and some models
+	// (Mllama) have more rows than it says.
+	head := slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
 	if _, tied := p.Primary.TiedEmbedding(); tied && head {
 		if !c.SetAll("tie_word_embeddings", "false") {
 			c.Set("tie_word_embeddings", "false")
@@ -94,7 +87,11 @@ func (p *Plan) companions() {
 		if !seen[name] {
 			add(p.Secondary, name, name)
 		} else if same, err := sameFile(p.Primary, p.Secondary, name); err != nil || !same {
-			add(p.Secondary, name, name+".secondary")
+			free := name + ".secondary"
+			for seen[free] { // the primary is a merge itself
+				free += ".secondary"
+			}
+			add(p.Secondary, name, free)
 		}
 	}
 }

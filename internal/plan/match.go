@@ -93,6 +93,10 @@ func (p *Plan) match() {
 		}
 		ob := Operand{b, j}
 		if aTied && model.IsHead(name) {
+			if b.TiedFlag() { // transformers does not look at this copy
+				p.warn("%s of %s repeats its tied embedding and is left out", model.Quote(name), b.Name())
+				continue
+			}
 			add(name, Operand{a, tiedA}, ob, "the primary's head is tied: its embedding stands in")
 			continue
 		}

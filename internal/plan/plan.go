@@ -113,6 +113,9 @@ func (e *Error) Error() string {
 // itself failed; what forbids the merge is in Plan.Blockers.
 func New(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	p := &Plan{Recipe: r, Primary: primary, Secondary: secondary, DiskFree: -1}
+	if primary.Name() == secondary.Name() && primary.Path != secondary.Path {
+		primary.Label, secondary.Label = primary.Path, secondary.Path
+	}
 	for _, m := range []*model.Model{primary, secondary} {
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself

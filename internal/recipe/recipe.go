@@ -119,6 +119,9 @@ func ParseT(s string) (float64, error) {
 	return t, nil
 }
 
+// maxThreads is beyond any machine; more would only overflow a budget.
+const maxThreads = 1 << 16
+
 // Validate reports everything in the recipe that can't be right whatever the
 // models are.
 func (r Recipe) Validate() error {
@@ -131,6 +134,9 @@ func (r Recipe) Validate() error {
 	}
 	if r.Threads < 1 {
 		errs = append(errs, errors.New("--threads must be at least 1"))
+	}
+	if r.Threads > maxThreads {
+		errs = append(errs, fmt.Errorf("--threads must be at most %d", maxThreads))
 	}
 	return errors.Join(errs...)
 }

@@ -51,7 +51,8 @@ func Card(r *merge.Result) []byte {
 		}
 		w("\n")
 	}
-	w("## Recipe\n\n```yaml\nmodels:\n  - model: %s\n  - model: %s\nmerge_method: slerp\nbase_model: %s\nparameters:\n  t: %v\n", yamlText(a), yamlText(b), yamlText(a), p.Recipe.T)
+	w("## Recipe\n\n```yaml\nmodels:\n  - model: %s\n  - model: %s\nmerge_method: slerp\nbase_model: %s\nparameters:\n  t: %s\n", yamlText(a), yamlText(b), yamlText(a),
+		strconv.FormatFloat(p.Recipe.T, 'f', -1, 64)) // YAML 1.1 takes 1e-07 for a text
 	if !p.Recipe.DType.Auto {
 		// mergekit's dtype would cast the parents before the arithmetic
 		w("out_dtype: %s\n", recipe.LongName(p.Recipe.DType.To))

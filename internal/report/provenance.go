@@ -139,7 +139,7 @@ func provLine(t *plan.Tensor, r *merge.TensorResult) provTensor {
 		line.Cos, line.Angle = number(r.Cos), number(r.Theta*180/math.Pi)
 		line.NormA, line.NormB = number(r.NormA), number(r.NormB)
 	}
-	if t.Action == plan.Copy || t.Action == plan.Convert {
+	if t.Action != plan.Slerp {
 		line.From = "primary"
 		if t.A.None() {
 			line.From = "secondary"
