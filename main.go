@@ -31,6 +31,11 @@ func run() (code int) {
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	// A reader of our output that goes away must not end a merge.
+	signal.Ignore(syscall.SIGPIPE)
 	go func() {
 		cancel(cli.Stopped{Signal: <-signals})
 		signal.Reset() // a second one ends the process at once

@@ -219,8 +219,8 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 3, "stopped event code waitfor program [arg...]")
 	cut, isCut := strings.CutPrefix(args[0], "cut=")
-	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}[args[0]]
-	usage(ts, neg, ok || isCut, "stopped INT|TERM|cut=FILE ...")
+	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
+	usage(ts, neg, ok || isCut, "stopped INT|TERM|HUP|cut=FILE ...")
 	before := snapshot(ts)
 	bin := ""
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {

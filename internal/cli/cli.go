@@ -158,7 +158,6 @@ var rewordings = []struct {
 	pattern *regexp.Regexp
 	text    string
 }{
-	{regexp.MustCompile(`^missing flags: --output=DIR$`), "no output folder: add -o DIR"},
 	{regexp.MustCompile(`^--output: expected .* but got "EOL".*$`), "-o needs a folder"},
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
 	{regexp.MustCompile(`^--t: `), "-t: "},

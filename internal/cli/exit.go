@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -34,7 +35,17 @@ const (
 // Stopped is the cause with which main cancels the context on a signal.
 type Stopped struct{ Signal os.Signal }
 
-func (s Stopped) Error() string { return "stopped by " + s.Signal.String() }
+func (s Stopped) Error() string {
+	switch s.Signal {
+	case os.Interrupt:
+		return "stopped by Ctrl-C"
+	case syscall.SIGTERM:
+		return "stopped by SIGTERM"
+	case syscall.SIGHUP:
+		return "stopped by SIGHUP"
+	}
+	return "stopped by " + s.Signal.String()
+}
 
 // errReported ends a command whose failure was already said.
 type errReported struct{ code int }
@@ -46,6 +57,9 @@ func (a *app) fail(err error) int {
 	var done errReported
 	if errors.As(err, &done) {
 		return done.code
+	}
+	if errors.Is(err, syscall.EPIPE) { // whoever read the results has gone, as head does
+		return exitFailed
 	}
 	code, hints := classify(err)
 	a.log.error(err.Error(), code, hints)

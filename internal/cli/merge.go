@@ -20,7 +20,7 @@ const planPool = 4 << 20
 
 type mergeCmd struct {
 	mergeFlags
-	Output    string `short:"o" required:"" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
+	Output    string `short:"o" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
 	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
 	DryRun    bool   `help:"Only show what would happen, as plan does."`
 	NoCard    bool   `help:"Write no README.md."`
@@ -33,8 +33,8 @@ func (mergeCmd) Help() string {
 
 // Run merges.
 func (c *mergeCmd) Run(a *app) error {
-	if c.Output == "" {
-		return &requestError{msg: "-o is empty: name the folder to be made"}
+	if c.Output == "" && !c.DryRun {
+		return &requestError{msg: "no output folder: add -o DIR", hint: "slerpmerge plan PRIMARY SECONDARY shows what a merge would do without one"}
 	}
 	r, err := c.recipe(c.Output)
 	if err != nil {

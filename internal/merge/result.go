@@ -172,7 +172,7 @@ func (t *tally) where() string {
 	if t.tensors == 1 {
 		return model.Quote(t.first)
 	}
-	return fmt.Sprintf("%s and %d more tensors", model.Quote(t.first), t.tensors-1)
+	return fmt.Sprintf("%s and %d more", model.Quote(t.first), t.tensors-1)
 }
 
 func values(n int64, one, many string) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,8 +99,11 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
 		kind := d.PeekKind()
 		afterName := int(d.InputOffset())
 		f.kind = kind
+		keep := sub == "" || slices.Contains(nestedFields, f.name)
 		i := len(c.fields)
-		c.fields = append(c.fields, f)
+		if keep {
+			c.fields = append(c.fields, f)
+		}
 		if kind == '{' && sub == "" {
 			if _, err := d.ReadToken(); err != nil {
 				return err
@@ -110,6 +114,9 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
 		} else if err := d.SkipValue(); err != nil {
 			return err
 		}
+		if !keep {
+			continue
+		}
 		end := int(d.InputOffset())
 		c.fields[i].valStart = afterName + valueStart(c.raw[afterName:end])
 		c.fields[i].valEnd = end
@@ -117,6 +124,14 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
 	_, err := d.ReadToken()
 	return err
 }
+
+// nestedFields are what is ever looked for below the top. The rest is not
+// remembered: id2label alone can have 100,000 members.
+var nestedFields = slices.Concat(depthFields, []string{"dtype", "torch_dtype", "vocab_size", "tie_word_embeddings", "quant_method",
+	"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
+	"num_local_experts", "num_experts"})
+
+var depthFields = []string{"num_hidden_layers", "n_layer", "num_layers"}
 
 // tok0 names a nested object; an empty name must not look like the top level.
 func tok0(name string) string {
@@ -140,6 +155,9 @@ func valueStart(b []byte) int {
 
 func jsonError(err error) error {
 	var s *jsontext.SyntacticError
+	if errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &s) {
+		return fmt.Errorf("a name appears twice in one object, at byte %d", s.ByteOffset)
+	}
 	if errors.As(err, &s) {
 		return fmt.Errorf("not valid JSON at byte %d", s.ByteOffset)
 	}

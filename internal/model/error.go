@@ -1,6 +1,11 @@
 package model
 
-import "strings"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+)
 
 // A FormatError says that a file of a model is corrupt, unsafe, or no weight
 // file at all. Hint, when set, is what the user can do.
@@ -13,6 +18,17 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return sentence(e.Path, join(e.Msg, e.Err)) }
 func (e *FormatError) Unwrap() error { return e.Err }
+
+// fileError wraps the error of opening or reading a file of a model: what the
+// system refuses is an I/O error, what stands there (nothing, a loop of links, a
+// pipe) is the model's own defect.
+func fileError(path string, err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) && number != syscall.ENOENT && number != syscall.ELOOP && number != syscall.ENOTDIR {
+		return fmt.Errorf("%s: %w", path, bare(err))
+	}
+	return &FormatError{Path: path, Err: bare(err)}
+}
 
 // An UnusableError says that a path holds no model that can be merged, though
 // nothing in it is corrupt: no such folder, an adapter, quantised weights.

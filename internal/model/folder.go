@@ -65,7 +65,7 @@ func findWeights(pool *mmapio.Pool, dir string) (*weights, error) {
 func readIndex(pool *mmapio.Pool, path, ext string) (safetensors.Index, error) {
 	f, err := pool.Open(path)
 	if err != nil {
-		return nil, &FormatError{Path: path, Err: bare(err)}
+		return nil, fileError(path, err)
 	}
 	defer f.Close()
 	ix, err := safetensors.ReadIndex(f, f.Size(), ext)
@@ -209,7 +209,10 @@ func (m *Model) Licences() []string {
 	if m.Dir == "" {
 		return nil
 	}
-	return m.match([]string{"*"}, func(name string) bool { return matchAny(licenceKeep, strings.ToUpper(name)) })
+	return slices.DeleteFunc(m.match([]string{"*"}, func(name string) bool { return matchAny(licenceKeep, strings.ToUpper(name)) }), func(name string) bool {
+		_, err := m.CompanionSize(name) // a folder LICENSES is none
+		return err != nil
+	})
 }
 
 func (m *Model) match(patterns []string, keep func(string) bool) []string {
@@ -223,10 +226,7 @@ func (m *Model) match(patterns []string, keep func(string) bool) []string {
 		if !matchAny(patterns, name) || !keep(name) {
 			continue
 		}
-		// through links, as the Hugging Face cache needs
-		if st, err := os.Stat(filepath.Join(m.Dir, name)); err == nil && st.Mode().IsRegular() {
-			names = append(names, name)
-		}
+		names = append(names, name)
 	}
 	return names
 }
@@ -245,14 +245,25 @@ func escapeGlob(s string) string {
 // OpenCompanion opens one file of the folder. The caller streams it: some
 // tokenizers are as large as the whole memory budget.
 func (m *Model) OpenCompanion(name string) (io.ReadCloser, error) {
+	if _, err := m.CompanionSize(name); err != nil {
+		return nil, err
+	}
 	return os.Open(filepath.Join(m.Dir, filepath.FromSlash(name)))
 }
 
-// CompanionSize is the length of one file of the folder.
+// CompanionSize is the length of one file of the folder. What is there but is
+// no regular file (a link whose download is missing, a FIFO) is a *FormatError.
 func (m *Model) CompanionSize(name string) (int64, error) {
-	st, err := os.Stat(filepath.Join(m.Dir, filepath.FromSlash(name)))
+	path := filepath.Join(m.Dir, filepath.FromSlash(name))
+	st, err := os.Stat(path)
 	if err != nil {
+		if there, _ := present(path); there {
+			return 0, &FormatError{Path: path, Err: bare(err), Hint: "the folder is incomplete: download it again"}
+		}
 		return 0, err
+	}
+	if !st.Mode().IsRegular() {
+		return 0, &FormatError{Path: path, Msg: "is not a regular file"}
 	}
 	return st.Size(), nil
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -117,12 +118,12 @@ func (m *Model) openFolder(pool *mmapio.Pool) error {
 
 func (m *Model) readConfig() error {
 	path := filepath.Join(m.Dir, "config.json")
-	raw, err := readSmall(path, maxConfig)
-	if errors.Is(err, fs.ErrNotExist) {
+	if there, err := present(path); err == nil && !there {
 		return nil
 	}
+	raw, err := readSmall(path, maxConfig)
 	if err != nil {
-		return &FormatError{Path: path, Err: err}
+		return fileError(path, err)
 	}
 	if m.Config, err = ParseConfig(raw); err != nil {
 		return &FormatError{Path: path, Err: err}
@@ -134,7 +135,7 @@ func (m *Model) readConfig() error {
 func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 	f, err := pool.Open(path)
 	if err != nil {
-		return &FormatError{Path: path, Err: bare(err)}
+		return fileError(path, err)
 	}
 	m.Files = append(m.Files, File{Name: filepath.Base(path), Path: path, Bytes: f.Size(), data: f})
 	head := make([]byte, min(sniffLen, f.Size()))
@@ -270,6 +271,19 @@ func (m *Model) Bytes() int64 {
 	return n
 }
 
+// TextBytes estimates what the table's names, shapes and metadata hold in
+// memory: they are kept twice, and stand in JSON while they are read and written.
+func (m *Model) TextBytes() int64 {
+	var n int64
+	for i := range m.Tensors {
+		n += 2*int64(len(m.Tensors[i].Name)) + 16*int64(len(m.Tensors[i].Shape))
+	}
+	for k, v := range m.Metadata {
+		n += 3 * int64(len(k)+len(v)+64)
+	}
+	return n
+}
+
 // Elems is the number of parameters: the elements of all tensors.
 func (m *Model) Elems() int64 {
 	var n int64
@@ -279,14 +293,21 @@ func (m *Model) Elems() int64 {
 	return n
 }
 
-// Name is how messages call the model: its Label, else the last part of its
-// path.
+// cacheName finds ORG and NAME in a path of the Hugging Face cache (formats.md 7.2).
+var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/[^/]+$`)
+
+// Name is how messages call the model: its Label, its name on the Hub where it
+// lies in the Hugging Face cache, else the last part of its path.
 func (m *Model) Name() string {
 	if m.Label != "" {
 		return m.Label
 	}
-	if abs, err := filepath.Abs(m.Path); err == nil {
-		return filepath.Base(abs)
+	path := m.Path
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
 	}
-	return filepath.Base(m.Path)
+	if p := cacheName.FindStringSubmatch(filepath.ToSlash(path)); p != nil {
+		return p[1] + "/" + p[2]
+	}
+	return filepath.Base(path)
 }

@@ -74,7 +74,16 @@ func (p *Plan) companions() {
 			p.Companions = append(p.Companions, Companion{Name: name, From: from, File: file})
 		}
 	}
-	for _, name := range tok.Companions(true) {
+	names := tok.Companions(true)
+	if len(names) == 0 {
+		for _, other := range []*model.Model{p.Primary, p.Secondary} {
+			if len(other.Companions(true)) > 0 {
+				p.warn("%s has no tokenizer files, %s has: --tokenizer says whose go along", tok.Name(), other.Name())
+				break
+			}
+		}
+	}
+	for _, name := range names {
 		add(tok, name, name)
 	}
 	for _, name := range p.Primary.Companions(false) {

@@ -106,6 +106,12 @@ func (p *Plan) match() {
 		}
 	}
 
+	for _, m := range []*model.Model{a, b} {
+		if len(m.Tensors) == 0 {
+			p.block("%s holds no tensors", m.Name())
+			return
+		}
+	}
 	if common == 0 {
 		p.block("%s and %s have no tensor name in common: they are different architectures", a.Name(), b.Name())
 		return
@@ -124,7 +130,7 @@ func (p *Plan) match() {
 	p.missing(&onlyA, a, b)
 	p.missing(&onlyB, b, a)
 	if n := ints.count(); n > 0 {
-		p.warn("%s not of a floating type are of unlike types, the primary's go along: %s", tensors(n), ints.first)
+		p.warn("%s not of a floating type %s of unlike types in the parents, the primary's go along: %s", tensors(n), isAre(n), ints.first)
 	}
 }
 
@@ -134,10 +140,10 @@ func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
 	if n == 0 {
 		return
 	}
-	what := fmt.Sprintf("%s in %s missing from %s: %s", are(n), has.Name(), lacks.Name(), only.list())
+	what := fmt.Sprintf("%s of %s %s missing from %s: %s", tensors(n), has.Name(), isAre(n), lacks.Name(), only.list())
 	switch p.Recipe.Missing {
 	case recipe.MissingError:
-		p.block("%s; --missing copy takes them from the parent that has them", what)
+		p.block("%s; --missing copy takes what only one parent has", what)
 	case recipe.MissingZero:
 		p.warn("%s: merged with zeros", what)
 	default:
@@ -234,11 +240,11 @@ func tensors(n int) string {
 	return fmt.Sprintf("%d tensors", n)
 }
 
-func are(n int) string {
+func isAre(n int) string {
 	if n == 1 {
-		return "1 tensor is"
+		return "is"
 	}
-	return fmt.Sprintf("%d tensors are", n)
+	return "are"
 }
 
 func shape(s []uint64) string {

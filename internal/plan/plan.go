@@ -211,7 +211,18 @@ func (p *Plan) Refusal() error {
 // tableBytes estimates what the tables of both models, of the plan, the layout
 // and the run hold in memory: 640 bytes for a tensor of each were measured with
 // 70,000 of them, and the collector lets a quarter of garbage stand.
+//
+// Texts come on top, since a file can hold large ones: names stand in both
+// tables and in the output's header; a config.json is parsed, edited and
+// written.
 func (p *Plan) tableBytes() int64 {
-	const entry = 900
-	return entry * int64(len(p.Primary.Tensors)+len(p.Secondary.Tensors)+len(p.Tensors)) / 3
+	const entry, configs = 800, 4
+	n := entry * int64(len(p.Primary.Tensors)+len(p.Secondary.Tensors)+len(p.Tensors)) / 3
+	for _, m := range []*model.Model{p.Primary, p.Secondary} {
+		n += m.TextBytes()
+		if m.Config != nil {
+			n += configs * int64(len(m.Config.Bytes()))
+		}
+	}
+	return n
 }
