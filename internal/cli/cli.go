@@ -36,7 +36,7 @@ type grammar struct {
 
 const description = `Merges language models by spherical linear interpolation (SLERP), straight from their weight files to the new ones, in a few tens of megabytes of memory.
 
-A MODEL is a Hugging Face model folder or a single .safetensors file.`
+A MODEL is a Hugging Face model folder (safetensors or PyTorch .bin) or a single weight file.`
 
 const footer = `Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3
 

@@ -106,6 +106,7 @@ type inspectTensor struct {
 	Shape  shapeJSON `json:"shape"`
 	Bytes  int64     `json:"bytes"`
 	File   string    `json:"file"`
+	Shares string    `json:"shares_with,omitempty"`
 	SHA256 string    `json:"sha256,omitempty"`
 }
 
@@ -130,7 +131,7 @@ func inspectJSON(w io.Writer, m *model.Model, sums [][sha256.Size]byte) error {
 	fmt.Fprintf(w, "{\"format\":%s,\"files\":%s,\n\"tensors\":[", put(m.Format), put(files))
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
-		v := inspectTensor{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), File: m.Files[t.File].Name}
+		v := inspectTensor{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), File: m.Files[t.File].Name, Shares: t.SharesWith}
 		if sums != nil {
 			v.SHA256 = hex.EncodeToString(sums[i][:])
 		}

@@ -113,7 +113,7 @@ func noWeights(dir string) error {
 		e.Msg = "has no model.safetensors and no model.safetensors.index.json"
 		e.Hint = "name the file itself: " + filepath.Join(dir, has("*.safetensors"))
 	default:
-		e.Msg = "no model here: model.safetensors or model.safetensors.index.json is missing"
+		e.Msg = "no model here: no model.safetensors or pytorch_model.bin, and no index of shards"
 	}
 	return e
 }

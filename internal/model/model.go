@@ -19,6 +19,7 @@ import (
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
+	"slerpmerge/torchbin"
 )
 
 // A Model is an opened model: its headers are read and checked, its weights
@@ -27,7 +28,7 @@ type Model struct {
 	Path   string  // as the user gave it
 	Label  string  // what Name says, where the path's last part won't do
 	Dir    string  // the folder, "" for a single weight file
-	Format string  // "safetensors"
+	Format string  // "safetensors", "torch-zip" or "torch-legacy", of the first file
 	Config *Config // nil when there is no config.json
 	Files  []File  // the weight files, in the order of the tensors
 	// Tensors is the table, in file order: by shard, then by offset.
@@ -44,9 +45,12 @@ type File struct {
 	Path  string
 	Bytes int64
 	// HeaderLen is the length of all that stands before the tensors' values.
+	// It is 0 for PyTorch checkpoints, whose table has no one place.
 	HeaderLen int64
 
-	data *mmapio.File
+	data       *mmapio.File
+	checkpoint *torchbin.Checkpoint // nil for safetensors
+	first      int                  // index of its first tensor in Model.Tensors
 }
 
 // A Tensor is one entry of the table. Offset counts from the start of the
@@ -55,6 +59,9 @@ type Tensor struct {
 	tensor.Info
 	File   int // index into Model.Files
 	Offset int64
+	// SharesWith names an earlier tensor of the same file with the same
+	// values in the same place; "" if there is none.
+	SharesWith string
 }
 
 // Open reads the headers of a model folder or of a single weight file and
@@ -143,11 +150,13 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		return err
 	}
 	k := sniff(head)
-	switch k { // another format is no corruption; what isn't the file at all is
-	case kindLFS, kindHTML:
+	switch k {
+	case kindLFS, kindHTML, kindTar, kindGGUF:
 		return &FormatError{Path: path, Msg: k.sentence(), Hint: k.hint()}
-	case kindTorchZip, kindTorchLegacy, kindTar, kindGGUF, kindHDF5:
+	case kindHDF5:
 		return &UnusableError{Path: path, Msg: k.sentence(), Hint: k.hint()}
+	case kindTorchZip, kindTorchLegacy:
+		return m.openCheckpoint(f, path)
 	}
 	h, err := safetensors.ReadHeader(f, f.Size())
 	if err != nil {
@@ -157,7 +166,7 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		}
 		return err
 	}
-	m.Format = "safetensors"
+	m.format("safetensors")
 	m.Files[len(m.Files)-1].HeaderLen = h.DataStart
 	if m.Metadata == nil {
 		m.Metadata = h.Metadata
@@ -165,6 +174,34 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 	m.Tensors = slices.Grow(m.Tensors, len(h.Tensors))
 	for _, t := range h.Tensors {
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
+	}
+	return nil
+}
+
+// format is called for every file; the first one names the model's.
+func (m *Model) format(name string) {
+	if m.Format == "" {
+		m.Format = name
+	}
+}
+
+// openCheckpoint adds the tensors of the PyTorch checkpoint that is the last
+// of m.Files.
+func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
+	c, err := torchbin.Open(f, f.Size())
+	if err != nil {
+		var fe *torchbin.FormatError
+		if errors.As(err, &fe) {
+			return &FormatError{Path: path, Err: err}
+		}
+		return err
+	}
+	m.format(c.Format)
+	last := &m.Files[len(m.Files)-1]
+	last.checkpoint, last.first = c, len(m.Tensors)
+	m.Tensors = slices.Grow(m.Tensors, len(c.Tensors))
+	for _, t := range c.Tensors {
+		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset, SharesWith: t.SharesWith})
 	}
 	return nil
 }
@@ -218,7 +255,11 @@ func (m *Model) Lookup(name string) (int, bool) {
 // Source gives the values of Tensors[i].
 func (m *Model) Source(i int) tensor.Source {
 	t := &m.Tensors[i]
-	return &section{file: m.Files[t.File].data, base: t.Offset}
+	f := &m.Files[t.File]
+	if f.checkpoint != nil {
+		return f.checkpoint.Source(f.data, i-f.first)
+	}
+	return &section{file: f.data, base: t.Offset}
 }
 
 // A section is a tensor that lies in its file as it is: row-major and

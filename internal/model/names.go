@@ -71,6 +71,19 @@ func (m *Model) headless() bool {
 	})
 }
 
+// SharedHead reports whether Tensors[i] is a head that is the embedding under
+// another name, as tied models stand in PyTorch checkpoints.
+func (m *Model) SharedHead(i int) bool {
+	t := &m.Tensors[i]
+	if !IsHead(t.Name) {
+		return false
+	}
+	// The one that comes first has the values, the other one its name.
+	return IsEmbedding(t.SharesWith) || slices.ContainsFunc(m.Tensors, func(e Tensor) bool {
+		return e.SharesWith == t.Name && IsEmbedding(e.Name)
+	})
+}
+
 // TiedFlag reports whether config.json says that the head is tied to the
 // embedding.
 func (m *Model) TiedFlag() bool {

@@ -60,8 +60,6 @@ func sniff(b []byte) kind {
 // sentence says why a file of this kind is no weight file for this program.
 func (k kind) sentence() string {
 	switch k {
-	case kindTorchZip, kindTorchLegacy:
-		return "is a PyTorch checkpoint; this version reads safetensors only"
 	case kindTar:
 		return "is a tar archive, the PyTorch format of 2016"
 	case kindGGUF:
@@ -79,7 +77,7 @@ func (k kind) sentence() string {
 // hint is what to do about it, "" when there is nothing to say.
 func (k kind) hint() string {
 	switch k {
-	case kindTorchZip, kindTorchLegacy, kindTar, kindHDF5:
+	case kindTar, kindHDF5:
 		return "have transformers write the model anew as safetensors: save_pretrained(FOLDER, safe_serialization=True)"
 	case kindGGUF:
 		return "merge the original model folder and convert the result to GGUF afterwards"

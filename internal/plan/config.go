@@ -32,7 +32,7 @@ func (p *Plan) editConfig() {
 	// vocab_size stays: the parents' vocabularies are equal, and some models
 	// (Mllama) have more rows than it says.
 	head := slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
-	if _, tied := p.Primary.TiedEmbedding(); tied && head {
+	if _, tied := p.Primary.TiedEmbedding(); (tied || p.untied) && head {
 		if !c.SetAll("tie_word_embeddings", "false") {
 			c.Set("tie_word_embeddings", "false")
 		}

@@ -74,6 +74,13 @@ func (p *Plan) match() {
 	for i := range a.Tensors {
 		name := a.Tensors[i].Name
 		oa := Operand{a, i}
+		if a.SharedHead(i) {
+			j, ok := b.Lookup(name)
+			if !ok && bTied || ok && b.SharedHead(j) {
+				continue // tied stays tied: one tensor
+			}
+			p.untied = true
+		}
 		if j, ok := b.Lookup(name); ok {
 			common++
 			add(name, oa, Operand{b, j}, "")
@@ -93,6 +100,9 @@ func (p *Plan) match() {
 		}
 		ob := Operand{b, j}
 		if aTied && model.IsHead(name) {
+			if b.SharedHead(j) {
+				continue // tied stays tied
+			}
 			if b.TiedFlag() { // transformers does not look at this copy
 				p.warn("%s of %s repeats its tied embedding and is left out", model.Quote(name), b.Name())
 				continue

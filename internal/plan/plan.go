@@ -82,6 +82,7 @@ type Plan struct {
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
 
+	untied    bool // the primary's head is its embedding, and is written beside it
 	depthSaid bool // unlike numbers of layers are among the Blockers
 }
 

@@ -55,7 +55,7 @@ type provParent struct {
 type provFile struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
-	Header string `json:"header_sha256"`
+	Header string `json:"header_sha256,omitempty"`
 }
 
 type provOutput struct {
@@ -159,6 +159,9 @@ func number(x float64) *float64 {
 // headerHash is the SHA-256 of what stands before the tensors' values: names,
 // types, shapes and offsets of a weight file.
 func headerHash(f model.File) (string, error) {
+	if f.HeaderLen == 0 { // a PyTorch checkpoint has its table in no one place
+		return "", nil
+	}
 	file, err := os.Open(f.Path)
 	if err != nil {
 		return "", err

@@ -1,0 +1,236 @@
+package torchbin
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/nlpodyssey/gopickle/types"
+
+	"slerpmerge/internal/tensor"
+)
+
+// A File is what a checkpoint is read from: a memory-mapped file.
+type File interface {
+	io.ReaderAt
+	Prefetch(off, n int64)
+}
+
+// A Checkpoint is the table of a file. Every place in it has been proven to
+// lie in the file.
+type Checkpoint struct {
+	Format string // "torch-zip" or "torch-legacy"
+
+	// Tensors are in the order of their values in the file, so that a program
+	// which goes through them reads on and on. Tensors that begin at the same
+	// byte are in the order of the pickle.
+	Tensors []Tensor
+}
+
+// A Tensor is a tensor and the place of its values in the file.
+type Tensor struct {
+	tensor.Info
+	Offset  int64    // of the first element, in bytes from the start of the file
+	Strides []uint64 // of the stored dimensions, in bytes; nil if row-major without gaps
+	stored  []uint64 // the dimensions that Strides belong to; nil if Shape
+
+	// SharesWith is the name of an earlier tensor with the same storage,
+	// offset, shape and strides: the two are tied. It is empty if there is
+	// none.
+	SharesWith string
+}
+
+// Open reads and checks the table of a file of size bytes.
+//
+// What is wrong with the content is a *FormatError. Errors of f are wrapped.
+func Open(f File, size int64) (*Checkpoint, error) {
+	head := make([]byte, max(0, min(size, 264)))
+	if err := readFull(f, head, 0); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(head) >= 4 && string(head[:4]) == "PK\x03\x04":
+		return openZip(f, size)
+	case len(head) >= len(legacyMagic) && string(head[:len(legacyMagic)]) == legacyMagic:
+		return openLegacy(f, size)
+	case len(head) >= 262 && string(head[257:262]) == "ustar":
+		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read")
+	case len(head) >= 2 && head[0] == 0x80 && head[1] <= 5:
+		return nil, malformed("a bare pickle, or a legacy stream of another pickle protocol than 2, is not read")
+	}
+	return nil, malformed("neither a ZIP archive nor a stream of torch.save")
+}
+
+// wrappers are the keys below which trainers put the state_dict.
+var wrappers = []string{"state_dict", "model", "module"}
+
+// table makes a Checkpoint of the unpickled object.
+func table(format string, top any) (*Checkpoint, error) {
+	dict, ok := entries(top)
+	if !ok {
+		return nil, malformed("the object is %s, not a dict of names to tensors", describe(top))
+	}
+	found := ""
+	if hasTensors(dict) {
+		found = "the top level"
+	}
+	chosen := dict
+	for _, e := range dict {
+		name, ok := e.Key.(string)
+		inner, isDict := entries(e.Value)
+		if !ok || !isDict || !slices.Contains(wrappers, name) || !hasTensors(inner) {
+			continue
+		}
+		if found != "" {
+			return nil, malformed("tensors stand both in %s and in %s, so it is not clear which are the model", found, quote(name))
+		}
+		found, chosen = quote(name), inner
+	}
+	if found == "" {
+		return nil, malformed("the file holds no tensors")
+	}
+	c := &Checkpoint{Format: format}
+	return c, c.fill(chosen)
+}
+
+func hasTensors(dict types.Dict) bool {
+	return slices.ContainsFunc(dict, func(e types.DictEntry) bool { _, ok := e.Value.(*value); return ok })
+}
+
+func describe(v any) string {
+	switch v.(type) {
+	case *value:
+		return "a lone tensor"
+	case *types.List, *types.Tuple:
+		return "a list"
+	case *storage:
+		return "a storage"
+	case *named:
+		return "a global"
+	}
+	return "something else"
+}
+
+// same reports whether two tensors are one under two names.
+func (v *value) same(w *value) bool {
+	return v.storage == w.storage && v.offset == w.offset && v.dtype == w.dtype &&
+		slices.Equal(v.shape, w.shape) && slices.Equal(v.strides, w.strides)
+}
+
+// fill makes the table of a state_dict.
+func (c *Checkpoint) fill(dict types.Dict) error {
+	type row struct {
+		name  string
+		v     *value
+		order int
+	}
+	var rows []row
+	seen := make(map[string]any, len(dict))
+	for _, e := range dict {
+		name, ok := e.Key.(string)
+		if !ok {
+			return malformed("a key of the state_dict is no text")
+		}
+		if !utf8.ValidString(name) { // a byte string of Python 2
+			name = latin1(name)
+		}
+		if old, twice := seen[name]; twice {
+			a, _ := old.(*value)
+			b, _ := e.Value.(*value)
+			if (a == nil) != (b == nil) || a != nil && !a.same(b) {
+				return malformed("the name %s occurs twice with different values", quote(name))
+			}
+			continue
+		}
+		seen[name] = e.Value
+		if v, ok := e.Value.(*value); ok {
+			rows = append(rows, row{name, v, len(rows)})
+		}
+	}
+	begin := func(r row) int64 { return r.v.begin() }
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(begin(a), begin(b)), cmp.Compare(a.order, b.order))
+	})
+	tied := make(map[string]string)
+	c.Tensors = make([]Tensor, 0, len(rows))
+	for _, r := range rows {
+		t, err := r.v.tensor(r.name)
+		if err != nil {
+			return within(quote(r.name), err)
+		}
+		id := fmt.Sprint(r.v.storage.key, "/", r.v.storage.first, r.v.storage.length, r.v.dtype, r.v.offset, r.v.shape, r.v.strides)
+		if first, ok := tied[id]; ok {
+			t.SharesWith = first
+		} else {
+			tied[id] = r.name
+		}
+		c.Tensors = append(c.Tensors, t)
+	}
+	return nil
+}
+
+// begin is where the tensor's extent begins in the file.
+func (v *value) begin() int64 {
+	base := v.storage.base
+	if v.storage.root != nil {
+		base = v.storage.root.base
+	}
+	return base + v.storage.first*v.storage.size() + v.offset*itemSize(v.dtype)
+}
+
+// tensor makes the entry of the table.
+func (v *value) tensor(name string) (Tensor, error) {
+	t := Tensor{Info: tensor.Info{Name: name, DType: v.dtype, Shape: make([]uint64, len(v.shape))}, Offset: v.begin()}
+	for i, d := range v.shape {
+		t.Shape[i] = uint64(d)
+	}
+	if v.bytes > 0 && !v.contiguous() {
+		t.Strides = make([]uint64, len(v.strides))
+		for i, s := range v.strides {
+			t.Strides[i] = uint64(s) * uint64(itemSize(v.dtype))
+			if v.shape[i] == 1 { // may be any number, and is not used
+				t.Strides[i] = 0
+			}
+		}
+	}
+	if v.dtype == tensor.F4 { // torch counts pairs
+		if len(t.Shape) == 0 {
+			return t, malformed("a tensor of pairs without dimensions")
+		}
+		t.stored = slices.Clone(t.Shape)
+		t.Shape[len(t.Shape)-1] *= 2
+	}
+	n, err := t.ByteLen()
+	if err != nil {
+		return t, malformed("%v", err)
+	}
+	if n != uint64(v.bytes) {
+		return t, malformed("%d bytes of values, not %d", v.bytes, n)
+	}
+	return t, nil
+}
+
+// contiguous reports whether the elements lie row-major without gaps.
+func (v *value) contiguous() bool {
+	step := int64(1)
+	for i := len(v.shape) - 1; i >= 0; i-- {
+		if v.shape[i] != 1 {
+			if v.strides[i] != step {
+				return false
+			}
+			step *= v.shape[i]
+		}
+	}
+	return true
+}
+
+// latin1 reads bytes as ISO 8859-1.
+func latin1(s string) string {
+	r := make([]rune, len(s))
+	for i := range len(s) {
+		r[i] = rune(s[i])
+	}
+	return string(r)
+}

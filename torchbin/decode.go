@@ -1,0 +1,247 @@
+package torchbin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+
+	"github.com/nlpodyssey/gopickle/pickle"
+	"github.com/nlpodyssey/gopickle/types"
+)
+
+// A decoder feeds gopickle with opcodes that a scanner has checked, one at a
+// time, so that gopickle never sees a byte that was not checked just before,
+// even if the file changes between the scan and now.
+type decoder struct {
+	*scanner
+	feed []byte // of the current opcode, not yet read by gopickle
+	done bool
+	err  error // the first one, which gopickle can't be relied upon to return
+
+	legacy   bool
+	storages map[string]*storage
+	views    map[viewKey]*storage
+	dims     int // sizes and strides of all tensors
+}
+
+func newDecoder(s *scanner, legacy bool) *decoder {
+	return &decoder{scanner: s, legacy: legacy, storages: make(map[string]*storage), views: make(map[viewKey]*storage)}
+}
+
+// decode returns the object of the pickle.
+func (d *decoder) decode() (value any, err error) {
+	defer func() {
+		if p := recover(); p != nil { // gopickle panics on some inputs
+			value, err = nil, malformed("the pickle can't be decoded near byte %d", d.base+d.at)
+		}
+		if d.err != nil {
+			value, err = nil, d.err
+		}
+	}()
+	u := pickle.NewUnpickler(d)
+	u.FindClass = d.find
+	u.PersistentLoad = d.persistent
+	value, err = u.Load()
+	if err != nil { // its text may hold values of any size
+		err = d.refuse("can't be carried out")
+	}
+	return value, err
+}
+
+// next puts the next opcode into the feed.
+func (d *decoder) next() error {
+	if d.err != nil {
+		return d.err
+	}
+	if d.done {
+		return io.EOF
+	}
+	if d.done, d.err = d.step(); d.err != nil {
+		return d.err
+	}
+	switch {
+	case d.op == 'c':
+		// gopickle resolves some modules without asking FindClass. It
+		// knows none whose first byte is changed.
+		d.scanner.bytes[1] ^= 0x80
+	case d.op == 0x8a && d.scanner.bytes[1] == 0:
+		// An integer of no bytes is 0; gopickle wants one byte.
+		d.scanner.bytes = append(d.scanner.bytes[:1], 1, 0)
+	}
+	d.feed = d.scanner.bytes
+	return nil
+}
+
+// ReadByte is for gopickle.
+func (d *decoder) ReadByte() (byte, error) {
+	if len(d.feed) == 0 {
+		if err := d.next(); err != nil {
+			return 0, err
+		}
+	}
+	b := d.feed[0]
+	d.feed = d.feed[1:]
+	return b, nil
+}
+
+// Read is for gopickle.
+func (d *decoder) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(d.feed) == 0 {
+		if err := d.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, d.feed)
+	d.feed = d.feed[n:]
+	return n, nil
+}
+
+// fail keeps an error that gopickle would wrap or drop.
+func (d *decoder) fail(err error) error {
+	if d.err == nil {
+		d.err = err
+	}
+	return err
+}
+
+func (d *decoder) find(module, name string) (any, error) {
+	g := globals[string([]byte{module[0] ^ 0x80})+module[1:]+"\n"+name]
+	if g == nil {
+		return nil, d.fail(d.refuse("an unknown global"))
+	}
+	return &named{g, d}, nil
+}
+
+// A named is a global on gopickle's stack.
+type named struct {
+	*global
+	d *decoder
+}
+
+var (
+	_ types.Callable  = (*named)(nil)
+	_ types.PyNewable = (*named)(nil)
+)
+
+// Call takes a note of the call.
+func (n *named) Call(args ...any) (any, error) {
+	if n.call == nil {
+		return nil, n.d.fail(n.d.refuse("%s can't be called", n.name))
+	}
+	v, err := n.call(n.d, args)
+	if err != nil {
+		var fe *FormatError
+		if errors.As(err, &fe) {
+			err = n.d.refuse("%s: %s", n.name, fe.Reason)
+		}
+		return nil, n.d.fail(err)
+	}
+	return v, nil
+}
+
+// PyNew is for NEWOBJ, which makes objects without their constructor.
+func (n *named) PyNew(args ...any) (any, error) {
+	if n.name != "collections.OrderedDict" && n.name != "torch.nn.parameter.Parameter" {
+		return nil, n.d.fail(n.d.refuse("%s can't be made this way", n.name))
+	}
+	return n.Call(args...)
+}
+
+// An opaque is the result of a call that no tensor needs.
+type opaque struct{ d *decoder }
+
+// PySetState refuses BUILD.
+func (o *opaque) PySetState(any) error { return o.d.fail(o.d.refuse("on an object without a state")) }
+
+func ignored(d *decoder, args []any) (any, error) {
+	if len(args) == 0 {
+		return nil, malformed("called without arguments")
+	}
+	return &opaque{d}, nil
+}
+
+// An orderedDict is a collections.OrderedDict, its entries in the order in
+// which they were set.
+type orderedDict struct {
+	types.Dict
+	d *decoder
+}
+
+// PySetState takes the attributes, such as _metadata, and forgets them.
+func (o *orderedDict) PySetState(state any) error { return o.d.attributes(state) }
+
+// attributes checks the state that BUILD gives to an object.
+func (d *decoder) attributes(state any) error {
+	dict, ok := state.(*types.Dict)
+	if !ok {
+		return d.fail(d.refuse("the state is no dict"))
+	}
+	for _, e := range *dict {
+		name, ok := e.Key.(string)
+		if !ok || len(name) >= 2 && name[:2] == "__" {
+			return d.fail(d.refuse("the state would replace %s", quote(fmt.Sprint(name))))
+		}
+	}
+	return nil
+}
+
+// makeOrderedDict calls OrderedDict, without arguments or, as Python 2 writes
+// it, with one list of pairs.
+func makeOrderedDict(d *decoder, args []any) (any, error) {
+	o := &orderedDict{d: d}
+	if len(args) == 0 {
+		return o, nil
+	}
+	pairs, ok := args[0].(*types.List)
+	if len(args) > 1 || !ok {
+		return nil, malformed("wants no arguments or a list of pairs")
+	}
+	// The pairs of one list can be used over and over.
+	if d.items += 2 * len(*pairs); d.items > 2*maxItems {
+		return nil, malformed("more than %d items in lists and dicts", maxItems)
+	}
+	for _, p := range *pairs {
+		var pair []any
+		switch p := p.(type) {
+		case *types.List:
+			pair = *p
+		case *types.Tuple:
+			pair = *p
+		}
+		if len(pair) != 2 {
+			return nil, malformed("wants no arguments or a list of pairs")
+		}
+		switch pair[0].(type) {
+		case *types.List, *types.Dict, *types.Set, *orderedDict:
+			return nil, malformed("a key that can't be hashed")
+		}
+		o.Set(pair[0], pair[1])
+	}
+	return o, nil
+}
+
+// entries gives the content of a dict of either sort.
+func entries(v any) (types.Dict, bool) {
+	switch v := v.(type) {
+	case *types.Dict:
+		return *v, true
+	case *orderedDict:
+		return v.Dict, true
+	}
+	return nil, false
+}
+
+// integer gives the value of an int that fits 64 bits. Booleans are none.
+func integer(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case *big.Int:
+		return v.Int64(), v.IsInt64()
+	}
+	return 0, false
+}

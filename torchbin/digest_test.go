@@ -1,0 +1,66 @@
+package torchbin
+
+// digests are the SHA-256 of the values of every tensor in testdata, as torch
+// itself gave them.
+var digests = map[string]map[string]string{
+	"a-attributes-t215": {
+		"a": "F32 [2 2] 9bd2acf80bdda60770843b8f02e05ef921af43dd2ae73b54eb0995171d3718d5",
+		"b": "F32 [2] 112ba7c687e41a583ea9b20b3eecf3d15ed851bcf8ba7e5be36dfdff25f93045",
+	},
+	"a-dtypes-t215": {
+		"float64":   "F64 [8] 022563b9636845f1122ea660096ff3975de843791b210a5c7ec1c41f0ce681a7",
+		"float32":   "F32 [8] a4e487639522f750ceec1ecf7e52eae24d47de5c225f0a41e9945a6989f97bb2",
+		"float16":   "F16 [8] 0671387df62419e46691a575cb74633171c622cc2d16ca21f7e4fd65ad813bb8",
+		"bfloat16":  "BF16 [8] 85b552c81184758a0e64621b13085e58c8eb87f70f17f3676dcfb2e4d664d064",
+		"int64":     "I64 [8] 2b1c4ee913243b58a7f43ce902a50dc648e7f957beeda35f01ee1b1c0f891b4c",
+		"int32":     "I32 [8] 6cff5de9d2a3f357fec8755c3e28a2823c5ba56feb1a3cd20f0bd94dffc2c09f",
+		"int16":     "I16 [8] c719e6d7b5a6ebedd8d0ed559a55d0f50c11799d985b38631b24f64906dceb06",
+		"int8":      "I8 [8] 788ac6e4e8bacbf8b917915d0457a8d88564309c41139dc9bda0bcd622e0fea8",
+		"uint8":     "U8 [8] 6ef44432d97e0a4e62aaef2ea2b3b79c6371347c2ce08f26f8eb5e735c18aa47",
+		"bool":      "BOOL [3] 85f90dfea1d8027e1463e5ca971a250110a20df0119d204a74220bc63516d15b",
+		"complex64": "C64 [3] b9140b80f08f961734644e8c589bff157d63b4d6fc56007a9226a215c6b2a108",
+	},
+	"a-module-t113": {
+		"0.weight":              "F32 [4 3] e0870e6d74a5f980b6f77c800d73316ca8685026d4beed9f25ca30da64f32ef5",
+		"0.bias":                "F32 [4] 221771d87d33178a2042b7b54ba5748d07dea62b45adc60735ea0dced7a15e53",
+		"1.weight":              "F32 [4] f6bb1294da2f78cd935b01c7656280df5eaa0439e9d97bc03775825a41a508e4",
+		"1.bias":                "F32 [4] 374708fff7719dd5979ec875d56cd2286f6d3cf7ec317a3b25632aab28ec37bb",
+		"1.running_mean":        "F32 [4] 374708fff7719dd5979ec875d56cd2286f6d3cf7ec317a3b25632aab28ec37bb",
+		"1.running_var":         "F32 [4] f6bb1294da2f78cd935b01c7656280df5eaa0439e9d97bc03775825a41a508e4",
+		"1.num_batches_tracked": "I64 [] af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc",
+		"2.weight":              "F32 [5 2] ba6e2b3e5f2d76178e9f44dc064b5fecddf37334a8fa1060a2baba4d81d0e6f6",
+	},
+	"a-transposed-t215": {
+		"t": "F32 [5 3] 9ada194e64699270577bac489f86e4131627cd5503dec92692435558116318ef",
+		"p": "F32 [4 2 3] 81be491c3bc93bb1111636a9557ceddea244d8c6ed14992824433d7f4100d0f5",
+		"s": "F32 [3 2] 72e973dd771434a7f4416b7464051d242bff031f7a9b3c540564cea0187f490f",
+		"n": "BF16 [2 4] 5e317671e780541d4e15b0aa3c81d277b84e1d6d92f5e521e8a6d9a76e36d7de",
+	},
+	"a-v3-views-t215": {
+		"v": "F8_E4M3 [6] ec5dcfbe8c7b24e6b299555ebab1d3ba782f5f36db05d0781980e7f83b6fa472",
+		"t": "F8_E4M3 [4 4] e658ebc602a933482e55655c9b32b904cb2b738ad98b0ce30bca435b95cd17a2",
+		"u": "U16 [4] e3937184c02beda1620d4f05da816cf9f8a0bd85fd8d46dc9d0532fee1e45a36",
+		"w": "F32 [2] 7256f0eebe6f3c7f1ed596865732e7a0fd3797de3127c52c393bdbee784936e6",
+	},
+	"c-python2-list": {
+		"w": "F32 [2 2] 5fcbfc2340e3485afd5de780094fc7e740a84399e77c095fdfbb0c452646d03b",
+		"b": "BF16 [3] d34221f8484657be57a2614b495644030ff01a0e6ea240271d756fd1e749d71d",
+	},
+	"c-zip64-everywhere": {
+		"w":    "F32 [2 2] 5fcbfc2340e3485afd5de780094fc7e740a84399e77c095fdfbb0c452646d03b",
+		"b":    "BF16 [3] d34221f8484657be57a2614b495644030ff01a0e6ea240271d756fd1e749d71d",
+		"tied": "F32 [2 2] 5fcbfc2340e3485afd5de780094fc7e740a84399e77c095fdfbb0c452646d03b",
+		"v":    "F32 [2] 504270770bd155178d31f358cd6403f2622aaf4f4588a93bc4f223f3f4f67975",
+	},
+	"d-legacy-views-t215": {
+		"v": "F32 [10] 8f8203a07402968ed884f3d73899a87e7b2640c0e9bc04822c930cce9048480f",
+		"m": "F32 [4 6] 2107c125a5bced02c2a738c89ad5a60d55d9208a51b7a844319fd9db424278b0",
+		"t": "F32 [5 3] 2996bb51111319f4a408e0d32911a2c263912db666d7ce5958a6bbba47d312b2",
+		"e": "F32 [3 4] 63e953c747ccb91040e3c95f9e3bc21b23eb69fd29bade799b1d5689f19beb87",
+		"z": "F32 [0 3] e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		"s": "F32 [] d88c86f15bbea365d658ad95a81d45367c465f7af6f7264fb077f01747ddc77d",
+	},
+	"d-python2-list": {
+		"w": "F32 [2 2] 5fcbfc2340e3485afd5de780094fc7e740a84399e77c095fdfbb0c452646d03b",
+	},
+}

@@ -1,0 +1,47 @@
+// Package torchbin reads the files that torch.save writes: the tables of
+// tensors in them, and the tensors' values straight from their place in the
+// file. Nothing in a file is executed and no storage is held in memory.
+//
+// # The ZIP form
+//
+// Since PyTorch 1.6 a checkpoint is a ZIP archive whose first bytes are a
+// local header. All entries lie below one folder of any name:
+//
+//	NAME/data.pkl    the pickled object, stored or deflated
+//	NAME/byteorder   "little"; may be missing
+//	NAME/data/KEY    the bytes of one storage, stored
+//	NAME/version     a decimal number, 3 today
+//
+// Others are ignored, but code and constants.pkl make it TorchScript, which is
+// refused. So is an archive whose parts can be read in two ways: local and
+// central headers that disagree, names that occur twice, bodies that overlap,
+// end records that do not meet the directory. ZIP64 is read; encryption and
+// several disks are not. The checksums of storages are not looked at: torch
+// writes files without them.
+//
+// # The legacy stream
+//
+// Before 1.6 five pickles stood back to back: a magic number, the protocol
+// 1001, facts about the system, the object, the list of storage keys. For each
+// key, in the order of the list, a count of elements follows as 8 bytes,
+// little-endian, and then that many elements.
+//
+// # Pickles
+//
+// The object is a dict or OrderedDict of names to tensors, or a dict in which
+// "state_dict", "model" or "module" is one. Values that are no tensors are
+// ignored. A tensor is a call of a rebuilding function on a storage, an offset,
+// a shape and strides, these in elements; a storage is a persistent id of its
+// class, key, location and count of elements. Several tensors may share one
+// storage, and their elements may lie in any order in it.
+//
+// A pickle is a program, so it is read twice. First every opcode is checked
+// against the short list that torch's weights_only mode knows, every length
+// against what is left, every global against a list of exact names, the kinds
+// of the operands on the stack, and the sizes of all tables against limits.
+// Then the same checks feed gopickle opcode by opcode, whose functions are
+// replaced by ones that only take notes. Protocols 4 and 5 are refused.
+//
+// Sparse, quantised, conjugated, negated and meta tensors are refused, and so
+// are complex numbers other than complex64 and big-endian files.
+package torchbin

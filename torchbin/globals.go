@@ -1,0 +1,93 @@
+package torchbin
+
+import "slerpmerge/internal/tensor"
+
+// A global is an allowed (module, name). What it stands for is decided here,
+// nothing is ever looked up.
+type global struct {
+	name    string // module and name, for messages
+	dtype   tensor.DType
+	isDType bool // torch.float32 and the like
+	storage bool // a storage class whose elements are of dtype
+	untyped bool // a storage class that counts bytes
+	missing bool // a dtype without a safetensors name
+	call    func(d *decoder, args []any) (any, error)
+}
+
+// globals are found by their module and name with a line feed between, which
+// neither can hold.
+var globals = func() map[string]*global {
+	m := make(map[string]*global)
+	add := func(module, name string, g global) {
+		g.name = module + "." + name
+		m[module+"\n"+name] = &g
+	}
+	add("collections", "OrderedDict", global{call: makeOrderedDict})
+	add("torch._utils", "_rebuild_tensor_v2", global{call: rebuildTensor})
+	add("torch._utils", "_rebuild_tensor_v3", global{call: rebuildTensorOf})
+	add("torch._utils", "_rebuild_parameter", global{call: rebuildParameter})
+	add("torch._utils", "_rebuild_parameter_with_state", global{call: rebuildParameter})
+	add("torch._tensor", "_rebuild_from_type_v2", global{call: rebuildFromType})
+	add("torch.nn.parameter", "Parameter", global{call: rebuildParameter})
+	add("torch", "Tensor", global{})
+	add("torch", "Size", global{call: ignored})
+	add("torch", "device", global{call: ignored})
+	add("_codecs", "encode", global{call: ignored})
+	add("__builtin__", "set", global{call: ignored})
+	add("torch.storage", "UntypedStorage", global{storage: true, untyped: true})
+	for name, d := range map[string]tensor.DType{
+		"Double": tensor.F64, "Float": tensor.F32, "Half": tensor.F16, "BFloat16": tensor.BF16,
+		"Long": tensor.I64, "Int": tensor.I32, "Short": tensor.I16, "Char": tensor.I8,
+		"Byte": tensor.U8, "Bool": tensor.BOOL, "ComplexFloat": tensor.C64,
+	} {
+		add("torch", name+"Storage", global{storage: true, dtype: d})
+	}
+	for name, d := range map[string]tensor.DType{
+		"float64": tensor.F64, "float32": tensor.F32, "float16": tensor.F16, "bfloat16": tensor.BF16,
+		"int64": tensor.I64, "int32": tensor.I32, "int16": tensor.I16, "int8": tensor.I8,
+		"uint64": tensor.U64, "uint32": tensor.U32, "uint16": tensor.U16, "uint8": tensor.U8,
+		"bool": tensor.BOOL, "complex64": tensor.C64,
+		"float8_e4m3fn": tensor.F8E4M3, "float8_e5m2": tensor.F8E5M2, "float8_e8m0fnu": tensor.F8E8M0,
+		"float8_e4m3fnuz": tensor.F8E4M3FNUZ, "float8_e5m2fnuz": tensor.F8E5M2FNUZ,
+		"float4_e2m1fn_x2": tensor.F4,
+	} {
+		add("torch", name, global{isDType: true, dtype: d})
+	}
+	for _, name := range []string{"complex128", "complex32"} {
+		add("torch", name, global{isDType: true, missing: true})
+	}
+	return m
+}()
+
+// refusals say more about globals that honest files hold.
+var refusals = map[string]string{
+	"torch._utils\n_rebuild_sparse_tensor":          "sparse tensors can't be merged",
+	"torch._utils\n_rebuild_sparse_csr_tensor":      "sparse tensors can't be merged",
+	"torch._utils\n_rebuild_qtensor":                "quantised tensors can't be merged",
+	"torch._utils\n_rebuild_meta_tensor_no_storage": "a meta tensor has no values",
+	"torch\nComplexDoubleStorage":                   "complex128 has no place in safetensors",
+	"torch\nQInt8Storage":                           "quantised tensors can't be merged",
+	"torch\nQInt32Storage":                          "quantised tensors can't be merged",
+	"torch\nQUInt8Storage":                          "quantised tensors can't be merged",
+	"torch\nQUInt4x2Storage":                        "quantised tensors can't be merged",
+	"torch\nQUInt2x4Storage":                        "quantised tensors can't be merged",
+	"torch.jit._pickle\nbuild_intlist":              "TorchScript is a program, not a checkpoint",
+	"torch.distributed.tensor\nDTensor":             "a distributed tensor holds only a part of its values",
+	"torch.nn.modules.container\nModuleList":        "a pickled module is code, save its state_dict",
+	"torch.nn.modules.container\nSequential":        "a pickled module is code, save its state_dict",
+	"torch.nn.modules.linear\nLinear":               "a pickled module is code, save its state_dict",
+}
+
+// checkGlobal finds what the current GLOBAL names.
+func (s *scanner) checkGlobal() (*global, error) {
+	module, name := s.global()
+	key := module + "\n" + name
+	if g := globals[key]; g != nil {
+		return g, nil
+	}
+	why := "is not on the list of what a state_dict may name"
+	if text := refusals[key]; text != "" {
+		why = "is refused: " + text
+	}
+	return nil, s.refuse("the global %s %s", quote(module+"."+name), why)
+}

@@ -1,0 +1,150 @@
+package torchbin
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// plain gathers element by element.
+func plain(data []byte, t *Tensor) []byte {
+	item := itemSize(t.DType)
+	var out []byte
+	index := make([]uint64, len(t.Shape))
+	for range t.Elems() {
+		at := t.Offset
+		for i := range index {
+			at += int64(index[i] * t.Strides[i])
+		}
+		out = append(out, data[at:at+item]...)
+		for i := len(index) - 1; i >= 0; i-- {
+			if index[i]++; index[i] < t.Shape[i] {
+				break
+			}
+			index[i] = 0
+		}
+	}
+	return out
+}
+
+func TestGather(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	data := make([]byte, 4<<20)
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	f := newMemory(data)
+	types := []tensor.DType{tensor.U8, tensor.BF16, tensor.F32, tensor.F64}
+	for round := range 3000 {
+		x := Tensor{Info: tensor.Info{Name: "x", DType: types[r.IntN(4)]}}
+		item := uint64(itemSize(x.DType))
+		extent, elems := item, uint64(1)
+		for range 1 + r.IntN(4) {
+			n := 1 + r.Uint64N(40)
+			if r.IntN(8) == 0 {
+				n = 1 + r.Uint64N(3000)
+			}
+			stride := item * r.Uint64N(1<<r.Uint64N(12))
+			if r.IntN(3) == 0 {
+				stride = item
+			}
+			if elems*n > 1<<17 || extent+(n-1)*stride > uint64(len(data)-100) {
+				continue
+			}
+			elems *= n
+			extent += (n - 1) * stride
+			x.Shape, x.Strides = append(x.Shape, n), append(x.Strides, stride)
+		}
+		r.Shuffle(len(x.Shape), func(i, j int) {
+			x.Shape[i], x.Shape[j] = x.Shape[j], x.Shape[i]
+			x.Strides[i], x.Strides[j] = x.Strides[j], x.Strides[i]
+		})
+		if x.Strides == nil {
+			x.Strides = []uint64{}
+		}
+		x.Offset = r.Int64N(100)
+		want := plain(data, &x)
+		src := (&Checkpoint{Tensors: []Tensor{x}}).Source(f, 0)
+		src.Prefetch(0, int64(len(want)))
+		got := make([]byte, len(want))
+		step := len(want)
+		if round%2 == 1 {
+			step = 1 + r.IntN(max(len(want), 1))
+			step = max(step, len(want)/50)
+		}
+		for off := 0; off < len(got); off += step {
+			if err := src.ReadAt(got[off:min(len(got), off+step)], int64(off)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("round %d: shape %v strides %v by %d differs", round, x.Shape, x.Strides, step)
+		}
+	}
+}
+
+func TestGatherConcurrently(t *testing.T) {
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = byte(i ^ i>>8)
+	}
+	x := Tensor{Info: tensor.Info{DType: tensor.F16, Shape: []uint64{1024, 512}}, Strides: []uint64{2, 2048}}
+	src := (&Checkpoint{Tensors: []Tensor{x}}).Source(newFile(data), 0)
+	want := plain(data, &x)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			got := make([]byte, len(want)/8)
+			if err := src.ReadAt(got, int64(i*len(got))); err != nil || !bytes.Equal(got, want[i*len(got):(i+1)*len(got)]) {
+				t.Errorf("part %d differs, %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// An uncounted File, for concurrent use.
+type plainFile struct{ *bytes.Reader }
+
+func (plainFile) Prefetch(int64, int64) {}
+
+func newFile(b []byte) File { return plainFile{bytes.NewReader(b)} }
+
+// Of a transposed matrix not much more is read than is needed. The most is
+// eight times as much, where runs of 16 bytes lie 128 bytes apart.
+func TestGatherReadsLittle(t *testing.T) {
+	data := make([]byte, 8<<20)
+	f := newMemory(data)
+	for _, shape := range [][]uint64{{2048, 2048}, {64, 65536}, {65536, 64}} {
+		x := Tensor{Info: tensor.Info{DType: tensor.F16, Shape: shape}, Strides: []uint64{2, 2 * shape[0]}}
+		src := (&Checkpoint{Tensors: []Tensor{x}}).Source(f, 0)
+		f.read = 0
+		p := make([]byte, 1<<20)
+		for off := int64(0); off < x.Bytes(); off += int64(len(p)) {
+			if err := src.ReadAt(p, off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f.read > 9*int64(len(data)) {
+			t.Errorf("%v: %d bytes read for %d", shape, f.read, len(data))
+		}
+	}
+}
+
+func BenchmarkTransposed(b *testing.B) {
+	data := make([]byte, 32<<20)
+	x := Tensor{Info: tensor.Info{DType: tensor.BF16, Shape: []uint64{4096, 4096}}, Strides: []uint64{2, 8192}}
+	src := (&Checkpoint{Tensors: []Tensor{x}}).Source(newFile(data), 0)
+	p := make([]byte, 1<<20)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		for off := int64(0); off < x.Bytes(); off += int64(len(p)) {
+			if err := src.ReadAt(p, off); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
