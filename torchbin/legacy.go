@@ -23,7 +23,7 @@ func openLegacy(f File, size int64) (*Checkpoint, error) {
 		pos += d.pos
 		return d, v, nil
 	}
-	d, v, err := next("the protocol version")
+	_, v, err := next("the protocol version")
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,8 @@ func openLegacy(f File, size int64) (*Checkpoint, error) {
 			return nil, malformed("the file is big-endian, which is not read")
 		}
 	}
-	var top any
-	if d, top, err = next("the object"); err != nil {
+	d, top, err := next("the object")
+	if err != nil {
 		return nil, err
 	}
 	if _, v, err = next("the storage keys"); err != nil {
