@@ -47,17 +47,8 @@ func (s Stopped) Error() string {
 	return "stopped by " + s.Signal.String()
 }
 
-// errReported ends a command whose failure was already said.
-type errReported struct{ code int }
-
-func (e errReported) Error() string { return fmt.Sprintf("exit %d", e.code) }
-
 // fail reports an error and returns its exit code.
 func (a *app) fail(err error) int {
-	var done errReported
-	if errors.As(err, &done) {
-		return done.code
-	}
 	if errors.Is(err, syscall.EPIPE) { // whoever read the results has gone, as head does
 		return exitFailed
 	}

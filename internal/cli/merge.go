@@ -40,7 +40,7 @@ func (c *mergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r.Overwrite, r.NoCard = c.Overwrite, c.NoCard
+	r.Overwrite = c.Overwrite
 	if c.DryRun {
 		return a.showPlan(r, c.JSON)
 	}

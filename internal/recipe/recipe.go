@@ -29,7 +29,6 @@ type Recipe struct {
 	NonFinite   NonFinite
 	Tokenizer   Tokenizer
 	Overwrite   bool
-	NoCard      bool
 }
 
 // A DType is what --dtype asks for: Auto keeps the primary's type for every
