@@ -15,12 +15,16 @@ type Counts struct {
 	// Underflow counts elements that became zero and were not. A Converter
 	// counts them, a Blender does not.
 	Underflow int64
+	// NonFinite counts elements that are NaN or infinite in an input. An Adder
+	// counts them where its result is not finite; for a Blender the sums tell.
+	NonFinite int64
 }
 
 // Add adds d to c.
 func (c *Counts) Add(d Counts) {
 	c.Overflow += d.Overflow
 	c.Underflow += d.Underflow
+	c.NonFinite += d.NonFinite
 }
 
 // overflows reports whether y, finite or not, is beyond a type's limit.

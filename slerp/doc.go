@@ -1,5 +1,5 @@
 // Package slerp is the mathematics of a merge: the sums that a tensor pair
-// needs, the coefficients that follow from them, and the weighted sum
+// needs, the coefficients that follow from them, and weighted sums such as
 // s0*a + s1*b, for the element types F64, F32, F16, BF16, F8_E4M3 and F8_E5M2
 // in any mix. It does no I/O. All tensors are little-endian bytes and need no
 // alignment.
@@ -25,6 +25,10 @@
 // type, to nearest with ties to even, subnormal numbers included. Overflow
 // gives an infinity; in F8_E4M3, which has none, a finite value saturates at
 // 448 and an infinity becomes NaN.
+//
+// Adding. A weighted sum of any number of tensors is made in float64: the
+// rounded products are added in order, divided where weights are normalised,
+// and rounded once.
 //
 // NaN. Every NaN that is computed, blended or converted has one code per
 // output type: quiet, positive, no payload (F64 0x7ff8000000000000, F32
