@@ -14,13 +14,15 @@ import (
 // A memory is a File in memory that counts what is read.
 type memory struct {
 	*bytes.Reader
-	read int64
+	read  int64
+	reads int
 }
 
 func newMemory(b []byte) *memory { return &memory{Reader: bytes.NewReader(b)} }
 
 func (m *memory) ReadAt(p []byte, off int64) (int, error) {
 	m.read += int64(len(p))
+	m.reads++
 	return m.Reader.ReadAt(p, off)
 }
 

@@ -2,7 +2,7 @@ package torchbin
 
 import (
 	"cmp"
-	"fmt"
+	"encoding/binary"
 	"io"
 	"slices"
 	"unicode/utf8"
@@ -56,11 +56,11 @@ func Open(f File, size int64) (*Checkpoint, error) {
 	case len(head) >= len(legacyMagic) && string(head[:len(legacyMagic)]) == legacyMagic:
 		return openLegacy(f, size)
 	case len(head) >= 262 && string(head[257:262]) == "ustar":
-		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read")
+		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read; load it with torch and save it anew")
 	case len(head) >= 2 && head[0] == 0x80 && head[1] <= 5:
-		return nil, malformed("a bare pickle, or a legacy stream of another pickle protocol than 2, is not read")
+		return nil, malformed("a bare pickle, or a legacy stream of another pickle protocol than 2, is not read; load it with torch and save it anew")
 	}
-	return nil, malformed("neither a ZIP archive nor a stream of torch.save")
+	return nil, malformed("neither a ZIP archive nor a legacy stream of torch.save")
 }
 
 // wrappers are the keys below which trainers put the state_dict.
@@ -70,17 +70,28 @@ var wrappers = []string{"state_dict", "model", "module"}
 func table(format string, top any) (*Checkpoint, error) {
 	dict, ok := entries(top)
 	if !ok {
-		return nil, malformed("the object is %s, not a dict of names to tensors", describe(top))
+		return nil, malformed("the object is %s, not a dict of names to tensors; save the state_dict", describe(top))
 	}
 	found := ""
 	if hasTensors(dict) {
 		found = "the top level"
 	}
 	chosen := dict
+	seen := make(map[string]any)
 	for _, e := range dict {
 		name, ok := e.Key.(string)
-		inner, isDict := entries(e.Value)
-		if !ok || !isDict || !slices.Contains(wrappers, name) || !hasTensors(inner) {
+		if !ok || !slices.Contains(wrappers, name) {
+			continue
+		}
+		if old, twice := seen[name]; !twice {
+			seen[name] = e.Value
+		} else if old == e.Value {
+			continue
+		} else {
+			return nil, malformed("the name %s occurs twice with different values", quote(name))
+		}
+		inner, ok := entries(e.Value)
+		if !ok || !hasTensors(inner) {
 			continue
 		}
 		if found != "" {
@@ -89,7 +100,7 @@ func table(format string, top any) (*Checkpoint, error) {
 		found, chosen = quote(name), inner
 	}
 	if found == "" {
-		return nil, malformed("the file holds no tensors")
+		return nil, malformed("no tensors at the top level, nor in state_dict, model or module there")
 	}
 	c := &Checkpoint{Format: format}
 	return c, c.fill(chosen)
@@ -126,12 +137,19 @@ func (c *Checkpoint) fill(dict types.Dict) error {
 		v     *value
 		order int
 	}
+	if len(dict) > maxNames {
+		return malformed("the state_dict has %d entries, more than %d", len(dict), maxNames)
+	}
 	var rows []row
+	long := 0 // one name can be used over and over
 	seen := make(map[string]any, len(dict))
 	for _, e := range dict {
 		name, ok := e.Key.(string)
 		if !ok {
-			return malformed("a key of the state_dict is no text")
+			return malformed("a key of the state_dict is no text, so it names no tensor")
+		}
+		if long += len(name); long > maxPickle {
+			return malformed("the names are longer than %d bytes in all", maxPickle)
 		}
 		if !utf8.ValidString(name) { // a byte string of Python 2
 			name = latin1(name)
@@ -146,6 +164,9 @@ func (c *Checkpoint) fill(dict types.Dict) error {
 		}
 		seen[name] = e.Value
 		if v, ok := e.Value.(*value); ok {
+			if len(rows) == maxTensors {
+				return malformed("more than %d tensors", maxTensors)
+			}
 			rows = append(rows, row{name, v, len(rows)})
 		}
 	}
@@ -153,14 +174,19 @@ func (c *Checkpoint) fill(dict types.Dict) error {
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(begin(a), begin(b)), cmp.Compare(a.order, b.order))
 	})
-	tied := make(map[string]string)
+	tied := make(map[place]string)
 	c.Tensors = make([]Tensor, 0, len(rows))
 	for _, r := range rows {
-		t, err := r.v.tensor(r.name)
-		if err != nil {
-			return within(quote(r.name), err)
+		if r.v.entry == nil { // a tensor may have many names
+			t, err := r.v.tensor()
+			if err != nil {
+				return within(quote(r.name), err)
+			}
+			r.v.entry = &t
 		}
-		id := fmt.Sprint(r.v.storage.key, "/", r.v.storage.first, r.v.storage.length, r.v.dtype, r.v.offset, r.v.shape, r.v.strides)
+		t := *r.v.entry
+		t.Name = r.name
+		id := r.v.place()
 		if first, ok := tied[id]; ok {
 			t.SharesWith = first
 		} else {
@@ -180,9 +206,24 @@ func (v *value) begin() int64 {
 	return base + v.storage.first*v.storage.size() + v.offset*itemSize(v.dtype)
 }
 
-// tensor makes the entry of the table.
-func (v *value) tensor(name string) (Tensor, error) {
-	t := Tensor{Info: tensor.Info{Name: name, DType: v.dtype, Shape: make([]uint64, len(v.shape))}, Offset: v.begin()}
+// A place tells tensors that are tied from others.
+type place struct {
+	begin int64
+	dtype tensor.DType
+	dims  string // shape and strides
+}
+
+func (v *value) place() place {
+	var dims []byte
+	for i := range v.shape {
+		dims = binary.AppendVarint(binary.AppendVarint(dims, v.shape[i]), v.strides[i])
+	}
+	return place{v.begin(), v.dtype, string(dims)}
+}
+
+// tensor makes the entry of the table, but for the name.
+func (v *value) tensor() (Tensor, error) {
+	t := Tensor{Info: tensor.Info{DType: v.dtype, Shape: make([]uint64, len(v.shape))}, Offset: v.begin()}
 	for i, d := range v.shape {
 		t.Shape[i] = uint64(d)
 	}

@@ -2,7 +2,6 @@ package torchbin
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 
@@ -21,12 +20,14 @@ type decoder struct {
 
 	legacy   bool
 	storages map[string]*storage
-	views    map[viewKey]*storage
-	dims     int // sizes and strides of all tensors
+	order    []*storage // as they were named first
+	views    map[string]*storage
+	dims     int   // sizes and strides of all tensors
+	expanded int64 // bytes of values beyond those of their storages
 }
 
 func newDecoder(s *scanner, legacy bool) *decoder {
-	return &decoder{scanner: s, legacy: legacy, storages: make(map[string]*storage), views: make(map[viewKey]*storage)}
+	return &decoder{scanner: s, legacy: legacy, storages: make(map[string]*storage), views: make(map[string]*storage)}
 }
 
 // decode returns the object of the pickle.
@@ -44,7 +45,7 @@ func (d *decoder) decode() (value any, err error) {
 	u.PersistentLoad = d.persistent
 	value, err = u.Load()
 	if err != nil { // its text may hold values of any size
-		err = d.refuse("can't be carried out")
+		err = d.refuse("can't be done to this value")
 	}
 	return value, err
 }
@@ -57,20 +58,36 @@ func (d *decoder) next() error {
 	if d.done {
 		return io.EOF
 	}
-	if d.done, d.err = d.step(); d.err != nil {
-		return d.err
+	for {
+		if d.done, d.err = d.step(); d.err != nil {
+			return d.err
+		}
+		if !d.needless() {
+			break
+		}
 	}
 	switch {
 	case d.op == 'c':
-		// gopickle resolves some modules without asking FindClass. It
-		// knows none whose first byte is changed.
-		d.scanner.bytes[1] ^= 0x80
+		// gopickle resolves some names without asking FindClass, but not
+		// this one.
+		d.scanner.bytes = append(d.scanner.bytes[:1], "\n\n"...)
 	case d.op == 0x8a && d.scanner.bytes[1] == 0:
 		// An integer of no bytes is 0; gopickle wants one byte.
 		d.scanner.bytes = append(d.scanner.bytes[:1], 1, 0)
 	}
 	d.feed = d.scanner.bytes
 	return nil
+}
+
+// needless reports whether the current opcode writes a memo entry that
+// nothing reads. A pickler numbers all it writes, a dozen entries for each
+// tensor; gopickle would keep them, and what they hold.
+func (d *decoder) needless() bool {
+	if d.op != 'q' && d.op != 'r' {
+		return false
+	}
+	i := d.memoIndex()
+	return i >= len(d.keep) || !d.keep[i] // beyond only if the file changed
 }
 
 // ReadByte is for gopickle.
@@ -108,13 +125,8 @@ func (d *decoder) fail(err error) error {
 	return err
 }
 
-func (d *decoder) find(module, name string) (any, error) {
-	g := globals[string([]byte{module[0] ^ 0x80})+module[1:]+"\n"+name]
-	if g == nil {
-		return nil, d.fail(d.refuse("an unknown global"))
-	}
-	return &named{g, d}, nil
-}
+// find is asked for the global that the scanner has just found.
+func (d *decoder) find(_, _ string) (any, error) { return &named{d.scanner.global, d}, nil }
 
 // A named is a global on gopickle's stack.
 type named struct {
@@ -145,17 +157,19 @@ func (n *named) Call(args ...any) (any, error) {
 
 // PyNew is for NEWOBJ, which makes objects without their constructor.
 func (n *named) PyNew(args ...any) (any, error) {
-	if n.name != "collections.OrderedDict" && n.name != "torch.nn.parameter.Parameter" {
-		return nil, n.d.fail(n.d.refuse("%s can't be made this way", n.name))
+	if n.name == "torch.nn.parameter.Parameter" || n.name == "collections.OrderedDict" && len(args) == 0 {
+		return n.Call(args...)
 	}
-	return n.Call(args...)
+	return nil, n.d.fail(n.d.refuse("%s can't be made this way", n.name))
 }
 
 // An opaque is the result of a call that no tensor needs.
 type opaque struct{ d *decoder }
 
 // PySetState refuses BUILD.
-func (o *opaque) PySetState(any) error { return o.d.fail(o.d.refuse("on an object without a state")) }
+func (o *opaque) PySetState(any) error {
+	return o.d.fail(o.d.refuse("would set the state of an object that has none"))
+}
 
 func ignored(d *decoder, args []any) (any, error) {
 	if len(args) == 0 {
@@ -172,18 +186,20 @@ type orderedDict struct {
 }
 
 // PySetState takes the attributes, such as _metadata, and forgets them.
-func (o *orderedDict) PySetState(state any) error { return o.d.attributes(state) }
-
-// attributes checks the state that BUILD gives to an object.
-func (d *decoder) attributes(state any) error {
+func (o *orderedDict) PySetState(state any) error {
+	d := o.d
 	dict, ok := state.(*types.Dict)
 	if !ok {
 		return d.fail(d.refuse("the state is no dict"))
 	}
+	d.steps += len(*dict) // it can be used over and over
+	if d.steps > maxSteps {
+		return d.fail(d.refuse("the pickle takes more than %d steps", maxSteps))
+	}
 	for _, e := range *dict {
 		name, ok := e.Key.(string)
 		if !ok || len(name) >= 2 && name[:2] == "__" {
-			return d.fail(d.refuse("the state would replace %s", quote(fmt.Sprint(name))))
+			return d.fail(d.refuse("the state would replace an attribute that is no text or begins with __: %s", quote(name)))
 		}
 	}
 	return nil
@@ -200,9 +216,9 @@ func makeOrderedDict(d *decoder, args []any) (any, error) {
 	if len(args) > 1 || !ok {
 		return nil, malformed("wants no arguments or a list of pairs")
 	}
-	// The pairs of one list can be used over and over.
-	if d.items += 2 * len(*pairs); d.items > 2*maxItems {
-		return nil, malformed("more than %d items in lists and dicts", maxItems)
+	d.held += int64(len(*pairs)) * heldPair // one list can be used over and over
+	if d.held > maxHeld {
+		return nil, malformed("the values of the pickle take more than %d MiB of memory", maxHeld>>20)
 	}
 	for _, p := range *pairs {
 		var pair []any

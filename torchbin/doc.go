@@ -1,6 +1,6 @@
-// Package torchbin reads the files that torch.save writes: the tables of
-// tensors in them, and the tensors' values straight from their place in the
-// file. Nothing in a file is executed and no storage is held in memory.
+// Package torchbin reads and lays out the files that torch.save writes: the
+// tables of tensors in them, and the tensors' values straight from their place
+// in the file. Nothing in a file is executed and no storage is held in memory.
 //
 // # The ZIP form
 //
@@ -44,4 +44,15 @@
 //
 // Sparse, quantised, conjugated, negated and meta tensors are refused, and so
 // are complex numbers other than complex64 and big-endian files.
+//
+// # Writing
+//
+// Encode lays out the ZIP form for every release of PyTorch that knows the
+// types (formats.md 2.5): a plain dict, everything stored, every body at a
+// multiple of 64 bytes, one storage for each tensor that is not tied to an
+// earlier one. Everything but the values and their checksums is known
+// beforehand, and every checksum stands behind its values, so that a file is
+// written front to back. ZIP64 fields stand where a size or a place needs
+// them, its end records always. The format version and serialization id of
+// newer releases are left out: nothing needs them.
 package torchbin

@@ -1,6 +1,10 @@
 package torchbin
 
-import "slerpmerge/internal/tensor"
+import (
+	"strings"
+
+	"slerpmerge/internal/tensor"
+)
 
 // A global is an allowed (module, name). What it stands for is decided here,
 // nothing is ever looked up.
@@ -9,7 +13,7 @@ type global struct {
 	dtype   tensor.DType
 	isDType bool // torch.float32 and the like
 	storage bool // a storage class whose elements are of dtype
-	untyped bool // a storage class that counts bytes
+	untyped bool // the storage class that has no name for its elements, which are bytes
 	missing bool // a dtype without a safetensors name
 	call    func(d *decoder, args []any) (any, error)
 }
@@ -34,7 +38,7 @@ var globals = func() map[string]*global {
 	add("torch", "device", global{call: ignored})
 	add("_codecs", "encode", global{call: ignored})
 	add("__builtin__", "set", global{call: ignored})
-	add("torch.storage", "UntypedStorage", global{storage: true, untyped: true})
+	add("torch.storage", "UntypedStorage", global{storage: true, untyped: true, dtype: tensor.U8})
 	for name, d := range map[string]tensor.DType{
 		"Double": tensor.F64, "Float": tensor.F32, "Half": tensor.F16, "BFloat16": tensor.BF16,
 		"Long": tensor.I64, "Int": tensor.I32, "Short": tensor.I16, "Char": tensor.I8,
@@ -79,15 +83,17 @@ var refusals = map[string]string{
 }
 
 // checkGlobal finds what the current GLOBAL names.
-func (s *scanner) checkGlobal() (*global, error) {
-	module, name := s.global()
-	key := module + "\n" + name
-	if g := globals[key]; g != nil {
-		return g, nil
+func (s *scanner) checkGlobal() error {
+	key := s.qualified()
+	if s.global = globals[key]; s.global != nil {
+		return nil
 	}
 	why := "is not on the list of what a state_dict may name"
 	if text := refusals[key]; text != "" {
 		why = "is refused: " + text
 	}
-	return nil, s.refuse("the global %s %s", quote(module+"."+name), why)
+	return s.refuse("the global %s %s", dotted(key), why)
 }
+
+// dotted writes a module and a name for a message.
+func dotted(key string) string { return quote(strings.Replace(key, "\n", ".", 1)) }

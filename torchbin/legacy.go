@@ -76,9 +76,9 @@ func openLegacy(f File, size int64) (*Checkpoint, error) {
 		s.base, s.placed = pos+int64(len(count)), true
 		pos = s.base + bytes
 	}
-	for key, s := range d.storages {
+	for _, s := range d.order {
 		if !s.placed {
-			return nil, malformed("the storage %s is missing from the list of keys", quote(key))
+			return nil, malformed("the storage %s is missing from the list of keys", quote(s.key))
 		}
 	}
 	return table("torch-legacy", top)

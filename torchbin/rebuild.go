@@ -14,10 +14,13 @@ import (
 const maxRank = 64
 
 // maxDims is the most sizes and strides of all tensors.
-const maxDims = 1 << 22
+const maxDims = 1 << 20
 
-// maxExpanded is the most bytes that a tensor may have beyond those of its
-// storage: with strides of 0 a small file could ask for terabytes.
+// maxKey is the most bytes of a storage's key; torch.save writes numbers.
+const maxKey = 255
+
+// maxExpanded is the most bytes that all tensors may have beyond those of
+// their storages: with strides of 0 a small file could ask for terabytes.
 const maxExpanded = 1 << 30
 
 // A storage is what a persistent id names. In a legacy stream it may be a
@@ -34,17 +37,7 @@ type storage struct {
 }
 
 // size is the size of an element of the class.
-func (s *storage) size() int64 {
-	if s.class.untyped {
-		return 1
-	}
-	return int64(s.class.dtype.Size())
-}
-
-type viewKey struct {
-	key           string
-	first, length int64
-}
+func (s *storage) size() int64 { return int64(s.class.dtype.Size()) }
 
 // persistent makes a storage of a persistent id.
 func (d *decoder) persistent(id any) (any, error) {
@@ -62,7 +55,7 @@ func (d *decoder) storage(id any) (*storage, *FormatError) {
 		want = 6
 	}
 	if ok && tuple.Len() > 0 && tuple.Get(0) == "module" {
-		return nil, malformed("a pickled module is code, not a state_dict")
+		return nil, malformed("a pickled module is code; save its state_dict")
 	}
 	if !ok || tuple.Len() != want || tuple.Get(0) != "storage" {
 		return nil, malformed(`not a tuple of %d that begins with "storage"`, want)
@@ -75,7 +68,7 @@ func (d *decoder) storage(id any) (*storage, *FormatError) {
 	switch {
 	case !ok:
 		return nil, malformed("the key is no text")
-	case key == "" || key == "." || key == ".." || strings.ContainsAny(key, "/\\\x00"):
+	case len(key) > maxKey || key == "" || key == "." || key == ".." || strings.ContainsAny(key, "/\\\x00"):
 		return nil, malformed("the key %s is no single name", quote(key))
 	}
 	location, ok := tuple.Get(3).(string)
@@ -93,8 +86,13 @@ func (d *decoder) storage(id any) (*storage, *FormatError) {
 	if s == nil {
 		s = &storage{class: class.global, key: key, count: count, length: count}
 		d.storages[key] = s
+		d.order = append(d.order, s)
 	}
-	if s.class != class.global || s.count != count {
+	if d.views[key] != nil {
+		return nil, malformed("the storage %s is also a view", quote(key))
+	}
+	// Bytes and untyped bytes may share a storage.
+	if s.class.dtype != class.dtype || s.count != count {
 		return nil, malformed("the storage %s occurs with two classes or counts", quote(key))
 	}
 	if !d.legacy || tuple.Get(5) == nil {
@@ -103,7 +101,9 @@ func (d *decoder) storage(id any) (*storage, *FormatError) {
 	return d.view(s, tuple.Get(5))
 }
 
-// view makes a part of a storage; only legacy streams have them.
+// view makes a part of a storage; only legacy streams have them. torch goes by
+// the key of the view alone once it has met it, and keeps views and storages in
+// one table.
 func (d *decoder) view(root *storage, of any) (*storage, *FormatError) {
 	v, ok := of.(*types.Tuple)
 	if !ok || v.Len() != 3 {
@@ -111,17 +111,23 @@ func (d *decoder) view(root *storage, of any) (*storage, *FormatError) {
 	}
 	first, ok1 := integer(v.Get(1))
 	length, ok2 := integer(v.Get(2))
-	if _, ok := v.Get(0).(string); !ok || !ok1 || !ok2 {
+	key, ok := v.Get(0).(string)
+	if !ok || len(key) > maxKey || !ok1 || !ok2 {
 		return nil, malformed("the view is no key, offset and size")
 	}
 	if first < 0 || length < 0 || first > root.count || length > root.count-first {
 		return nil, malformed("the view [%d,+%d] lies outside its storage of %d", first, length, root.count)
 	}
-	k := viewKey{root.key, first, length}
-	s := d.views[k]
+	if d.storages[key] != nil {
+		return nil, malformed("the storage %s is also a view", quote(key))
+	}
+	s := d.views[key]
 	if s == nil {
 		s = &storage{class: root.class, key: root.key, count: root.count, first: first, length: length, root: root}
-		d.views[k] = s
+		d.views[key] = s
+	}
+	if s.root != root || s.first != first || s.length != length {
+		return nil, malformed("the view %s occurs with two places", quote(key))
 	}
 	return s, nil
 }
@@ -134,12 +140,12 @@ type value struct {
 	offset  int64 // in elements
 	shape   []int64
 	strides []int64 // in elements
-	extent  int64   // elements from the first to behind the last
 	bytes   int64
+	entry   *Tensor // once it is made; without a name
 }
 
-// PySetState takes the Python attributes of a Parameter and forgets them.
-func (v *value) PySetState(state any) error { return v.d.attributes(state) }
+// PySetState refuses BUILD: torch takes a tensor of before 0.4 from its state.
+func (v *value) PySetState(any) error { return v.d.fail(v.d.refuse("would set the state of a tensor")) }
 
 // rebuildTensor is _rebuild_tensor_v2(storage, offset, size, stride,
 // requires_grad, hooks[, metadata]).
@@ -148,8 +154,8 @@ func rebuildTensor(d *decoder, args []any) (any, error) {
 		return nil, malformed("%d arguments, not 6 or 7", len(args))
 	}
 	s, ok := args[0].(*storage)
-	if !ok || s.class.untyped {
-		return nil, malformed("the first argument is no typed storage")
+	if !ok {
+		return nil, malformed("the first argument is no storage")
 	}
 	return d.rebuild(s, s.class.dtype, args, args[6:])
 }
@@ -161,8 +167,8 @@ func rebuildTensorOf(d *decoder, args []any) (any, error) {
 		return nil, malformed("%d arguments, not 7 or 8", len(args))
 	}
 	s, ok := args[0].(*storage)
-	if !ok || !s.class.untyped {
-		return nil, malformed("the first argument is no untyped storage")
+	if !ok || s.class.dtype != tensor.U8 {
+		return nil, malformed("the first argument is no storage of bytes")
 	}
 	dtype, ok := args[6].(*named)
 	if !ok || !dtype.isDType {
@@ -200,6 +206,10 @@ func (d *decoder) rebuild(s *storage, dtype tensor.DType, args, metadata []any) 
 		bits, ok := entries(m)
 		if m != nil && !ok {
 			return nil, malformed("the metadata are no dict")
+		}
+		d.steps += len(bits) // they can be used over and over
+		if d.steps > maxSteps {
+			return nil, malformed("the pickle takes more than %d steps", maxSteps)
 		}
 		for _, e := range bits {
 			if e.Value != false || e.Key != "conj" && e.Key != "neg" {
@@ -271,10 +281,10 @@ func (v *value) measure() error {
 	if last >= uint64(room-v.offset) {
 		return malformed("offset, size and stride reach element %d of a storage of %d", uint64(v.offset)+last, room)
 	}
-	v.extent = int64(last) + 1
 	v.bytes = int64(n) * size
-	if v.bytes > maxExpanded && v.bytes > v.storage.length*v.storage.size() {
-		return malformed("%d bytes of values are expanded from a storage of %d", v.bytes, v.storage.length*v.storage.size())
+	stored := v.storage.length * v.storage.size()
+	if v.d.expanded += max(0, v.bytes-stored); v.d.expanded > maxExpanded {
+		return malformed("%d bytes of values are expanded from a storage of %d; all tensors may have %d more than their storages", v.bytes, stored, maxExpanded)
 	}
 	return nil
 }

@@ -10,9 +10,13 @@ import (
 	"strings"
 )
 
+// maxUnpacked is the most bytes that a deflated entry may have, for they are
+// held in memory. torch.save deflates nothing.
+const maxUnpacked = 32 << 20
+
 // find returns an entry by its name below the prefix.
 func (a *archive) find(name string) *entry {
-	if i, ok := a.byName[name]; ok {
+	if i, ok := a.byName[strings.ToLower(name)]; ok && a.entries[i].name == name {
 		return &a.entries[i]
 	}
 	return nil
@@ -30,24 +34,34 @@ type record struct {
 // stay in the file, deflated ones are unpacked. If the directory has a
 // checksum, it is verified.
 func (a *archive) content(e *entry, most int64) (record, error) {
-	if e.size > most {
-		return record{}, malformed("%s has %d bytes, more than %d", quote(e.name), e.size, most)
+	if n := max(e.size, e.packed); n > most {
+		return record{}, malformed("%s has %d bytes, more than %d", quote(e.name), n, most)
 	}
 	rec := record{a.f, e.body, e.size}
 	switch e.method {
 	case stored:
 	case deflated:
-		packed := io.NewSectionReader(a.f, e.body, e.packed)
-		buf := bytes.NewBuffer(make([]byte, 0, min(e.size, 1<<20)+bytes.MinRead))
-		_, err := io.Copy(buf, io.LimitReader(flate.NewReader(packed), e.size+1))
+		if e.size > maxUnpacked {
+			return record{}, malformed("%s is compressed and has %d bytes, more than %d", quote(e.name), e.size, maxUnpacked)
+		}
+		packed := flate.NewReader(io.NewSectionReader(a.f, e.body, e.packed))
+		buf := make([]byte, e.size)
+		n, err := io.ReadFull(packed, buf)
+		if err == nil { // the end must follow
+			var more int
+			if more, err = io.ReadFull(packed, make([]byte, 1)); err == io.EOF {
+				err = nil
+			}
+			n += more
+		}
 		var corrupt flate.CorruptInputError
-		if errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) || err == nil && int64(buf.Len()) != e.size {
+		if errors.As(err, &corrupt) || err == io.EOF || err == io.ErrUnexpectedEOF || err == nil && n != len(buf) {
 			return record{}, malformed("%s can't be unpacked to its %d bytes", quote(e.name), e.size)
 		}
 		if err != nil {
 			return record{}, err
 		}
-		rec = record{bytes.NewReader(buf.Bytes()), 0, e.size}
+		rec = record{bytes.NewReader(buf), 0, e.size}
 	default:
 		return record{}, malformed("%s is compressed by method %d", quote(e.name), e.method)
 	}
@@ -95,7 +109,7 @@ func openZip(f File, size int64) (*Checkpoint, error) {
 	if err != nil {
 		return nil, within("data.pkl", err)
 	}
-	for _, s := range d.storages {
+	for _, s := range d.order {
 		if err := a.place(s); err != nil {
 			return nil, err
 		}
@@ -114,7 +128,7 @@ func (a *archive) checkKind() error {
 		return err
 	}
 	if n, err := strconv.ParseUint(strings.TrimSuffix(text, "\n"), 10, 8); err != nil || n < 1 || n > 10 {
-		return malformed("the version %s of the archive is not known", quote(text))
+		return malformed("the version %s of the archive is not known, only 1 to 10", quote(text))
 	}
 	order := a.find("byteorder")
 	if order == nil {
@@ -136,7 +150,7 @@ func (a *archive) place(s *storage) error {
 	case e == nil:
 		return malformed("the archive lacks the storage %s", quote(s.key))
 	case e.method != stored:
-		return malformed("the storage %s is compressed; torch.save stores them", quote(s.key))
+		return malformed("the storage %s is compressed, which torch.save does not do; load the file with torch and save it anew", quote(s.key))
 	case e.size != s.count*s.size():
 		return malformed("the storage %s has %d bytes, but %d elements of %d bytes are declared", quote(s.key), e.size, s.count, s.size())
 	}
@@ -144,17 +158,20 @@ func (a *archive) place(s *storage) error {
 	return nil
 }
 
-// unpickle scans a pickle and then decodes it. Messages count bytes from
-// origin.
-func unpickle(rec record, origin int64, legacy bool) (*decoder, any, error) {
-	n, err := newScanner(rec.r, rec.base, rec.size, rec.base-origin).scan()
+// unpickle scans a pickle and then decodes it. Messages call its first byte
+// base.
+func unpickle(rec record, base int64, legacy bool) (*decoder, any, error) {
+	first := newScanner(rec.r, rec.base, rec.size, base)
+	n, err := first.scan()
 	if err != nil {
 		return nil, nil, err
 	}
 	if !legacy && n != rec.size {
-		return nil, nil, malformed("%d bytes follow STOP at byte %d", rec.size-n, n-1)
+		return nil, nil, malformed("%d bytes follow STOP at byte %d", rec.size-n, base+n-1)
 	}
-	d := newDecoder(newScanner(rec.r, rec.base, n, rec.base-origin), legacy)
+	second := newScanner(rec.r, rec.base, n, base)
+	second.keep = first.read
+	d := newDecoder(second, legacy)
 	v, err := d.decode()
 	return d, v, err
 }

@@ -6,45 +6,30 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"unicode/utf8"
 )
 
 // Limits of one pickle. The largest checkpoints known have some tens of
-// thousands of tensors, each of which takes up to seven containers and a dozen
-// memo entries.
+// thousands of tensors. As torch.save writes it, a tensor takes 40 opcodes and
+// counts as some 900 bytes of values.
 const (
-	maxPickle     = 64 << 20 // bytes
-	maxText       = 1 << 20  // bytes of one text
-	maxLine       = 256      // bytes of a module's or a global's name
-	maxLong       = 16       // bytes of one integer
-	maxMemo       = 1 << 20  // memo entries
-	maxContainers = 1 << 20  // tuples, lists, dicts, sets and calls
-	maxItems      = 1 << 20  // items put into lists and dicts
-	maxStack      = 1 << 19  // values on the stack at once
-	maxOpenMarks  = 256      // open at once; gopickle makes a stack for each
-	maxMarks      = 1 << 20  // in all
+	maxPickle    = 64 << 20  // bytes
+	maxTensors   = 1 << 17   // in the state_dict
+	maxNames     = 1 << 19   // there, with other values
+	maxText      = 1 << 20   // bytes of one text
+	maxLine      = 256       // bytes of a module's or a global's name
+	maxLong      = 16        // bytes of one integer
+	maxMemo      = 2 << 20   // memo entries
+	maxStack     = 1 << 19   // values on the stack at once
+	maxOpenMarks = 256       // open at once; gopickle makes a stack for each
+	maxSteps     = 8 << 20   // opcodes, and items that calls look at
+	maxHeld      = 128 << 20 // bytes of gopickle's values, see held
 )
 
-// A kind is what the scanner knows of a value on the stack.
-type kind uint8
-
-const (
-	kindMissing kind = iota // a memo entry that was never written
-	kindPlain               // None, numbers, texts
-	kindTuple
-	kindList
-	kindDict
-	kindSet
-	kindGlobal
-	kindStorage // made by a persistent id
-	kindObject  // made by a call
-)
-
-// A scanner checks a pickle opcode by opcode without building anything: it
-// keeps one byte per value on the stack.
+// A scanner checks a pickle opcode by opcode without building anything: of the
+// values on the stack it knows little more than their kinds.
 type scanner struct {
 	r     *bufio.Reader
-	base  int64 // of the pickle, for messages
+	base  int64 // of the pickle in messages
 	pos   int64 // bytes read so far
 	limit int64 // bytes that can be read
 
@@ -52,18 +37,22 @@ type scanner struct {
 	op    byte
 	bytes []byte // the current opcode and what belongs to it
 
-	stack []kind
-	marks []int // heights of the stack
-	memo  []kind
+	global *global // what the last GLOBAL names
+	stack  []cell
+	marks  []int // heights of the stack
+	memo   []kind
+	read   []bool // by memo entry: whether any GET reads it
+	keep   []bool // read of the first pass, in the second
 
-	containers, items, allMarks int
+	steps int
+	held  int64 // bytes of the values that may live, by generous estimates
 }
 
-// newScanner scans the pickle that begins at byte base of r and ends within
-// n bytes. Messages count from origin.
-func newScanner(r io.ReaderAt, base, n, origin int64) *scanner {
-	section := io.NewSectionReader(r, base, n)
-	return &scanner{r: bufio.NewReaderSize(section, 64<<10), base: base - origin, limit: min(n, maxPickle)}
+// newScanner scans the pickle that begins at byte at of r and ends within n
+// bytes. Messages call its first byte base.
+func newScanner(r io.ReaderAt, at, n, base int64) *scanner {
+	section := io.NewSectionReader(r, at, n)
+	return &scanner{r: bufio.NewReaderSize(section, 64<<10), base: base, limit: min(n, maxPickle)}
 }
 
 // scan reads to STOP and returns the length of the pickle.
@@ -138,7 +127,16 @@ func (s *scanner) step() (stop bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return s.op == '.', s.apply()
+	if err := s.apply(); err != nil {
+		return false, err
+	}
+	if s.steps++; s.steps > maxSteps {
+		return false, s.refuse("the pickle takes more than %d steps", maxSteps)
+	}
+	if s.held > maxHeld {
+		return false, s.refuse("the values of the pickle take more than %d MiB of memory", maxHeld>>20)
+	}
+	return s.op == '.', nil
 }
 
 // take appends the next n bytes to those of the opcode.
@@ -170,220 +168,21 @@ func (s *scanner) take(n int64) error {
 
 // line appends the next line with its line feed.
 func (s *scanner) line() error {
-	for range maxLine {
-		if err := s.take(1); err != nil {
-			return err
-		}
-		if s.bytes[len(s.bytes)-1] == '\n' {
-			return nil
-		}
+	ahead, err := s.r.Peek(int(min(maxLine, s.limit-s.pos)))
+	if n := bytes.IndexByte(ahead, '\n'); n >= 0 {
+		return s.take(int64(n) + 1)
 	}
-	return s.refuse("a name of more than %d bytes", maxLine)
+	switch {
+	case len(ahead) == maxLine:
+		return s.refuse("a name of more than %d bytes", maxLine)
+	case err != nil:
+		return fmt.Errorf("reading the pickle: %w", shrunk(err))
+	}
+	return s.refuse("the pickle ends in a name")
 }
 
-// global gives the module and name of a GLOBAL.
-func (s *scanner) global() (module, name string) {
-	m, n, _ := bytes.Cut(s.bytes[1:], []byte{'\n'})
-	return string(m), string(bytes.TrimSuffix(n, []byte{'\n'}))
-}
-
-// apply does to the stack of kinds what the opcode does to the stack.
-func (s *scanner) apply() error {
-	switch s.op {
-	case 0x80:
-		if s.at != 0 {
-			return s.refuse("stands only at the beginning")
-		}
-		if v := s.bytes[1]; v > 3 {
-			return s.refuse("pickle protocol %d is not read; torch.save writes protocol 2 unless told otherwise", v)
-		}
-		return nil
-	case '.':
-		if len(s.marks) != 0 || len(s.stack) != 1 {
-			return s.refuse("leaves %d values and %d marks, not one value", len(s.stack), len(s.marks))
-		}
-		return nil
-	case '(':
-		if s.allMarks++; s.allMarks > maxMarks || len(s.marks) >= maxOpenMarks {
-			return s.refuse("too many marks")
-		}
-		s.marks = append(s.marks, len(s.stack))
-		return nil
-	case 'J', 'K', 'M', 'N', 'G', 0x88, 0x89, 0x8a:
-		return s.push(kindPlain)
-	case 'X':
-		if !utf8.Valid(s.bytes[5:]) {
-			return s.refuse("a text that is not UTF-8")
-		}
-		return s.push(kindPlain)
-	case 'T', 'U':
-		return s.push(kindPlain)
-	case 'c':
-		if _, err := s.checkGlobal(); err != nil {
-			return err
-		}
-		return s.push(kindGlobal)
-	case ')', 0x85, 0x86, 0x87:
-		n := 0
-		if s.op != ')' {
-			n = int(s.op) - 0x84
-		}
-		return s.make(kindTuple, n)
-	case ']':
-		return s.make(kindList, 0)
-	case '}':
-		return s.make(kindDict, 0)
-	case 0x8f:
-		return s.make(kindSet, 0)
-	case 't':
-		n, err := s.sinceMark()
-		if err != nil {
-			return err
-		}
-		return s.make(kindTuple, n)
-	case 'Q':
-		if err := s.want(1, "a tuple as the persistent id", kindTuple); err != nil {
-			return err
-		}
-		return s.make(kindStorage, 1)
-	case 'R', 0x81:
-		if err := s.want(1, "a tuple of arguments", kindTuple); err != nil {
-			return err
-		}
-		if err := s.want(2, "something that can be called", kindGlobal); err != nil {
-			return err
-		}
-		return s.make(kindObject, 2)
-	case 'b':
-		if err := s.want(2, "an object that takes a state", kindObject); err != nil {
-			return err
-		}
-		s.stack = s.stack[:len(s.stack)-1]
-		return nil
-	case 'a', 'e', 's', 'u':
-		return s.fill()
-	case 'q', 'h':
-		return s.remember(uint32(s.bytes[1]))
-	case 'r', 'j':
-		return s.remember(binary.LittleEndian.Uint32(s.bytes[1:]))
-	}
-	return s.refuse("is not allowed")
-}
-
-func (s *scanner) push(k kind) error {
-	if len(s.stack) >= maxStack {
-		return s.refuse("more than %d values on the stack", maxStack)
-	}
-	s.stack = append(s.stack, k)
-	return nil
-}
-
-// have reports whether n values lie above the last mark.
-func (s *scanner) have(n int) error {
-	floor := 0
-	if len(s.marks) > 0 {
-		floor = s.marks[len(s.marks)-1]
-	}
-	if len(s.stack)-floor < n {
-		return s.refuse("needs %d values on the stack, but there are %d", n, len(s.stack)-floor)
-	}
-	return nil
-}
-
-// want checks the kind of the value n places below the top of the stack.
-func (s *scanner) want(n int, what string, kinds ...kind) error {
-	if err := s.have(n); err != nil {
-		return err
-	}
-	have := s.stack[len(s.stack)-n]
-	for _, k := range kinds {
-		if have == k {
-			return nil
-		}
-	}
-	return s.refuse("needs %s", what)
-}
-
-// make replaces the top n values by a new one.
-func (s *scanner) make(k kind, n int) error {
-	if err := s.have(n); err != nil {
-		return err
-	}
-	if s.containers++; s.containers > maxContainers {
-		return s.refuse("more than %d tuples, lists, dicts and calls", maxContainers)
-	}
-	s.stack = s.stack[:len(s.stack)-n]
-	return s.push(k)
-}
-
-// sinceMark closes the last mark and counts the values above it.
-func (s *scanner) sinceMark() (int, error) {
-	if len(s.marks) == 0 {
-		return 0, s.refuse("without a mark")
-	}
-	n := len(s.stack) - s.marks[len(s.marks)-1]
-	s.marks = s.marks[:len(s.marks)-1]
-	return n, nil
-}
-
-// fill puts items into a list or a dict.
-func (s *scanner) fill() error {
-	n := 1
-	switch s.op {
-	case 's':
-		n = 2
-	case 'e', 'u':
-		var err error
-		if n, err = s.sinceMark(); err != nil {
-			return err
-		}
-	}
-	if s.items += n; s.items > 2*maxItems {
-		return s.refuse("more than %d items in lists and dicts", maxItems)
-	}
-	if s.op == 'a' || s.op == 'e' {
-		if err := s.want(n+1, "a list to append to", kindList); err != nil {
-			return err
-		}
-		s.stack = s.stack[:len(s.stack)-n]
-		return nil
-	}
-	if n%2 != 0 {
-		return s.refuse("a key without a value")
-	}
-	if err := s.want(n+1, "a dict to put items into", kindDict, kindObject); err != nil {
-		return err
-	}
-	for i := len(s.stack) - n; i < len(s.stack); i += 2 {
-		switch s.stack[i] {
-		case kindList, kindDict, kindSet:
-			return s.refuse("a key that can't be hashed")
-		}
-	}
-	s.stack = s.stack[:len(s.stack)-n]
-	return nil
-}
-
-// remember writes or reads a memo entry.
-func (s *scanner) remember(i uint32) error {
-	if s.op == 'h' || s.op == 'j' {
-		if int64(i) >= int64(len(s.memo)) || s.memo[i] == kindMissing {
-			return s.refuse("memo entry %d was never written", i)
-		}
-		return s.push(s.memo[i])
-	}
-	if err := s.have(1); err != nil {
-		return err
-	}
-	if i >= maxMemo {
-		return s.refuse("memo entry %d, more than %d", i, maxMemo)
-	}
-	for int(i) >= len(s.memo) {
-		s.memo = append(s.memo, kindMissing)
-	}
-	s.memo[i] = s.stack[len(s.stack)-1]
-	return nil
-}
+// qualified is the module and name of a GLOBAL, with a line feed between.
+func (s *scanner) qualified() string { return string(s.bytes[1 : len(s.bytes)-1]) }
 
 // refusedOpcode says why an opcode is not allowed. INST has a global in it,
 // which is worth naming.
@@ -396,10 +195,9 @@ func (s *scanner) refusedOpcode() error {
 		if err := s.line(); err != nil {
 			return err
 		}
-		module, name := s.global()
-		return s.refuse("would make an object of the global %s, which is not allowed", quote(module+"."+name))
+		return s.refuse("would make an object of the global %s, which is not allowed", dotted(s.qualified()))
 	case s.op >= 0x8c && s.op <= 0x95:
-		return s.refuse("belongs to pickle protocol 4, which is not read; torch.save writes protocol 2 unless told otherwise")
+		return s.refuse("belongs to pickle protocol 4, which is not read; load the file with torch and save it anew, without pickle_protocol")
 	}
 	return s.refuse("is not allowed in a state_dict")
 }

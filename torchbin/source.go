@@ -2,6 +2,7 @@ package torchbin
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 
 	"slerpmerge/internal/tensor"
@@ -15,8 +16,9 @@ var windows = sync.Pool{New: func() any { return new([window]byte) }}
 
 // Source gives the values of Tensors[i], read from f. Tensors that lie
 // row-major in the file are read from there without a detour. Others are put
-// in order window by window; they are read the faster the more is asked for at
-// once.
+// in order window by window. Where many elements apart in the file are next to
+// each other in the result, as in a transposed matrix, more is gathered than
+// was asked for and kept for the requests that follow, see GatherMemory.
 func (c *Checkpoint) Source(f File, i int) tensor.Source {
 	t := &c.Tensors[i]
 	if t.Strides == nil {
@@ -44,14 +46,16 @@ type dim struct {
 
 // A gather is a tensor whose elements lie in another order in the file.
 type gather struct {
-	file File
-	base int64
-	item int64
-	dims []dim // those of more than one element, outermost first
+	file   File
+	tensor *Tensor
+	base   int64
+	item   int64
+	dims   []dim // those of more than one element, outermost first
+	row    int64 // see shared
 }
 
 func newGather(f File, t *Tensor) *gather {
-	g := &gather{file: f, base: t.Offset, item: itemSize(t.DType)}
+	g := &gather{file: f, tensor: t, base: t.Offset, item: itemSize(t.DType)}
 	shape := t.Shape
 	if t.stored != nil {
 		shape = t.stored
@@ -70,10 +74,37 @@ func newGather(f File, t *Tensor) *gather {
 		}
 		out *= n
 	}
-	for i, j := 0, len(g.dims)-1; i < j; i, j = i+1, j-1 {
-		g.dims[i], g.dims[j] = g.dims[j], g.dims[i]
-	}
+	slices.Reverse(g.dims)
+	g.row = g.shared()
 	return g
+}
+
+// size is the size of the result.
+func (g *gather) size() int64 {
+	if len(g.dims) == 0 {
+		return g.item
+	}
+	return g.dims[0].n * g.dims[0].out
+}
+
+// shared returns the size of those rows of the result that share the places
+// to be read, so that it pays to gather many of them together: rows of the
+// outermost dimension that lies narrower in the file than one inside it. It is 0
+// if there is none, and the elements come in order anyway.
+func (g *gather) shared() int64 {
+	extent := g.item
+	for _, d := range g.dims {
+		extent += (d.n - 1) * d.in
+	}
+	if extent <= window {
+		return 0 // read at once
+	}
+	for i, d := range g.dims {
+		if slices.ContainsFunc(g.dims[i+1:], func(inner dim) bool { return inner.in > d.in }) {
+			return d.out
+		}
+	}
+	return 0
 }
 
 // Prefetch hints at the extent of the rows asked for, if that is not much more
@@ -93,8 +124,17 @@ func (g *gather) Prefetch(off, n int64) {
 	}
 }
 
-// ReadAt gathers the elements of [off, off+len(p)).
+// ReadAt gives the bytes [off, off+len(p)) of the result.
 func (g *gather) ReadAt(p []byte, off int64) error {
+	if g.row > 0 && len(p) < maxBand {
+		n := kept.read(g, p, off)
+		p, off = p[n:], off+int64(n)
+	}
+	return g.direct(p, off)
+}
+
+// direct gathers the elements of [off, off+len(p)).
+func (g *gather) direct(p []byte, off int64) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -168,44 +208,55 @@ func sortDims(dims []dim) {
 }
 
 // block gathers a block. Its inner dimensions, those with the narrowest
-// strides, are read through one window as long as dense finds that worth it;
-// the others are stepped through.
+// strides, make up a run, which is read at once, as far as dense finds that
+// worth it. The window takes as many runs of the next dimension as fit, the
+// others are stepped through.
 func (g *gather) block(out []byte, in int64, dims []dim, w []byte) error {
-	span, use := g.item, g.item
+	run, use := g.item, g.item
 	k := len(dims)
 	for ; k > 0; k-- {
 		d := dims[k-1]
 		hi, more := bits.Mul64(uint64(d.n-1), uint64(d.in))
-		if hi != 0 || more > uint64(len(w))-uint64(span) || !dense(span+int64(more), use*max(1, d.n), d.in) {
+		if hi != 0 || more > uint64(len(w))-uint64(run) || !dense(run+int64(more), use*max(1, d.n), d.in) {
 			break
 		}
-		span += int64(more)
+		run += int64(more)
 		if d.in != 0 {
 			use *= d.n
 		}
 	}
 	if k == 0 {
-		if err := readFull(g.file, w[:span], in); err != nil {
+		if err := readFull(g.file, w[:run], in); err != nil {
 			return err
 		}
-		scatter(out, w, dims, g.item)
+		scatter(out, w, forWrites(dims), g.item)
 		return nil
 	}
-	// as many steps of the next dimension as fit a window
-	d, inner := dims[k-1], dims[k:]
-	steps := int64(1)
-	if d.in > 0 && dense(d.in, use, d.in) {
-		steps = max(1, min(d.n, (int64(len(w))-span)/d.in+1))
+	d := dims[k-1]
+	together := dense(d.in, use, d.in) // the gaps are read, too
+	pitch := run
+	if together {
+		pitch = d.in
 	}
-	part := append([]dim{{steps, d.in, d.out}}, inner...)
+	steps := min(d.n, (int64(len(w))-run)/pitch+1)
+	part := forWrites(append([]dim{{steps, pitch, d.out}}, dims[k:]...))
+	last := forWrites(append([]dim{{(d.n-1)%steps + 1, pitch, d.out}}, dims[k:]...))
 	return g.walk(dims[:k-1], out, in, func(out []byte, in int64) error {
 		for i := int64(0); i < d.n; i += steps {
-			n := min(steps, d.n-i)
-			part[0].n = n
-			if err := readFull(g.file, w[:span+(n-1)*d.in], in+i*d.in); err != nil {
-				return err
+			n, size, dims := steps, run, part
+			if i+steps >= d.n {
+				n, dims = d.n-i, last
 			}
-			scatter(out[i*d.out:], w, part, g.item)
+			reads := n
+			if together {
+				reads, size = 1, run+(n-1)*pitch
+			}
+			for j := range reads {
+				if err := readFull(g.file, w[j*pitch:][:size], in+(i+j)*d.in); err != nil {
+					return err
+				}
+			}
+			scatter(out[i*d.out:], w, dims, g.item)
 		}
 		return nil
 	})
@@ -227,41 +278,4 @@ func (g *gather) walk(dims []dim, out []byte, in int64, do func(out []byte, in i
 		}
 	}
 	return nil
-}
-
-// scatter puts the elements of a window in their places.
-func scatter(out, w []byte, dims []dim, item int64) {
-	if len(dims) == 0 {
-		copy(out[:item], w)
-		return
-	}
-	d := dims[0]
-	if len(dims) > 1 {
-		for i := range d.n {
-			scatter(out[i*d.out:], w[i*d.in:], dims[1:], item)
-		}
-		return
-	}
-	if d.in == item && d.out == item {
-		copy(out[:d.n*item], w)
-		return
-	}
-	switch item {
-	case 1:
-		for i := range d.n {
-			out[i*d.out] = w[i*d.in]
-		}
-	case 2:
-		for i := range d.n {
-			*(*[2]byte)(out[i*d.out:]) = [2]byte(w[i*d.in:])
-		}
-	case 4:
-		for i := range d.n {
-			*(*[4]byte)(out[i*d.out:]) = [4]byte(w[i*d.in:])
-		}
-	default:
-		for i := range d.n {
-			*(*[8]byte)(out[i*d.out:]) = [8]byte(w[i*d.in:])
-		}
-	}
 }

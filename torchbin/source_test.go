@@ -2,6 +2,7 @@ package torchbin
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -106,6 +107,67 @@ func TestGatherConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
+// More readers than there are bands, in two tensors, and requests of any size.
+func TestGatherBands(t *testing.T) {
+	data := make([]byte, 4<<20)
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	c := &Checkpoint{Tensors: []Tensor{
+		{Info: tensor.Info{DType: tensor.BF16, Shape: []uint64{1000, 1001}}, Strides: []uint64{2, 2000}},
+		{Info: tensor.Info{DType: tensor.F32, Shape: []uint64{3, 290, 1003}}, Strides: []uint64{1003 * 290 * 4, 4, 290 * 4}},
+	}}
+	f := newFile(data)
+	want := [][]byte{plain(data, &c.Tensors[0]), plain(data, &c.Tensors[1])}
+	var wg sync.WaitGroup
+	for i := range 12 {
+		r := rand.New(rand.NewPCG(5, uint64(i)))
+		wg.Go(func() {
+			want := want[i%2]
+			for at := i * len(want) / 12; at < len(want); {
+				n := min(1+r.IntN(100_000), len(want)-at)
+				got := make([]byte, n)
+				if err := c.Source(f, i%2).ReadAt(got, int64(at)); err != nil || !bytes.Equal(got, want[at:at+n]) {
+					t.Errorf("tensor %d [%d,+%d) differs, %v", i%2, at, n, err)
+					return
+				}
+				at += n
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A read that fails is reported, and leaves nothing wrong behind.
+func TestGatherFails(t *testing.T) {
+	x := Tensor{Info: tensor.Info{DType: tensor.BF16, Shape: []uint64{1024, 1024}}, Strides: []uint64{2, 2048}}
+	c := &Checkpoint{Tensors: []Tensor{x}}
+	f := &failing{plainFile: plainFile{bytes.NewReader(bytes.Repeat([]byte("ab"), 1<<20))}, fails: true}
+	p := make([]byte, 100)
+	if err := c.Source(f, 0).ReadAt(p, 0); !errors.Is(err, errRead) {
+		t.Errorf("error is %v", err)
+	}
+	f.fails = false
+	if err := c.Source(f, 0).ReadAt(p, 0); err != nil || string(p[:2]) != "ab" {
+		t.Errorf("%q, %v", p[:2], err)
+	}
+}
+
+var errRead = errors.New("the disk fails")
+
+type failing struct {
+	plainFile
+	fails bool
+}
+
+func (f *failing) ReadAt(p []byte, off int64) (int, error) {
+	if f.fails {
+		return 0, errRead
+	}
+	return f.plainFile.ReadAt(p, off)
+}
+
 // An uncounted File, for concurrent use.
 type plainFile struct{ *bytes.Reader }
 
@@ -113,23 +175,26 @@ func (plainFile) Prefetch(int64, int64) {}
 
 func newFile(b []byte) File { return plainFile{bytes.NewReader(b)} }
 
-// Of a transposed matrix not much more is read than is needed. The most is
-// eight times as much, where runs of 16 bytes lie 128 bytes apart.
+// Of a transposed matrix not much more is read than is needed, however little
+// is asked for at once. The most is eight times as much, where runs of 16 bytes
+// lie 128 bytes apart.
 func TestGatherReadsLittle(t *testing.T) {
 	data := make([]byte, 8<<20)
 	f := newMemory(data)
 	for _, shape := range [][]uint64{{2048, 2048}, {64, 65536}, {65536, 64}} {
 		x := Tensor{Info: tensor.Info{DType: tensor.F16, Shape: shape}, Strides: []uint64{2, 2 * shape[0]}}
 		src := (&Checkpoint{Tensors: []Tensor{x}}).Source(f, 0)
-		f.read = 0
-		p := make([]byte, 1<<20)
-		for off := int64(0); off < x.Bytes(); off += int64(len(p)) {
-			if err := src.ReadAt(p, off); err != nil {
-				t.Fatal(err)
+		for _, n := range []int{1 << 20, 128 << 10} {
+			f.read, f.reads = 0, 0
+			p := make([]byte, n)
+			for off := int64(0); off < x.Bytes(); off += int64(len(p)) {
+				if err := src.ReadAt(p, off); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if f.read > 9*int64(len(data)) {
-			t.Errorf("%v: %d bytes read for %d", shape, f.read, len(data))
+			if f.read > 9*int64(len(data)) || f.reads > len(data)/32 {
+				t.Errorf("%v by %d: %d bytes in %d reads for %d", shape, n, f.read, f.reads, len(data))
+			}
 		}
 	}
 }

@@ -24,8 +24,8 @@ const (
 	end64Len     = 56
 	locator64Len = 20
 
-	// maxEntries is the most entries of an archive.
-	maxEntries = 1 << 18
+	maxEntries   = 1 << 18  // of an archive
+	maxDirectory = 32 << 20 // bytes; its names are held in memory
 
 	// encrypted, patched, strongly encrypted, masked headers
 	refusedFlags   = 1<<0 | 1<<5 | 1<<6 | 1<<13
@@ -52,7 +52,7 @@ type archive struct {
 	f       File
 	prefix  string
 	entries []entry        // by place
-	byName  map[string]int // index into entries
+	byName  map[string]int // index into entries, by the name in lower case
 }
 
 // openArchive reads the directory and all local headers.
@@ -79,30 +79,28 @@ func openArchive(f File, size int64) (*archive, error) {
 	}
 	for i := range a.entries {
 		e := &a.entries[i]
-		if _, twice := a.byName[e.name]; twice {
+		name := strings.ToLower(e.name) // torch's ZIP reader takes either case
+		if _, twice := a.byName[name]; twice {
 			return nil, malformed("the archive holds %s twice", quote(e.name))
 		}
-		a.byName[e.name] = i
+		a.byName[name] = i
 	}
 	return a, nil
 }
 
 // findDirectory reads the end records.
 func findDirectory(f File, size int64) (start, length int64, count uint64, err error) {
-	none := malformed("the archive has no end record: the file is cut or has something appended")
 	tail := make([]byte, min(size, endLen+math.MaxUint16))
 	if err := readFull(f, tail, size-int64(len(tail))); err != nil {
 		return 0, 0, 0, err
 	}
+	// The last signature counts, as in torch, whatever its comment holds.
 	at := len(tail) - endLen
-	for ; at >= 0; at-- {
-		if binary.LittleEndian.Uint32(tail[at:]) == endSignature &&
-			int(binary.LittleEndian.Uint16(tail[at+20:])) == len(tail)-at-endLen {
-			break
-		}
+	for at >= 0 && binary.LittleEndian.Uint32(tail[at:]) != endSignature {
+		at--
 	}
-	if at < 0 {
-		return 0, 0, 0, none
+	if at < 0 || int(binary.LittleEndian.Uint16(tail[at+20:])) != len(tail)-at-endLen {
+		return 0, 0, 0, malformed("the archive has no end record: the file is cut short or has something appended")
 	}
 	end := tail[at:]
 	place := size - int64(len(end)) // where what stands behind the directory begins
@@ -156,8 +154,8 @@ func findDirectory(f File, size int64) (start, length int64, count uint64, err e
 		return 0, 0, 0, malformed("the archive spans several disks")
 	case n > uint64(place) || off != uint64(place)-n:
 		return 0, 0, 0, malformed("the directory of %d bytes at %d does not end at the end record at %d", n, off, place)
-	case total > maxEntries:
-		return 0, 0, 0, malformed("the archive has %d entries, more than %d", total, maxEntries)
+	case total > maxEntries || n > maxDirectory:
+		return 0, 0, 0, malformed("the archive has %d entries in %d bytes, more than %d in %d", total, n, maxEntries, maxDirectory)
 	case total > n/centralLen:
 		return 0, 0, 0, malformed("a directory of %d bytes can't hold %d entries", n, total)
 	case total == 0:
@@ -318,7 +316,12 @@ func (a *archive) checkBodies(directory int64) error {
 		if binary.LittleEndian.Uint32(buf[:]) != localSignature || nameLen != len(full) {
 			return malformed("the entry %s has no local header of this name", quote(full))
 		}
-		rest = slices.Grow(rest[:0], nameLen+extraLen)[:nameLen+extraLen]
+		sizes := []uint64{uint64(binary.LittleEndian.Uint32(buf[22:])), uint64(binary.LittleEndian.Uint32(buf[18:]))}
+		n := nameLen
+		if slices.Contains(sizes, math.MaxUint32) { // else the extra fields are padding
+			n += extraLen
+		}
+		rest = slices.Grow(rest[:0], n)[:n]
 		if err := readFull(a.f, rest, e.header+localLen); err != nil {
 			return err
 		}
@@ -329,7 +332,6 @@ func (a *archive) checkBodies(directory int64) error {
 		if flags&refusedFlags != 0 || binary.LittleEndian.Uint16(buf[8:]) != e.method {
 			return malformed("the local header of %s disagrees with the directory", quote(full))
 		}
-		sizes := []uint64{uint64(binary.LittleEndian.Uint32(buf[22:])), uint64(binary.LittleEndian.Uint32(buf[18:]))}
 		if !widen(rest[nameLen:], sizes) && flags&flagDescriptor == 0 {
 			return malformed("the local header of %s has a broken ZIP64 field", quote(full))
 		}
