@@ -24,7 +24,7 @@ func BenchmarkWrite(b *testing.B) {
 		}
 		return sum
 	}
-	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{0, 0, size}}}}}
+	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{Len: size}}}}}
 	ours := func(b *testing.B, path string, n int) {
 		o := create(b, path, Options{})
 		must(b, o.Presize(l))

@@ -277,7 +277,7 @@ func TestOverwriteFaults(t *testing.T) {
 // errors end the run; where the system has none, the run goes on.
 func TestWriteBack(t *testing.T) {
 	const size = 5*writebackStep + 12345
-	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{0, 0, size}}}}}
+	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{Len: size}}}}}
 	piece := counted(2 << 20)
 	write := func(o *Output) error {
 		for off := int64(0); off < size; off += int64(len(piece)) {
@@ -341,7 +341,7 @@ func TestLateError(t *testing.T) {
 // back by itself, and none is forgotten for the next.
 func TestWriteBackOutOfOrder(t *testing.T) {
 	const half = writebackStep
-	l := &Layout{Files: []File{{Name: "x", Size: 3 * half, Extents: []Extent{{0, 0, 3 * half}}}}}
+	l := &Layout{Files: []File{{Name: "x", Size: 3 * half, Extents: []Extent{{Len: 3 * half}}}}}
 	var got []span
 	hook(t, &writeBack, func(f *os.File, off, n int64) error { got = append(got, span{off, off + n}); return nil })
 	o := create(t, filepath.Join(t.TempDir(), "out"), Options{})

@@ -9,6 +9,8 @@ import (
 const (
 	// writebackStep is how many bytes of a file gather before the disk is asked to begin with them.
 	writebackStep = 16 << 20
+	// writebackGap is how far apart two writes may be and still count as one run.
+	writebackGap = 64 << 10
 	// writebackQueue bounds the requests that wait, and with them the files that wait to be closed.
 	writebackQueue = 32
 )

@@ -13,16 +13,27 @@ type span struct{ off, end int64 }
 // front to back, a safetensors file never has more than one.
 type gaps []span
 
-// newGaps are the bytes of f that its Fixed segments leave open.
+// newGaps are the extents of f. They and the Fixed segments must tile it.
 func newGaps(f File) (gaps, error) {
-	g := gaps{}
-	if f.Size > 0 {
-		g = gaps{{0, f.Size}}
-	}
-	for _, s := range f.Fixed {
-		if err := g.take(s.Off, s.Off+int64(len(s.Data))); err != nil {
-			return nil, fmt.Errorf("the fixed bytes of %s: %w", f.Name, err)
+	var g gaps
+	at, fixed := int64(0), f.Fixed
+	for _, x := range append(slices.Clip(f.Extents), Extent{Off: f.Size}) {
+		for len(fixed) > 0 && fixed[0].Off == at && at < x.Off {
+			at += int64(len(fixed[0].Data))
+			fixed = fixed[1:]
 		}
+		if x.Off != at {
+			return nil, fmt.Errorf("the layout of %s has a hole or an overlap at byte %d", f.Name, at)
+		}
+		at += x.Len
+		if n := len(g); n > 0 && g[n-1].end == x.Off {
+			g[n-1].end = at
+		} else if x.Len > 0 {
+			g = append(g, span{x.Off, at})
+		}
+	}
+	if len(fixed) > 0 {
+		return nil, fmt.Errorf("the layout of %s goes on behind its end", f.Name)
 	}
 	return g, nil
 }
@@ -45,6 +56,8 @@ func (g *gaps) take(off, end int64) error {
 		*s = before
 	case after.off < after.end:
 		*s = after
+	case i == 0: // front to back, there may be many behind it
+		*g = (*g)[1:]
 	default:
 		*g = slices.Delete(*g, i, i+1)
 	}

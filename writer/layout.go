@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"slerpmerge/internal/tensor"
 )
@@ -17,13 +18,14 @@ type Layout struct {
 	TotalBytes int64  // of the tensors' values, without headers
 }
 
-// A File is one file of weights. Its bytes are of three kinds: those of Fixed,
-// known beforehand; those of Extents, the tensors; and what belongs to
-// neither, fields that only streaming can tell (a CRC). The last two kinds are
-// owed to WriteAt, each byte once; then the file is complete.
+// A File is one file of weights. Its bytes are of two kinds: those of Fixed,
+// known beforehand but for checksums, and those of Extents, the tensors'
+// values. The latter are owed to WriteAt, each byte once; then the file is
+// complete.
 type File struct {
 	Name    string
 	Size    int64     // bytes
+	Tensors int       // those that share another's bytes included
 	Fixed   []Segment // in offset order
 	Extents []Extent  // in offset order, those of tensors without elements included
 }
@@ -38,50 +40,68 @@ type Segment struct {
 type Extent struct {
 	Tensor   int // index into the tensors given to Lay
 	Off, Len int64
+	// Sums are the places in Fixed where the CRC-32 (IEEE) of the bytes
+	// belongs, 4 bytes little-endian each. WriteAt fills them in.
+	Sums []int64
 }
 
 // A Format is a format of weight files. The zero value is Safetensors.
 type Format uint8
 
-// Safetensors is model.safetensors, or its shards and model.safetensors.index.json.
-const Safetensors Format = 0
+const (
+	// Safetensors is model.safetensors, or its shards and model.safetensors.index.json.
+	Safetensors Format = iota
+	// Bin is pytorch_model.bin, or its shards and pytorch_model.bin.index.json.
+	Bin
+)
 
 // A layer is what Lay needs to know about a Format. place lays out one shard:
 // the tensors at the indices which, in the order of the model.
 type layer struct {
 	stem, ext string
-	place     func(tensors []tensor.Info, which []int) (File, error)
-	index     func(tensors []tensor.Info, fileOf []string, total int64) ([]byte, error)
+	shares    bool // tensors can be one storage under several names
+	place     func(tensors []tensor.Info, storage, which []int) (File, error)
 }
 
 var layers = map[Format]layer{
-	Safetensors: {"model", ".safetensors", placeSafetensors, indexSafetensors},
+	Safetensors: {"model", ".safetensors", false, placeSafetensors},
+	Bin:         {"pytorch_model", ".bin", true, placeBin},
 }
 
 // Lay decides the files that hold the tensors. Tensors go to shards in the
 // order given, by Hugging Face's rule (formats.md 1.8): shardSize limits the
 // bytes of the tensors in a file. A model without tensors is one file.
-func Lay(tensors []tensor.Info, shardSize int64, format Format) (*Layout, error) {
+//
+// storage says for each tensor which one's bytes it shares: its own index, or
+// that of an earlier one of the same type and shape that has bytes of its own.
+// Nil means that none are shared. Safetensors can't share.
+func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
 	f, ok := layers[format]
 	if !ok {
 		return nil, fmt.Errorf("laying out the weights: unknown format %d", format)
 	}
-	sizes, total, err := measure(tensors)
+	if storage != nil && !f.shares {
+		return nil, errors.New("laying out the weights: the format can't share bytes between tensors")
+	}
+	sizes, total, err := measure(tensors, storage)
 	if err != nil {
 		return nil, fmt.Errorf("laying out the weights: %w", err)
 	}
 	if shardSize <= 0 {
 		return nil, fmt.Errorf("laying out the weights: a shard size of %d bytes", shardSize)
 	}
-	shards := split(sizes, shardSize)
+	shards := split(sizes, storage, shardSize)
+	for _, which := range shards {
+		slices.Sort(which)
+	}
 	l := &Layout{TotalBytes: total}
 	fileOf := make([]string, len(tensors))
 	for i, which := range shards {
-		file, err := f.place(tensors, which)
+		file, err := f.place(tensors, storage, which)
 		if err != nil {
 			return nil, fmt.Errorf("laying out the weights: %w", err)
 		}
-		file.Name = f.stem + f.ext
+		file.Name, file.Tensors = f.stem+f.ext, len(which)
 		if len(shards) > 1 {
 			file.Name = fmt.Sprintf("%s-%05d-of-%05d%s", f.stem, i+1, len(shards), f.ext)
 		}
@@ -92,7 +112,7 @@ func Lay(tensors []tensor.Info, shardSize int64, format Format) (*Layout, error)
 	}
 	if len(shards) > 1 {
 		l.IndexName = f.stem + f.ext + ".index.json"
-		if l.Index, err = f.index(tensors, fileOf, total); err != nil {
+		if l.Index, err = encodeIndex(tensors, storage, fileOf, total); err != nil {
 			return nil, fmt.Errorf("laying out %s: %w", l.IndexName, err)
 		}
 	}
@@ -108,8 +128,11 @@ func (l *Layout) Bytes() int64 {
 	return n
 }
 
-// measure gives the size of every tensor and of all.
-func measure(tensors []tensor.Info) (sizes []int64, total int64, err error) {
+// owns reports whether tensor i has bytes of its own.
+func owns(storage []int, i int) bool { return storage == nil || storage[i] == i }
+
+// measure gives the size of every tensor's own bytes and of all.
+func measure(tensors []tensor.Info, storage []int) (sizes []int64, total int64, err error) {
 	sizes = make([]int64, len(tensors))
 	seen := make(map[string]bool, len(tensors))
 	for i, t := range tensors {
@@ -125,8 +148,10 @@ func measure(tensors []tensor.Info) (sizes []int64, total int64, err error) {
 		if n > math.MaxInt64/4-uint64(total) {
 			return nil, 0, errors.New("the tensors are too large together")
 		}
-		sizes[i] = int64(n)
-		total += int64(n)
+		if owns(storage, i) {
+			sizes[i] = int64(n)
+			total += int64(n)
+		}
 	}
 	return sizes, total, nil
 }
@@ -135,21 +160,31 @@ func measure(tensors []tensor.Info) (sizes []int64, total int64, err error) {
 // above the limit becomes a shard at once while the open shard continues;
 // otherwise the open shard closes when the tensor would take it above the
 // limit. Shards are numbered in the order in which they close, so that an
-// oversize tensor comes before the tensors that surround it.
-func split(sizes []int64, limit int64) [][]int {
+// oversize tensor comes before the tensors that surround it. A tensor without
+// bytes of its own goes where those it shares are.
+func split(sizes []int64, storage []int, limit int64) [][]int {
 	var shards [][]int
 	var open []int
 	var size int64
+	sharers := map[int][]int{}
+	for i := range storage {
+		if !owns(storage, i) {
+			sharers[storage[i]] = append(sharers[storage[i]], i)
+		}
+	}
 	for i, n := range sizes {
+		if !owns(storage, i) {
+			continue
+		}
 		if n > limit {
-			shards = append(shards, []int{i})
+			shards = append(shards, append([]int{i}, sharers[i]...))
 			continue
 		}
 		if size > limit-n {
 			shards = append(shards, open)
 			open, size = nil, 0
 		}
-		open = append(open, i)
+		open = append(append(open, i), sharers[i]...)
 		size += n
 	}
 	if len(open) > 0 || len(shards) == 0 {

@@ -48,11 +48,11 @@ func TestSplit(t *testing.T) {
 		{"nothing but zero elements", []int64{0, 0}, [][]int{{0, 1}}},
 		{"zero elements after oversize", []int64{11, 0}, [][]int{{0}, {1}}},
 	} {
-		if got := split(c.sizes, 10); !reflect.DeepEqual(got, c.want) {
+		if got := split(c.sizes, nil, 10); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: split(%v) = %v, want %v", c.name, c.sizes, got, c.want)
 		}
 	}
-	if got, want := split([]int64{math.MaxInt64 / 4, 1}, math.MaxInt64), [][]int{{0, 1}}; !reflect.DeepEqual(got, want) {
+	if got, want := split([]int64{math.MaxInt64 / 4, 1}, nil, math.MaxInt64), [][]int{{0, 1}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("without limit: %v, want %v", got, want)
 	}
 }
@@ -75,7 +75,7 @@ func TestLayNamesAndSizes(t *testing.T) {
 			[]int64{head(51+3) + 8, head(51+4) + 12}},
 		{"no elements", []uint64{0}, 1, []string{"model.safetensors"}, []int64{head(51 + 3)}},
 	} {
-		l, err := Lay(f32s(c.elems...), c.limit, Safetensors)
+		l, err := Lay(f32s(c.elems...), nil, c.limit, Safetensors)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -158,11 +158,11 @@ func TestLayRefuses(t *testing.T) {
 		"metadata":    {[]tensor.Info{{Name: "__metadata__", DType: tensor.F4}}, 10, Safetensors},
 		"not UTF-8":   {[]tensor.Info{{Name: "\xff", DType: tensor.U8}}, 10, Safetensors},
 	} {
-		if l, err := Lay(c.tensors, c.limit, c.format); err == nil {
+		if l, err := Lay(c.tensors, nil, c.limit, c.format); err == nil {
 			t.Errorf("%s: accepted, %d files", name, len(l.Files))
 		}
 	}
-	if _, err := Lay(f32s(1<<62), 10, Safetensors); !errors.Is(err, tensor.ErrOverflow) {
+	if _, err := Lay(f32s(1<<62), nil, 10, Safetensors); !errors.Is(err, tensor.ErrOverflow) {
 		t.Errorf("2^64 bytes: %v", err)
 	}
 }
@@ -236,7 +236,7 @@ func TestReference(t *testing.T) {
 			if len(want) != c.files {
 				t.Fatalf("testdata has %d files, not %d", len(want), c.files)
 			}
-			l, err := Lay(tensors, c.limit, Safetensors)
+			l, err := Lay(tensors, nil, c.limit, Safetensors)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +281,8 @@ func sameIndex(t *testing.T, got, want []byte) {
 }
 
 func TestGaps(t *testing.T) {
-	g, err := newGaps(File{Size: 100, Fixed: []Segment{{0, make([]byte, 10)}, {50, make([]byte, 5)}}})
+	g, err := newGaps(File{Size: 100, Fixed: []Segment{{0, make([]byte, 10)}, {50, make([]byte, 5)}},
+		Extents: []Extent{{Off: 10, Len: 30}, {Off: 40, Len: 10}, {Off: 55, Len: 45}}})
 	must(t, err)
 	for _, c := range []struct {
 		off, end int64
@@ -307,7 +308,13 @@ func TestGaps(t *testing.T) {
 			t.Errorf("take(%d, %d): %v, left %v, want %v", c.off, c.end, err, g, c.left)
 		}
 	}
-	if _, err := newGaps(File{Size: 4, Fixed: []Segment{{0, make([]byte, 5)}}}); err == nil {
-		t.Error("fixed bytes beyond the end accepted")
+	for name, f := range map[string]File{
+		"fixed bytes beyond the end": {Size: 4, Fixed: []Segment{{0, make([]byte, 5)}}},
+		"a hole":                     {Size: 4, Extents: []Extent{{Len: 3}}},
+		"an overlap":                 {Size: 4, Extents: []Extent{{Len: 3}, {Off: 2, Len: 2}}},
+	} {
+		if _, err := newGaps(f); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
 	}
 }

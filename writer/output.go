@@ -3,7 +3,6 @@ package writer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,14 +38,6 @@ type Output struct {
 	files  []*openFile
 	flush  *flusher
 	closed bool
-}
-
-// An openFile is a file of weights that has bytes missing.
-type openFile struct {
-	File
-	f    *os.File // nil before the first byte and after the last
-	gaps gaps
-	run  span // written, but not yet given to write-back
 }
 
 // Create begins an output folder at dir: it takes the lock, and makes
@@ -205,145 +196,4 @@ func (o *Output) presizeAll(l *Layout) error {
 		}
 	}
 	return nil
-}
-
-func (o *Output) presize(file File) error {
-	w := &openFile{File: file}
-	var err error
-	if w.gaps, err = newGaps(file); err != nil {
-		return err
-	}
-	name, err := o.name(file.Name)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return o.wrap("creating", name, err)
-	}
-	err = retry(func() error { return reserve(f, file.Size) })
-	if err == nil || unsupported(err) {
-		err = retry(func() error { return truncate(f, file.Size) })
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return o.wrap("reserving", name, err)
-	}
-	o.files = append(o.files, w)
-	if len(w.gaps) == 0 {
-		return o.complete(w) // only fixed bytes
-	}
-	return nil
-}
-
-// open opens a file for its first byte and writes its fixed bytes. They wait
-// for that so that the descriptor that is flushed is the one they went through:
-// the error of a failed write-back is told to descriptors open at the time.
-func (o *Output) open(w *openFile) error {
-	name := filepath.Join(o.partial, w.Name)
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return o.wrap("opening", name, err)
-	}
-	w.f = f
-	for _, s := range w.Fixed {
-		if err := o.write(f, s.Data, s.Off); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// WriteAt writes p at byte off of file, an index into the Files of the layout.
-// Every byte that is not in a Fixed segment has to be written once, front to
-// back for speed, in pieces of 1 to 2 MiB. The file whose last byte it is will
-// be flushed and closed in the background. An error may belong to an earlier
-// write to another file.
-func (o *Output) WriteAt(file int, p []byte, off int64) error {
-	if o.closed {
-		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
-	}
-	if err := o.flush.err(); err != nil {
-		return err
-	}
-	if err := o.writeAt(o.files[file], p, off); err != nil {
-		o.flush.fail(err)
-		return err
-	}
-	return nil
-}
-
-func (o *Output) writeAt(w *openFile, p []byte, off int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	end := off + int64(len(p))
-	if err := w.gaps.take(off, end); err != nil {
-		return fmt.Errorf("writing %s: %w", w.Name, err)
-	}
-	if w.f == nil {
-		if err := o.open(w); err != nil {
-			return err
-		}
-	}
-	if err := o.write(w.f, p, off); err != nil {
-		return err
-	}
-	if len(w.gaps) == 0 {
-		return o.complete(w)
-	}
-	if w.run.end != off {
-		if w.run.off < w.run.end {
-			o.flush.begin(w.f, w.run)
-		}
-		w.run = span{off, off}
-	}
-	w.run.end = end
-	if w.run.end-w.run.off >= writebackStep && o.flush.begin(w.f, w.run) {
-		w.run.off = end
-	}
-	return nil
-}
-
-// complete hands a file without gaps over to be flushed and closed.
-func (o *Output) complete(w *openFile) error {
-	if w.f == nil {
-		if err := o.open(w); err != nil {
-			return err
-		}
-	}
-	o.flush.finish(w.f)
-	w.f = nil
-	return nil
-}
-
-// write writes all of p or fails.
-func (o *Output) write(f *os.File, p []byte, off int64) error {
-	for len(p) > 0 {
-		n := 0
-		err := retry(func() (err error) {
-			n, err = writeAt(f, p[:min(len(p), maxWrite)], off)
-			return err
-		})
-		if err == nil && n == 0 {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return o.wrap("writing", f.Name(), err)
-		}
-		p, off = p[n:], off+int64(n)
-	}
-	return nil
-}
-
-// maxWrite bounds one call. Linux backs a longer write with longer folios of
-// page cache, 2 MiB at most, and those come from memory that nobody has used
-// for a while: on a virtual machine whose host takes free memory back, whole
-// merges with calls of 2 MiB took 2.8 times as long as with 256 KiB.
-const maxWrite = 256 << 10
-
-func (o *Output) wrap(doing, path string, err error) error {
-	return diskError(doing, path, o.need.Load(), err)
 }

@@ -24,8 +24,8 @@ func TestFullDisk(t *testing.T) {
 	base := mount(t)
 	const size = 6 << 20
 	l := &Layout{Files: []File{
-		{Name: "a", Size: size, Extents: []Extent{{0, 0, size}}},
-		{Name: "b", Size: size, Extents: []Extent{{1, 0, size}}},
+		{Name: "a", Size: size, Extents: []Extent{{Len: size}}},
+		{Name: "b", Size: size, Extents: []Extent{{Tensor: 1, Len: size}}},
 	}}
 	free, err := FreeSpace(base)
 	must(t, err)

@@ -54,7 +54,7 @@ func counted(n int) []byte {
 // sample is a layout of three shards, the second without tensors of size, and its data.
 func sample(t testing.TB) (*Layout, [][]byte) {
 	t.Helper()
-	l, err := Lay(f32s(5, 30, 20, 0, 7), 100, Safetensors)
+	l, err := Lay(f32s(5, 30, 20, 0, 7), nil, 100, Safetensors)
 	must(t, err)
 	if len(l.Files) != 3 {
 		t.Fatalf("%d files", len(l.Files))
@@ -161,35 +161,8 @@ func TestPublish(t *testing.T) {
 	wantList(t, base, "out")
 }
 
-// Layouts to come have fields that only streaming can tell, behind the data or
-// before it.
-func TestLateBytes(t *testing.T) {
-	l := &Layout{Files: []File{{
-		Name: "x.bin", Size: 20,
-		Fixed:   []Segment{{0, []byte("head")}, {12, []byte("mid")}},
-		Extents: []Extent{{0, 6, 4}, {1, 15, 3}},
-	}}}
-	out := filepath.Join(t.TempDir(), "out")
-	o := create(t, out, Options{})
-	must(t, o.Presize(l))
-	for _, w := range []struct {
-		off int64
-		s   string
-	}{{6, "abcd"}, {10, "##"}, {15, "xyz"}, {18, "en"}} {
-		must(t, o.WriteAt(0, []byte(w.s), w.off))
-	}
-	if o.files[0].f == nil {
-		t.Fatal("closed before its last byte")
-	}
-	must(t, o.WriteAt(0, []byte("CR"), 4))
-	must(t, o.Publish())
-	if got := readAll(t, out)["x.bin"]; string(got) != "headCRabcd##midxyzen" {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestNoTensors(t *testing.T) {
-	l, err := Lay(nil, 1, Safetensors)
+	l, err := Lay(nil, nil, 1, Safetensors)
 	must(t, err)
 	out := filepath.Join(t.TempDir(), "out")
 	o := create(t, out, Options{})
@@ -283,7 +256,7 @@ func TestDescriptors(t *testing.T) {
 	for i := range elems {
 		elems[i] = 3
 	}
-	l, err := Lay(f32s(elems...), 12, Safetensors)
+	l, err := Lay(f32s(elems...), nil, 12, Safetensors)
 	must(t, err)
 	if len(l.Files) != 300 {
 		t.Fatalf("%d files", len(l.Files))

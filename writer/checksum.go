@@ -1,0 +1,69 @@
+package writer
+
+import (
+	"hash/crc32"
+	"slices"
+	"sort"
+)
+
+// A checksum gathers the CRC-32 of bytes that are written in any order: of
+// every stretch that is complete, in order, no two of them adjacent.
+type checksum []summed
+
+type summed struct {
+	span
+	crc uint32
+}
+
+// add counts p, which was written at off, in.
+func (c *checksum) add(p []byte, off int64) {
+	end := off + int64(len(p))
+	i := sort.Search(len(*c), func(i int) bool { return (*c)[i].off >= off })
+	if i > 0 && (*c)[i-1].end == off {
+		i--
+		s := &(*c)[i]
+		s.crc, s.end = crc32.Update(s.crc, crc32.IEEETable, p), end
+	} else {
+		*c = slices.Insert(*c, i, summed{span{off, end}, crc32.ChecksumIEEE(p)})
+	}
+	if i+1 < len(*c) && (*c)[i+1].off == end {
+		s, next := &(*c)[i], (*c)[i+1]
+		s.crc, s.end = combine(s.crc, next.crc, next.end-next.off), next.end
+		*c = slices.Delete(*c, i+1, i+2)
+	}
+}
+
+// of gives the sum of exactly [off, end), if all of it is in.
+func (c checksum) of(off, end int64) (crc uint32, ok bool) {
+	if len(c) != 1 || c[0].span != (span{off, end}) {
+		return 0, false
+	}
+	return c[0].crc, true
+}
+
+// combine is the CRC-32 of two texts one after the other, given that of each
+// and the length of the second: what follows the first by n bytes multiplies
+// its polynomial by x^(8n).
+func combine(first, second uint32, n int64) uint32 {
+	const one, x8 = 1 << 31, 1 << 23 // bit 31 is x^0
+	power := uint32(one)
+	for square := uint32(x8); n > 0; n >>= 1 {
+		if n&1 != 0 {
+			power = multiply(power, square)
+		}
+		square = multiply(square, square)
+	}
+	return multiply(power, first) ^ second
+}
+
+// multiply multiplies polynomials modulo that of CRC-32.
+func multiply(a, b uint32) uint32 {
+	var p uint32
+	for bit := uint32(1) << 31; bit != 0; bit >>= 1 {
+		if a&bit != 0 {
+			p ^= b
+		}
+		b = b>>1 ^ crc32.IEEE&-(b&1)
+	}
+	return p
+}
