@@ -1,35 +1,76 @@
 // Package recipe says what the user asks for: parents, t, types, limits,
 // policies. It is checked for sense on its own here, before any file is
-// opened; what it means for two real models is the plan's business.
+// opened; what it means for real models is the plan's business.
 package recipe
 
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
 	"slerpmerge/internal/tensor"
 )
 
-// A Recipe is one merge as asked for.
+// A Recipe is one merge or conversion as asked for.
 type Recipe struct {
+	Method    Method
 	Primary   string
-	Secondary string
-	Output    string // "" when only a plan is wanted
+	Secondary string    // "" for Convert
+	Document  *Document // the recipe file that says all of this instead, nil without one
+	Output    string    // "" when only a plan is wanted
 
-	T           float64 // 0 is primary, 1 is secondary
+	DType     DType
+	Format    Format
+	ShardSize int64 // bytes of tensors per file
+	MaxMemory int64 // bytes of resident memory that the run may reach
+	Threads   int
+	Overwrite bool
+
+	// The rest is for merges.
+
+	T           Setting // 0 is primary, 1 is secondary
 	Extrapolate bool    // allows T outside 0 to 1
-	DType       DType
-	ShardSize   int64 // bytes of tensors per file
-	MaxMemory   int64 // bytes of resident memory that the run may reach
-	Threads     int
 	Missing     Missing
 	NonFinite   NonFinite
 	Tokenizer   Tokenizer
-	Overwrite   bool
+	Vocab       Vocab
 }
+
+// Parents are the models to be opened, in the order of plan.New.
+func (r Recipe) Parents() []string {
+	switch {
+	case r.Document != nil:
+		var paths []string
+		for _, m := range r.Document.Models() {
+			path := m.Path
+			if m.Revision != "" {
+				path = m.String()
+			}
+			paths = append(paths, path)
+		}
+		return paths
+	case r.Method == Convert:
+		return []string{r.Primary}
+	}
+	return []string{r.Primary, r.Secondary}
+}
+
+// A Method says what becomes of the parents.
+type Method string
+
+const (
+	Slerp   Method = "slerp"
+	Convert Method = "convert" // one parent, its values as they are or in another type
+)
+
+// A Format is a format of weight files.
+type Format string
+
+const (
+	Safetensors Format = "safetensors"
+	Bin         Format = "bin" // PyTorch's
+)
 
 // A DType is what --dtype asks for: Auto keeps the primary's type for every
 // tensor.
@@ -90,6 +131,20 @@ const (
 	MissingZero  Missing = "zero"  // merge it with zeros, as LLM-SLERP-Merge does
 )
 
+// Vocab says what becomes of the rows of a vocabulary that only one parent
+// has (DESIGN.md section 6).
+type Vocab string
+
+const (
+	VocabError    Vocab = "error"    // refuse
+	VocabBase     Vocab = "base"     // the primary's number of rows; those the secondary lacks stay as they are
+	VocabExtend   Vocab = "extend"   // all rows; those of one parent stay as they are
+	VocabTruncate Vocab = "truncate" // the rows that both have
+	VocabZero     Vocab = "zero"     // all rows; zeros stand in for what a parent lacks, and are blended
+	VocabMean     Vocab = "mean"     // the mean of its rows stands in
+	VocabGradient Vocab = "gradient" // what stands in goes over from its last row to the other's rows
+)
+
 // NonFinite says what a NaN or Inf in a parent does.
 type NonFinite string
 
@@ -104,18 +159,24 @@ type Tokenizer string
 const (
 	TokenizerPrimary   Tokenizer = "primary"
 	TokenizerSecondary Tokenizer = "secondary"
+	TokenizerSeed      Tokenizer = "seed" // LLM-SLERP-Merge's rule: the secondary's unless only the primary has special_tokens_map.json
 )
 
-// ParseT reads the value of -t.
-func ParseT(s string) (float64, error) {
-	if strings.ContainsAny(s, ",=") {
-		return 0, errors.New("gradients over the layers are not in this version: give one number, such as -t 0.5")
+// String writes the rules as -t takes them, with a space between.
+func (s Setting) String() string {
+	var rules []string
+	for _, r := range s {
+		var values []string
+		for _, v := range r.Values {
+			values = append(values, strconv.FormatFloat(v, 'g', -1, 64))
+		}
+		text := strings.Join(values, ",")
+		if r.Filter != "" {
+			text = r.Filter + "=" + text
+		}
+		rules = append(rules, text)
 	}
-	t, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(t) || math.IsInf(t, 0) {
-		return 0, fmt.Errorf("%q is not a number", s)
-	}
-	return t, nil
+	return strings.Join(rules, " ")
 }
 
 // maxThreads is beyond any machine; more would only overflow a budget.
@@ -125,8 +186,12 @@ const maxThreads = 1 << 16
 // models are.
 func (r Recipe) Validate() error {
 	var errs []error
-	if (r.T < 0 || r.T > 1) && !r.Extrapolate {
-		errs = append(errs, fmt.Errorf("-t %v lies outside 0 (primary) to 1 (secondary); --extrapolate allows that", r.T))
+	for _, rule := range r.T {
+		for _, v := range rule.Values {
+			if (v < 0 || v > 1) && !r.Extrapolate {
+				errs = append(errs, fmt.Errorf("-t %v lies outside 0 (primary) to 1 (secondary); --extrapolate allows that", v))
+			}
+		}
 	}
 	if r.ShardSize < 1 {
 		errs = append(errs, errors.New("--shard-size must be at least one byte"))

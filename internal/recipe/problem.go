@@ -1,0 +1,151 @@
+package recipe
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// A Pos is a place in a recipe file, in lines and characters from 1.
+type Pos struct{ Line, Column int }
+
+// A Problem is something to say about one place of a recipe file.
+type Problem struct {
+	Pos
+	Message string
+}
+
+// A DocumentError is everything that is wrong with a recipe file.
+type DocumentError struct {
+	Name     string // of the file
+	Problems []Problem
+
+	lines []string
+}
+
+// maxShown is how many problems are shown at once; a file with more is hardly
+// a recipe.
+const maxShown = 50
+
+// Error shows every problem with its place, its line and a caret, one after
+// the other.
+func (e *DocumentError) Error() string {
+	var b strings.Builder
+	for i, p := range e.Problems {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if i == maxShown {
+			fmt.Fprintf(&b, "%s: %d more problems", e.Name, len(e.Problems)-i)
+			break
+		}
+		fmt.Fprintf(&b, "%s:%d:%d: %s", e.Name, p.Line, p.Column, p.Message)
+		if p.Line >= 1 && p.Line <= len(e.lines) {
+			line, caret := excerpt(e.lines[p.Line-1], p.Column)
+			fmt.Fprintf(&b, "\n%5d | %s\n      | %*s", p.Line, line, caret, "^")
+		}
+	}
+	return b.String()
+}
+
+// newDocumentError sorts problems by place and drops repetitions, which come
+// from a mapping that several aliases stand for.
+func newDocumentError(name string, src []byte, problems []Problem) *DocumentError {
+	slices.SortStableFunc(problems, byPlace)
+	return &DocumentError{Name: name, Problems: slices.Compact(problems), lines: lines(src)}
+}
+
+func byPlace(a, b Problem) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+}
+
+// lines splits a text at the line breaks of YAML.
+func lines(src []byte) []string {
+	s := strings.TrimPrefix(string(src), "\ufeff")
+	return strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s), "\n")
+}
+
+// excerpt makes a line fit for a terminal, and says in which column of it the
+// caret stands.
+func excerpt(line string, column int) (string, int) {
+	const width = 100
+	text := []rune(line)
+	for i, r := range text {
+		if !unicode.IsPrint(r) {
+			text[i] = ' '
+		}
+	}
+	column = min(max(column, 1), len(text)+1)
+	start := 0
+	if column > width {
+		start = column - width/2
+	}
+	end := min(len(text), start+width)
+	shown := strings.TrimRight(string(text[start:end]), " ")
+	if end < len(text) {
+		shown += "..."
+	}
+	if start > 0 {
+		return "..." + shown, column - start + 3
+	}
+	return shown, column
+}
+
+// quote makes a word of a recipe fit for a message.
+func quote(s string) string {
+	const longest = 80
+	if r := []rune(s); len(r) > longest {
+		return strconv.Quote(string(r[:longest])) + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// alternatives puts words in a row: "a", "b" or "c" for the joint "or".
+func alternatives(words []string, joint string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " " + joint + " " + words[last]
+}
+
+// nearest is the known word that was probably meant, "" when none is near.
+func nearest(word string, known []string) string {
+	best, found := 1+max(1, min(len(word), 20)/3), ""
+	if len(word) > 40 {
+		return ""
+	}
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < best {
+			best, found = d, k
+		}
+	}
+	return found
+}
+
+// distance is the least number of letters to insert, delete, replace, or swap
+// with the next one, that makes b of a.
+func distance(a, b string) int {
+	before, last, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		next[0] = i + 1
+		for j := range len(b) {
+			d := last[j]
+			if a[i] != b[j] {
+				d++
+			}
+			next[j+1] = min(d, last[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
+		}
+		before, last, next = last, next, before
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,162 @@
+package recipe
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// A Setting is the value of a parameter, such as t, for every tensor: rules of
+// which the first whose filter fits counts.
+type Setting []Rule
+
+// A Rule gives a value to the tensors whose names contain Filter, all tensors
+// when Filter is empty. The values are spread evenly over the layers of a
+// slice: one holds everywhere, between two a tensor's value is interpolated.
+type Rule struct {
+	Pos    Pos // in the recipe, if it is of one
+	Filter string
+	Values []float64
+}
+
+func (r *Rule) matches(name string) bool {
+	return r.Filter == "" || strings.Contains(name, r.Filter)
+}
+
+// rule is the first rule that takes a tensor. A rule without values, an empty
+// list, leaves the tensor to the next outer level of a recipe, not to the
+// next rule (mergekit 0.1.5, evaluate_setting).
+func (s Setting) rule(name string) *Rule {
+	for i := range s {
+		if s[i].matches(name) {
+			if len(s[i].Values) == 0 {
+				return nil
+			}
+			return &s[i]
+		}
+	}
+	return nil
+}
+
+// At is the value for a tensor at position p, 0 to 1, of its slice, and false
+// if no rule has one. As in mergekit (0.1.5, evaluate_setting; peers.md 1.2),
+// filters are plain, case-sensitive parts of names: layers.1 also takes
+// layers.10.
+func (s Setting) At(name string, p float64) (float64, bool) {
+	r := s.rule(name)
+	if r == nil {
+		return 0, false
+	}
+	last := len(r.Values) - 1
+	scaled := p * float64(last)
+	i := int(scaled)
+	frac := scaled - float64(i)
+	// Conversions, so that no machine fuses the products with the sum.
+	return float64((1-frac)*r.Values[i]) + float64(frac*r.Values[min(last, i+1)]), true
+}
+
+// pick is At for a parameter that is true or false: nothing between two
+// values, the one before counts.
+func (s Setting) pick(name string, p float64) (value, ok bool) {
+	r := s.rule(name)
+	if r == nil {
+		return false, false
+	}
+	return r.Values[int(p*float64(len(r.Values)-1))] != 0, true
+}
+
+// Bounds are the least and the greatest value, false if there is none.
+func (s Setting) Bounds() (lo, hi float64, ok bool) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, r := range s {
+		for _, v := range r.Values {
+			lo, hi, ok = min(lo, v), max(hi, v), true
+		}
+	}
+	return lo, hi, ok
+}
+
+// An UnusedRule is one that gives none of the tensors its value.
+type UnusedRule struct {
+	Rule
+	Shadowed bool // it fits some, but rules before it take them all
+}
+
+// String says which one and why.
+func (u UnusedRule) String() string {
+	switch {
+	case u.Filter == "":
+		return "the value without a filter is never used: the filters before it take every tensor"
+	case u.Shadowed:
+		return fmt.Sprintf("filter %s is never used: entries before it take all tensors that it matches", quote(u.Filter))
+	}
+	return fmt.Sprintf("filter %s matches no tensor", quote(u.Filter))
+}
+
+// Unused lists the rules that give none of the named tensors its value.
+func (s Setting) Unused(names []string) []UnusedRule {
+	fits, used := make([]bool, len(s)), make([]bool, len(s))
+	for _, name := range names {
+		taken := false
+		for i := range s {
+			if s[i].matches(name) {
+				fits[i] = true
+				used[i] = used[i] || !taken
+				taken = true
+			}
+		}
+	}
+	var unused []UnusedRule
+	for i := range s {
+		if !used[i] {
+			unused = append(unused, UnusedRule{s[i], fits[i]})
+		}
+	}
+	return unused
+}
+
+// Position is where layer i of a slice of n layers lies, as mergekit has it: 0
+// for the first and 1 for the last, and 1 for an only one (0.1.5, plan_slice).
+// What belongs to no layer, embeddings, final norm and head, lies at 0.
+func Position(i, n int) float64 {
+	if n <= 1 {
+		return 1
+	}
+	return float64(i) / float64(n-1)
+}
+
+// ParseTFlags reads the values of -t, in their order: numbers with commas
+// between them, which may follow a filter and "=".
+func ParseTFlags(args []string) (Setting, error) {
+	var s Setting
+	for i, arg := range args {
+		var r Rule
+		list := arg
+		if at := strings.LastIndexByte(arg, '='); at >= 0 {
+			r.Filter, list = strings.TrimSpace(arg[:at]), arg[at+1:]
+			if r.Filter == "" {
+				return nil, fmt.Errorf("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", quote(arg))
+			}
+			if r.Filter == "*" {
+				r.Filter = ""
+			}
+		}
+		for word := range strings.SplitSeq(list, ",") {
+			word = strings.TrimSpace(word)
+			v, err := strconv.ParseFloat(word, 64)
+			switch {
+			case word == "":
+				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", quote(arg))
+			case err != nil || math.IsNaN(v) || math.IsInf(v, 0):
+				return nil, fmt.Errorf("-t %s: %s is not a number", quote(arg), quote(word))
+			}
+			r.Values = append(r.Values, v)
+		}
+		if i > 0 && s[i-1].Filter == "" {
+			return nil, fmt.Errorf("-t %s is never used: -t %s before it takes every tensor, so put that last", quote(arg), quote(args[i-1]))
+		}
+		s = append(s, r)
+	}
+	return s, nil
+}
