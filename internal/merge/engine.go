@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/slerp"
 )
@@ -30,6 +31,8 @@ type sink interface {
 type engine struct {
 	ctx     context.Context
 	tensors []plan.Tensor
+	storage []int // Plan.Storage
+	method  recipe.Method
 	order   []int32 // tensors in the order of their output bytes
 	budget  plan.Budget
 	warnNaN bool
@@ -81,7 +84,7 @@ type measurement struct {
 const maxAhead = 2
 
 func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, written func(int64)) *engine {
-	e := &engine{ctx: ctx, tensors: p.Tensors, budget: p.Budget, warnNaN: warnNaN, out: out, written: written}
+	e := &engine{ctx: ctx, tensors: p.Tensors, storage: p.Storage, method: p.Recipe.Method, budget: p.Budget, warnNaN: warnNaN, out: out, written: written}
 	e.wake = sync.NewCond(&e.mu)
 	e.state = make([]state, len(p.Tensors))
 	e.results = make([]TensorResult, len(p.Tensors))
@@ -107,8 +110,8 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 // fits reports whether a worker can hold the pair of a tensor whole.
 func (e *engine) fits(i int) bool {
 	t := &e.tensors[i]
-	a, b := pairBytes(t)
-	return a+b <= e.budget.Hold && t.Bytes() <= e.budget.Piece
+	a, b := pairTypes(t)
+	return t.Tail.None() && t.Elems()*int64(a.Size()+b.Size()) <= e.budget.Hold && t.Bytes() <= e.budget.Piece
 }
 
 // run works until all is written or something fails.
@@ -190,8 +193,7 @@ func (e *engine) handOut(p *piece) {
 	for _, s := range p.segs {
 		t := &e.tensors[s.tensor]
 		if !e.state[s.tensor].large {
-			a, b := pairBytes(t)
-			share := a + b
+			share := parentBytes(t)
 			if s.len < t.Bytes() {
 				share = int64(float64(share) * float64(s.len) / float64(t.Bytes()))
 			}
@@ -223,12 +225,11 @@ func (e *engine) takeBlock() (task, bool) {
 			return task{}, false
 		}
 		e.ahead++
-		n := int((e.tensors[i].Elems() + slerp.BlockElems - 1) / slerp.BlockElems)
+		n := int((e.tensors[i].BlendElems() + slerp.BlockElems - 1) / slerp.BlockElems)
 		st.measure = &measurement{sums: make([]slerp.Sums, n), left: n}
 	}
 	t := task{tensor: i, block: e.block}
-	a, b := pairBytes(&e.tensors[i])
-	e.asked((a + b) / int64(len(st.measure.sums)))
+	e.asked(parentBytes(&e.tensors[i]) / int64(len(st.measure.sums)))
 	if e.block++; e.block == len(st.measure.sums) {
 		e.scan++
 		e.block = 0
@@ -304,7 +305,7 @@ func (e *engine) write() {
 		e.mu.Unlock()
 		e.wake.Broadcast()
 		if e.written != nil {
-			e.written(p.len)
+			e.written(p.values())
 		}
 	}
 }
@@ -315,7 +316,14 @@ var source = func(o plan.Operand) tensor.Source {
 	if o.None() {
 		return zeros{}
 	}
-	return o.Model.Source(o.Index)
+	src := o.Model.Source(o.Index)
+	if from := o.Tensor().DType; o.As != tensor.BOOL && o.As != from {
+		src = newCast(src, from, o.As)
+	}
+	if o.Rows != nil {
+		return newRows(src, o)
+	}
+	return src
 }
 
 // zeros is the tensor that stands in for a missing one.

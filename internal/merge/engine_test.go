@@ -52,7 +52,7 @@ func makeModel(t testing.TB, dir string, seed uint64, shard int64, list []spec) 
 	for i, s := range list {
 		infos[i] = tensor.Info{Name: s.name, DType: s.dtype, Shape: []uint64{s.elems}}
 	}
-	l, err := writer.Lay(infos, shard, writer.Safetensors)
+	l, err := writer.Lay(infos, nil, shard, writer.Safetensors)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 	aShards := makeModel(t, dir+"/as", 1, 9<<20, layers)
 	bShards := makeModel(t, dir+"/bs", 2, 5<<20, layers)
 	set := func(threads int, memory int64) func(*recipe.Recipe) {
-		return func(r *recipe.Recipe) { r.T, r.Threads, r.MaxMemory, r.ShardSize = 0.3, threads, memory, 20e6 }
+		return func(r *recipe.Recipe) { r.T, r.Threads, r.MaxMemory, r.ShardSize = flat(0.3), threads, memory, 20e6 }
 	}
 	res, out := mergeModels(t, a, b, set(2, 64<<20))
 	want := weightHash(t, out)
@@ -147,7 +147,7 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 		}
 	}
 	// Into one file, since the primary's order of tensors decides the shards.
-	one := func(r *recipe.Recipe) { r.T = 0.3 }
+	one := func(r *recipe.Recipe) { r.T = flat(0.3) }
 	_, out = mergeModels(t, a, b, one)
 	_, outShards := mergeModels(t, aShards, bShards, one)
 	if weightHash(t, outShards) != weightHash(t, out) {
@@ -220,7 +220,7 @@ func TestSmallPairsAreReadOnce(t *testing.T) {
 // leastMemory is what a refused limit names.
 func leastMemory(t *testing.T, a, b string) int64 {
 	t.Helper()
-	_, _, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory = 1 << 20 }, merge.Options{})
+	_, _, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory, r.ShardSize = 1<<20, 20e6 }, merge.Options{})
 	var me *plan.MemoryError
 	if !errors.As(err, &me) {
 		t.Fatalf("1 MiB: %v, want a *plan.MemoryError", err)

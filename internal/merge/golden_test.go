@@ -21,6 +21,8 @@ import (
 const testdata = "../../testdata/"
 
 // mergeModels runs a merge with a few settings changed.
+func flat(t float64) recipe.Setting { return recipe.Setting{{Values: []float64{t}}} }
+
 func mergeModels(t *testing.T, primary, secondary string, change func(*recipe.Recipe)) (*merge.Result, string) {
 	t.Helper()
 	res, out, err := tryMerge(t, primary, secondary, change, merge.Options{})
@@ -32,7 +34,7 @@ func mergeModels(t *testing.T, primary, secondary string, change func(*recipe.Re
 
 func tryMerge(t *testing.T, primary, secondary string, change func(*recipe.Recipe), opt merge.Options) (*merge.Result, string, error) {
 	t.Helper()
-	r := recipe.Recipe{Primary: primary, Secondary: secondary, Output: filepath.Join(t.TempDir(), "out"), T: 0.5,
+	r := recipe.Recipe{Primary: primary, Secondary: secondary, Output: filepath.Join(t.TempDir(), "out"), T: flat(0.5),
 		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 2,
 		Missing: recipe.MissingCopy, NonFinite: recipe.NonFiniteError, Tokenizer: recipe.TokenizerPrimary}
 	if change != nil {
@@ -139,7 +141,7 @@ func TestGolden(t *testing.T) {
 		// mergekit widens tensors of unlike types; auto keeps the primary's. At
 		// t = 0.5 the two sides are alike, and edge-b has the wider one.
 		{"edge", "edge-b", "edge-a", nil, "exact", "", 0},
-		{"out-dtype-only", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = 0.3, recipe.DType{To: tensor.F16} }, "exact", "", 20}, // float32 arithmetic
+		{"out-dtype-only", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = flat(0.3), recipe.DType{To: tensor.F16} }, "exact", "", 20}, // float32 arithmetic
 		{"sharded-output", "deep-a", "deep-b", func(r *recipe.Recipe) { r.ShardSize = 100_000 }, "expected", "exact.delta", 0},
 		{"nan-parent", "deep-a", "bad-nan", func(r *recipe.Recipe) { r.NonFinite = recipe.NonFiniteWarn }, "expected", "exact.delta", 0},
 	} {
@@ -290,9 +292,9 @@ func TestPinnedBytes(t *testing.T) {
 		want                     string
 	}{
 		{"BF16", "alpha", "beta", nil, "a8219c8207ed03ce178017b15f77ce5f098699f2d415d3595ce69628731d838a"},
-		{"BF16 to F32", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = 0.3, recipe.DType{To: tensor.F32} }, "5cb9eb4e30539353fc8e1859a84fe39ebd514ccfa6f3397b13abeb5492cc91f1"},
-		{"BF16 to F16", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = 0.3, recipe.DType{To: tensor.F16} }, "325fafe941bc5c6cff6bd433c3f92f57c0fd61f83f050b381c68cd50799a1dbe"},
-		{"several types", "edge-a", "edge-b", func(r *recipe.Recipe) { r.T = 0.7 }, "7c62e7c72ca18865e36c374f14cc14a36e7da02bcf69d9024cad7376a037a701"},
+		{"BF16 to F32", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = flat(0.3), recipe.DType{To: tensor.F32} }, "5cb9eb4e30539353fc8e1859a84fe39ebd514ccfa6f3397b13abeb5492cc91f1"},
+		{"BF16 to F16", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = flat(0.3), recipe.DType{To: tensor.F16} }, "325fafe941bc5c6cff6bd433c3f92f57c0fd61f83f050b381c68cd50799a1dbe"},
+		{"several types", "edge-a", "edge-b", func(r *recipe.Recipe) { r.T = flat(0.7) }, "7c62e7c72ca18865e36c374f14cc14a36e7da02bcf69d9024cad7376a037a701"},
 	} {
 		_, out := mergeModels(t, testdata+"models/"+c.primary, testdata+"models/"+c.secondary, c.change)
 		if got := weightHash(t, out); got != c.want {
@@ -304,7 +306,7 @@ func TestPinnedBytes(t *testing.T) {
 // At t = 0 and t = 1 the output's weights are the parent's file.
 func TestEndsAreCopies(t *testing.T) {
 	for at, parent := range map[float64]string{0: "alpha", 1: "beta"} {
-		_, out := mergeModels(t, testdata+"models/alpha", testdata+"models/beta", func(r *recipe.Recipe) { r.T = at })
+		_, out := mergeModels(t, testdata+"models/alpha", testdata+"models/beta", func(r *recipe.Recipe) { r.T = flat(at) })
 		want, err := os.ReadFile(testdata + "models/" + parent + "/model.safetensors")
 		if err != nil {
 			t.Fatal(err)

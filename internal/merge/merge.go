@@ -67,11 +67,10 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		}
 	}
 	// A parent that changed may have given bytes of two versions.
-	if err := p.Primary.Check(); err != nil {
-		return nil, err
-	}
-	if err := p.Secondary.Check(); err != nil {
-		return nil, err
+	for _, m := range p.Models {
+		if err := m.Check(); err != nil {
+			return nil, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -123,7 +122,7 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 func putCompanion(out *writer.Output, c plan.Companion) error {
-	f, err := c.From.OpenCompanion(c.File)
+	f, err := c.Open()
 	if err != nil {
 		return fmt.Errorf("copying %s: %w", c.Name, err)
 	}
@@ -131,14 +130,20 @@ func putCompanion(out *writer.Output, c plan.Companion) error {
 	return out.PutFrom(c.Name, f)
 }
 
-// finish completes the results of tensors that were not measured.
+// finish completes the results of tensors that were not measured. One that
+// shares another's bytes has its result.
 func (e *engine) finish() []TensorResult {
 	for i := range e.results {
+		if e.storage != nil {
+			e.results[i] = e.results[e.storage[i]] // itself, or an earlier one
+		}
 		r, t := &e.results[i], &e.tensors[i]
 		switch {
 		case r.Branch != "":
 		case t.Action == plan.Convert:
 			r.Branch = Convert
+		case t.Action == plan.Linear:
+			r.Branch = Linear
 		case t.Action == plan.Slerp: // without elements
 			r.Branch = Equal
 		default:

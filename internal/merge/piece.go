@@ -7,7 +7,8 @@ import (
 )
 
 // A piece is a contiguous range of one output file: what one worker fills and
-// the writer writes at once.
+// the writer writes at once. Between its segments may lie bytes of the format,
+// such as ZIP headers, which the writer puts in.
 type piece struct {
 	seq  int
 	file int
@@ -15,6 +16,15 @@ type piece struct {
 	len  int64
 	segs []segment
 	buf  []byte
+}
+
+// values counts the bytes of tensors in a piece.
+func (p *piece) values() int64 {
+	var n int64
+	for _, s := range p.segs {
+		n += s.len
+	}
+	return n
 }
 
 // A segment is a part of one tensor within a piece. off and len count bytes
@@ -59,10 +69,9 @@ func (c *cutter) next() *piece {
 		}
 		if p.len == 0 {
 			p.file, p.off = c.file, x.Off+c.done
-		} else if p.off+p.len != x.Off {
-			break // fixed bytes stand between
 		}
-		room := c.size - p.len
+		between := x.Off + c.done - p.off - p.len
+		room := c.size - p.len - between
 		left := x.Len - c.done
 		take := left
 		if !c.whole(x.Tensor) {
@@ -76,6 +85,7 @@ func (c *cutter) next() *piece {
 		if take <= 0 {
 			break
 		}
+		p.len += between
 		p.segs = append(p.segs, segment{tensor: x.Tensor, off: c.done, len: take, at: p.len})
 		p.len += take
 		c.done += take
@@ -107,23 +117,28 @@ func (c *cutter) align(x writer.Extent, take int64) int64 {
 	return cut
 }
 
-// pairBytes are the sizes of a tensor's operands in their own types.
-func pairBytes(t *plan.Tensor) (a, b int64) {
-	switch {
-	case t.ZeroA:
-		b = t.B.Tensor().Bytes()
-		return b, b
-	case t.ZeroB:
-		a = t.A.Tensor().Bytes()
-		return a, a
+// operands are the tensors of parents that a tensor is made of; none stands
+// for zeros.
+func operands(t *plan.Tensor) []plan.Operand {
+	if t.Action != plan.Linear {
+		return []plan.Operand{t.A, t.B}
 	}
-	if !t.A.None() {
-		a = t.A.Tensor().Bytes()
+	list := make([]plan.Operand, len(t.Terms))
+	for i, term := range t.Terms {
+		list[i] = term.Operand
 	}
-	if !t.B.None() {
-		b = t.B.Tensor().Bytes()
+	return list
+}
+
+// parentBytes is the size of all operands as they are read.
+func parentBytes(t *plan.Tensor) int64 {
+	var n int64
+	for _, o := range operands(t) {
+		if !o.None() {
+			n += o.Info().Bytes()
+		}
 	}
-	return a, b
+	return n
 }
 
 // pairTypes are the element types of a Slerp tensor's operands; zeros take
@@ -131,11 +146,11 @@ func pairBytes(t *plan.Tensor) (a, b int64) {
 func pairTypes(t *plan.Tensor) (a, b tensor.DType) {
 	switch {
 	case t.ZeroA:
-		b = t.B.Tensor().DType
+		b = t.B.Info().DType
 		return b, b
 	case t.ZeroB:
-		a = t.A.Tensor().DType
+		a = t.A.Info().DType
 		return a, a
 	}
-	return t.A.Tensor().DType, t.B.Tensor().DType
+	return t.A.Info().DType, t.B.Info().DType
 }

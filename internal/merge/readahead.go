@@ -32,8 +32,8 @@ func (r *readAhead) run() {
 	asked := int64(0)
 	for _, i := range r.e.order {
 		t := &r.e.tensors[i]
-		lenA, lenB := pairBytes(t)
-		for off := int64(0); off < max(lenA, lenB); off += aheadStep {
+		list := operands(t)
+		for off := int64(0); off < longest(list); off += aheadStep {
 			for asked > r.e.dispatched.Load()+aheadBytes {
 				select {
 				case <-r.wake:
@@ -44,7 +44,9 @@ func (r *readAhead) run() {
 					return
 				}
 			}
-			asked += prefetch(t.A, off, lenA) + prefetch(t.B, off, lenB)
+			for _, o := range list {
+				asked += prefetch(o, off)
+			}
 		}
 	}
 }
@@ -56,11 +58,24 @@ func (r *readAhead) over() bool {
 	return r.e.err != nil || r.e.next == nil
 }
 
-func prefetch(o plan.Operand, off, len int64) int64 {
-	n := min(aheadStep, len-off)
-	if n <= 0 || o.None() {
-		return max(n, 0)
+func longest(list []plan.Operand) int64 {
+	var n int64
+	for _, o := range list {
+		if !o.None() {
+			n = max(n, o.Info().Bytes())
+		}
 	}
-	o.Model.Source(o.Index).Prefetch(off, n)
+	return n
+}
+
+func prefetch(o plan.Operand, off int64) int64 {
+	if o.None() {
+		return 0
+	}
+	n := min(aheadStep, o.Info().Bytes()-off)
+	if n <= 0 {
+		return 0
+	}
+	source(o).Prefetch(off, n)
 	return n
 }

@@ -2,10 +2,12 @@ package merge
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 	"slerpmerge/slerp"
 )
 
@@ -87,6 +89,22 @@ func (e *engine) decide(i int, sum slerp.Sums, equal bool) (mix, error) {
 	return mix{s0: c.S0, s1: c.S1}, nil
 }
 
+// notFinite says that a parent of a weighted sum has a NaN or Inf.
+func (e *engine) notFinite(i int) error {
+	e.mu.Lock()
+	e.results[i].NonFinite = true
+	e.mu.Unlock()
+	if e.warnNaN {
+		return nil
+	}
+	t := &e.tensors[i]
+	names := make([]string, len(t.Terms))
+	for k, term := range t.Terms {
+		names[k] = term.Model.Name()
+	}
+	return &NonFiniteError{Model: strings.Join(names, " or "), Tensor: model.Quote(t.Name)}
+}
+
 // stopped is the error that stops the run, if there is one.
 func (e *engine) stopped() error {
 	e.mu.Lock()
@@ -136,7 +154,11 @@ func (e *engine) warnings() []string {
 	}
 	var out []string
 	if nonFinite.tensors > 0 {
-		out = append(out, fmt.Sprintf("NaN or Inf in a parent, so the whole tensor is NaN in the output: %s", nonFinite.where()))
+		what := "the whole tensor is NaN"
+		if e.method != recipe.Slerp {
+			what = "the same elements are"
+		}
+		out = append(out, fmt.Sprintf("NaN or Inf in a parent, so %s in the output: %s", what, nonFinite.where()))
 	}
 	if over.tensors > 0 {
 		out = append(out, fmt.Sprintf("%s too large for the output type in %s", values(over.n, "is", "are"), over.where()))

@@ -91,7 +91,7 @@ func (w *worker) measure(i, block int) (slerp.Sums, error) {
 	m := w.e.state[i].measure
 	a, b := pair(t)
 	from := int64(block) * slerp.BlockElems
-	to := min(from+slerp.BlockElems, t.Elems())
+	to := min(from+slerp.BlockElems, t.BlendElems())
 	meter := w.meter(a.typ, b.typ)
 	meter.Reset()
 	step := chunkElems(a, b)
@@ -133,12 +133,16 @@ func (w *worker) fill(p *piece) error {
 			err = operandOf(o, t.DType).read(dst, s.off)
 		case plan.Convert:
 			o := t.Sole()
-			counts, err = w.convert(dst, operandOf(o, o.Tensor().DType), t.DType, s.off)
+			counts, err = w.convert(dst, operandOf(o, o.Info().DType), t.DType, s.off)
 		case plan.Follow:
 			err = w.follow(dst, s)
+		case plan.Linear:
+			if counts, err = w.add(dst, s); err == nil && counts.NonFinite > 0 {
+				err = w.e.notFinite(s.tensor)
+			}
 		case plan.Slerp:
 			if w.e.state[s.tensor].large {
-				counts, err = w.blend(dst, s)
+				counts, err = w.blendAndTail(dst, s)
 			} else {
 				counts, err = w.once(dst, s.tensor)
 			}
@@ -186,6 +190,58 @@ func (w *worker) follow(dst []byte, s segment) error {
 		}
 	}
 	return nil
+}
+
+// add fills dst with part of a weighted sum.
+func (w *worker) add(dst []byte, s segment) (slerp.Counts, error) {
+	t := &w.e.tensors[s.tensor]
+	var counts slerp.Counts
+	list := make([]operand, len(t.Terms))
+	types := make([]tensor.DType, len(t.Terms))
+	weights := make([]float64, len(t.Terms))
+	width := int64(0) // bytes of one element of all terms
+	for i, term := range t.Terms {
+		types[i], weights[i] = term.Info().DType, term.Weight
+		list[i] = operandOf(term.Operand, types[i])
+		width += list[i].size
+	}
+	adder := slerp.NewAdder(t.DType, types)
+	size := int64(t.DType.Size())
+	step := max(1, 2*chunkBytes/width)
+	chunks := make([][]byte, len(list))
+	for at := s.off / size; len(dst) > 0; {
+		n := min(step, int64(len(dst))/size)
+		room := w.hold
+		for i, o := range list {
+			chunks[i], room = room[:n*o.size], room[n*o.size:]
+			if err := o.read(chunks[i], at*o.size); err != nil {
+				return counts, err
+			}
+		}
+		counts.Add(adder.Add(dst[:n*size], chunks, weights, t.Divisor))
+		dst, at = dst[n*size:], at+n
+	}
+	return counts, nil
+}
+
+// blendAndTail is blend where the last rows may be one parent's.
+func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
+	t := &w.e.tensors[s.tensor]
+	blended := t.BlendElems() * int64(t.DType.Size())
+	if s.off+s.len <= blended {
+		return w.blend(dst, s)
+	}
+	var counts slerp.Counts
+	if n := blended - s.off; n > 0 {
+		var err error
+		if counts, err = w.blend(dst[:n], segment{tensor: s.tensor, off: s.off, len: n}); err != nil {
+			return counts, err
+		}
+		dst, s.off = dst[n:], blended
+	}
+	more, err := w.convert(dst, operandOf(t.Tail, t.Tail.Info().DType), t.DType, s.off)
+	counts.Add(more)
+	return counts, err
 }
 
 // blend fills dst with part of a large pair, which is measured.

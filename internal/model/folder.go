@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -98,9 +99,12 @@ func noWeights(dir string) error {
 	case has("*.gguf") != "":
 		e.Msg = "holds only " + Quote(has("*.gguf")) + ", a GGUF file: llama.cpp's format can't be merged"
 		e.Hint = kindGGUF.hint()
-	case has("model-*-of-*.safetensors") != "" || has("pytorch_model-*-of-*.bin") != "":
+	case has("model-*-of-*.safetensors") != "":
 		e.Msg = "has shards but no index that says which tensor is in which"
 		e.Hint = "download model.safetensors.index.json too"
+	case has("pytorch_model-*-of-*.bin") != "":
+		e.Msg = "has shards but no index that says which tensor is in which"
+		e.Hint = "download pytorch_model.bin.index.json too"
 	case has("consolidated*") != "":
 		e.Msg = "holds consolidated weights in the naming of the original release, not a Hugging Face model"
 		e.Hint = "use the Hugging Face conversion of this model (with config.json and model.safetensors)"
@@ -112,6 +116,10 @@ func noWeights(dir string) error {
 	case has("*.safetensors") != "":
 		e.Msg = "has no model.safetensors and no model.safetensors.index.json"
 		e.Hint = "name the file itself: " + filepath.Join(dir, has("*.safetensors"))
+	case has("[!t]*.bin")+has("*.pt")+has("*.pth") != "": // training_args.bin holds no weights
+		name := cmp.Or(has("[!t]*.bin"), has("*.pt"), has("*.pth"))
+		e.Msg = "has no pytorch_model.bin and no pytorch_model.bin.index.json"
+		e.Hint = "name the file itself, if it is a checkpoint: " + filepath.Join(dir, name)
 	default:
 		e.Msg = "no model here: no model.safetensors or pytorch_model.bin, and no index of shards"
 	}

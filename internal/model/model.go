@@ -36,6 +36,7 @@ type Model struct {
 	Metadata map[string]string // of the only or first file
 	Notes    []string          // what a user should know, such as a stray file
 
+	place  string  // where it was found
 	byName []int32 // indexes of Tensors sorted by name, made by the first Lookup
 }
 
@@ -65,20 +66,29 @@ type Tensor struct {
 }
 
 // Open reads the headers of a model folder or of a single weight file and
-// checks them. All files are opened through the pool and stay open until
+// checks them. A path where nothing is may be a name of the Hugging Face Hub,
+// which is looked for in the local cache. All files are opened through the pool and stay open until
 // Close.
 //
 // What is wrong with the content of a file is a *FormatError; a path with
 // nothing in it that could be a model is an *UnusableError.
 func Open(pool *mmapio.Pool, path string) (*Model, error) {
+	m := &Model{Path: path, place: path}
 	st, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &UnusableError{Path: path, Msg: "no such file or folder", Hint: notFoundHint(path)}
-	case err != nil:
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, repo, found, cerr := findCached(path)
+		if cerr != nil {
+			return nil, cerr
+		}
+		if !found {
+			return nil, notFound(path, repo)
+		}
+		m.Label, m.place = repo, dir
+		st, err = os.Stat(dir)
+	}
+	if err != nil {
 		return nil, &UnusableError{Path: path, Msg: bare(err).Error()}
 	}
-	m := &Model{Path: path}
 	if !st.IsDir() {
 		if err := m.openFile(pool, path); err != nil {
 			m.Close()
@@ -86,7 +96,7 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 		}
 		return m, nil
 	}
-	m.Dir = path
+	m.Dir = m.place
 	if err := m.openFolder(pool); err != nil {
 		m.Close()
 		return nil, err
@@ -94,11 +104,18 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 	return m, nil
 }
 
-func notFoundHint(path string) string {
-	if strings.Count(path, "/") == 1 && !strings.HasPrefix(path, ".") && !strings.HasPrefix(path, "/") {
-		return "if this is a name on the Hugging Face Hub, download it first: hf download " + path + " --local-dir FOLDER"
+// Place is the folder or file of the model: its Path, or where the cache has it.
+func (m *Model) Place() string { return m.place }
+
+// notFound says that nothing is there. repo is the path as a name on the Hub,
+// "" if it can't be one.
+func notFound(path, repo string) error {
+	e := &UnusableError{Path: path, Msg: "no such file or folder"}
+	if strings.Count(repo, "/") == 1 {
+		e.Msg += ", and no such model in the Hugging Face cache"
+		e.Hint = "if this is a name on the Hugging Face Hub, download it first: hf download " + repo
 	}
-	return ""
+	return e
 }
 
 func (m *Model) openFolder(pool *mmapio.Pool) error {
@@ -313,16 +330,28 @@ func (m *Model) Bytes() int64 {
 }
 
 // TextBytes estimates what the table's names, shapes and metadata hold in
-// memory: they are kept twice, and stand in JSON while they are read and written.
+// memory: they are kept twice, and stand in headers while they are read and
+// written.
 func (m *Model) TextBytes() int64 {
 	var n int64
 	for i := range m.Tensors {
-		n += 2*int64(len(m.Tensors[i].Name)) + 16*int64(len(m.Tensors[i].Shape))
+		n += 5*int64(len(m.Tensors[i].Name)) + 16*int64(len(m.Tensors[i].Shape))
 	}
 	for k, v := range m.Metadata {
 		n += 3 * int64(len(k)+len(v)+64)
 	}
 	return n
+}
+
+// GatherBytes is the memory that reading takes for the sake of tensors which
+// lie in another order in their file; 0 where there are none.
+func (m *Model) GatherBytes() int64 {
+	for _, f := range m.Files {
+		if f.checkpoint != nil && slices.ContainsFunc(f.checkpoint.Tensors, func(t torchbin.Tensor) bool { return t.Strides != nil }) {
+			return torchbin.GatherMemory
+		}
+	}
+	return 0
 }
 
 // Elems is the number of parameters: the elements of all tensors.

@@ -13,15 +13,16 @@ import (
 func (m *Model) Stacks() map[string]int {
 	s := map[string]int{}
 	for i := range m.Tensors {
-		if prefix, n, ok := layerOf(m.Tensors[i].Name); ok && n+1 > s[prefix] {
+		if prefix, n, ok := LayerOf(m.Tensors[i].Name); ok && n+1 > s[prefix] {
 			s[prefix] = n + 1
 		}
 	}
 	return s
 }
 
-// layerOf splits "model.layers.7.mlp.up_proj.weight" into "model.layers" and 7.
-func layerOf(name string) (prefix string, n int, ok bool) {
+// LayerOf splits "model.layers.7.mlp.up_proj.weight" into "model.layers" and
+// 7, and reports whether there is a number to split at.
+func LayerOf(name string) (prefix string, n int, ok bool) {
 	for at := 0; ; {
 		dot := strings.IndexByte(name[at:], '.')
 		if dot < 0 {
@@ -62,6 +63,15 @@ func IsHead(name string) bool { return endsIn(name, headNames) || name == "outpu
 // IsEmbedding reports whether a name is that of the input embedding.
 func IsEmbedding(name string) bool { return endsIn(name, embeddingNames) }
 
+// BeforeLayers reports whether a tensor that belongs to no layer stands before
+// all of them: an embedding, of tokens or positions, and its norm.
+func BeforeLayers(name string) bool {
+	if IsHead(name) {
+		return false
+	}
+	return strings.Contains(name, "embed") || endsIn(name, []string{"wte.weight", "wpe.weight"})
+}
+
 // headless reports whether the class that config.json names has no
 // language-model head at all, such as BertModel.
 func (m *Model) headless() bool {
@@ -94,14 +104,21 @@ func (m *Model) TiedFlag() bool {
 	return ok && tied
 }
 
-// TiedEmbedding finds the embedding that serves as the head of a model that
-// has no head of its own: tie_word_embeddings is true or unsaid (the default
-// of transformers), the class has a head, and there is one embedding.
-func (m *Model) TiedEmbedding() (int, bool) {
-	if m.Config == nil || m.headless() {
-		return 0, false
+// Ties reports whether transformers ties the head of a model with this
+// config.json to the embedding: tie_word_embeddings is true or unsaid.
+func (m *Model) Ties() bool {
+	if m.Config == nil {
+		return false
 	}
-	if tied, ok := m.Config.Bool("tie_word_embeddings"); ok && !tied {
+	tied, ok := m.Config.Bool("tie_word_embeddings")
+	return tied || !ok
+}
+
+// TiedEmbedding finds the embedding that serves as the head of a model that
+// has no head of its own: it Ties, the class has a head, and there is one
+// embedding.
+func (m *Model) TiedEmbedding() (int, bool) {
+	if !m.Ties() || m.headless() {
 		return 0, false
 	}
 	found := -1

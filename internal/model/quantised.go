@@ -21,7 +21,7 @@ func (m *Model) Mergeable() error {
 	if m.Config != nil {
 		if m.Config.Has("quantization_config") && string(m.Config.Raw("quantization_config")) != "null" {
 			method := m.quantMethod()
-			return &UnusableError{Path: m.Path, Msg: "is quantised (" + method + " in config.json), and quantised weights can't be merged", Hint: hint}
+			return &UnusableError{Path: m.Path, Msg: "is quantised (" + method + " in config.json), and quantised weights can be neither merged nor brought to another type", Hint: hint}
 		}
 		if t := m.Config.String("peft_type"); t != "" {
 			return &UnusableError{Path: m.Path, Msg: "is a " + Quote(t) + " adapter, not a whole model"}
@@ -31,7 +31,7 @@ func (m *Model) Mergeable() error {
 		t := &m.Tensors[i]
 		for _, p := range packed {
 			if strings.HasSuffix(t.Name, p.ending) && !(p.ending == "_blocks" && t.DType.Blends()) {
-				return &UnusableError{Path: m.Path, Msg: "is quantised (" + p.what + ": " + Quote(t.Name) + " is a packed tensor or its scale), and quantised weights can't be merged", Hint: hint}
+				return &UnusableError{Path: m.Path, Msg: "is quantised (" + p.what + ": " + Quote(t.Name) + " is a packed tensor or its scale), and quantised weights can be neither merged nor brought to another type", Hint: hint}
 			}
 		}
 		if strings.Contains(t.Name, ".lora_A.") || strings.HasPrefix(t.Name, "base_model.model.") {

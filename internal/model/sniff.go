@@ -36,6 +36,8 @@ func sniff(b []byte) kind {
 		return kindTorchZip
 	case bytes.HasPrefix(b, legacyMagic):
 		return kindTorchLegacy
+	case len(b) > 8 && b[0] == 0x80 && b[1] <= 5 && b[8] != '{': // another pickle: torchbin says what is wrong
+		return kindTorchLegacy
 	case bytes.HasPrefix(b, []byte("GGUF")):
 		return kindGGUF
 	case bytes.HasPrefix(b, []byte("version https://git-lfs")):

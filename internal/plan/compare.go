@@ -10,13 +10,17 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/tokenizer"
 )
+
+// depthNames are those of the number of layers.
+var depthNames = []string{"num_hidden_layers", "n_layer", "num_layers"}
 
 // sizes are the settings of config.json that decide shapes, by the names that
 // the families of transformers give them.
 var sizes = [][]string{
 	{"hidden_size", "n_embd", "d_model"},
-	{"num_hidden_layers", "n_layer", "num_layers"},
+	depthNames,
 	{"num_attention_heads", "n_head"},
 	{"num_key_value_heads"},
 	{"head_dim"},
@@ -24,11 +28,12 @@ var sizes = [][]string{
 	{"num_local_experts", "num_experts"},
 }
 
-// compare looks at the two config.json files: sizes that differ forbid the
-// merge (shapes that differ would, but the size is the better name for it),
-// other settings that change what the weights mean are worth a warning.
-func (p *Plan) compare() {
-	a, b := p.Primary, p.Secondary
+// compare looks at the config.json of the primary and another parent: sizes
+// that differ forbid the merge (shapes that differ would, but the size is the
+// better name for it), other settings that change what the weights mean are
+// worth a warning. depth tells whether the numbers of layers must be equal.
+func (p *Plan) compare(b *model.Model, depth bool) {
+	a := p.Primary
 	if a.Config == nil || b.Config == nil {
 		if a.Config == nil && a.Dir != "" || b.Config == nil && b.Dir != "" {
 			p.warn("a parent has no config.json, so only names and shapes of tensors can be compared")
@@ -38,7 +43,7 @@ func (p *Plan) compare() {
 	for _, names := range sizes {
 		x, okx := a.Config.Int(names...)
 		y, oky := b.Config.Int(names...)
-		if okx && oky && x != y {
+		if okx && oky && x != y && (depth || names[0] != depthNames[0]) {
 			name := names[0]
 			if i := slices.IndexFunc(names, a.Config.Has); i >= 0 {
 				name = names[i]
@@ -53,10 +58,8 @@ func (p *Plan) compare() {
 			p.warn("%s differs: %s in %s, %s in %s (the primary's goes along)", name, clip(x), a.Name(), clip(y), b.Name())
 		}
 	}
-	if a.Config.Has("auto_map") {
-		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", a.Name())
-	}
-	p.compareTokenizers()
+	p.autoMap()
+	p.compareTokenizers(b)
 }
 
 // equalNumbers reports whether two JSON texts are one number in two forms.
@@ -66,13 +69,60 @@ func equalNumbers(x, y []byte) bool {
 	return errX == nil && errY == nil && f == g
 }
 
-// compareTokenizers warns when the tokenizers are not the same file: equal
-// ids must mean equal tokens for a merge to make sense.
-func (p *Plan) compareTokenizers() {
+// compareTokenizers warns when the tokenizers are not the same: equal ids must
+// mean equal tokens for a merge to make sense.
+func (p *Plan) compareTokenizers(b *model.Model) {
+	a := p.Primary
 	for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"} {
-		if same, err := sameFile(p.Primary, p.Secondary, name); err == nil && !same {
-			p.warn("%s is not the same in %s and %s: check that the ids mean the same tokens", name, p.Primary.Name(), p.Secondary.Name())
-			return
+		same, err := sameFile(a, b, name)
+		if err != nil || same {
+			continue
+		}
+		if d, ok := p.differences(b, name); ok {
+			p.warnTokens(b, d)
+		} else {
+			p.warn("%s is not the same in %s and %s: check that the ids mean the same tokens", name, a.Name(), b.Name())
+		}
+		return
+	}
+}
+
+// differences compares the vocabularies, unless a file is too large for the
+// memory that there is: reading one takes a part of its size.
+func (p *Plan) differences(b *model.Model, name string) (tokenizer.Difference, bool) {
+	x, errX := p.Primary.CompanionSize(name)
+	y, errY := b.CompanionSize(name)
+	if errX != nil || errY != nil || x+y > p.Recipe.MaxMemory {
+		return tokenizer.Difference{}, false
+	}
+	va, err := tokenizer.Read(p.Primary.OpenCompanion)
+	if err != nil {
+		return tokenizer.Difference{}, false
+	}
+	vb, err := tokenizer.Read(b.OpenCompanion)
+	if err != nil {
+		return tokenizer.Difference{}, false
+	}
+	return tokenizer.Compare(va, vb), true
+}
+
+// warnTokens says how two tokenizers differ; that the files do, but no token,
+// is nothing to be warned about.
+func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
+	if d.Moved > 0 {
+		var list []string
+		for _, c := range d.Clash {
+			list = append(list, fmt.Sprintf("%d is %q and %q", c.ID, c.A, c.B))
+		}
+		p.warn("%d ids mean different tokens in %s and %s: %s", d.Moved, p.Primary.Name(), b.Name(), strings.Join(list, ", "))
+	}
+	for _, only := range []struct {
+		n     int
+		first []string
+		who   string
+	}{{d.OnlyA, d.FirstA, p.Primary.Name()}, {d.OnlyB, d.FirstB, b.Name()}} {
+		if only.n > 0 {
+			p.warn("%d tokens are in the tokenizer of %s only: %q", only.n, only.who, only.first)
 		}
 	}
 }
@@ -117,19 +167,19 @@ func (d stackDiff) covers(name string) bool {
 }
 
 // compareStacks forbids stacks of unlike depth.
-func (p *Plan) compareStacks() stackDiff {
-	sa, sb := p.Primary.Stacks(), p.Secondary.Stacks()
+func (p *Plan) compareStacks(a, b *model.Model) stackDiff {
+	sa, sb := a.Stacks(), b.Stacks()
 	diff := stackDiff{}
 	for _, prefix := range slices.Sorted(maps.Keys(sa)) {
 		if n, ok := sb[prefix]; ok && n != sa[prefix] {
-			if p.beyondDepth(min(n, sa[prefix])) {
+			if beyondDepth(a, b, min(n, sa[prefix])) {
 				continue
 			}
 			diff[prefix] = min(n, sa[prefix])
 			if p.depthSaid {
 				continue
 			}
-			p.block("%s has %d layers in %s and %d in %s", model.Quote(prefix), sa[prefix], p.Primary.Name(), n, p.Secondary.Name())
+			p.block("%s has %d layers in %s and %d in %s", model.Quote(prefix), sa[prefix], a.Name(), n, b.Name())
 		}
 	}
 	return diff
@@ -138,12 +188,12 @@ func (p *Plan) compareStacks() stackDiff {
 // beyondDepth reports whether both config.json say that a model of so many
 // layers is whole: what comes after them in one parent is extra (a
 // multi-token-prediction layer), and a matter for --missing.
-func (p *Plan) beyondDepth(layers int) bool {
-	if p.Primary.Config == nil || p.Secondary.Config == nil {
+func beyondDepth(a, b *model.Model, layers int) bool {
+	if a.Config == nil || b.Config == nil {
 		return false
 	}
-	x, okx := p.Primary.Config.Int(sizes[1]...)
-	y, oky := p.Secondary.Config.Int(sizes[1]...)
+	x, okx := a.Config.Int(depthNames...)
+	y, oky := b.Config.Int(depthNames...)
 	return okx && oky && x == y && int64(layers) >= x
 }
 

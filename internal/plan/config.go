@@ -9,6 +9,12 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
+// Files about a model: its card, and this program's record of how it was made.
+const (
+	cardName   = "README.md"
+	recordName = "slerpmerge.json"
+)
+
 // editConfig makes the primary's config.json true for the output: the
 // element type, the vocabulary size, whether the head is tied. What is true
 // already keeps its bytes.
@@ -29,7 +35,11 @@ func (p *Plan) editConfig() {
 			c.Set("torch_dtype", value)
 		}
 	}
-	// vocab_size stays: the parents' vocabularies are equal, and some models
+	if p.layers != nil {
+		c.SetLayers(p.layers)
+	}
+	p.setVocabSize(c)
+	// Else vocab_size stays: the parents' vocabularies are equal, and some models
 	// (Mllama) have more rows than it says.
 	head := slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
 	if _, tied := p.Primary.TiedEmbedding(); (tied || p.untied) && head {
@@ -60,11 +70,27 @@ func (p *Plan) mainType() (tensor.DType, bool) {
 	return best, found
 }
 
+// tokenizerOf says whose tokenizer goes along. LLM-SLERP-Merge takes the
+// primary's only where it has special_tokens_map.json and the secondary has
+// not (peers.md section 3, line 16).
+func (p *Plan) tokenizerOf() recipe.Tokenizer {
+	if p.Recipe.Tokenizer != recipe.TokenizerSeed {
+		return p.Recipe.Tokenizer
+	}
+	const rule = "special_tokens_map.json"
+	_, a := p.Primary.CompanionSize(rule)
+	_, b := p.Secondary.CompanionSize(rule)
+	if a == nil && b != nil {
+		return recipe.TokenizerPrimary
+	}
+	return recipe.TokenizerSecondary
+}
+
 // companions lists the files that go along, the tokenizer's from the model
 // that the recipe says, licences from both.
 func (p *Plan) companions() {
 	tok := p.Primary
-	if p.Recipe.Tokenizer == recipe.TokenizerSecondary {
+	if p.Secondary != nil && p.tokenizerOf() == recipe.TokenizerSecondary {
 		tok = p.Secondary
 	}
 	seen := map[string]bool{}
@@ -74,9 +100,16 @@ func (p *Plan) companions() {
 			p.Companions = append(p.Companions, Companion{Name: name, From: from, File: file})
 		}
 	}
+	if p.tokensOf != nil {
+		tok = p.tokensOf
+	}
+	for _, c := range p.edited {
+		seen[c.Name] = true
+		p.Companions = append(p.Companions, c)
+	}
 	names := tok.Companions(true)
 	if len(names) == 0 {
-		for _, other := range []*model.Model{p.Primary, p.Secondary} {
+		for _, other := range p.Models {
 			if len(other.Companions(true)) > 0 {
 				p.warn("%s has no tokenizer files, %s has: --tokenizer says whose go along", tok.Name(), other.Name())
 				break
@@ -92,15 +125,27 @@ func (p *Plan) companions() {
 	for _, name := range p.Primary.Licences() {
 		add(p.Primary, name, name)
 	}
-	for _, name := range p.Secondary.Licences() {
-		if !seen[name] {
-			add(p.Secondary, name, name)
-		} else if same, err := sameFile(p.Primary, p.Secondary, name); err != nil || !same {
-			free := name + ".secondary"
-			for seen[free] { // the primary is a merge itself
-				free += ".secondary"
+	if p.Recipe.Method == recipe.Convert { // the same model goes by the same card
+		if _, err := p.Primary.CompanionSize(cardName); err == nil && p.Primary.Dir != "" {
+			add(p.Primary, cardName, cardName)
+		}
+		// What the model was made of stays on record beside the conversion's own.
+		if _, err := p.Primary.CompanionSize(recordName); err == nil && p.Primary.Dir != "" {
+			add(p.Primary, recordName, "slerpmerge.parent.json")
+		}
+		return
+	}
+	for _, other := range p.Models[1:] {
+		for _, name := range other.Licences() {
+			if !seen[name] {
+				add(other, name, name)
+			} else if same, err := sameFile(p.Primary, other, name); err != nil || !same {
+				free := name + ".secondary"
+				for seen[free] { // the primary is a merge itself
+					free += ".secondary"
+				}
+				add(other, name, free)
 			}
-			add(p.Secondary, name, free)
 		}
 	}
 }

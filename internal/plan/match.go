@@ -41,27 +41,32 @@ func (m *mismatch) list() string {
 	return s
 }
 
-// match pairs the parents' tensors by name and decides what happens to each.
-func (p *Plan) match() {
-	a, b := p.Primary, p.Secondary
-	layers := p.compareStacks()
-	tiedA, aTied := a.TiedEmbedding()
-	tiedB, bTied := b.TiedEmbedding()
+// match pairs the sides' tensors by name and decides what happens to each.
+func (p *Plan) match(a, b *side) {
+	var layers stackDiff
+	if p.layers == nil { // whole models
+		layers = p.compareStacks(a.last, b.last)
+	}
+	tiedA, tiedB := a.tied, b.tied
 	var shapes, vocab, onlyA, onlyB, ints mismatch
 	common := 0
 	add := func(name string, oa, ob Operand, why string) {
-		ta, tb := oa.Tensor(), ob.Tensor()
-		if !ta.SameShape(tb.Info) {
-			detail := fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(ta.Shape), a.Name(), shape(tb.Shape), b.Name())
-			if isVocab(a, ta.Info, tb.Info) {
-				vocab.add(name, fmt.Sprintf("%d rows in %s and %d in %s", ta.Shape[0], a.Name(), tb.Shape[0], b.Name()))
+		ta, tb := oa.Info(), ob.Info()
+		if !ta.SameShape(tb) {
+			detail := fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(ta.Shape), oa.Model.Name(), shape(tb.Shape), ob.Model.Name())
+			if isVocab(oa.Model, ta, tb) {
+				if p.Recipe.Vocab != recipe.VocabError && p.Recipe.Vocab != "" && ta.DType.Blends() && tb.DType.Blends() {
+					p.Tensors = append(p.Tensors, p.vocabulary(name, oa, ob))
+					common++
+					return
+				}
+				vocab.add(name, fmt.Sprintf("%d rows in %s and %d in %s", ta.Shape[0], oa.Model.Name(), tb.Shape[0], ob.Model.Name()))
 			} else {
 				shapes.add(name, detail)
 			}
 			return
 		}
-		t := p.pair(oa, ob)
-		t.Name = name
+		t := p.pair(name, oa, ob)
 		if why != "" {
 			t.Why = why
 		}
@@ -71,63 +76,61 @@ func (p *Plan) match() {
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
-	for i := range a.Tensors {
-		name := a.Tensors[i].Name
-		oa := Operand{a, i}
-		if a.SharedHead(i) {
-			j, ok := b.Lookup(name)
-			if !ok && bTied || ok && b.SharedHead(j) {
+	for _, x := range a.parts {
+		name, ob := x.name, b.find(x.name)
+		if x.o.sharedHead() {
+			if stays := ob.None() && !tiedB(name).None() || ob.sharedHead(); !stays {
+				p.untied = true
+			} else if p.Recipe.Format != recipe.Bin && x.o.Model.TiedFlag() {
 				continue // tied stays tied: one tensor
 			}
-			p.untied = true
 		}
-		if j, ok := b.Lookup(name); ok {
+		if !ob.None() {
 			common++
-			add(name, oa, Operand{b, j}, "")
-		} else if bTied && model.IsHead(name) {
-			add(name, oa, Operand{b, tiedB}, "the secondary's head is tied: its embedding stands in")
+			add(name, x.o, ob, "")
+		} else if model.IsHead(name) && !tiedB(name).None() {
+			add(name, x.o, tiedB(name), "the secondary's head is tied: its embedding stands in")
 		} else {
 			onlyA.add(name, "")
 			if !layers.covers(name) {
-				p.Tensors = append(p.Tensors, p.single(oa, false))
+				p.Tensors = append(p.Tensors, p.single(name, x.o, false))
 			}
 		}
 	}
-	for j := range b.Tensors {
-		name := b.Tensors[j].Name
-		if _, ok := a.Lookup(name); ok {
+	for _, x := range b.parts {
+		name := x.name
+		if !a.find(name).None() {
 			continue
 		}
-		ob := Operand{b, j}
-		if aTied && model.IsHead(name) {
-			if b.SharedHead(j) {
+		if model.IsHead(name) && !tiedA(name).None() {
+			if x.o.sharedHead() {
 				continue // tied stays tied
 			}
-			if b.TiedFlag() { // transformers does not look at this copy
-				p.warn("%s of %s repeats its tied embedding and is left out", model.Quote(name), b.Name())
+			if x.o.Model.TiedFlag() { // transformers does not look at this copy
+				p.warn("%s of %s repeats its tied embedding and is left out", model.Quote(name), x.o.Model.Name())
 				continue
 			}
-			add(name, Operand{a, tiedA}, ob, "the primary's head is tied: its embedding stands in")
+			add(name, tiedA(name), x.o, "the primary's head is tied: its embedding stands in")
 			continue
 		}
 		onlyB.add(name, "")
 		if !layers.covers(name) {
-			p.Tensors = append(p.Tensors, p.single(ob, true))
+			p.Tensors = append(p.Tensors, p.single(name, x.o, true))
 		}
 	}
 
-	for _, m := range []*model.Model{a, b} {
+	for _, m := range p.Models {
 		if len(m.Tensors) == 0 {
 			p.block("%s holds no tensors", m.Name())
 			return
 		}
 	}
 	if common == 0 {
-		p.block("%s and %s have no tensor name in common: they are different architectures", a.Name(), b.Name())
+		p.block("%s and %s have no tensor name in common: they are different architectures", a.last.Name(), b.last.Name())
 		return
 	}
 	if vocab.count() > 0 {
-		p.block("the vocabularies differ: %s (%s); this version merges equal vocabularies only (--vocab base, extend, truncate, zero, mean and gradient are to come)",
+		p.block("the vocabularies differ: %s (%s); --vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
 			vocab.first, vocab.list())
 	}
 	if n := shapes.count(); n > 0 {
@@ -137,8 +140,8 @@ func (p *Plan) match() {
 		}
 		p.Blockers = append(p.Blockers, s)
 	}
-	p.missing(&onlyA, a, b)
-	p.missing(&onlyB, b, a)
+	p.missing(&onlyA, a.last, b.last)
+	p.missing(&onlyB, b.last, a.last)
 	if n := ints.count(); n > 0 {
 		p.warn("%s not of a floating type %s of unlike types in the parents, the primary's go along: %s", tensors(n), isAre(n), ints.first)
 	}
@@ -164,16 +167,16 @@ func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
 }
 
 // pair decides about a tensor that both parents have in the same shape.
-func (p *Plan) pair(oa, ob Operand) Tensor {
-	ta := oa.Tensor()
-	tb := ob.Tensor()
-	t := Tensor{Info: ta.Info, T: p.Recipe.T, A: oa, B: ob, Action: Slerp}
+func (p *Plan) pair(name string, oa, ob Operand) Tensor {
+	ta, tb := oa.Info(), ob.Info()
+	t := Tensor{Info: ta, T: p.t(sharedName(name, oa, ob)), A: oa, B: ob, Action: Slerp}
+	t.Name = name
 	if !ta.DType.Blends() || !tb.DType.Blends() {
 		t.Action = Follow
 		return t
 	}
-	t.DType = p.outType(ta.DType)
-	switch p.Recipe.T {
+	t.DType, t.Mixed = p.outType(ta.DType, tb.DType), true
+	switch t.T {
 	case 0:
 		t.B, t.Why = Operand{}, "t = 0"
 		t.Action = copyOrConvert(ta.DType, t.DType)
@@ -184,10 +187,27 @@ func (p *Plan) pair(oa, ob Operand) Tensor {
 	return t
 }
 
+// sharedName is the name that t goes by: of a head that is the embedding on
+// both sides, the embedding's, so that the two stay one.
+func sharedName(name string, oa, ob Operand) string {
+	if !oa.sharedHead() || !model.IsEmbedding(ob.Tensor().Name) && !ob.sharedHead() {
+		return name
+	}
+	root := oa.root()
+	for i := range oa.Model.Tensors {
+		e := Operand{Model: oa.Model, Index: i, As: oa.As, Rows: oa.Rows}
+		if model.IsEmbedding(e.Tensor().Name) && e.root() == root {
+			return e.Tensor().Name
+		}
+	}
+	return name
+}
+
 // single decides about a tensor that one parent has.
-func (p *Plan) single(o Operand, second bool) Tensor {
-	src := o.Tensor()
-	t := Tensor{Info: src.Info, T: p.Recipe.T, Action: Copy}
+func (p *Plan) single(name string, o Operand, second bool) Tensor {
+	src := o.Info()
+	t := Tensor{Info: src, T: p.t(name), Action: Copy}
+	t.Name = name
 	if second {
 		t.B, t.Why = o, "only the secondary has it"
 	} else {
@@ -211,12 +231,35 @@ func copyOrConvert(from, to tensor.DType) Action {
 	return Convert
 }
 
-// outType is the type a floating tensor is written in.
-func (p *Plan) outType(primary tensor.DType) tensor.DType {
-	if p.Recipe.DType.Auto {
-		return primary
+// outType is the type in which a floating tensor is written: the one asked
+// for; else the primary's, which comes first, or in a recipe file the type
+// that holds the values of all, as mergekit has it.
+func (p *Plan) outType(in ...tensor.DType) tensor.DType {
+	if !p.Recipe.DType.Auto {
+		return p.Recipe.DType.To
 	}
-	return p.Recipe.DType.To
+	out := in[0]
+	if p.Recipe.Document != nil {
+		for _, d := range in[1:] {
+			out = wider(out, d)
+		}
+	}
+	return out
+}
+
+// wider is the least type that holds the values of both, as torch promotes.
+func wider(a, b tensor.DType) tensor.DType {
+	switch {
+	case a == b:
+		return a
+	case a == tensor.F64 || b == tensor.F64:
+		return tensor.F64
+	case a.Size() == 1 && b.Size() > 1:
+		return b
+	case b.Size() == 1 && a.Size() > 1:
+		return a
+	}
+	return tensor.F32
 }
 
 // isVocab reports whether two shapes differ in the number of rows alone and

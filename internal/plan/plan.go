@@ -1,16 +1,22 @@
-// Package plan works out, from headers alone, everything that a merge will
-// do: for every output tensor its sources, t and action, the files with their
-// exact sizes, the memory, and what is worth a warning or forbids the merge.
+// Package plan works out, from headers alone, everything that a merge or a
+// conversion will do: for every output tensor its sources, t and action, the
+// files with their exact sizes, the memory, and what is worth a warning or
+// forbids it.
 // Everything after it (the run, the dry run, the model card) reads the plan.
 package plan
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
+	"io"
 	"slices"
+	"strings"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/tokenizer"
 	"slerpmerge/writer"
 )
 
@@ -29,16 +35,42 @@ const (
 	// Follow takes the primary's bytes and compares the secondary's: integer
 	// and boolean tensors can't be blended.
 	Follow Action = "follow"
+	// Linear is a weighted sum: of several parents, or of one that is scaled.
+	Linear Action = "linear"
 )
 
 // An Operand is one parent's tensor. The zero Operand is none.
 type Operand struct {
 	Model *model.Model
 	Index int // into Model.Tensors
+	// As is the type that the values are rounded to before anything is done
+	// with them; BOOL, the zero value, leaves them as they are stored.
+	As tensor.DType
+	// Rows makes up an operand that has other rows than its tensor; nil as a
+	// rule.
+	Rows *Rows
 }
 
 // Tensor is the operand's entry in its model's table.
 func (o Operand) Tensor() *model.Tensor { return &o.Model.Tensors[o.Index] }
+
+// Info is the operand as it is read.
+func (o Operand) Info() tensor.Info {
+	info := o.Tensor().Info
+	if o.As != tensor.BOOL {
+		info.DType = o.As
+	}
+	if o.Rows != nil {
+		info.Shape = append([]uint64{uint64(o.Rows.Len())}, info.Shape[1:]...)
+	}
+	return info
+}
+
+// A Term is one summand of a Linear tensor.
+type Term struct {
+	Operand
+	Weight float64
+}
 
 // None reports whether there is no operand.
 func (o Operand) None() bool { return o.Model == nil }
@@ -48,10 +80,26 @@ type Tensor struct {
 	tensor.Info
 	Action Action
 	T      float64
+	Mixed  bool    // both parents have it, and T says how much of each is taken
 	A, B   Operand // primary's and secondary's; none where the action needs none
 	// ZeroA and ZeroB put zeros in the place of a missing tensor.
 	ZeroA, ZeroB bool
-	Why          string // what is out of the ordinary, "" when nothing is
+	// Tail is the parent whose rows from Shared on are taken as they are; only
+	// those before are measured and blended.
+	Tail    Operand
+	Shared  uint64
+	Terms   []Term  // of Linear, which has neither A nor B
+	Divisor float64 // of their sum
+	Why     string  // what is out of the ordinary, "" when nothing is
+}
+
+// BlendElems is the number of elements that are blended: all, or those of the
+// rows that both parents have.
+func (t *Tensor) BlendElems() int64 {
+	if t.Tail.None() {
+		return t.Elems()
+	}
+	return t.Elems() / int64(t.Shape[0]) * int64(t.Shared)
 }
 
 // Sole is the operand of Copy and Convert.
@@ -62,12 +110,20 @@ func (t *Tensor) Sole() Operand {
 	return t.A
 }
 
-// A Plan is a merge worked out.
+// A Plan is a merge or a conversion worked out.
 type Plan struct {
-	Recipe             recipe.Recipe
-	Primary, Secondary *model.Model
-	// Tensors in the primary's file order, then what only the secondary has.
+	Recipe    recipe.Recipe
+	Primary   *model.Model // its config goes along; the base model of a recipe file
+	Secondary *model.Model // nil unless there are exactly two parents
+	Models    []*model.Model
+	// Tensors are sorted by name: the order in the parents' files depends on
+	// their format, the output must not. mergekit fills its shards in this
+	// order too.
 	Tensors []Tensor
+	// Storage says for each tensor which one's bytes it shares in the output:
+	// its own index, or that of an earlier one to which it is tied in all
+	// parents. It is nil where none are shared.
+	Storage []int
 	Layout  *writer.Layout
 	// Config is the output's config.json, nil when the primary has none.
 	Config     []byte
@@ -82,15 +138,50 @@ type Plan struct {
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
 
-	untied    bool // the primary's head is its embedding, and is written beside it
-	depthSaid bool // unlike numbers of layers are among the Blockers
+	t         func(name string) float64 // of an output tensor
+	depth     map[string]int            // layers of each numbered stack of the output
+	layers    []model.LayerSettings     // of the output, where a recipe file puts them together
+	starts    []int                     // of the slices of the recipe, in layers of the output
+	from      int                       // the first layer of the current slice
+	rows      map[Operand][]*Rows       // by the root of the operand
+	edited    []Companion               // tokenizer files that a recipe changes
+	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
+	tokensOf  *model.Model              // whose tokenizer files it changes
+	vocabRows uint64                    // of the output, where the parents differ
+	untied    bool                      // the primary's head is its embedding, and is written beside it
+	depthSaid bool                      // unlike numbers of layers are among the Blockers
 }
 
-// A Companion is a file that is copied along, as Name, byte for byte.
+// A Companion is a file that goes along, as Name: as a rule a copy, byte for
+// byte.
 type Companion struct {
 	Name string
 	From *model.Model
-	File string // its name in From
+	File string          // its name in From
+	Edit *tokenizer.File // what is changed in it; nil as a rule
+	Text []byte          // its content, where From has no such file
+}
+
+// Open gives the content.
+func (c Companion) Open() (io.ReadCloser, error) {
+	switch {
+	case c.Text != nil:
+		return io.NopCloser(bytes.NewReader(c.Text)), nil
+	case c.Edit != nil:
+		return c.Edit.Open(c.From.OpenCompanion)
+	}
+	return c.From.OpenCompanion(c.File)
+}
+
+// Size is the length of the content.
+func (c Companion) Size() (int64, error) {
+	switch {
+	case c.Text != nil:
+		return int64(len(c.Text)), nil
+	case c.Edit != nil:
+		return c.Edit.Size, nil
+	}
+	return c.From.CompanionSize(c.File)
 }
 
 // An Error says that a request can't be carried out, with every reason.
@@ -110,18 +201,23 @@ func (e *Error) Error() string {
 	return s
 }
 
-// New plans the merge of two opened models. An error means that planning
-// itself failed; what forbids the merge is in Plan.Blockers.
-func New(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
-	p := &Plan{Recipe: r, Primary: primary, Secondary: secondary, DiskFree: -1}
-	if primary.Name() == secondary.Name() && primary.Path != secondary.Path {
-		primary.Label, secondary.Label = primary.Path, secondary.Path
+// New plans what is to be done with opened models: the primary first, and for
+// a recipe file in the order of its Models. An error means that planning
+// itself failed; what forbids the work is in Plan.Blockers.
+func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
+	p := &Plan{Recipe: r, Models: models, Primary: models[0], DiskFree: -1}
+	if len(models) == 2 {
+		p.Secondary = models[1]
 	}
-	for _, m := range []*model.Model{primary, secondary} {
+	p.label()
+	for _, m := range p.Models {
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself
 				p.Warnings = append(p.Warnings, note)
 			}
+		}
+		if p.exact() { // what the bytes mean does not matter
+			continue
 		}
 		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
 			p.Blockers = append(p.Blockers, err.Error())
@@ -130,13 +226,42 @@ func New(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	if len(p.Blockers) > 0 { // shapes of packed tensors would only confuse
 		return p, nil
 	}
-	p.compare()
-	p.match()
+	var err error
+	switch {
+	case r.Document != nil:
+		err = p.assemble()
+	case r.Method == recipe.Convert:
+		p.convert()
+	default:
+		p.compare(p.Secondary, true)
+		p.measureStacks()
+		p.t = p.flagT
+		p.match(whole(p.Primary), whole(p.Secondary))
+		p.unusedT()
+	}
+	if err != nil {
+		return nil, err
+	}
 	if len(p.Blockers) > 0 {
 		return p, nil
 	}
+	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
 	return p, p.lay()
 }
+
+// label calls models whose names are alike by their paths.
+func (p *Plan) label() {
+	for i, m := range p.Models {
+		for _, n := range p.Models[:i] {
+			if m.Name() == n.Name() && m.Path != n.Path {
+				m.Label, n.Label = m.Path, n.Path
+			}
+		}
+	}
+}
+
+// exact reports whether every value is written as it stands in the parent.
+func (p *Plan) exact() bool { return p.Recipe.Method == recipe.Convert && p.Recipe.DType.Auto }
 
 // lay decides the files once the tensors are known.
 func (p *Plan) lay() error {
@@ -144,15 +269,21 @@ func (p *Plan) lay() error {
 	for i := range p.Tensors {
 		infos[i] = p.Tensors[i].Info
 	}
+	format := writer.Safetensors
+	if p.Recipe.Format == recipe.Bin {
+		format = writer.Bin
+		p.tie()
+		p.newTypes()
+	}
 	var err error
-	if p.Layout, err = writer.Lay(infos, p.Recipe.ShardSize, writer.Safetensors); err != nil {
+	if p.Layout, err = writer.Lay(infos, p.Storage, p.Recipe.ShardSize, format); err != nil {
 		return &Error{Blockers: []string{err.Error()}}
 	}
 	p.editConfig()
 	p.companions()
 	p.OutputBytes = p.Layout.Bytes() + int64(len(p.Config))
 	for _, c := range p.Companions {
-		n, err := c.From.CompanionSize(c.File)
+		n, err := c.Size()
 		if err != nil {
 			return err
 		}
@@ -187,7 +318,11 @@ func (p *Plan) checkOutput() error {
 
 // OutputOptions are what the writer must know to make the output folder.
 func (p *Plan) OutputOptions() writer.Options {
-	return writer.Options{Overwrite: p.Recipe.Overwrite, Inputs: []string{p.Primary.Path, p.Secondary.Path}}
+	opt := writer.Options{Overwrite: p.Recipe.Overwrite}
+	for _, m := range p.Models {
+		opt.Inputs = append(opt.Inputs, m.Place())
+	}
+	return opt
 }
 
 // Refusal is nil if the plan can be carried out, else an error with every
@@ -200,10 +335,13 @@ func (p *Plan) Refusal() error {
 		return p.OutputErr
 	}
 	err := &Error{Blockers: p.Blockers}
-	for _, m := range []*model.Model{p.Primary, p.Secondary} {
+	for _, m := range p.Models {
 		var u *model.UnusableError
 		if errors.As(m.Mergeable(), &u) {
 			err.Hint = u.Hint
+			if p.Recipe.Method == recipe.Convert {
+				err.Hint = "without --dtype it is converted as it is"
+			}
 		}
 	}
 	return err
@@ -215,15 +353,34 @@ func (p *Plan) Refusal() error {
 //
 // Texts come on top, since a file can hold large ones: names stand in both
 // tables and in the output's header; a config.json is parsed, edited and
-// written.
+// written. So do what unpickling leaves behind (217 bytes for a tensor were
+// measured, and 600 while it goes on) and the headers within a .bin.
 func (p *Plan) tableBytes() int64 {
-	const entry, configs = 800, 4
-	n := entry * int64(len(p.Primary.Tensors)+len(p.Secondary.Tensors)+len(p.Tensors)) / 3
-	for _, m := range []*model.Model{p.Primary, p.Secondary} {
-		n += m.TextBytes()
+	const entry, unpickled, unpickling, record, configs = 800, 256, 384, 64, 4
+	n, gather, peak := entry*int64(len(p.Tensors))/3, int64(0), int64(0)
+	perFile := int64(1536)
+	if p.Recipe.Format == recipe.Bin {
+		perFile = 3584
+		for _, f := range p.Layout.Files {
+			for _, s := range f.Fixed {
+				n += int64(len(s.Data)) + record
+			}
+		}
+	}
+	n += perFile*max(0, int64(len(p.Layout.Files))-16) + 3*int64(len(p.Layout.Index))
+	for _, m := range p.Models {
+		n += entry*int64(len(m.Tensors))/3 + m.TextBytes()
+		if strings.HasPrefix(m.Format, "torch") {
+			n += unpickled * int64(len(m.Tensors))
+			peak = max(peak, unpickling*int64(len(m.Tensors)))
+		}
+		gather = max(gather, m.GatherBytes())
+		if p.tokens != nil { // its vocabulary and the places of its rows
+			n += 48 * int64(p.tokens.Size())
+		}
 		if m.Config != nil {
 			n += configs * int64(len(m.Config.Bytes()))
 		}
 	}
-	return n
+	return n + gather + peak + p.rowBytes()
 }

@@ -17,33 +17,53 @@ const CardName = "README.md"
 // it.
 func Card(r *merge.Result) []byte {
 	p := r.Plan
-	a, b := p.Primary.Name(), p.Secondary.Name()
+	var names []string
+	for _, m := range p.Models {
+		names = append(names, m.Name())
+	}
 	var s strings.Builder
 	w := func(format string, args ...any) { fmt.Fprintf(&s, format, args...) }
-	w("---\nbase_model:\n- %s\n- %s\nbase_model_relation: merge\n", yamlText(a), yamlText(b))
+	w("---\nbase_model:\n")
+	for _, name := range names {
+		w("- %s\n", yamlText(name))
+	}
+	w("base_model_relation: merge\n")
 	if p.Config != nil {
 		w("library_name: transformers\n")
 	}
-	w("tags:\n- merge\n- slerp\n- slerpmerge\n---\n\n")
-	w("# %s + %s\n\n", markdown(a), markdown(b))
-	w("A merge of two models by spherical linear interpolation (SLERP), made with slerpmerge.\n\n")
+	w("tags:\n- merge\n- %s\n- slerpmerge\n---\n\n", p.Recipe.Method)
+	w("# %s\n\n", markdown(strings.Join(names, " + ")))
+	w("%s, made with slerpmerge.\n\n", methods[p.Recipe.Method])
 	w("| | |\n|---|---|\n")
-	w("| primary (t = 0) | %s |\n| secondary (t = 1) | %s |\n| t | %v |\n", markdown(a), markdown(b), p.Recipe.T)
+	if p.Recipe.Document == nil {
+		w("| primary (t = 0) | %s |\n| secondary (t = 1) | %s |\n| t | %s |\n", markdown(names[0]), markdown(names[1]), markdown(p.Recipe.T.String()))
+	} else {
+		for i, name := range names {
+			w("| %s | %s |\n", role(p, i), markdown(name))
+		}
+	}
 	w("| element type | %s |\n| tensors | %d |\n\n", p.Recipe.DType, len(p.Tensors))
+	linear := "interpolated linearly, being almost parallel"
+	if p.Recipe.Method != recipe.Slerp {
+		linear = "added up or scaled, by the weights of the recipe"
+	}
 	n := r.Branches()
 	w("| what was done | tensors |\n|---|---|\n")
 	for _, line := range []struct {
 		b    merge.Branch
 		what string
 	}{
-		{merge.Slerp, "interpolated on the sphere"}, {merge.Linear, "interpolated linearly, being almost parallel"},
+		{merge.Slerp, "interpolated on the sphere"}, {merge.Linear, linear},
 		{merge.Equal, "equal in both parents, copied"}, {merge.Copy, "copied from one parent"}, {merge.Convert, "taken from one parent in another type"},
 	} {
 		if n[line.b] > 0 {
 			w("| %s | %d |\n", line.what, n[line.b])
 		}
 	}
-	w("\n`%s` has the angle and the norms of each tensor.\n\n", ProvenanceName)
+	if p.Recipe.Method == recipe.Slerp {
+		w("\n`%s` has the angle and the norms of each tensor.\n", ProvenanceName)
+	}
+	w("\n")
 	if len(r.Warnings) > 0 {
 		w("## Notes\n\n")
 		for _, line := range r.Warnings {
@@ -51,14 +71,18 @@ func Card(r *merge.Result) []byte {
 		}
 		w("\n")
 	}
-	w("## Recipe\n\n```yaml\nmodels:\n  - model: %s\n  - model: %s\nmerge_method: slerp\nbase_model: %s\nparameters:\n  t: %s\n", yamlText(a), yamlText(b), yamlText(a),
-		strconv.FormatFloat(p.Recipe.T, 'f', -1, 64)) // YAML 1.1 takes 1e-07 for a text
-	if !p.Recipe.DType.Auto {
-		// mergekit's dtype would cast the parents before the arithmetic
-		w("out_dtype: %s\n", recipe.LongName(p.Recipe.DType.To))
+	if d := p.Recipe.Document; d != nil {
+		w("## Recipe\n\n```yaml\n%s\n```\n", strings.TrimSpace(string(d.Source)))
+	} else if yaml, err := recipe.WriteYAML(recipe.ModelRef{Path: names[0]}, recipe.ModelRef{Path: names[1]}, p.Recipe.T, p.Recipe.DType); err == nil {
+		w("## Recipe\n\n```yaml\n%s```\n", yaml)
 	}
-	w("```\n")
 	return []byte(s.String())
+}
+
+var methods = map[recipe.Method]string{
+	recipe.Slerp:       "A merge of two models by spherical linear interpolation (SLERP)",
+	recipe.Linear:      "A merge of models by a weighted sum",
+	recipe.Passthrough: "A model put together of layers of others",
 }
 
 // yamlText quotes a text where YAML could read it as something else.

@@ -13,14 +13,28 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
+	"strings"
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 )
 
 // ProvenanceName is the file that records a merge.
 const ProvenanceName = "slerpmerge.json"
+
+// role says what Plan.Models[i] is to the merge.
+func role(p *plan.Plan, i int) string {
+	switch {
+	case p.Recipe.Document == nil:
+		return []string{"primary", "secondary"}[i]
+	case i == 0 && p.Recipe.Document.Base != nil:
+		return "base"
+	}
+	return "model"
+}
 
 // provenance is the content of slerpmerge.json. Schema counts up when a
 // reader of the old form would misunderstand the new one.
@@ -36,13 +50,22 @@ type provenance struct {
 }
 
 type provRecipe struct {
-	Method    string  `json:"merge_method"`
-	T         float64 `json:"t"`
-	DType     string  `json:"dtype"`
-	ShardSize int64   `json:"shard_size"`
-	Missing   string  `json:"missing"`
-	NonFinite string  `json:"nonfinite"`
-	Tokenizer string  `json:"tokenizer"`
+	Method    string     `json:"merge_method"` // "slerp" or "convert"
+	T         []provRule `json:"t,omitempty"`
+	DType     string     `json:"dtype"`
+	ShardSize int64      `json:"shard_size"`
+	Vocab     string     `json:"vocab,omitempty"`
+	Missing   string     `json:"missing,omitempty"`
+	NonFinite string     `json:"nonfinite,omitempty"`
+	Tokenizer string     `json:"tokenizer,omitempty"`
+	Document  string     `json:"document,omitempty"` // the recipe file
+}
+
+// provRule is one rule of t: the values for tensors whose names contain the
+// filter, spread over the layers.
+type provRule struct {
+	Filter string    `json:"filter,omitempty"`
+	Values []float64 `json:"values"`
 }
 
 type provParent struct {
@@ -69,31 +92,32 @@ type outputFile struct {
 }
 
 type provTensor struct {
-	Name      string   `json:"name"`
-	Branch    string   `json:"branch"`
-	From      string   `json:"from,omitempty"`
-	T         *float64 `json:"t,omitempty"`
-	Cos       *float64 `json:"cos,omitempty"`
-	Angle     *float64 `json:"angle_degrees,omitempty"`
-	NormA     *float64 `json:"norm_primary,omitempty"`
-	NormB     *float64 `json:"norm_secondary,omitempty"`
-	Overflow  int64    `json:"overflow,omitempty"`
-	Underflow int64    `json:"underflow,omitempty"`
-	NonFinite bool     `json:"nonfinite,omitempty"`
-	Differs   bool     `json:"differs,omitempty"`
-	Why       string   `json:"why,omitempty"`
+	Name      string    `json:"name"`
+	Branch    string    `json:"branch"`
+	From      string    `json:"from,omitempty"`
+	Shares    string    `json:"shares_with,omitempty"`
+	Weights   []float64 `json:"weights,omitempty"` // of the models in from
+	Divisor   float64   `json:"divisor,omitempty"`
+	T         *float64  `json:"t,omitempty"`
+	Cos       *float64  `json:"cos,omitempty"`
+	Angle     *float64  `json:"angle_degrees,omitempty"`
+	NormA     *float64  `json:"norm_primary,omitempty"`
+	NormB     *float64  `json:"norm_secondary,omitempty"`
+	Overflow  int64     `json:"overflow,omitempty"`
+	Underflow int64     `json:"underflow,omitempty"`
+	NonFinite bool      `json:"nonfinite,omitempty"`
+	Differs   bool      `json:"differs,omitempty"`
+	Why       string    `json:"why,omitempty"`
 }
 
 // Provenance writes slerpmerge.json: a line for each tensor, so that two of them
 // can be compared with diff.
 func Provenance(w io.Writer, r *merge.Result, version string) error {
 	p := r.Plan
-	v := provenance{Schema: 1, Tool: "slerpmerge", Version: version,
-		Recipe: provRecipe{Method: "slerp", T: p.Recipe.T, DType: p.Recipe.DType.String(), ShardSize: p.Recipe.ShardSize,
-			Missing: string(p.Recipe.Missing), NonFinite: string(p.Recipe.NonFinite), Tokenizer: string(p.Recipe.Tokenizer)},
-		Output: provOutput{Format: "safetensors"}, Counts: map[string]int{}, Warn: append([]string{}, r.Warnings...)}
-	for i, m := range []*model.Model{p.Primary, p.Secondary} {
-		parent := provParent{Role: []string{"primary", "secondary"}[i], Path: m.Path, Format: m.Format}
+	v := provenance{Schema: 1, Tool: "slerpmerge", Version: version, Recipe: provRecipeOf(p.Recipe),
+		Output: provOutput{Format: string(p.Recipe.Format)}, Counts: map[string]int{}, Warn: append([]string{}, r.Warnings...)}
+	for i, m := range p.Models {
+		parent := provParent{Role: role(p, i), Path: m.Path, Format: m.Format}
 		for _, f := range m.Files {
 			sum, err := headerHash(f)
 			if err != nil {
@@ -117,7 +141,7 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 	b.Write(bytes.TrimSuffix(head, []byte("\n}")))
 	b.WriteString(",\n  \"tensors\": [")
 	for i := range p.Tensors {
-		line, err := json.Marshal(provLine(&p.Tensors[i], &r.Tensors[i]))
+		line, err := json.Marshal(provLine(p, i, &r.Tensors[i]))
 		if err != nil {
 			return err
 		}
@@ -131,21 +155,59 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 	return b.Flush() // with the first error of all
 }
 
-func provLine(t *plan.Tensor, r *merge.TensorResult) provTensor {
+func provRecipeOf(r recipe.Recipe) provRecipe {
+	v := provRecipe{Method: string(r.Method), DType: r.DType.String(), ShardSize: r.ShardSize}
+	switch {
+	case r.Document != nil:
+		v.Document = string(r.Document.Source)
+		v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
+	case r.Method != recipe.Convert:
+		for _, rule := range r.T {
+			v.T = append(v.T, provRule{rule.Filter, rule.Values})
+		}
+		v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
+	}
+	return v
+}
+
+func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
+	t := &p.Tensors[i]
 	line := provTensor{Name: t.Name, Branch: string(r.Branch), Why: t.Why,
 		Overflow: r.Overflow, Underflow: r.Underflow, NonFinite: r.NonFinite, Differs: r.Differs}
-	if r.Measured {
+	if t.Mixed {
 		line.T = number(t.T)
+	}
+	if r.Measured {
 		line.Cos, line.Angle = number(r.Cos), number(r.Theta*180/math.Pi)
 		line.NormA, line.NormB = number(r.NormA), number(r.NormB)
 	}
+	if p.Storage != nil && p.Storage[i] != i {
+		line.Shares = p.Tensors[p.Storage[i]].Name
+	}
 	if t.Action != plan.Slerp {
-		line.From = "primary"
-		if t.A.None() {
-			line.From = "secondary"
-		}
+		line.From = from(p, t)
+	}
+	for _, term := range t.Terms {
+		line.Weights, line.Divisor = append(line.Weights, term.Weight), t.Divisor
 	}
 	return line
+}
+
+// from names the parents that a tensor is copied or summed of.
+func from(p *plan.Plan, t *plan.Tensor) string {
+	var names []string
+	for i, m := range p.Models {
+		uses := t.A.Model == m || t.B.Model == m && t.A.None() || slices.ContainsFunc(t.Terms, func(x plan.Term) bool { return x.Model == m })
+		if !uses {
+			continue
+		}
+		if len(p.Models) <= 2 && p.Recipe.Document == nil {
+			names = append(names, role(p, i))
+		} else {
+			names = append(names, m.Name())
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // number is a value for JSON, which has no NaN and no infinity.

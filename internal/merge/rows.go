@@ -1,0 +1,179 @@
+package merge
+
+import (
+	"encoding/binary"
+	"math"
+	"sync"
+
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/tokenizer"
+	"slerpmerge/slerp"
+)
+
+// rows is an operand whose rows are not those of its tensor, one by one.
+type rows struct {
+	own   tensor.Source
+	dtype tensor.DType
+	width int64 // bytes of a row
+	*filling
+}
+
+// A filling is what all readers of one operand share.
+type filling struct {
+	*plan.Rows
+	once sync.Once
+	err  error
+	row  []byte // once it was needed: the mean row, or for a gradient the last one
+}
+
+// fillings are kept for as long as the plans that they belong to may run.
+var fillings sync.Map // *plan.Rows -> *filling
+
+func newRows(own tensor.Source, o plan.Operand) tensor.Source {
+	f, ok := fillings.Load(o.Rows)
+	if !ok {
+		f, _ = fillings.LoadOrStore(o.Rows, &filling{Rows: o.Rows})
+	}
+	o.Rows = nil
+	info := o.Info()
+	return &rows{own: own, dtype: info.DType, width: info.Bytes() / int64(info.Shape[0]), filling: f.(*filling)}
+}
+
+func (r *rows) Prefetch(off, n int64) {
+	if k := r.Index[off/r.width]; k >= 0 {
+		r.own.Prefetch(int64(k)*r.width+off%r.width, n)
+	}
+}
+
+// run is how many rows from i on, most at most, are the tensor's own from row
+// on; else fill makes row i.
+func (r *rows) run(i, most int) (n, row int, fill *tokenizer.Fill) {
+	k := r.Index[i]
+	if k < 0 {
+		return 1, 0, &r.Fills[^k]
+	}
+	for n = 1; n < most && i+n < len(r.Index) && r.Index[i+n] == k+int32(n); {
+		n++
+	}
+	return n, int(k), nil
+}
+
+func (r *rows) ReadAt(p []byte, off int64) error {
+	for len(p) > 0 {
+		at := off % r.width
+		most := (at + int64(len(p)) + r.width - 1) / r.width
+		many, row, fill := r.run(int(off/r.width), int(most))
+		n := min(int64(many)*r.width-at, int64(len(p)))
+		var err error
+		switch {
+		case fill == nil:
+			err = r.own.ReadAt(p[:n], int64(row)*r.width+at)
+		case r.Gradient:
+			n = int64(len(p)) // all that follow are filled
+			err = r.gradient(p, off)
+		case fill.Mean:
+			r.once.Do(func() { r.err = r.measureMean() })
+			if err = r.err; err == nil {
+				copy(p[:n], r.row[at:])
+			}
+		default:
+			err = r.sum(p[:n], at, fill.Terms)
+		}
+		if err != nil {
+			return err
+		}
+		p, off = p[n:], off+n
+	}
+	return nil
+}
+
+// sum fills p, the part of a row from byte at on, with the sum of rows of
+// parents. One row of the same type is copied.
+func (r *rows) sum(p []byte, at int64, terms []tokenizer.Term) error {
+	size := int64(r.dtype.Size())
+	var types []tensor.DType
+	var parts [][]byte
+	var weights []float64
+	for _, t := range terms {
+		o := r.Parents[t.Parent]
+		if o.None() { // that parent has no such tensor
+			continue
+		}
+		d := o.Info().DType
+		wide := int64(d.Size())
+		part := make([]byte, int64(len(p))/size*wide)
+		if err := source(o).ReadAt(part, (int64(t.Row)*r.width+at)/size*wide); err != nil {
+			return err
+		}
+		types, parts, weights = append(types, d), append(parts, part), append(weights, t.Weight)
+	}
+	switch {
+	case len(parts) == 0:
+		clear(p)
+	case len(parts) == 1 && weights[0] == 1 && types[0] == r.dtype:
+		copy(p, parts[0])
+	default:
+		slerp.NewAdder(r.dtype, types).Add(p, parts, weights, 1)
+	}
+	return nil
+}
+
+// measureMean works out the mean of the rows that are no means themselves.
+func (r *rows) measureMean() error {
+	cols := int(r.width) / r.dtype.Size()
+	wide := slerp.NewConverter(tensor.F64, r.dtype)
+	row, values, mean := make([]byte, r.width), make([]byte, 8*cols), make([]float64, cols)
+	n := 0
+	for i := range r.Len() {
+		if _, _, fill := r.run(i, 1); fill != nil && fill.Mean {
+			continue
+		}
+		if err := r.ReadAt(row, int64(i)*r.width); err != nil {
+			return err
+		}
+		wide.Convert(values, row)
+		for k := range mean {
+			mean[k] += math.Float64frombits(binary.LittleEndian.Uint64(values[8*k:]))
+		}
+		n++
+	}
+	for k := range mean {
+		binary.LittleEndian.PutUint64(values[8*k:], math.Float64bits(mean[k]/float64(max(n, 1))))
+	}
+	slerp.NewConverter(r.dtype, tensor.F64).Convert(row, values)
+	r.row = row
+	return nil
+}
+
+// gradient fills p, rows that follow the tensor's own, with what lies between
+// its last row and the rows that the other parent has there.
+func (r *rows) gradient(p []byte, off int64) error {
+	own := int64(r.Parents[0].Tensor().Shape[0])
+	r.once.Do(func() {
+		r.row = make([]byte, r.width)
+		r.err = r.own.ReadAt(r.row, (own-1)*r.width)
+	})
+	if r.err != nil {
+		return r.err
+	}
+	other := r.Parents[1]
+	d := other.Info().DType
+	size, wide := int64(r.dtype.Size()), int64(d.Size())
+	src, adder := source(other), slerp.NewAdder(r.dtype, []tensor.DType{r.dtype, d})
+	theirs := make([]byte, min(int64(len(p)), chunkBytes)/size*wide)
+	for len(p) > 0 {
+		n := min(int64(len(p)), int64(len(theirs))/wide*size)
+		if err := src.ReadAt(theirs[:n/size*wide], off/size*wide); err != nil {
+			return err
+		}
+		for rest := theirs; n > 0; {
+			row, at := off/r.width, off%r.width
+			m := min(r.width-at, n)
+			w := float64(row-own+1) / float64(int64(r.Len())-own)
+			adder.Add(p[:m], [][]byte{r.row[at:][:m], rest[:m/size*wide]}, []float64{1 - w, w}, 1)
+			p, rest, off, n = p[m:], rest[m/size*wide:], off+m, n-m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// hubName is a name on the Hugging Face Hub, with a revision or without.
+// Models of the first days have no organisation.
+var hubName = regexp.MustCompile(`^((?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?$`)
+
+// findCached finds the folder of a name in the Hugging Face cache (formats.md
+// 7.2): the snapshot that refs/REVISION names, main if none is given, or whose
+// commit is the revision. Nothing is ever fetched. repo is the name without
+// its revision; found is false if name is none, or one that the cache does not
+// have at all.
+func findCached(name string) (dir, repo string, found bool, err error) {
+	m := hubName.FindStringSubmatch(name)
+	if m == nil || strings.Contains(name, "..") {
+		return "", "", false, nil
+	}
+	repo, revision := m[1], m[2]
+	home := filepath.Join(cacheFolder(), "models--"+strings.ReplaceAll(repo, "/", "--"))
+	if st, err := os.Stat(home); err != nil || !st.IsDir() {
+		return "", repo, false, nil
+	}
+	if revision == "" {
+		revision = "main"
+	}
+	commit := revision
+	ref, err := readSmall(filepath.Join(home, "refs", filepath.FromSlash(revision)), 256)
+	switch {
+	case err == nil:
+		commit = strings.TrimSpace(string(ref))
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", repo, true, err
+	}
+	if commit == "" || strings.ContainsAny(commit, `/\`) {
+		return "", repo, true, missingRevision(home, repo, revision)
+	}
+	dir = filepath.Join(home, "snapshots", commit)
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return "", repo, true, missingRevision(home, repo, revision)
+	}
+	return dir, repo, true, nil
+}
+
+// missingRevision says what the cache has instead.
+func missingRevision(home, repo, revision string) error {
+	e := &UnusableError{Path: repo, Msg: fmt.Sprintf("revision %s is not in the Hugging Face cache", Quote(revision)),
+		Hint: fmt.Sprintf("hf download %s --revision %s", repo, revision)}
+	entries, _ := os.ReadDir(filepath.Join(home, "snapshots"))
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if slices.Sort(names); len(names) > 0 {
+		e.Msg += ", only " + strings.Join(names[:min(3, len(names))], ", ")
+	}
+	return e
+}
+
+// cacheFolder is where the Hub's tools keep what they download (formats.md
+// 7.3).
+func cacheFolder() string {
+	for _, name := range []string{"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"} {
+		if dir := os.Getenv(name); dir != "" {
+			return expand(dir)
+		}
+	}
+	if dir := os.Getenv("HF_HOME"); dir != "" {
+		return filepath.Join(expand(dir), "hub")
+	}
+	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+		return filepath.Join(expand(dir), "huggingface", "hub")
+	}
+	return expand(filepath.Join("~", ".cache", "huggingface", "hub"))
+}
+
+// expand reads ~ and $NAME as huggingface_hub does.
+func expand(path string) string {
+	path = os.ExpandEnv(path)
+	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		if home, err := os.UserHomeDir(); err == nil {
+			return home + rest
+		}
+	}
+	return path
+}

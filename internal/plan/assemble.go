@@ -1,0 +1,370 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+)
+
+// assemble works out the output of a recipe file, slice by slice: the layers
+// of its sources, and what belongs to no layer: embeddings from the first
+// slice, norm and head from the last.
+//
+// The error is a *recipe.DocumentError: what is wrong with the recipe shows
+// only with these models.
+func (p *Plan) assemble() error {
+	d := p.Recipe.Document
+	if p.Recipe.DType.Auto {
+		p.Recipe.DType = d.OutDType
+	}
+	if p.Recipe.DType.Auto {
+		p.Recipe.DType = d.DType
+	}
+	for _, w := range d.Warnings {
+		p.warn("%s: %s", d.Place(w.Pos), w.Message)
+	}
+	problems := p.checkRanges()
+	for _, problem := range []*recipe.Problem{p.readTokens(), p.template()} {
+		if problem != nil {
+			problems = append(problems, *problem)
+		}
+	}
+	if len(problems) > 0 {
+		return d.Reject(problems...)
+	}
+	for _, m := range p.Models[1:] {
+		p.compare(m, false)
+	}
+	for k := range d.Slices {
+		p.assembleSlice(k)
+	}
+	if len(p.Blockers) > 0 {
+		return nil
+	}
+	for _, u := range d.Unused(p.namesOf) {
+		p.warn("%s: %s", d.Place(u.Pos), u.Message)
+	}
+	return nil
+}
+
+// modelOf is the opened model of a reference.
+func (p *Plan) modelOf(ref recipe.ModelRef) *model.Model {
+	return p.Models[slices.IndexFunc(p.Recipe.Document.Models(), ref.Same)]
+}
+
+// stackOf finds the numbered layers of a model: the stack that has as many as
+// config.json says, or the only one.
+func stackOf(m *model.Model) (stack string, layers int, err error) {
+	stacks := m.Stacks()
+	depth, known := int64(0), false
+	if m.Config != nil {
+		depth, known = m.Config.Int(depthNames...)
+	}
+	var found []string
+	for name, n := range stacks {
+		if !known || int64(n) == depth {
+			found = append(found, name)
+		}
+	}
+	if known && len(found) == 0 { // extra layers, such as for multi-token prediction
+		for name, n := range stacks {
+			if int64(n) > depth {
+				found = append(found, name)
+			}
+		}
+	}
+	slices.Sort(found)
+	switch {
+	case len(found) == 1 && known:
+		return found[0], int(depth), nil
+	case len(found) == 1:
+		return found[0], stacks[found[0]], nil
+	case len(found) == 0:
+		return "", 0, fmt.Errorf("%s has no numbered layers, so no layer_range can be taken of it", m.Name())
+	}
+	return "", 0, fmt.Errorf("%s has several series of layers (%s), so it is not clear which one layer_range means", m.Name(), strings.Join(found, ", "))
+}
+
+// checkRanges looks for layers that the models don't have.
+func (p *Plan) checkRanges() []recipe.Problem {
+	var problems []recipe.Problem
+	for _, s := range p.Recipe.Document.Slices {
+		for _, src := range s.Sources {
+			if src.Whole {
+				continue
+			}
+			m := p.modelOf(src.Model)
+			_, n, err := stackOf(m)
+			switch {
+			case err != nil:
+				problems = append(problems, recipe.Problem{Pos: src.Pos, Message: err.Error()})
+			case src.Layers.To > n:
+				problems = append(problems, recipe.Problem{Pos: src.Layers.Pos,
+					Message: fmt.Sprintf("layer_range %v goes beyond the %d layers of %s: from 0 up to, and without, %d", src.Layers, n, m.Name(), n)})
+			}
+		}
+	}
+	return problems
+}
+
+// assembleSlice adds the tensors of one slice of the recipe.
+func (p *Plan) assembleSlice(k int) {
+	d := p.Recipe.Document
+	s := &d.Slices[k]
+	p.starts = append(p.starts, len(p.layers))
+	sides := make([]*side, len(s.Sources))
+	for j := range s.Sources {
+		sides[j] = p.sideOf(k, j)
+	}
+	if k == len(d.Slices)-1 {
+		p.lendHead(sides)
+	}
+	if s.Sources[0].Whole {
+		p.measureStacks()
+	} else {
+		own := s.Sources[max(0, s.Base)] // the base model's settings go along with its layers
+		for l := range own.Layers.Len() {
+			p.layers = append(p.layers, model.LayerSettings{Config: p.modelOf(own.Model).Config, Layer: own.Layers.From + l})
+		}
+		stack, _, _ := stackOf(p.Primary)
+		p.depth, p.from = map[string]int{stack: own.Layers.Len()}, p.starts[k]
+	}
+	switch d.Method {
+	case recipe.Slerp:
+		var without mismatch
+		p.t = func(name string) float64 {
+			t, ok := d.T(k, name, p.position(name))
+			if !ok {
+				without.add(name, "")
+			}
+			return t
+		}
+		base := max(0, s.Base)
+		p.match(sides[base], sides[1-base])
+		if n := without.count(); n > 0 {
+			p.block("%s: the recipe has no t for %s: %s; a last entry without a filter would take the rest", d.Place(s.Pos), tensors(n), without.list())
+		}
+	default:
+		p.add(k, sides)
+	}
+}
+
+// lendHead gives the last slice a head where its models are tied and the
+// output, by the config that goes along, is not: the embedding of each.
+func (p *Plan) lendHead(sides []*side) {
+	if p.Primary.Ties() {
+		return
+	}
+	for i := range p.Primary.Tensors {
+		name := p.Primary.Tensors[i].Name
+		if !model.IsHead(name) {
+			continue
+		}
+		for _, s := range sides {
+			if !s.find(name).None() {
+				return
+			}
+		}
+		for _, s := range sides {
+			if o := s.tied(name); !o.None() {
+				s.parts = append(s.parts, part{name, o})
+				s.sort()
+			}
+		}
+	}
+}
+
+// sideOf is what one source gives to a slice.
+func (p *Plan) sideOf(k, j int) *side {
+	d := p.Recipe.Document
+	src := d.Slices[k].Sources[j]
+	m := p.modelOf(src.Model)
+	s := whole(m)
+	cast := tensor.BOOL
+	if !d.DType.Auto {
+		cast = d.DType.To
+	}
+	if !src.Whole {
+		stack, depth, _ := stackOf(m)
+		s.parts = slices.DeleteFunc(s.parts, func(x part) bool {
+			if in, l, ok := model.LayerOf(x.name); ok && in == stack && l < depth {
+				return l < src.Layers.From || l >= src.Layers.To
+			}
+			if model.BeforeLayers(x.name) {
+				return k != 0
+			}
+			return k != len(d.Slices)-1
+		})
+		out, _, _ := stackOf(p.Primary)
+		for i := range s.parts {
+			name := s.parts[i].name
+			if in, l, ok := model.LayerOf(name); ok && in == stack {
+				rest := strings.TrimPrefix(name, in+"."+strconv.Itoa(l))
+				at := l - src.Layers.From
+				if l >= depth { // extra layers stand behind all others
+					at = src.Layers.Len() + l - depth
+				}
+				s.parts[i].name = out + "." + strconv.Itoa(p.starts[k]+at) + rest
+			}
+		}
+		s.sort()
+	}
+	for i := range s.parts {
+		if o := &s.parts[i].o; cast != tensor.BOOL && o.Tensor().DType.Blends() && o.Tensor().DType != cast {
+			o.As = cast
+		}
+		s.parts[i].o = p.retoken(s.parts[i].name, s.parts[i].o)
+	}
+	s.dress = func(name string, o Operand) Operand {
+		if cast != tensor.BOOL && o.Tensor().DType != cast {
+			o.As = cast
+		}
+		return p.retoken(name, o)
+	}
+	return s
+}
+
+// add adds the tensors of a slice whose method is a weighted sum of its
+// sources, or passes one through.
+func (p *Plan) add(k int, sides []*side) {
+	d := p.Recipe.Document
+	var names []string
+	for _, s := range sides {
+		for _, x := range s.parts {
+			names = append(names, x.name)
+		}
+	}
+	slices.Sort(names)
+	var shapes, without, missing, zero mismatch
+	for _, name := range slices.Compact(names) {
+		if p.leftOut(name, sides) {
+			continue
+		}
+		t := Tensor{Info: tensor.Info{Name: name}, Action: Linear, Divisor: 1}
+		at, sum, ok := p.position(name), 0.0, true
+		for j, s := range sides {
+			o := s.find(name)
+			own := name // filters go by the name in the source
+			switch {
+			case !o.None():
+				own = o.Tensor().Name
+			case model.IsHead(name) && !s.tied(name).None():
+				o = s.tied(name)
+			default:
+				missing.add(name, "")
+				continue
+			}
+			w := 1.0
+			if d.Method == recipe.Linear {
+				if w, ok = d.Weight(k, j, own, at); !ok {
+					without.add(name, "")
+				}
+			} else if v, has := d.Scale(k, j, own, at); has {
+				w = v
+			}
+			sum += w
+			t.Terms = append(t.Terms, Term{o, w})
+		}
+		first := t.Terms[0].Info()
+		t.Shape, t.DType = first.Shape, first.DType
+		for _, term := range t.Terms[1:] {
+			if info := term.Info(); !info.SameShape(first) {
+				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Terms[0].Model.Name(), shape(info.Shape), term.Model.Name()))
+			}
+		}
+		if d.Method == recipe.Linear && d.Normalize(k, name, at) {
+			t.Divisor = sum
+			if sum == 0 {
+				zero.add(name, "")
+			}
+		}
+		p.Tensors = append(p.Tensors, p.settle(t))
+	}
+	if n := shapes.count(); n > 0 {
+		p.block("unlike shapes: %s (%s); unlike vocabularies can be merged with tokenizer_source: union", shapes.first, shapes.list())
+	}
+	if n := zero.count(); n > 0 {
+		p.block("%s: the weights of %s add up to 0, and can't be normalised: %s", d.Place(d.Slices[k].Pos), tensors(n), zero.list())
+	}
+	if n := missing.count(); n > 0 {
+		what := fmt.Sprintf("%s: %s in some of the models only: %s", d.Place(d.Slices[k].Pos), tensors(n), missing.list())
+		if p.Recipe.Missing == recipe.MissingError {
+			p.block("%s", what)
+		} else {
+			p.warn("%s: the sum is that of the others", what)
+		}
+	}
+	if n := without.count(); n > 0 {
+		p.block("%s: the recipe has no weight for %s: %s", d.Place(d.Slices[k].Pos), tensors(n), without.list())
+	}
+}
+
+// leftOut reports whether a name is that of a head which is the embedding on
+// every side, as tied models stand in PyTorch checkpoints: in safetensors it
+// is left out.
+func (p *Plan) leftOut(name string, sides []*side) bool {
+	if !model.IsHead(name) || p.Recipe.Format == recipe.Bin {
+		return false
+	}
+	for _, s := range sides {
+		if o := s.find(name); !o.None() && !(o.sharedHead() && o.Model.TiedFlag()) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle decides the type of a weighted sum, and makes of one that is only
+// one tensor a copy of it.
+func (p *Plan) settle(t Tensor) Tensor {
+	one := t.Terms[0]
+	var types []tensor.DType
+	blends := true
+	for _, term := range t.Terms {
+		types = append(types, term.Info().DType)
+		blends = blends && term.Info().DType.Blends()
+	}
+	if !blends { // integers are not added up: the first one is taken
+		if len(t.Terms) == 2 && types[0] == types[1] {
+			t.A, t.B, t.Action = one.Operand, t.Terms[1].Operand, Follow
+		} else {
+			t.A, t.Action = one.Operand, Copy
+			if len(t.Terms) > 1 {
+				p.warn("%s is not of a floating type in every model, that of %s goes along", model.Quote(t.Name), one.Model.Name())
+			}
+		}
+		t.Terms = nil
+		return t
+	}
+	t.DType = p.outType(types...)
+	if len(t.Terms) == 1 && one.Weight == t.Divisor {
+		t.A, t.Terms = one.Operand, nil
+		t.Action = copyOrConvert(types[0], t.DType)
+	}
+	return t
+}
+
+// namesOf lists the tensors of a slice, by the names they have in a source or,
+// for source -1, in the output.
+func (p *Plan) namesOf(slice, source int) []string {
+	var names []string
+	s := p.sideOf(slice, max(0, source))
+	for _, x := range s.parts {
+		if source < 0 {
+			names = append(names, x.name)
+		} else {
+			names = append(names, x.o.Tensor().Name)
+		}
+	}
+	for i := range p.Tensors { // a lent head is called by the head's name
+		if name := p.Tensors[i].Name; model.IsHead(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

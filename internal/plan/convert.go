@@ -1,0 +1,42 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+)
+
+// convert takes every tensor of the one parent.
+func (p *Plan) convert() {
+	m := p.Primary
+	if len(m.Tensors) == 0 {
+		p.block("%s holds no tensors", m.Name())
+		return
+	}
+	for i := range m.Tensors {
+		if p.Recipe.Format != recipe.Bin && m.SharedHead(i) && m.TiedFlag() {
+			continue // as transformers saves it; where config.json is silent, classes disagree
+		}
+		src := &m.Tensors[i]
+		t := Tensor{Info: src.Info, Action: Copy, A: Operand{Model: m, Index: i}}
+		if src.DType.Blends() {
+			t.DType = p.outType(src.DType)
+			t.Action = copyOrConvert(src.DType, t.DType)
+		}
+		p.Tensors = append(p.Tensors, t)
+	}
+	p.autoMap()
+	if lost := slices.DeleteFunc(slices.Sorted(maps.Keys(m.Metadata)), func(k string) bool { return k == "format" }); len(lost) > 0 {
+		p.warn("the metadata of %s are not kept: %s", m.Name(), model.Quote(strings.Join(lost, ", ")))
+	}
+}
+
+// autoMap warns about a parent whose code does not go along.
+func (p *Plan) autoMap() {
+	if c := p.Primary.Config; c != nil && c.Has("auto_map") {
+		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", p.Primary.Name())
+	}
+}

@@ -1,0 +1,175 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tokenizer"
+)
+
+// readTokens works out the vocabulary that the tokenizer section of a recipe
+// asks for. Problems are those of the recipe.
+func (p *Plan) readTokens() *recipe.Problem {
+	d := p.Recipe.Document
+	v := d.Vocabulary
+	if v == nil {
+		return nil
+	}
+	fail := func(format string, args ...any) *recipe.Problem {
+		return &recipe.Problem{Pos: v.Pos, Message: fmt.Sprintf(format, args...)}
+	}
+	c := tokenizer.Config{PadTo: v.PadTo, Source: tokenizer.Base}
+	for _, m := range p.Models {
+		parent := tokenizer.Parent{Name: m.Name()}
+		voc, err := tokenizer.Read(m.OpenCompanion)
+		if err != nil && !errors.Is(err, tokenizer.ErrNone) {
+			return fail("the tokenizer of %s can't be used: %v", m.Name(), err)
+		}
+		if err == nil {
+			parent.Vocabulary = voc
+			for _, note := range voc.Notes() {
+				p.warn("%s: %s", m.Name(), note)
+			}
+		}
+		if m.Config != nil {
+			if n, ok := m.Config.Int("vocab_size"); ok && n > 0 && n < 1<<31 {
+				parent.Rows = int(n)
+			}
+		}
+		c.Parents = append(c.Parents, parent)
+	}
+	p.tokensOf = p.Primary
+	switch {
+	case v.Union:
+		c.Source = tokenizer.Union
+	case v.Model != nil:
+		i := slices.IndexFunc(d.Models(), v.Model.Same)
+		if i < 0 {
+			return fail("%v is none of the models of this recipe", v.Model)
+		}
+		if c.Parents[i].Vocabulary == nil {
+			return fail("%s has no tokenizer", p.Models[i].Name())
+		}
+		c.Source, c.Named, p.tokensOf = tokenizer.Named, c.Parents[i].Vocabulary, p.Models[i]
+	}
+	for _, t := range v.Tokens {
+		o := tokenizer.Override{Token: t.Text, Force: t.Force, Parent: -1}
+		switch {
+		case t.Zero:
+			o.From = tokenizer.FromZero
+		case t.Model != nil:
+			o.From, o.Parent = tokenizer.FromParent, slices.IndexFunc(d.Models(), t.Model.Same)
+			if t.FromID != nil {
+				o.From, o.ID = tokenizer.FromOtherByID, *t.FromID
+			} else if t.FromText != nil {
+				o.From, o.Other = tokenizer.FromOther, *t.FromText
+			}
+		}
+		c.Tokens = append(c.Tokens, o)
+	}
+	var err error
+	if p.tokens, err = tokenizer.Build(c); err != nil {
+		return fail("%v", err)
+	}
+	for _, note := range p.tokens.Notes {
+		p.warn("%s", note)
+	}
+	files, err := p.tokens.Files(p.tokensOf.OpenCompanion)
+	if err != nil {
+		return fail("%v", err)
+	}
+	for i := range files {
+		p.edited = append(p.edited, Companion{Name: files[i].Name, From: p.tokensOf, File: files[i].Name, Edit: &files[i]})
+	}
+	p.vocabRows = uint64(p.tokens.Size())
+	return nil
+}
+
+// retoken gives an operand whose rows are a vocabulary the output's rows.
+// name is that of the output tensor: an embedding may stand in for a head.
+func (p *Plan) retoken(name string, o Operand) Operand {
+	if p.tokens == nil || o.None() || !vocabularyTensor(o.Model, o.Tensor()) || !o.Tensor().DType.Blends() {
+		return o
+	}
+	r := &p.tokens.Rows[slices.Index(p.Models, o.Model)]
+	if r.Identity() && uint64(r.Len()) == o.Tensor().Shape[0] {
+		return o
+	}
+	rows := &Rows{Rows: r}
+	for _, m := range p.Models {
+		same := Operand{}
+		if i, ok := m.Lookup(name); ok {
+			same = Operand{Model: m, Index: i, As: o.As}
+		} else if i, ok := m.TiedEmbedding(); ok && model.IsHead(name) {
+			same = Operand{Model: m, Index: i, As: o.As}
+		}
+		rows.Parents = append(rows.Parents, same)
+	}
+	if known := p.knownRows(o, rows.Parents); known != nil {
+		o.Rows = known
+		return o
+	}
+	if !p.holdsRows(o, rows) {
+		return o
+	}
+	p.keepRows(o, rows)
+	o.Rows = rows
+	return o
+}
+
+// holdsRows makes sure that every row that is asked for exists: vocab_size of
+// config.json may say more than the tensor has.
+func (p *Plan) holdsRows(o Operand, r *Rows) bool {
+	own := o.Tensor().Shape
+	if most := int64(slices.Max(r.Index)); most >= int64(own[0]) {
+		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", model.Quote(o.Tensor().Name), o.Model.Name(), own[0], most+1)
+		return false
+	}
+	for _, fill := range r.Fills {
+		for _, t := range fill.Terms {
+			other := r.Parents[t.Parent]
+			if other.None() {
+				continue
+			}
+			dims := other.Tensor().Shape
+			if len(dims) == 0 || !slices.Equal(dims[1:], own[1:]) || uint64(t.Row) >= dims[0] || !other.Tensor().DType.Blends() {
+				p.block("%s is %s in %s, so its row %d can't stand in for one of %s", model.Quote(o.Tensor().Name), shape(dims), other.Model.Name(), t.Row, o.Model.Name())
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// vocabularyTensor reports whether a tensor's rows are the vocabulary, by its
+// name or by vocab_size.
+func vocabularyTensor(m *model.Model, t *model.Tensor) bool {
+	if len(t.Shape) == 0 || t.Shape[0] == 0 {
+		return false
+	}
+	if model.IsEmbedding(t.Name) || model.IsHead(t.Name) {
+		return true
+	}
+	n, ok := int64(0), false
+	if m.Config != nil {
+		n, ok = m.Config.Int("vocab_size")
+	}
+	return ok && n > 0 && t.Shape[0] == uint64(n)
+}
+
+// template is the chat template that a recipe asks for.
+func (p *Plan) template() *recipe.Problem {
+	d := p.Recipe.Document
+	switch {
+	case d.ChatTemplate == "" || d.ChatTemplate == "auto":
+		return nil
+	case slices.Contains(recipe.ChatTemplates, d.ChatTemplate):
+		return &recipe.Problem{Pos: recipe.Pos{Line: 1, Column: 1},
+			Message: fmt.Sprintf("chat_template %s is a template of mergekit's own, which is not here: write the template itself in its place", d.ChatTemplate)}
+	}
+	p.edited = append(p.edited, Companion{Name: "chat_template.jinja", From: p.Primary, Text: []byte(d.ChatTemplate)})
+	return nil
+}
