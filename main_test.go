@@ -31,6 +31,7 @@ import (
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/safetensors"
+	"slerpmerge/torchbin"
 	"slerpmerge/writer"
 )
 
@@ -129,6 +130,10 @@ func cmdRefused(ts *testscript.TestScript, neg bool, args []string) {
 	compareSnapshots(ts, before, snapshot(ts))
 }
 
+// recipePlace is a line that shows or names a place in a recipe file, all of
+// whose problems are said at once.
+var recipePlace = regexp.MustCompile(`^ +[0-9]* \| |^: [^ ]+\.yml:[0-9]+:[0-9]+: `)
+
 func checkRefusal(ts *testscript.TestScript) {
 	if out := ts.ReadFile("stdout"); out != "" {
 		ts.Fatalf("standard output is not empty: %q", out)
@@ -138,7 +143,8 @@ func checkRefusal(ts *testscript.TestScript) {
 		ts.Fatalf("standard error does not begin with an error line")
 	}
 	for _, l := range lines[1:] {
-		if !strings.HasPrefix(l, "slerpmerge: hint: ") {
+		recipe := recipePlace.MatchString(l) || recipePlace.MatchString(lines[0][len("slerpmerge: error"):]) && strings.HasPrefix(l, "slerpmerge: error: ")
+		if !strings.HasPrefix(l, "slerpmerge: hint: ") && !recipe {
 			ts.Fatalf("neither the error line nor a hint: %q", l)
 		}
 	}
@@ -289,18 +295,21 @@ func cmdExample(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// mkmodel PATH [-shard SIZE] [-config JSON] [-seed N] TENSOR...: makes a model
-// folder, or a bare file where PATH ends in .safetensors. A TENSOR is
+// mkmodel PATH [-format bin] [-shard SIZE] [-config JSON] [-seed N] TENSOR...:
+// makes a model folder, or a bare file where PATH ends in .safetensors. A TENSOR is
 // NAME:DTYPE:SHAPE:VALUES. NAME takes Go's escapes, and \N{5000} is 5,000
 // letters. SHAPE is 4x8, 0x8 or scalar. VALUES is a number, a list of numbers,
-// ramp, rand (times: rand*0.1), or hole (never written, so zeros).
+// ramp, rand (times: rand*0.1), hole (never written, so zeros), or in a .bin
+// =OTHER, the storage of an earlier tensor.
 func cmdMkmodel(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) > 0, "mkmodel path [-shard size] [-config json] [-seed n] tensor...")
+	usage(ts, neg, len(args) > 0, "mkmodel path [-format bin] [-shard size] [-config json] [-seed n] tensor...")
 	path, args := ts.MkAbs(args[0]), args[1:]
-	shard, config, seed := int64(math.MaxInt64/4), "", uint64(1)
+	shard, config, seed, format := int64(math.MaxInt64/4), "", uint64(1), writer.Safetensors
 	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
 		var err error
 		switch args[0] {
+		case "-format":
+			format = map[string]writer.Format{"safetensors": writer.Safetensors, "bin": writer.Bin}[args[1]]
 		case "-shard":
 			shard, err = strconv.ParseInt(args[1], 10, 64)
 		case "-config":
@@ -322,7 +331,16 @@ func cmdMkmodel(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		infos, values = append(infos, info), append(values, v)
 	}
-	layout, err := writer.Lay(infos, shard, writer.Safetensors)
+	var storage []int
+	if format == writer.Bin {
+		for i, v := range values {
+			storage = append(storage, i)
+			if name, ok := strings.CutPrefix(v, "="); ok {
+				storage[i] = slices.IndexFunc(infos, func(t tensor.Info) bool { return t.Name == name })
+			}
+		}
+	}
+	layout, err := writer.Lay(infos, storage, shard, format)
 	ts.Check(err)
 	dir := path
 	if strings.HasSuffix(path, ".safetensors") {
@@ -512,14 +530,22 @@ func cmdTruncate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// damage FILE OFFSET TEXT: writes over a part of a file.
+// damage FILE OFFSET TEXT: writes over a part of a file. An offset below 0
+// counts from the end; TEXT takes Go's escapes.
 func cmdDamage(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "damage file offset text")
 	off, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
 	ts.Check(err)
-	_, err = f.WriteAt([]byte(args[2]), off)
+	if off < 0 {
+		fi, err := f.Stat()
+		ts.Check(err)
+		off += fi.Size()
+	}
+	text, err := strconv.Unquote(`"` + strings.ReplaceAll(args[2], `"`, `\"`) + `"`)
+	ts.Check(err)
+	_, err = f.WriteAt([]byte(text), off)
 	ts.Check(err)
 	ts.Check(f.Close())
 }
@@ -566,11 +592,24 @@ func load(ts *testscript.TestScript, path string) map[string]stored {
 	names := []string{path}
 	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
 		names, _ = filepath.Glob(filepath.Join(path, "*.safetensors"))
+		bins, _ := filepath.Glob(filepath.Join(path, "*.bin"))
+		names = append(names, bins...)
 	}
 	m := map[string]stored{}
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		ts.Check(err)
+		if filepath.Ext(name) == ".bin" {
+			f := inMemory{bytes.NewReader(b)}
+			c, err := torchbin.Open(f, f.Size())
+			ts.Check(err)
+			for i, t := range c.Tensors {
+				data := make([]byte, t.Bytes())
+				ts.Check(c.Source(f, i).ReadAt(data, 0))
+				m[t.Name] = stored{t.Info, data}
+			}
+			continue
+		}
 		h, err := safetensors.ReadHeader(bytes.NewReader(b), int64(len(b)))
 		ts.Check(err)
 		for _, t := range h.Tensors {
@@ -579,6 +618,10 @@ func load(ts *testscript.TestScript, path string) map[string]stored {
 	}
 	return m
 }
+
+type inMemory struct{ *bytes.Reader }
+
+func (inMemory) Prefetch(off, n int64) {}
 
 // weights MODEL MODEL...: the models have the same tensors to the last bit,
 // however they are spread over files.

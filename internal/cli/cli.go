@@ -30,6 +30,7 @@ type grammar struct {
 
 	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
+	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 }
@@ -98,6 +99,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		panic("cli: internal error: " + err.Error())
 	}
 	if bare {
+		if s := newSession(a, stdin); s != nil {
+			if err := s.run(); err != nil {
+				return a.fail(err)
+			}
+			return exitDone
+		}
 		args = []string{"--help"}
 	}
 	line, err := parser.Parse(args)
@@ -162,8 +169,7 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
-	{regexp.MustCompile(`^expected "<primary>.*$`), "two models are needed: PRIMARY and SECONDARY"},
-	{regexp.MustCompile(`^expected "<secondary>"$`), "two models are needed: SECONDARY is missing"},
+	{regexp.MustCompile(`^expected "<model>"$`), "convert needs a model folder or a weight file"},
 	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
 }
 

@@ -14,6 +14,7 @@ import (
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
 	"slerpmerge/writer"
@@ -53,7 +54,12 @@ func (a *app) fail(err error) int {
 		return exitFailed
 	}
 	code, hints := classify(err)
-	a.log.error(err.Error(), code, hints)
+	var doc *recipe.DocumentError
+	if errors.As(err, &doc) {
+		a.log.document(doc, code)
+	} else {
+		a.log.error(err.Error(), code, hints)
+	}
 	return code
 }
 
@@ -67,6 +73,7 @@ func classify(err error) (code int, hints []string) {
 	}
 	var (
 		usage     usageError
+		doc       *recipe.DocumentError
 		request   *requestError
 		planErr   *plan.Error
 		memory    *plan.MemoryError
@@ -91,6 +98,8 @@ func classify(err error) (code int, hints []string) {
 		return exitRequest, hint(usage.hint())
 	case errors.As(err, &request):
 		return exitRequest, hint(request.hint)
+	case errors.As(err, &doc):
+		return exitRequest, nil
 	case errors.As(err, &planErr):
 		return exitRequest, hint(planErr.Hint)
 	case errors.As(err, &memory):
@@ -106,7 +115,7 @@ func classify(err error) (code int, hints []string) {
 	case errors.As(err, &nonFinite):
 		return exitCorrupt, []string{"--nonfinite warn merges all the same; the whole tensor becomes NaN"}
 	case errors.As(err, &exists):
-		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the merge is complete"}
+		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the new one is complete"}
 	case errors.As(err, &locked):
 		return exitExists, []string{"wait for the other run to end, or name another folder"}
 	case errors.As(err, &space):

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"regexp"
 	"runtime"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
 )
 
 // byteSize is a flag such as 5GB (decimal) or 64MiB (binary).
@@ -52,60 +55,157 @@ func (d *dtypeFlag) Decode(ctx *kong.DecodeContext) error {
 	return err
 }
 
-// tFlag is -t.
-type tFlag float64
+// defaultT is t where no -t says another.
+const defaultT = 0.5
 
-// Decode reads the flag's value for kong.
-func (t *tFlag) Decode(ctx *kong.DecodeContext) error {
+// tFlags are all -t of a command line.
+type tFlags struct{ args []string }
+
+// Decode takes one more for kong.
+func (t *tFlags) Decode(ctx *kong.DecodeContext) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("t", &text); err != nil {
 		return err
 	}
-	v, err := recipe.ParseT(strings.TrimPrefix(text, "=")) // -t=0.3 too
-	*t = tFlag(v)
-	return err
+	t.args = append(t.args, strings.TrimPrefix(text, "=")) // -t=0.3 too
+	return nil
+}
+
+// setting reads them. What none of them takes has the default.
+func (t tFlags) setting() (recipe.Setting, error) {
+	s, err := recipe.ParseTFlags(t.args)
+	if err != nil {
+		return nil, &requestError{msg: err.Error()}
+	}
+	if len(s) == 0 || s[len(s)-1].Filter != "" {
+		s = append(s, recipe.Rule{Values: []float64{defaultT}})
+	}
+	return s, nil
+}
+
+// outputFlags are what merge, plan and convert share: the form of what is
+// written, and what it may cost.
+type outputFlags struct {
+	DType     dtypeFlag `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: float32, float16, bfloat16, or auto, the type each has (in a merge: in the primary) (default ${default})."`
+	Format    string    `enum:"safetensors,bin" default:"safetensors" placeholder:"FORMAT" help:"Format of the weight files: safetensors or bin, PyTorch's (default ${default})."`
+	ShardSize byteSize  `placeholder:"SIZE" default:"5GB" help:"Bytes of tensors per file, such as 500MB or 2GiB (default ${default})."`
+	MaxMemory byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
+	Threads   int       `placeholder:"N" help:"Worker threads (default all cores)."`
+	JSON      bool      `name:"json" help:"Print the result as JSON."`
+}
+
+// put fills in the fields of a recipe, and checks all of it.
+func (f *outputFlags) put(r *recipe.Recipe) error {
+	r.DType, r.Format = f.DType.DType, recipe.Format(f.Format)
+	r.ShardSize, r.MaxMemory, r.Threads = int64(f.ShardSize), int64(f.MaxMemory), f.Threads
+	if r.Threads == 0 {
+		r.Threads = runtime.GOMAXPROCS(0)
+	}
+	if err := r.Validate(); err != nil {
+		return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	return nil
 }
 
 // mergeFlags are what merge and plan share.
 type mergeFlags struct {
-	Primary   string `arg:"" help:"The model that t = 0 gives: config and tokenizer come from it."`
-	Secondary string `arg:"" help:"The model that t = 1 gives."`
+	Primary   *string `arg:"" optional:"" help:"The model that t = 0 gives: config and tokenizer come from it."`
+	Secondary *string `arg:"" optional:"" help:"The model that t = 1 gives."`
+	Recipe    string  `short:"r" placeholder:"FILE" help:"A mergekit YAML (slerp, linear or passthrough) in place of PRIMARY, SECONDARY and -t."`
 
-	T           tFlag     `short:"t" name:"t" placeholder:"VALUE" default:"0.5" help:"How far to go from primary to secondary: 0 is primary, 1 is secondary (default ${default})."`
-	Extrapolate bool      `help:"Allow -t outside 0 to 1."`
-	DType       dtypeFlag `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: float32, float16, bfloat16, or auto, each as in the primary (default ${default})."`
-	Format      string    `enum:"safetensors,bin" default:"safetensors" hidden:"" help:"Format of the output: safetensors."`
-	ShardSize   byteSize  `placeholder:"SIZE" default:"5GB" help:"Bytes of tensors per file, such as 500MB or 2GiB (default ${default})."`
-	Missing     string    `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: error, copy or zero (default ${default})."`
-	NonFinite   string    `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: error or warn (default ${default})."`
-	Vocab       string    `enum:"error" default:"error" hidden:"" help:"Rows that only one parent has: error."`
-	Tokenizer   string    `enum:"primary,secondary" default:"primary" placeholder:"WHOSE" help:"Whose tokenizer files go along: primary or secondary (default ${default})."`
-	MaxMemory   byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Threads     int       `placeholder:"N" help:"Worker threads (default all cores)."`
-	JSON        bool      `name:"json" help:"Print the result as JSON."`
+	T           tFlags `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"How far to go from primary to secondary: 0 is primary, 1 is secondary (default 0.5). Several values are spread over the layers; NAME= limits them to tensors with NAME in their names. Repeatable, the first that fits counts."`
+	Extrapolate bool   `help:"Allow -t outside 0 to 1."`
+	outputFlags
+	Missing   string `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: error, copy or zero (default ${default})."`
+	NonFinite string `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: error or warn (default ${default})."`
+	Vocab     string `enum:"error,base,extend,truncate,zero,mean,gradient" default:"error" placeholder:"POLICY" help:"Vocabulary rows that only one parent has: error, base, extend, truncate, zero, mean or gradient (default ${default})."`
+	Tokenizer string `enum:"primary,secondary,seed" default:"primary" placeholder:"WHOSE" help:"Whose tokenizer files go along: primary, secondary, or seed, LLM-SLERP-Merge's rule (default ${default})."`
+	Compat    string `enum:",seed" default:"" placeholder:"seed" help:"seed: what LLM-SLERP-Merge does: t 0.5, zeros for what one parent lacks, float32, its tokenizer rule."`
 }
 
 // recipe turns the flags into a checked recipe.
 func (f *mergeFlags) recipe(output string) (recipe.Recipe, error) {
-	if f.Format == "bin" {
-		return recipe.Recipe{}, &requestError{msg: "this version writes safetensors only, not .bin"}
-	}
 	r := recipe.Recipe{
-		Primary: f.Primary, Secondary: f.Secondary, Output: output,
-		T: float64(f.T), Extrapolate: f.Extrapolate, DType: f.DType.DType,
-		ShardSize: int64(f.ShardSize), MaxMemory: int64(f.MaxMemory), Threads: f.Threads,
+		Method: recipe.Slerp, Output: output, Extrapolate: f.Extrapolate,
 		Missing: recipe.Missing(f.Missing), NonFinite: recipe.NonFinite(f.NonFinite), Tokenizer: recipe.Tokenizer(f.Tokenizer),
+		Vocab: recipe.Vocab(f.Vocab),
 	}
-	if r.Threads == 0 {
-		r.Threads = runtime.GOMAXPROCS(0)
+	var err error
+	if f.Recipe != "" {
+		err = f.document(&r)
+	} else {
+		err = f.pair(&r)
 	}
-	for _, path := range []struct{ what, value string }{{"PRIMARY", f.Primary}, {"SECONDARY", f.Secondary}} {
-		if path.value == "" {
-			return r, &requestError{msg: path.what + " is empty: name a model folder or weight file"}
+	if err != nil {
+		return r, err
+	}
+	if err := f.put(&r); err != nil {
+		return r, err
+	}
+	return r, f.compat(&r)
+}
+
+// compat sets what LLM-SLERP-Merge does where the flags do not say otherwise
+// already (peers.md section 3).
+func (f *mergeFlags) compat(r *recipe.Recipe) error {
+	if f.Compat == "" {
+		return nil
+	}
+	if r.Document != nil || len(f.T.args) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
+		return &requestError{msg: "--compat seed says -t, --dtype, --vocab, --missing and --tokenizer itself: leave them and --recipe away"}
+	}
+	r.DType = recipe.DType{To: tensor.F32}
+	r.Vocab, r.Missing, r.Tokenizer = recipe.VocabZero, recipe.MissingZero, recipe.TokenizerSeed
+	return nil
+}
+
+// pair takes the two models from the command line.
+func (f *mergeFlags) pair(r *recipe.Recipe) (err error) {
+	for _, arg := range []struct {
+		what  string
+		value *string
+		to    *string
+	}{{"PRIMARY", f.Primary, &r.Primary}, {"SECONDARY", f.Secondary, &r.Secondary}} {
+		switch {
+		case f.Primary == nil:
+			return &requestError{msg: "two models are needed, PRIMARY and SECONDARY, or --recipe FILE"}
+		case arg.value == nil:
+			return &requestError{msg: "two models are needed: " + arg.what + " is missing"}
+		case *arg.value == "":
+			return &requestError{msg: arg.what + " is empty: name a model folder or weight file"}
 		}
+		*arg.to = *arg.value
 	}
-	if err := r.Validate(); err != nil {
-		return r, &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+	r.T, err = f.T.setting()
+	return err
+}
+
+// maxDocument bounds a recipe file; ParseDocument has a limit of its own.
+const maxDocument = 2 << 20
+
+// document reads the recipe file.
+func (f *mergeFlags) document(r *recipe.Recipe) error {
+	switch {
+	case f.Primary != nil:
+		return &requestError{msg: "--recipe names the models itself: leave PRIMARY and SECONDARY away"}
+	case len(f.T.args) > 0:
+		return &requestError{msg: "--recipe has t itself: leave -t away"}
 	}
-	return r, nil
+	file, err := os.Open(f.Recipe)
+	if err != nil {
+		return &requestError{msg: err.Error()}
+	}
+	defer file.Close()
+	if st, err := file.Stat(); err == nil && st.IsDir() {
+		return &requestError{msg: "--recipe " + f.Recipe + " is a folder, not a file"}
+	}
+	src, err := io.ReadAll(io.LimitReader(file, maxDocument))
+	if err != nil {
+		return err
+	}
+	if r.Document, err = recipe.ParseDocument(f.Recipe, src); err != nil {
+		return err
+	}
+	r.Method = r.Document.Method
+	return nil
 }

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
+
+	"slerpmerge/internal/recipe"
 )
 
 // A logger writes what is not a result: one line an event, as text for people
@@ -86,5 +89,23 @@ func (l *logger) error(text string, code int, hints []string) {
 	l.line("error: %s", clean(text))
 	for _, h := range hints {
 		l.line("hint: %s", clean(h))
+	}
+}
+
+// document shows what is wrong with a recipe file: a line for each problem, and
+// below it the place.
+func (l *logger) document(e *recipe.DocumentError, code int) {
+	if l.json != nil {
+		for _, p := range e.Problems {
+			l.json.Error("error", "text", clean(p.Message), "file", e.Name, "line", p.Line, "column", p.Column, "exit", code)
+		}
+		return
+	}
+	for line := range strings.SplitSeq(e.Error(), "\n") {
+		if strings.HasPrefix(line, e.Name+":") {
+			l.line("error: %s", clean(line))
+		} else {
+			fmt.Fprintln(l.w, line)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -33,16 +34,24 @@ func (mergeCmd) Help() string {
 
 // Run merges.
 func (c *mergeCmd) Run(a *app) error {
-	if c.Output == "" && !c.DryRun {
-		return &requestError{msg: "no output folder: add -o DIR", hint: "slerpmerge plan PRIMARY SECONDARY shows what a merge would do without one"}
-	}
 	r, err := c.recipe(c.Output)
 	if err != nil {
 		return err
 	}
 	r.Overwrite = c.Overwrite
-	if c.DryRun {
-		return a.showPlan(r, c.JSON)
+	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard})
+}
+
+// work says how a recipe is to be carried out.
+type work struct{ dryRun, json, card bool }
+
+// carryOut does what merge and convert do once the recipe is known.
+func (a *app) carryOut(r recipe.Recipe, w work) error {
+	if r.Output == "" && !w.dryRun {
+		return &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
+	}
+	if w.dryRun {
+		return a.showPlan(r, w.json)
 	}
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r)
@@ -56,20 +65,20 @@ func (c *mergeCmd) Run(a *app) error {
 	for _, w := range p.Warnings {
 		a.log.warn(w)
 	}
-	a.log.info("start", "", "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
+	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(a.ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
-		return sidecars(res, !c.NoCard)
+		return sidecars(res, w.card)
 	}})
 	bar.close()
 	if err != nil {
 		return err
 	}
-	return a.summary(res, c.JSON)
+	return a.summary(res, w.json)
 }
 
-// sidecars are the files that tell about the merge.
+// sidecars are the files that tell about the work.
 func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 	files := []merge.Sidecar{{Name: report.ProvenanceName, Write: func(w io.Writer) error {
 		return report.Provenance(w, r, buildVersion())
@@ -85,17 +94,31 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
-	primary, err := model.Open(pool, r.Primary)
-	if err != nil {
-		return nil, nil, err
+	var models []*model.Model
+	done = func() {
+		for _, m := range models {
+			m.Close()
+		}
 	}
-	secondary, err := model.Open(pool, r.Secondary)
-	if err != nil {
-		primary.Close()
-		return nil, nil, err
+	var absent []recipe.Problem // models of a recipe file that are not there are all named
+	for i, path := range r.Parents() {
+		m, err := model.Open(pool, path)
+		var unusable *model.UnusableError
+		if errors.As(err, &unusable) && r.Document != nil {
+			absent = append(absent, recipe.Problem{Pos: r.Document.Models()[i].Pos, Message: err.Error()})
+			continue
+		}
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		models = append(models, m)
 	}
-	done = func() { primary.Close(); secondary.Close() }
-	p, err = plan.New(r, primary, secondary)
+	if len(absent) > 0 {
+		done()
+		return nil, nil, r.Document.Reject(absent...)
+	}
+	p, err = plan.New(r, models...)
 	if err != nil {
 		done()
 		return nil, nil, err
@@ -103,8 +126,8 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(
 	return p, done, nil
 }
 
-// mergeJSON is what merge --json prints.
-type mergeJSON struct {
+// resultJSON is what merge and convert print with --json.
+type resultJSON struct {
 	Output     string               `json:"output"`
 	Tensors    int                  `json:"tensors"`
 	Files      []fileJSON           `json:"files"`
@@ -116,7 +139,7 @@ type mergeJSON struct {
 	Warnings   []string             `json:"warnings"`
 }
 
-// summary closes a merge.
+// summary closes a merge or conversion.
 func (a *app) summary(r *merge.Result, asJSON bool) error {
 	for _, w := range r.Warnings[len(r.Plan.Warnings):] {
 		a.log.warn(w)
@@ -136,7 +159,7 @@ func (a *app) summary(r *merge.Result, asJSON bool) error {
 	peak := peakMemory()
 	branches := r.Branches()
 	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Recipe.Output,
-		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches))
+		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Recipe.Method == recipe.Slerp))
 	if n := len(r.Warnings); n > 0 {
 		text += "; " + plural(n, "warning")
 	}
@@ -145,15 +168,15 @@ func (a *app) summary(r *merge.Result, asJSON bool) error {
 	if !asJSON {
 		return nil
 	}
-	out := mergeJSON{Output: r.Plan.Recipe.Output, Tensors: len(r.Tensors), Files: planFiles(r.Plan), Bytes: r.Written,
+	out := resultJSON{Output: r.Plan.Recipe.Output, Tensors: len(r.Tensors), Files: planFiles(r.Plan), Bytes: r.Written,
 		Seconds: seconds, BytesPerS: rate, PeakMemory: peak, Branches: branches, Warnings: append([]string{}, r.Warnings...)}
 	return a.printJSON(out)
 }
 
-func branchText(n map[merge.Branch]int) string {
+func branchText(n map[merge.Branch]int, merged bool) string {
 	s := ""
 	for _, b := range []merge.Branch{merge.Slerp, merge.Linear, merge.Equal, merge.Copy, merge.Convert} {
-		if n[b] > 0 || slices.Contains([]merge.Branch{merge.Slerp, merge.Linear}, b) {
+		if n[b] > 0 || merged && slices.Contains([]merge.Branch{merge.Slerp, merge.Linear}, b) {
 			if s != "" {
 				s += ", "
 			}

@@ -2,7 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"slerpmerge/internal/model"
@@ -14,7 +21,8 @@ import (
 
 type planCmd struct {
 	mergeFlags
-	Output string `short:"o" placeholder:"DIR" help:"Folder that would be made; its disk is looked at."`
+	Output      string `short:"o" placeholder:"DIR" help:"Folder that would be made; its disk is looked at."`
+	WriteRecipe string `placeholder:"FILE" help:"Write the two models, -t and --dtype as a mergekit YAML, to standard output for -."`
 }
 
 // Help is shown below the flags.
@@ -28,7 +36,45 @@ func (c *planCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.WriteRecipe != "" {
+		if err := a.writeRecipe(r, c.WriteRecipe); err != nil || c.WriteRecipe == "-" {
+			return err
+		}
+	}
 	return a.showPlan(r, c.JSON)
+}
+
+// writeRecipe writes a merge by flags as a recipe file.
+func (a *app) writeRecipe(r recipe.Recipe, file string) error {
+	if r.Document != nil {
+		return &requestError{msg: "--write-recipe turns flags into a recipe, and --recipe is one already"}
+	}
+	text, err := recipe.WriteYAML(local(r.Primary), local(r.Secondary), r.T, r.DType)
+	if err != nil {
+		return &requestError{msg: err.Error()}
+	}
+	if file == "-" {
+		_, err = a.stdout.Write(text)
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return &requestError{msg: "--write-recipe: " + file + " exists already"}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
+}
+
+// local is a path that mergekit takes for one: it asks the hub for whatever
+// has exactly one slash (found-by-running.md 10).
+func local(path string) recipe.ModelRef {
+	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
+		path = "./" + path
+	}
+	return recipe.ModelRef{Path: path}
 }
 
 // showPlan prints a plan; one with blockers fails after it was shown.
@@ -56,10 +102,11 @@ type fileJSON struct {
 }
 
 type sourceJSON struct {
-	Parent string `json:"parent"`
-	Name   string `json:"name"`
-	DType  string `json:"dtype"`
-	File   string `json:"file"`
+	Parent string   `json:"parent"`
+	Name   string   `json:"name"`
+	DType  string   `json:"dtype"`
+	File   string   `json:"file"`
+	Weight *float64 `json:"weight,omitempty"`
 }
 
 type tensorJSON struct {
@@ -70,6 +117,7 @@ type tensorJSON struct {
 	Action  plan.Action  `json:"action"`
 	T       *float64     `json:"t"`
 	Sources []sourceJSON `json:"sources"`
+	Shares  string       `json:"shares_with,omitempty"`
 	Note    string       `json:"note,omitempty"`
 }
 
@@ -106,8 +154,11 @@ func planOf(p *plan.Plan) planJSON {
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
 		j := tensorJSON{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), Action: t.Action, Sources: []sourceJSON{}, Note: t.Why}
-		if t.Action == plan.Slerp {
+		if t.Mixed {
 			j.T = &t.T
+		}
+		if p.Storage != nil && p.Storage[i] != i {
+			j.Shares = p.Tensors[p.Storage[i]].Name
 		}
 		for _, s := range []struct {
 			parent string
@@ -115,8 +166,13 @@ func planOf(p *plan.Plan) planJSON {
 		}{{"primary", t.A}, {"secondary", t.B}} {
 			if !s.o.None() {
 				src := s.o.Tensor()
-				j.Sources = append(j.Sources, sourceJSON{s.parent, src.Name, src.DType.String(), s.o.Model.Files[src.File].Name})
+				j.Sources = append(j.Sources, sourceJSON{s.parent, src.Name, src.DType.String(), s.o.Model.Files[src.File].Name, nil})
 			}
+		}
+		for k := range t.Terms {
+			src := t.Terms[k].Tensor()
+			weight := t.Terms[k].Weight / t.Divisor
+			j.Sources = append(j.Sources, sourceJSON{t.Terms[k].Model.Name(), src.Name, src.DType.String(), t.Terms[k].Model.Files[src.File].Name, &weight})
 		}
 		v.Tensors = append(v.Tensors, j)
 	}
@@ -129,7 +185,7 @@ func planFiles(p *plan.Plan) []fileJSON {
 		return files
 	}
 	for _, f := range p.Layout.Files {
-		files = append(files, fileJSON{f.Name, f.Size, len(f.Extents)})
+		files = append(files, fileJSON{f.Name, f.Size, f.Tensors})
 	}
 	return files
 }
@@ -137,33 +193,21 @@ func planFiles(p *plan.Plan) []fileJSON {
 // printPlan shows a plan to people.
 func (a *app) printPlan(p *plan.Plan) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "primary\t%s\t%s\t%s\n", clean(p.Recipe.Primary), plural(len(p.Primary.Tensors), "tensor"), size(p.Primary.Bytes()))
-	fmt.Fprintf(w, "secondary\t%s\t%s\t%s\n", clean(p.Recipe.Secondary), plural(len(p.Secondary.Tensors), "tensor"), size(p.Secondary.Bytes()))
+	for i, m := range p.Models {
+		role := "model"
+		switch {
+		case p.Recipe.Method != recipe.Slerp:
+		case i == 0 && p.Recipe.Document != nil:
+			role = "base"
+		case p.Recipe.Document == nil:
+			role = []string{"primary", "secondary"}[i]
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
+	}
 	if p.Layout != nil {
-		type key struct {
-			action plan.Action
-			dtype  tensor.DType
-		}
-		count, bytes := map[key]int{}, map[key]int64{}
-		var keys []key
-		for i := range p.Tensors {
-			t := &p.Tensors[i]
-			k := key{t.Action, t.DType}
-			if count[k] == 0 {
-				keys = append(keys, k)
-			}
-			count[k]++
-			bytes[k] += t.Bytes()
-		}
-		for _, k := range keys {
-			what := string(k.action)
-			if k.action == plan.Slerp {
-				what = fmt.Sprintf("slerp, t %v", p.Recipe.T)
-			}
-			fmt.Fprintf(w, "%s\t%v\t%s\t%s\n", what, k.dtype, plural(count[k], "tensor"), size(bytes[k]))
-		}
+		printGroups(w, p)
 		for _, f := range p.Layout.Files {
-			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(len(f.Extents), "tensor"), f.Size)
+			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(f.Tensors, "tensor"), f.Size)
 		}
 		output := clean(p.Recipe.Output)
 		if output == "" {
@@ -178,7 +222,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 	if a.globs.Verbose {
 		for i := range p.Tensors {
 			t := &p.Tensors[i]
-			fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", t.Action, t.DType, size(t.Bytes()), model.Quote(t.Name), t.Why)
+			fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), model.Quote(t.Name), t.Why)
 		}
 	}
 	for _, s := range p.Warnings {
@@ -188,4 +232,53 @@ func (a *app) printPlan(p *plan.Plan) error {
 		fmt.Fprintf(w, "blocker\t%s\n", clean(s))
 	}
 	return w.Flush()
+}
+
+// what says in a word what happens to a tensor, with its t.
+func what(t *plan.Tensor) string {
+	if t.Mixed {
+		return fmt.Sprintf("%s, t %v", t.Action, t.T)
+	}
+	return string(t.Action)
+}
+
+// printGroups counts the tensors that are treated alike, whatever their t.
+func printGroups(w io.Writer, p *plan.Plan) {
+	type key struct {
+		action plan.Action
+		dtype  tensor.DType
+	}
+	type group struct {
+		tensors  int
+		bytes    int64
+		mixed    bool
+		from, to float64 // t
+	}
+	groups := map[key]*group{}
+	var keys []key
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		k := key{t.Action, t.DType}
+		g := groups[k]
+		if g == nil {
+			g = &group{from: math.Inf(1), to: math.Inf(-1)}
+			groups[k], keys = g, append(keys, k)
+		}
+		g.tensors++
+		g.bytes += t.Bytes()
+		if t.Mixed {
+			g.mixed, g.from, g.to = true, min(g.from, t.T), max(g.to, t.T)
+		}
+	}
+	for _, k := range keys {
+		g := groups[k]
+		text := string(k.action)
+		if g.mixed {
+			text += fmt.Sprintf(", t %.4g", g.from)
+			if g.to > g.from {
+				text += fmt.Sprintf(" to %.4g", g.to)
+			}
+		}
+		fmt.Fprintf(w, "%s\t%v\t%s\t%s\n", text, k.dtype, plural(g.tensors, "tensor"), size(g.bytes))
+	}
 }

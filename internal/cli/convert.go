@@ -1,0 +1,28 @@
+package cli
+
+import "slerpmerge/internal/recipe"
+
+type convertCmd struct {
+	Model string `arg:"" help:"Model folder or weight file."`
+	outputFlags
+	Output    string `short:"o" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
+	Overwrite bool   `help:"Replace the output folder in one step when the conversion is complete."`
+	DryRun    bool   `help:"Only show what would happen."`
+}
+
+// Help is shown below the flags.
+func (convertCmd) Help() string {
+	return "Example: slerpmerge convert ./alpha -o ./alpha-bin --format bin"
+}
+
+// Run converts.
+func (c *convertCmd) Run(a *app) error {
+	r := recipe.Recipe{Method: recipe.Convert, Primary: c.Model, Output: c.Output, Overwrite: c.Overwrite}
+	if r.Primary == "" {
+		return &requestError{msg: "MODEL is empty: name a model folder or weight file"}
+	}
+	if err := c.put(&r); err != nil {
+		return err
+	}
+	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON})
+}

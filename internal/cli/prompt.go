@@ -1,0 +1,363 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/mmapio"
+	"slerpmerge/writer"
+)
+
+// A session asks on a terminal for a merge, shows its plan and runs it: what
+// the program does when it is started without arguments.
+//
+// It is a dialog of lines, not a screen: what was said stays readable, by a
+// screen reader too.
+type session struct {
+	*app
+	in     *os.File
+	out    *os.File       // the terminal, whichever stream it is
+	editor *term.Terminal // edits lines and completes paths; nil for plain questions
+	lines  *bufio.Reader  // answers to plain questions
+
+	options []string    // what the question offers: by number, and to the arrow keys
+	matches matcher     // what Tab completes, nil for nothing
+	answers mergeAnswer // so far
+}
+
+// A mergeAnswer has what was answered, as the command line takes it; "" is not
+// asked yet.
+type mergeAnswer struct{ primary, secondary, output, t, format string }
+
+// A matcher finds what the end of a typed line can become: head and one of
+// names.
+type matcher func(line string) (head string, names []string)
+
+// newSession returns nil where nobody can answer.
+func newSession(a *app, stdin io.Reader) *session {
+	s := &session{app: a, in: terminalOf(stdin), out: cmp.Or(terminalOf(a.stderr), terminalOf(a.stdout))}
+	if s.in == nil || s.out == nil {
+		return nil
+	}
+	// The console of Windows edits lines itself, and need not understand the
+	// sequences that the editor writes.
+	kind := os.Getenv("TERM")
+	if os.Getenv("ACCESSIBLE") != "" || kind == "dumb" || kind == "" || runtime.GOOS == "windows" {
+		s.lines = bufio.NewReader(s.in)
+		a.stderr = struct{ io.Writer }{a.stderr} // no longer a terminal: progress in lines, not as a bar
+		return s
+	}
+	s.editor = term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{s.in, s.out}, "")
+	s.editor.AutoCompleteCallback = s.tab
+	s.editor.History = offered{s}
+	return s
+}
+
+// terminalOf returns the stream as a file if it is a terminal, else nil.
+func terminalOf(stream any) *os.File {
+	if f, ok := stream.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
+}
+
+// errLeft ends a session by Ctrl-C, or by Ctrl-D on an empty line.
+var errLeft = leftError{}
+
+type leftError struct{}
+
+func (leftError) Error() string { return "stopped at a question; nothing was written" }
+func (leftError) Unwrap() error { return context.Canceled } // for the exit code
+
+// run is the whole session.
+func (s *session) run() error {
+	s.say("This merges two models by SLERP into a new folder. Nothing is written before you agree; Ctrl-C leaves.")
+	if s.editor != nil {
+		s.say("Tab completes a path, the up and down keys go through the list. Without questions: see slerpmerge --help")
+	} else {
+		s.say("Without questions: see slerpmerge --help")
+	}
+	if err := s.questions(); err != nil {
+		return err
+	}
+	r, card, err := s.recipe()
+	if err != nil {
+		return err
+	}
+	s.say("")
+	screen := *s.app
+	screen.stdout = s.out // standard output may be a file, which would hide what is agreed to
+	if err := screen.showPlan(r, false); err != nil {
+		return err
+	}
+	s.say("")
+	yes := false
+	if err := s.ask("Run this merge? (yes or no) [yes]", "yes", func(answer string) error {
+		yes = strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+		if !yes && !strings.EqualFold(answer, "n") && !strings.EqualFold(answer, "no") {
+			return errors.New("answer yes or no")
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if yes {
+		s.say("The same merge without questions:")
+	} else {
+		s.say("Nothing was written. The same merge without questions:")
+	}
+	s.say("%s", commandLine(s.args()))
+	if !yes {
+		return nil
+	}
+	return s.carryOut(r, work{card: card})
+}
+
+// questions fills in the answers. Each is checked with those before it, so
+// that parents which don't fit are refused when the second one is named.
+func (s *session) questions() error {
+	a := &s.answers
+	s.offer("Models in this folder", modelsIn("."))
+	s.matches = pathMatcher(true)
+	if err := s.ask("Primary model (what t = 0 gives)", "", s.modelAnswer(&a.primary, func() error {
+		m, err := model.Open(mmapio.NewPool(planPool), a.primary)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		return m.Mergeable()
+	})); err != nil {
+		return err
+	}
+	if err := s.ask("Secondary model (what t = 1 gives)", "", s.modelAnswer(&a.secondary, s.checkPlan)); err != nil {
+		return err
+	}
+	s.options, s.matches = nil, pathMatcher(false)
+	if err := s.ask("Folder to save the merge in", "", func(answer string) error {
+		if a.output = readPath(answer); a.output == "" {
+			return errors.New("name a folder that does not exist yet, or is empty")
+		}
+		return s.checkPlan()
+	}); err != nil {
+		return err
+	}
+	s.matches = nil
+	preset := strconv.FormatFloat(defaultT, 'g', -1, 64)
+	if err := s.ask("t, from 0 (primary) to 1 (secondary) ["+preset+"]", preset, func(answer string) error {
+		a.t = answer
+		return s.checkCommand()
+	}); err != nil {
+		return err
+	}
+	s.offer("Formats", []string{string(recipe.Safetensors), string(recipe.Bin)})
+	s.matches = s.optionMatches
+	err := s.ask("Format ["+s.options[0]+"]", s.options[0], func(answer string) error {
+		if a.format = s.option(answer); !slices.Contains(s.options, a.format) {
+			return errors.New("answer " + strings.Join(s.options, " or "))
+		}
+		return s.checkCommand()
+	})
+	s.options, s.matches = nil, nil
+	return err
+}
+
+// modelAnswer takes an answer that names a model. A folder that only holds
+// models in folders of its own is opened as a picker would.
+func (s *session) modelAnswer(to *string, check func() error) func(string) error {
+	return func(answer string) error {
+		if answer == "" {
+			return errors.New("name a model folder or a weight file")
+		}
+		*to = readPath(answer)
+		if _, err := os.Lstat(*to); err != nil { // a folder may be called 1
+			*to = readPath(s.option(answer))
+		}
+		err := check()
+		if err == nil {
+			return nil
+		}
+		s.tell(err)
+		if inside := modelsIn(*to); len(inside) > 0 {
+			s.offer("Models in "+clean(*to), inside)
+		}
+		return errTold
+	}
+}
+
+// checkPlan asks the plan whether the answers so far can be carried out.
+func (s *session) checkPlan() error {
+	r, _, err := s.recipe()
+	if err != nil {
+		return err
+	}
+	p, done, err := s.plan(mmapio.NewPool(planPool), r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return p.Refusal()
+}
+
+// checkCommand asks the command line whether it takes the answers so far.
+func (s *session) checkCommand() error {
+	_, _, err := s.recipe()
+	return err
+}
+
+// args are the answers as arguments of merge.
+func (s *session) args() []string {
+	var args []string
+	for _, a := range [][]string{
+		{s.answers.primary}, {s.answers.secondary}, {"-o", s.answers.output}, {"-t", s.answers.t}, {"--format", s.answers.format},
+	} {
+		if a[len(a)-1] != "" {
+			args = append(args, a...)
+		}
+	}
+	return args
+}
+
+// recipe reads the answers as the command line would, so that what is run and
+// what the printed line runs can't differ. card tells whether there is to be one.
+func (s *session) recipe() (r recipe.Recipe, card bool, err error) {
+	var c mergeCmd
+	parser, err := kong.New(&c, kong.Name("merge"), kong.WithHyphenPrefixedParameters(true))
+	if err != nil {
+		panic("cli: internal error: " + err.Error())
+	}
+	if _, err = parser.Parse(s.args()); err != nil {
+		return r, false, err
+	}
+	r, err = c.recipe(c.Output)
+	return r, !c.NoCard, err
+}
+
+func (s *session) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
+
+// errTold repeats a question whose answer was spoken about already.
+var errTold = errors.New("told")
+
+// tell says what is wrong with an answer.
+func (s *session) tell(err error) {
+	s.say("error: %s", clean(err.Error()))
+	var exists *writer.ExistsError
+	if errors.As(err, &exists) { // the hint is a flag, but here a folder can be named
+		s.say("hint: name another folder")
+		return
+	}
+	_, hints := classify(err)
+	for _, h := range hints {
+		s.say("hint: %s", clean(h))
+	}
+}
+
+// maxOffered keeps a list on one screen.
+const maxOffered = 20
+
+// offer shows what the next answer can be.
+func (s *session) offer(title string, options []string) {
+	s.options = options[:min(len(options), maxOffered)]
+	if len(options) == 0 {
+		return
+	}
+	s.say("%s:", title)
+	for i, o := range s.options {
+		s.say("  %d  %s", i+1, o)
+	}
+	if more := len(options) - len(s.options); more > 0 {
+		s.say("  and %d more", more)
+	}
+}
+
+// option is the offer with that number, or the answer itself.
+func (s *session) option(answer string) string {
+	if n, err := strconv.Atoi(answer); err == nil && n >= 1 && n <= len(s.options) {
+		return s.options[n-1]
+	}
+	return answer
+}
+
+// ask puts a question until its answer passes the check.
+func (s *session) ask(question, preset string, check func(answer string) error) error {
+	for {
+		line, err := s.line(question + ": ")
+		if err != nil {
+			return err
+		}
+		if err = check(cmp.Or(strings.TrimSpace(line), preset)); err == nil {
+			return nil
+		}
+		if err != errTold {
+			s.tell(err)
+		}
+	}
+}
+
+// line reads one answer. The terminal is raw for no longer than that, so that
+// at all other times Ctrl-C is a signal.
+func (s *session) line(question string) (string, error) {
+	restore := func() error { return nil }
+	if s.editor != nil {
+		fd := int(s.in.Fd())
+		state, err := term.MakeRaw(fd)
+		if err != nil {
+			return "", err
+		}
+		restore = func() error { return term.Restore(fd, state) }
+		if width, height, err := term.GetSize(int(s.out.Fd())); err == nil && width > 0 {
+			s.editor.SetSize(width, height)
+		}
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() { // a read can't be called off: after a signal it ends with the process
+		var a answer
+		if s.editor != nil {
+			s.editor.SetPrompt(question)
+			a.text, a.err = s.editor.ReadLine()
+		} else {
+			fmt.Fprint(s.out, question)
+			a.text, a.err = s.lines.ReadString('\n')
+		}
+		got <- a
+	}()
+	var a answer
+	select {
+	case a = <-got:
+	case <-s.ctx.Done():
+		a.err = context.Cause(s.ctx)
+		if stopped, ok := a.err.(Stopped); ok && stopped.Signal == os.Interrupt {
+			a.err = errLeft
+		}
+	}
+	if err := restore(); err != nil {
+		return "", err
+	}
+	if a.err != nil {
+		s.say("") // the question's line is open
+	}
+	if a.err == io.EOF {
+		a.err = errLeft
+	}
+	return a.text, a.err
+}
