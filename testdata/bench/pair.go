@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -57,8 +59,8 @@ func (s shape) tensors() []tensor.Info {
 // makeModel writes a model folder, unless it is there with the right sizes.
 // Weights are normal numbers of about 0.02, another stream for every seed; in
 // a sparse model only the first 64 elements of each tensor are written.
-func makeModel(dir string, s shape, seed uint64, sparse bool) {
-	l, err := writer.Lay(s.tensors(), 1_000_000_000, writer.Safetensors)
+func makeModel(dir string, s shape, seed uint64, sparse bool, format writer.Format, shardSize int64) {
+	l, err := writer.Lay(s.tensors(), nil, shardSize, format)
 	check(err)
 	if complete(dir, l) {
 		return

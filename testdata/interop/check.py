@@ -4,6 +4,7 @@
 usage: check.py BINARY SHARED
 
 SHARED is the folder that holds models/, interop/ and golden/. One line per check; exit status 1 when one fails.
+bin.py and convert.py use the same checks for PyTorch checkpoints.
 """
 import json, os, re, subprocess, sys, tempfile, warnings
 
@@ -24,7 +25,7 @@ failed = 0
 def say(ok, what, check, text):
     global failed
     failed += not ok
-    print(f"{'ok  ' if ok else 'FAIL'} {what:9} {check:28} {text}", flush=True)
+    print(f"{'ok  ' if ok else 'FAIL'} {what:12} {check:28} {text}", flush=True)
 
 
 def guarded(what, check, f, *args):
@@ -36,9 +37,14 @@ def guarded(what, check, f, *args):
 def model(name): return os.path.join(SHARED, "models", name)
 
 
-def merge(first, second, out, *flags):
-    r = subprocess.run([BINARY, "merge", "-q", first, second, "-o", out, *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+def tool(*args, timeout=120):
+    r = subprocess.run([BINARY, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
     if r.returncode: raise RuntimeError(f"slerpmerge exit {r.returncode}: {r.stderr.strip()}")
+    return r.stdout
+
+
+def merge(first, second, out, *flags):
+    tool("merge", "-q", first, second, "-o", out, *flags)
     return out
 
 
@@ -87,38 +93,50 @@ def rewritten(out):
     return True, f"{len(shards(out))} files, {n} bytes"
 
 
-def index(out):
+def index(out, limit=300_000):
     files, wm = folder.weight_files(out)
-    if wm is None: return not os.path.exists(os.path.join(out, "model.safetensors.index.json")), "one file, no index"
-    j = json.load(open(os.path.join(out, "model.safetensors.index.json")))
-    total = sum(a.nbytes for _, a in folder.read(out).values())
-    split = huggingface_hub.split_torch_state_dict_into_shards({k: torch.empty(a.shape, dtype=torch.bfloat16) for f in files for k, (_, a) in in_file_order(os.path.join(out, f))}, max_shard_size=300_000)
-    if split.filename_to_tensors and split.tensor_to_filename != wm: return False, "huggingface_hub would cut the shards elsewhere"
+    if wm is None: return not [f for f in os.listdir(out) if f.endswith(".index.json")], "one file, no index"
+    pattern = "pytorch_model{suffix}.bin" if files[0].endswith(".bin") else "model{suffix}.safetensors"
+    j = json.load(open(os.path.join(out, pattern.format(suffix="") + ".index.json")))
+    tensors = {k: v for f in files for k, v in in_file_order(os.path.join(out, f))}
+    if set(tensors) != set(folder.read(out)): return False, "the index and the files differ"
+    total = sum({v.data_ptr(): v.nbytes for v in tensors.values()}.values())
+    split = huggingface_hub.split_torch_state_dict_into_shards(tensors, filename_pattern=pattern, max_shard_size=limit)
+    if split.tensor_to_filename != wm: return False, "huggingface_hub would cut the shards elsewhere"
     ok = j["metadata"]["total_size"] == total == split.metadata["total_size"] and list(wm) == sorted(wm) and len(files) > 1
     return ok, f"{len(files)} shards as huggingface_hub would cut them, total_size {j['metadata']['total_size']} of {total}"
 
 
 def in_file_order(path):
-    t = folder.read_safetensors(path)
-    with open(path, "rb") as f: head = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-    return [(k, t[k]) for k in head if k != "__metadata__"]
+    """Names and tensors as they follow in the file; only tied ones share memory."""
+    if path.endswith(".bin"): return list(torch.load(path, weights_only=True).items())
+    t = safetensors.torch.load_file(path)
+    return [(k, t[k].clone()) for k in header(path)]
+
+
+def header(path):
+    with open(path, "rb") as f: j = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+    j.pop("__metadata__", None)
+    return j
 
 
 def hub(out):
     """huggingface_hub reads the index (or the one file) into a model, by names."""
-    got = {}
-    for path in shards(out): got.update({k: folder.from_torch(v) for k, v in huggingface_hub.load_state_dict_from_file(path, safe=True).items()})
+    got, safe = {}, not shards(out)[0].endswith(".bin")
+    for path in shards(out): got.update({k: folder.from_torch(v) for k, v in huggingface_hub.load_state_dict_from_file(path, safe=safe).items()})
     ok, text = same(got, folder.read(out))
-    m = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(out)).to(next(iter(torch_tensors(out).values())).dtype)
-    r = huggingface_hub.load_torch_model(m, out, strict=False)
+    m = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(out)).to(next(v.dtype for v in torch_tensors(out).values() if v.is_floating_point()))
+    r = huggingface_hub.load_torch_model(m, out, strict=False, safe=safe)
     missing = [k for k in r.missing_keys if k not in getattr(m, "all_tied_weights_keys", {})]
-    return ok and not missing and not r.unexpected_keys, f"{text}; load_torch_model: missing {missing[:3]}, unexpected {list(r.unexpected_keys)[:3]}"
+    alien = [k for k in r.unexpected_keys if not loading.OLD_BUFFERS.search(k)]
+    off = [k for k, v in torch_tensors(out).items() if not loading.OLD_BUFFERS.search(k) and not torch.equal(m.state_dict()[k], v)]
+    return ok and not missing and not alien and not off, f"{text}; load_torch_model: missing {missing[:3]}, unexpected {alien[:3]}, other values {off[:3]}"
 
 
-def torch_tensors(out): return {k: v for p in shards(out) for k, v in safetensors.torch.load_file(p).items()}
+def torch_tensors(out): return {k: v for p in shards(out) for k, v in in_file_order(p)}
 
 
-texts = {}
+texts, logits = {}, {}
 
 
 def transformed(what, out):
@@ -128,21 +146,23 @@ def transformed(what, out):
     bad += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     if bad: return False, "; ".join(bad)[:300]
     own = transformers.AutoConfig.from_pretrained(out).dtype
-    kept = {v.dtype for v in torch_tensors(out).values()}
+    tensors = {k: v for k, v in torch_tensors(out).items() if not loading.OLD_BUFFERS.search(k)}
+    kept = {v.dtype for v in tensors.values()}
     if {own} != kept: return False, f"config.json says {own}, the tensors are {kept}"
-    for k, v in torch_tensors(out).items():
+    for k, v in tensors.items():
         if not torch.equal(m.state_dict()[k], v.float()): return False, f"{k} has other values in the model"
     ids = tok(PROMPT, return_tensors="pt", add_special_tokens=False)["input_ids"]
     with torch.no_grad(): new = m.generate(ids, max_new_tokens=TOKENS, do_sample=False, pad_token_id=0)[0, ids.shape[1]:]
+    with torch.no_grad(): logits[what] = m(ids).logits
     texts[what] = tok.decode(new)
-    return len(new) > 0 and bool(torch.isfinite(m(ids).logits).all()), f"no complaint; {PROMPT!r} -> {texts[what][:50]!r}"
+    return len(new) > 0 and bool(torch.isfinite(logits[what]).all()), f"no complaint; {PROMPT!r} -> {texts[what][:50]!r}"
 
 
-def mergekit(first, second, out, t=0.5):
+def mergekit(first, second, out, *flags, t=0.5):
     cfg = out + ".yml"
     with open(cfg, "w") as f:
         json.dump({"models": [{"model": first}, {"model": second}], "merge_method": "slerp", "base_model": first, "parameters": {"t": t}, "dtype": "bfloat16"}, f)
-    r = subprocess.run([os.path.join(os.path.dirname(sys.executable), "mergekit-yaml"), cfg, out, "--quiet"], capture_output=True, text=True, timeout=600)
+    r = subprocess.run([os.path.join(os.path.dirname(sys.executable), "mergekit-yaml"), cfg, out, "--quiet", *flags], capture_output=True, text=True, timeout=600)
     if r.returncode: raise RuntimeError("mergekit: " + (r.stderr.strip().splitlines() or ["(silent)"])[-1])
     return out
 
