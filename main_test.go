@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -227,6 +228,11 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	cut, isCut := strings.CutPrefix(args[0], "cut=")
 	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
 	usage(ts, neg, ok || isCut, "stopped INT|TERM|HUP|cut=FILE ...")
+	if sig == syscall.SIGHUP { // under nohup children would ignore it too
+		caught := make(chan os.Signal, 1)
+		signal.Notify(caught, sig)
+		defer signal.Stop(caught)
+	}
 	before := snapshot(ts)
 	bin := ""
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {

@@ -5,6 +5,7 @@ import "slerpmerge/internal/recipe"
 type convertCmd struct {
 	Model string `arg:"" help:"Model folder or weight file."`
 	outputFlags
+	runFlags
 	Output    string `short:"o" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
 	Overwrite bool   `help:"Replace the output folder in one step when the conversion is complete."`
 	DryRun    bool   `help:"Only show what would happen."`
@@ -24,5 +25,5 @@ func (c *convertCmd) Run(a *app) error {
 	if err := c.put(&r); err != nil {
 		return err
 	}
-	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON})
+	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, run: c.runFlags})
 }

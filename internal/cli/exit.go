@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -46,6 +47,19 @@ func (s Stopped) Error() string {
 		return "stopped by SIGHUP"
 	}
 	return "stopped by " + s.Signal.String()
+}
+
+// TimeUp is the cause with which --time-budget cancels the context.
+type TimeUp struct{ Budget time.Duration }
+
+func (t TimeUp) Error() string { return fmt.Sprintf("the time budget of %v is used up", t.Budget) }
+
+// within gives a context that ends when a time budget does; 0 is none.
+func within(ctx context.Context, budget time.Duration) (context.Context, context.CancelFunc) {
+	if budget == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, budget, TimeUp{budget})
 }
 
 // fail reports an error and returns its exit code.
@@ -87,12 +101,15 @@ func classify(err error) (code int, hints []string) {
 		space     *writer.NoSpaceError
 		unsafe    *writer.UnsafeError
 		stopped   Stopped
+		timeUp    TimeUp
 	)
 	switch {
 	case errors.As(err, &stopped):
 		if stopped.Signal == os.Interrupt {
 			return exitInterrupted, []string{"nothing was written; the same command starts again"}
 		}
+		return exitStopped, []string{"nothing was written; the same command starts again"}
+	case errors.As(err, &timeUp):
 		return exitStopped, []string{"nothing was written; the same command starts again"}
 	case errors.As(err, &usage):
 		return exitRequest, hint(usage.hint())

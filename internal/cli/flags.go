@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/dustin/go-humanize"
@@ -92,6 +93,12 @@ type outputFlags struct {
 	MaxMemory byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
 	Threads   int       `placeholder:"N" help:"Worker threads (default all cores)."`
 	JSON      bool      `name:"json" help:"Print the result as JSON."`
+}
+
+// runFlags are what merge and convert share: how the work is done, not what
+// comes of it.
+type runFlags struct {
+	TimeBudget time.Duration `placeholder:"TIME" help:"Stop by itself after this time, such as 4h or 90m, keeping the work."`
 }
 
 // put fills in the fields of a recipe, and checks all of it.

@@ -21,6 +21,7 @@ const planPool = 4 << 20
 
 type mergeCmd struct {
 	mergeFlags
+	runFlags
 	Output    string `short:"o" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
 	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
 	DryRun    bool   `help:"Only show what would happen, as plan does."`
@@ -39,11 +40,14 @@ func (c *mergeCmd) Run(a *app) error {
 		return err
 	}
 	r.Overwrite = c.Overwrite
-	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard})
+	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags})
 }
 
 // work says how a recipe is to be carried out.
-type work struct{ dryRun, json, card bool }
+type work struct {
+	dryRun, json, card bool
+	run                runFlags
+}
 
 // carryOut does what merge and convert do once the recipe is known.
 func (a *app) carryOut(r recipe.Recipe, w work) error {
@@ -53,6 +57,8 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if w.dryRun {
 		return a.showPlan(r, w.json)
 	}
+	ctx, cancel := within(a.ctx, w.run.TimeBudget)
+	defer cancel()
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r)
 	if err != nil {
@@ -68,7 +74,7 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
-	res, err := merge.Run(a.ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
+	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
 		return sidecars(res, w.card)
 	}})
 	bar.close()

@@ -54,6 +54,9 @@ type File struct {
 	first      int                  // index of its first tensor in Model.Tensors
 }
 
+// Identity tells this version of the file from another.
+func (f *File) Identity() mmapio.Identity { return f.data.Identity() }
+
 // A Tensor is one entry of the table. Offset counts from the start of the
 // file.
 type Tensor struct {

@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+
+	"slerpmerge/internal/model"
+)
+
+// Fingerprint stands for all that the output's bytes depend on: the recipe,
+// the parents as they are on the disk (size, modification time and inode of
+// weight files, their tables, the content of all small files) and the version
+// of this program. Threads, memory and the output's place are not in it. extra
+// are choices of the caller that matter as well.
+//
+// Two runs with the same fingerprint write the same bytes, unless a parent was
+// changed behind the back of its file system.
+func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
+	h := sha256.New()
+	// Every text is quoted, so that no two lists of texts run together alike.
+	say := func(format string, args ...any) { fmt.Fprintf(h, format+"\n", args...) }
+	r := &p.Recipe
+	say("slerpmerge %q %q", version, extra)
+	say("%q %v %q %d", r.Method, r.DType, r.Format, r.ShardSize)
+	say("%q %q %q %q", r.Missing, r.NonFinite, r.Tokenizer, r.Vocab)
+	for _, rule := range r.T {
+		say("t %q %v", rule.Filter, rule.Values)
+	}
+	if r.Document != nil {
+		say("document %q", r.Document.Source)
+	}
+	for _, m := range p.Models {
+		if err := identify(h, m); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// identify writes down what one parent is.
+func identify(h hash.Hash, m *model.Model) error {
+	fmt.Fprintf(h, "model %q\n", m.Format)
+	for i := range m.Files {
+		f := &m.Files[i]
+		fmt.Fprintf(h, "file %q %+v\n", f.Name, f.Identity())
+	}
+	for i := range m.Tensors {
+		t := &m.Tensors[i]
+		fmt.Fprintf(h, "tensor %q %v %v %d %d %q\n", t.Name, t.DType, t.Shape, t.File, t.Offset, t.SharesWith)
+	}
+	if m.Config != nil {
+		fmt.Fprintf(h, "config %q\n", m.Config.Bytes())
+	}
+	names := append(append(m.Companions(true), m.Companions(false)...), m.Licences()...)
+	for _, name := range names {
+		f, err := m.OpenCompanion(name)
+		if err != nil {
+			return fmt.Errorf("reading %s of %s: %w", name, m.Name(), err)
+		}
+		own := sha256.New()
+		_, err = io.Copy(own, f)
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("reading %s of %s: %w", name, m.Name(), err)
+		}
+		fmt.Fprintf(h, "companion %q %x\n", name, own.Sum(nil))
+	}
+	return nil
+}

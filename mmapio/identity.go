@@ -1,0 +1,14 @@
+package mmapio
+
+// An Identity tells one version of a file from another, as far as that can be
+// told without reading it.
+type Identity struct {
+	Size    int64
+	ModTime int64  // nanoseconds since 1970
+	Inode   uint64 // 0 where the system has none
+}
+
+// Identity is that of the file when it was opened.
+func (f *File) Identity() Identity {
+	return Identity{Size: f.size, ModTime: f.info.ModTime().UnixNano(), Inode: inode(f.info)}
+}
