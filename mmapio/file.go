@@ -156,7 +156,7 @@ func (f *File) Check() error {
 func (f *File) check() error {
 	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &ChangedError{Path: f.path, What: "was removed"}
+		return &ChangedError{Path: f.path, What: "was removed", Removed: true}
 	}
 	if err != nil {
 		return err

@@ -15,5 +15,10 @@ func preallocate(*os.File, int64) error { return errors.ErrUnsupported }
 // disk, without waiting for it.
 func startWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported }
 
+// awaitWriteback waits until [off, off+n) of f is on its way to the disk no
+// more. It reports the error of a failed write-back, which the next flushFile
+// then does not.
+func awaitWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported }
+
 // flushFile waits until the contents of f are on the disk.
 func flushFile(f *os.File) error { return f.Sync() }

@@ -118,6 +118,7 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64) error {
 		return err
 	}
 	w.fixed = max(w.fixed, next)
+	o.since += int64(len(p))
 	if len(w.gaps) == 0 {
 		return o.complete(w)
 	}
@@ -167,17 +168,24 @@ func (o *Output) sum(w *openFile, p []byte, off int64) error {
 	}
 	delete(w.sums, i)
 	for _, at := range x.Sums {
-		k := sort.Search(len(w.Fixed), func(k int) bool { return w.Fixed[k].Off > at }) - 1
-		s := w.Fixed[k]
-		place := s.Data[at-s.Off:][:4]
-		binary.LittleEndian.PutUint32(place, crc)
-		if k < w.fixed { // the bytes came out of order
+		k, place := w.putSum(at, crc)
+		if k < w.fixed { // the segment is on the disk already
 			if err := o.write(w.f, place, at); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// putSum puts a checksum in its place at byte at, which lies in the Fixed
+// segment with the index k.
+func (w *openFile) putSum(at int64, crc uint32) (k int, place []byte) {
+	k = sort.Search(len(w.Fixed), func(k int) bool { return w.Fixed[k].Off > at }) - 1
+	s := w.Fixed[k]
+	place = s.Data[at-s.Off:][:4]
+	binary.LittleEndian.PutUint32(place, crc)
+	return k, place
 }
 
 // complete hands a file without gaps over to be flushed and closed.

@@ -128,6 +128,21 @@ func (l *Layout) Bytes() int64 {
 	return n
 }
 
+// Before is the number of bytes of tensors' values before a mark.
+func (l *Layout) Before(m Mark) int64 {
+	var n int64
+	for i, f := range l.Files[:min(m.File+1, len(l.Files))] {
+		for _, x := range f.Extents {
+			if i < m.File || x.Off+x.Len <= m.Off {
+				n += x.Len
+			} else if x.Off < m.Off {
+				n += m.Off - x.Off
+			}
+		}
+	}
+	return n
+}
+
 // owns reports whether tensor i has bytes of its own.
 func owns(storage []int, i int) bool { return storage == nil || storage[i] == i }
 

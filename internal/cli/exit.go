@@ -102,7 +102,15 @@ func classify(err error) (code int, hints []string) {
 		unsafe    *writer.UnsafeError
 		stopped   Stopped
 		timeUp    TimeUp
+		suspended *merge.SuspendedError
 	)
+	if errors.As(err, &suspended) {
+		code, hints = classify(suspended.Err)
+		if code == exitStopped || code == exitInterrupted {
+			hints = nil
+		}
+		return code, append(hints, fmt.Sprintf("%s of %s are done and kept: the same command goes on from there", size(suspended.Done), size(suspended.Total)))
+	}
 	switch {
 	case errors.As(err, &stopped):
 		if stopped.Signal == os.Interrupt {

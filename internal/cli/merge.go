@@ -73,15 +73,33 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	}
 	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
+	fingerprint, err := p.Fingerprint(buildVersion(), fmt.Sprintf("card=%v", w.card))
+	if err != nil {
+		return err
+	}
 	bar := a.progress(p.Layout.TotalBytes)
-	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
-		return sidecars(res, w.card)
-	}})
+	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
+		Progress: bar.add,
+		Resumed: func(r merge.Resumed) {
+			a.resumed(r)
+			bar.skip(r.Done)
+		},
+		Sidecars: func(res *merge.Result) []merge.Sidecar { return sidecars(res, w.card) },
+	})
 	bar.close()
 	if err != nil {
 		return err
 	}
 	return a.summary(res, w.json)
+}
+
+// resumed tells what becomes of an unfinished run.
+func (a *app) resumed(r merge.Resumed) {
+	if r.Why != "" {
+		a.log.info("afresh", "an unfinished run is thrown away: "+r.Why, "why", r.Why)
+		return
+	}
+	a.log.info("resume", fmt.Sprintf("going on with an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
 }
 
 // sidecars are the files that tell about the work.

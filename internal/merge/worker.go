@@ -119,10 +119,11 @@ func chunkElems(a, b operand) int64 { return chunkBytes / max(a.size, b.size) }
 
 // fill computes a piece.
 func (w *worker) fill(p *piece) error {
-	for _, s := range p.segs {
+	for k := range p.segs {
 		if err := w.e.stopped(); err != nil {
 			return err
 		}
+		s := p.segs[k]
 		dst := p.buf[s.at:][:s.len]
 		t := &w.e.tensors[s.tensor]
 		var counts slerp.Counts
@@ -150,7 +151,7 @@ func (w *worker) fill(p *piece) error {
 		if err != nil {
 			return err
 		}
-		w.e.count(s.tensor, counts)
+		p.segs[k].counts = counts
 	}
 	return nil
 }

@@ -305,7 +305,7 @@ func (p *Plan) checkOutput() error {
 		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
 			return err
 		}
-		if p.DiskFree < p.OutputBytes {
+		if p.DiskFree+writer.Held(p.Recipe.Output) < p.OutputBytes {
 			err = &writer.NoSpaceError{Path: p.Recipe.Output, Need: p.OutputBytes, Free: p.DiskFree}
 		}
 	}
