@@ -36,8 +36,8 @@ type flusher struct {
 	once     sync.Once
 	failure  atomic.Pointer[error]
 	drop     atomic.Bool
-	hurry    atomic.Bool  // no favours any more
-	marking  atomic.Bool  // a mark is on its way
+	hurry    atomic.Bool          // no favours any more
+	marking  atomic.Bool          // a mark is on its way
 	marked   atomic.Pointer[Mark] // the last one in the journal
 	wrap     func(doing, path string, err error) error
 

@@ -122,6 +122,9 @@ func (o *Output) takeUp(l *Layout) error {
 
 // takeUpFile goes on within a file.
 func (o *Output) takeUpFile(w *openFile, at Mark) error {
+	if at.Off == 0 {
+		return nil
+	}
 	wrong := fmt.Errorf("its journal does not fit %s", w.Name)
 	for len(w.gaps) > 0 && w.gaps[0].off < at.Off {
 		if w.gaps[0].end > at.Off {
@@ -158,12 +161,16 @@ func (o *Output) takeUpFile(w *openFile, at Mark) error {
 		if len(x.Sums) == 0 || x.Len == 0 {
 			continue
 		}
-		var sum [4]byte // its first place stands before the extent
-		if _, err := f.ReadAt(sum[:], x.Sums[0]); err != nil {
-			return wrong
+		sum := at.Sum
+		if inside || x.Off+x.Len < written { // its first place is on the disk
+			var b [4]byte
+			if _, err := f.ReadAt(b[:], x.Sums[0]); err != nil {
+				return wrong
+			}
+			sum = binary.LittleEndian.Uint32(b[:])
 		}
 		for _, place := range x.Sums {
-			w.putSum(place, binary.LittleEndian.Uint32(sum[:]))
+			w.putSum(place, sum)
 		}
 	}
 	if inside && len(w.Extents[k].Sums) > 0 {
@@ -180,10 +187,16 @@ func (o *Output) mark() (Mark, *openFile) {
 		}
 		m := Mark{File: i, Off: w.gaps[0].off}
 		k := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > m.Off })
-		if x := w.Extents[k]; len(x.Sums) > 0 && x.Off < m.Off {
-			sum := w.sums[k]
-			if len(sum) > 0 && sum[0].off == x.Off && sum[0].end == m.Off {
+		if w.Extents[k].Off == m.Off {
+			for k--; k >= 0 && w.Extents[k].Len == 0; k-- {
+			}
+		}
+		if k >= 0 && len(w.Extents[k].Sums) > 0 {
+			x := w.Extents[k]
+			if sum := w.sums[k]; len(sum) > 0 && sum[0].span == (span{x.Off, m.Off}) {
 				m.Sum = sum[0].crc
+			} else { // it is complete
+				m.Sum = w.getSum(x.Sums[0])
 			}
 		}
 		return m, w

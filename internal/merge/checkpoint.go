@@ -32,8 +32,8 @@ type tensorNote struct {
 
 type floatBits uint64
 
-func bitsOf(x float64) floatBits      { return floatBits(math.Float64bits(x)) }
-func (b floatBits) float() float64    { return math.Float64frombits(uint64(b)) }
+func bitsOf(x float64) floatBits   { return floatBits(math.Float64bits(x)) }
+func (b floatBits) float() float64 { return math.Float64frombits(uint64(b)) }
 
 const (
 	noteNonFinite = 1 << iota

@@ -45,7 +45,7 @@ type Result struct {
 	Duration time.Duration
 	// Fingerprint is that of Options.
 	Fingerprint string
-	Warnings []string // the plan's and those of the run
+	Warnings    []string // the plan's and those of the run
 }
 
 // Branches counts the tensors by what was done to them.
