@@ -220,7 +220,8 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 	}
 }
 
-// stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists,
+// stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
+// (or is larger than N bytes, where WAITFOR is FILE>N),
 // the program is sent a signal (EVENT is INT or TERM) or loses the last byte of
 // a file (EVENT is cut=FILE); it ends as refused wants it, but that .OUT.partial
 // may stay.
@@ -252,7 +253,9 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	for {
-		if _, err := os.Lstat(ts.MkAbs(args[2])); err == nil {
+		name, least, _ := strings.Cut(args[2], ">")
+		size, _ := strconv.ParseInt(least, 10, 64)
+		if st, err := os.Lstat(ts.MkAbs(name)); err == nil && (least == "" || st.Size() > size) {
 			break
 		}
 		select {

@@ -13,6 +13,7 @@ import (
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
 	"slerpmerge/mmapio"
+	"slerpmerge/writer"
 )
 
 // planPool bounds the pages of weight files that reading headers makes
@@ -65,18 +66,25 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		return err
 	}
 	defer done()
-	if err := p.Refusal(); err != nil {
+	refusal := p.Refusal()
+	var exists *writer.ExistsError
+	if refusal != nil && !errors.As(refusal, &exists) {
+		return refusal
+	}
+	fingerprint, err := p.Fingerprint(buildVersion(), fmt.Sprintf("card=%v", w.card))
+	switch {
+	case err != nil:
 		return err
+	case exists != nil && report.Made(r.Output, fingerprint):
+		return a.nothingToDo(p, w.json)
+	case exists != nil:
+		return exists
 	}
 	for _, w := range p.Warnings {
 		a.log.warn(w)
 	}
 	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
-	fingerprint, err := p.Fingerprint(buildVersion(), fmt.Sprintf("card=%v", w.card))
-	if err != nil {
-		return err
-	}
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
 		Progress: bar.add,
@@ -91,6 +99,17 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		return err
 	}
 	return a.summary(res, w.json)
+}
+
+// nothingToDo closes a command whose output is there already.
+func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
+	a.log.info("done", p.Recipe.Output+": nothing left to do: it is what this command makes", "output", p.Recipe.Output,
+		"tensors", len(p.Tensors), "bytes", 0, "nothing_to_do", true)
+	if !asJSON {
+		return nil
+	}
+	return a.printJSON(resultJSON{Output: p.Recipe.Output, Tensors: len(p.Tensors), Files: planFiles(p), PeakMemory: peakMemory(),
+		Branches: map[merge.Branch]int{}, Warnings: append([]string{}, p.Warnings...)})
 }
 
 // resumed tells what becomes of an unfinished run.

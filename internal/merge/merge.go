@@ -103,11 +103,11 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 		opt.Pool.SetLimit(p.Budget.Pool)
 		e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
 		earlier := out.Earlier()
-		if !earlier.Found {
+		if !earlier.Found || opts.Restart {
 			return out, e, nil
 		}
 		resumed := Resumed{Total: p.Layout.TotalBytes, Why: earlier.Why}
-		if earlier.Why == "" && !opts.Restart {
+		if earlier.Why == "" {
 			if err := e.restore(earlier.At, earlier.Notes); err != nil {
 				out.Abort() // what it kept is of no use
 				continue
