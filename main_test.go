@@ -79,6 +79,7 @@ func TestScripts(t *testing.T) {
 			"filesize":  cmdFilesize,
 			"sha256":    cmdSHA256,
 			"json":      cmdJSON,
+			"atleast":   cmdAtleast,
 			"jsonlines": cmdJSONLines,
 			"jsonkeys":  cmdJSONKeys,
 			"clean":     cmdClean,
@@ -221,7 +222,7 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 }
 
 // stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
-// (or is larger than N bytes, where WAITFOR is FILE>N),
+// (or has grown by N bytes, where WAITFOR is FILE+N),
 // the program is sent a signal (EVENT is INT or TERM) or loses the last byte of
 // a file (EVENT is cut=FILE); it ends as refused wants it, but that .OUT.partial
 // may stay.
@@ -235,6 +236,10 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		signal.Notify(caught, sig)
 		defer signal.Stop(caught)
 	}
+	await, grow, _ := strings.Cut(args[2], "+")
+	await = ts.MkAbs(await)
+	more, _ := strconv.ParseInt(grow, 10, 64)
+	from, _ := sizeOf(await)
 	before := snapshot(ts)
 	bin := ""
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
@@ -253,9 +258,7 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	for {
-		name, least, _ := strings.Cut(args[2], ">")
-		size, _ := strconv.ParseInt(least, 10, 64)
-		if st, err := os.Lstat(ts.MkAbs(name)); err == nil && (least == "" || st.Size() > size) {
+		if size, ok := sizeOf(await); ok && (grow == "" || size >= from+more) {
 			break
 		}
 		select {
@@ -289,6 +292,14 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	compareSnapshots(ts, before, after)
+}
+
+func sizeOf(path string) (n int64, ok bool) {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return 0, false
+	}
+	return st.Size(), true
 }
 
 // kept reports whether a name is of the work of an unfinished run, which stays
@@ -855,6 +866,19 @@ func cmdJSONKeys(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if !slices.Equal(keys, args[2:]) {
 		ts.Fatalf("%s has %q, want %q", args[1], keys, args[2:])
+	}
+}
+
+// atleast FILE PATH N: the number at a place in a JSON file is N at least.
+func cmdAtleast(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "atleast file path number")
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
+	got, ok := v.(map[string]any)[args[1]].(float64)
+	want, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	if !ok || got < want {
+		ts.Fatalf("%s is %v, want %v at least", args[1], got, want)
 	}
 }
 

@@ -34,6 +34,12 @@ func awaitWriteback(f *os.File, off, n int64) error {
 	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, flags) })
 }
 
+// dropPages takes [off, off+n) of f, which is on the disk, out of the page
+// cache; all from off on if n is 0. It is best effort.
+func dropPages(f *os.File, off, n int64) {
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+}
+
 // flushFile waits until the contents of f are on the disk.
 func flushFile(f *os.File) error {
 	return retry(func() error { return unix.Fdatasync(int(f.Fd())) })

@@ -20,5 +20,9 @@ func startWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported
 // then does not.
 func awaitWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported }
 
+// dropPages takes [off, off+n) of f, which is on the disk, out of the page
+// cache; all from off on if n is 0. It is best effort.
+func dropPages(*os.File, int64, int64) {}
+
 // flushFile waits until the contents of f are on the disk.
 func flushFile(f *os.File) error { return f.Sync() }

@@ -42,6 +42,7 @@ type flusher struct {
 	wrap     func(doing, path string, err error) error
 
 	able    bool   // to write back
+	forget  bool   // pages that are on the disk
 	underAt string // the file that under is of
 	under   []span // on their way
 	named   bool   // the names of the files are on the disk
@@ -59,12 +60,13 @@ type request struct {
 	folders []string // of a mark: their names have to be on the disk too
 }
 
-func newFlusher(wrap func(doing, path string, err error) error) *flusher {
+func newFlusher(wrap func(doing, path string, err error) error, forget bool) *flusher {
 	fl := &flusher{
 		requests: make(chan request, writebackQueue),
 		done:     make(chan struct{}),
 		wrap:     wrap,
 		able:     true,
+		forget:   forget,
 	}
 	go fl.work()
 	return fl
@@ -79,6 +81,9 @@ func (fl *flusher) work() {
 			fl.under = nil
 			if !idle {
 				fl.sync(r.f)
+				if fl.forget {
+					dropPages(r.f, 0, 0)
+				}
 			}
 			if err := r.f.Close(); err != nil && !idle {
 				fl.fail(fl.wrap("closing", r.f.Name(), err))
@@ -104,6 +109,9 @@ func (fl *flusher) push(r request) {
 		first := fl.under[0]
 		fl.under = fl.under[1:]
 		err = waitBack(r.f, first.off, first.end-first.off)
+		if err == nil && fl.forget {
+			dropPages(r.f, first.off, first.end-first.off)
+		}
 	}
 	switch {
 	case err == nil:

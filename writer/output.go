@@ -27,6 +27,8 @@ type Options struct {
 	Fingerprint string
 	// Restart throws an unfinished run away whatever its fingerprint.
 	Restart bool
+	// DropPages takes pages out of the page cache once they are on the disk.
+	DropPages bool
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
 	Inputs []string
@@ -74,7 +76,7 @@ func Create(dir string, opt Options) (*Output, error) {
 		o.unmake()
 		return nil, err
 	}
-	o.flush = newFlusher(o.wrap)
+	o.flush = newFlusher(o.wrap, opt.DropPages)
 	return o, nil
 }
 

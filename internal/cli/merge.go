@@ -58,6 +58,9 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if w.dryRun {
 		return a.showPlan(r, w.json)
 	}
+	if w.run.Nice {
+		beNice()
+	}
 	ctx, cancel := within(a.ctx, w.run.TimeBudget)
 	defer cancel()
 	pool := mmapio.NewPool(planPool)
@@ -87,6 +90,7 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
+		IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()),
 		Progress: bar.add,
 		Resumed: func(r merge.Resumed) {
 			a.resumed(r)
@@ -99,6 +103,16 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		return err
 	}
 	return a.summary(res, w.json)
+}
+
+// exceeds reports whether a plan reads and writes so much that keeping it in
+// the page cache would push out what others have there, and serve nobody.
+func exceeds(p *plan.Plan, memory int64) bool {
+	n := p.OutputBytes
+	for _, m := range p.Models {
+		n += m.Bytes()
+	}
+	return memory > 0 && n > memory/2
 }
 
 // nothingToDo closes a command whose output is there already.

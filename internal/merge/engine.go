@@ -62,6 +62,8 @@ type engine struct {
 
 	dispatched atomic.Int64 // bytes of parents that were asked for a first time
 	readAhead  *readAhead
+	behind     *behind // nil to leave the page cache alone
+	throttle   *throttle
 }
 
 // A state is where one tensor is on its way. Tensors that need no measuring
@@ -307,9 +309,16 @@ func (e *engine) write() {
 		if failed || p == nil {
 			return
 		}
+		if err := e.throttle.wait(e.ctx, len(p.buf)); err != nil {
+			e.fail(err)
+			return
+		}
 		if err := e.out.WriteAt(p.file, p.buf, p.off); err != nil {
 			e.fail(err)
 			return
+		}
+		if e.behind != nil {
+			e.behind.written(p)
 		}
 		due := e.out.Due()
 		var note []byte

@@ -30,6 +30,11 @@ type Options struct {
 	// with; without one nothing is kept of a run that does not come to its end.
 	Fingerprint string
 	Restart     bool // throw an unfinished run away
+	// IOLimit is how many bytes may be read and written a second, together; 0 is
+	// any number.
+	IOLimit int64
+	// DropPages takes pages out of the page cache once they are done with.
+	DropPages bool
 	// Resumed is called once, before any work, if there was an unfinished run.
 	Resumed func(Resumed)
 	// Progress is called from one goroutine with the bytes written since the last call.
@@ -64,7 +69,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart = opt.Fingerprint, opt.Restart
+	opts.Fingerprint, opts.Restart, opts.DropPages = opt.Fingerprint, opt.Restart, opt.DropPages
 	out, e, err := begin(ctx, p, opts, opt)
 	if err != nil {
 		return nil, err
@@ -102,6 +107,10 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 		}
 		opt.Pool.SetLimit(p.Budget.Pool)
 		e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
+		e.throttle = newThrottle(opt.IOLimit)
+		if opt.DropPages {
+			e.behind = &behind{tensors: p.Tensors}
+		}
 		earlier := out.Earlier()
 		if !earlier.Found || opts.Restart {
 			return out, e, nil

@@ -304,6 +304,7 @@ func (s *section) ReadAt(p []byte, off int64) error {
 }
 
 func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
+func (s *section) Drop(off, n int64)     { s.file.Drop(s.base+off, n) }
 
 // Check reports the first file that is no longer what it was when it was
 // opened, as a *mmapio.ChangedError.
