@@ -1,7 +1,11 @@
 package writer
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 )
@@ -143,6 +147,9 @@ func (fl *flusher) note(r request) {
 	if r.f != nil {
 		fl.sync(r.f)
 	}
+	if err := inPlace(r.journal); err != nil {
+		fl.fail(err)
+	}
 	if fl.err() != nil {
 		return
 	}
@@ -153,6 +160,22 @@ func (fl *flusher) note(r request) {
 	if fl.sync(r.journal); fl.err() == nil {
 		fl.marked.Store(&r.at)
 	}
+}
+
+// inPlace makes sure that a file is still what its name says: work in a folder
+// that was removed is lost.
+func inPlace(f *os.File) error {
+	there, err := os.Lstat(f.Name())
+	if err == nil {
+		var own os.FileInfo
+		if own, err = f.Stat(); err == nil && os.SameFile(own, there) {
+			return nil
+		}
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was removed while it was in use", filepath.Dir(f.Name()))
+	}
+	return err
 }
 
 // begin asks for write-back of a run. It reports false, doing nothing, when

@@ -90,6 +90,9 @@ func (o *Output) dropJournal() error {
 	if o.journal == nil {
 		return nil
 	}
+	if err := inPlace(o.journal); err != nil {
+		return err
+	}
 	path := o.journal.Name()
 	o.journal.Close()
 	o.journal = nil

@@ -257,6 +257,9 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 		at = *m
 	}
 	at.Note = nil
+	if inPlace(o.journal) != nil { // nor is there anything to remove
+		at = Mark{}
+	}
 	if at.File == 0 && (len(o.files) == 0 || len(o.files[0].Extents) == 0 || at.Off <= o.files[0].Extents[0].Off) {
 		return Mark{}, errors.Join(err, o.Abort())
 	}

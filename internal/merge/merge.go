@@ -84,11 +84,11 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	at, serr := out.Suspend(e.checkpoint())
+	if serr != nil && ctx.Err() != nil { // worse than being stopped; else err is why
+		err = serr
+	}
 	if done := p.Layout.Before(at); done > 0 {
 		err = &SuspendedError{Err: err, Done: done, Total: p.Layout.TotalBytes}
-	}
-	if serr != nil && !errors.Is(err, serr) {
-		err = errors.Join(err, serr)
 	}
 	return nil, err
 }
