@@ -216,6 +216,7 @@ func (x *trial) finish(resumes bool) {
 }
 
 func TestFaultsOfOutput(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		cannot(t, "only root may mount file systems")
 	}
@@ -320,6 +321,7 @@ func TestFaultsOfOutput(t *testing.T) {
 }
 
 func TestFaultsOfParents(t *testing.T) {
+	t.Parallel()
 	weights := func(x *trial) string { return filepath.Join(x.dir, "b", "model.safetensors") }
 	restore := func(t *testing.T, from, to string) {
 		t.Helper()
@@ -414,6 +416,7 @@ func TestFaultsOfParents(t *testing.T) {
 // A merge is content with little memory, page cache included, and with little
 // address space.
 func TestScarceMemory(t *testing.T) {
+	t.Parallel()
 	x := newTrial(t, filepath.Join(t.TempDir(), "out"))
 	t.Run("ulimit -v", func(t *testing.T) {
 		x := *x

@@ -138,6 +138,7 @@ func resumedAt(log []byte) int64 {
 // A merge that is killed at any moment and run again ends in the files of one
 // that was not, and does little twice.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	kills, size := setNumber(t, killsEnv, 12), int64(setNumber(t, bytesEnv, 96<<20))
 	dir := t.TempDir()
 	makeParent(t, filepath.Join(dir, "a"), 1, size)
