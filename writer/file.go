@@ -2,6 +2,7 @@ package writer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -235,5 +236,10 @@ func (o *Output) write(f *os.File, p []byte, off int64) error {
 const maxWrite = 256 << 10
 
 func (o *Output) wrap(doing, path string, err error) error {
+	if o.journal != nil && errors.Is(err, fs.ErrNotExist) {
+		if gone := inPlace(o.journal); gone != nil {
+			return gone
+		}
+	}
 	return diskError(doing, path, o.need.Load(), err)
 }
