@@ -98,6 +98,7 @@ type outputFlags struct {
 // runFlags are what merge and convert share: how the work is done, not what
 // comes of it.
 type runFlags struct {
+	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
 	TimeBudget time.Duration `placeholder:"TIME" help:"Stop by itself after this time, such as 4h or 90m, keeping the work."`
 }
 

@@ -74,7 +74,7 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
-	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
+	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Progress: bar.add, Checksums: w.run.Checksums, Sidecars: func(res *merge.Result) []merge.Sidecar {
 		return sidecars(res, w.card)
 	}})
 	bar.close()

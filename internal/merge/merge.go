@@ -29,6 +29,8 @@ type Options struct {
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
 	Sidecars func(*Result) []Sidecar
+	// Checksums adds writer.SumsName.
+	Checksums bool
 }
 
 // Run carries a plan out. On any error nothing is left at the output. Errors
@@ -65,6 +67,13 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 			}
 			r.Written += n
 		}
+	}
+	if opt.Checksums {
+		n, err := out.PutSums(ctx, p.Budget.Threads)
+		if err != nil {
+			return nil, err
+		}
+		r.Written += n
 	}
 	// A parent that changed may have given bytes of two versions.
 	for _, m := range p.Models {
