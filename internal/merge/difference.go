@@ -69,7 +69,7 @@ func (d Difference) String() string {
 		return fmt.Sprintf("%s: SHA-256 is %s, SHA256SUMS says %s", file, d.Found, d.Expected)
 	case InTensor:
 		values := fmt.Sprintf("expected %s, found %s", d.ExpectedHex, d.FoundHex)
-		if d.Expected != "" {
+		if d.Expected != "" { // a type whose values have names
 			values = fmt.Sprintf("expected %s (%s), found %s (%s)", d.Expected, d.ExpectedHex, d.Found, d.FoundHex)
 		}
 		return fmt.Sprintf("%s: tensor %s, element %s (byte %d of the tensor, %d of the file): %s; %s", file, model.Quote(d.Tensor),
@@ -79,11 +79,8 @@ func (d Difference) String() string {
 	if d.Place == InZip && d.Tensor != "" {
 		where = "ZIP bytes before tensor " + model.Quote(d.Tensor) + ", "
 	}
-	values := fmt.Sprintf("expected %s, found %s", d.ExpectedHex, d.FoundHex)
-	if d.Expected != "" {
-		values = fmt.Sprintf("expected %s %s, found %s %s", d.ExpectedHex, d.Expected, d.FoundHex, d.Found)
-	}
-	return fmt.Sprintf("%s: %sbyte %d: %s; %s", file, where, d.Offset, values, differs(d.Count, "byte"))
+	with := func(hex, excerpt string) string { return strings.TrimSuffix(hex+" "+excerpt, " ") }
+	return fmt.Sprintf("%s: %sbyte %d: expected %s, found %s; %s", file, where, d.Offset, with(d.ExpectedHex, d.Expected), with(d.FoundHex, d.Found), differs(d.Count, "byte"))
 }
 
 func differs(n int64, noun string) string {

@@ -52,7 +52,7 @@ type Verification struct {
 	// BadSums are files whose SHA-256 is not that of SHA256SUMS, beside the
 	// Differences, which say more where both are about one file.
 	BadSums []Difference
-	Unlike      []bool // parallel to Plan.Tensors: values differ
+	Unlike  []bool // parallel to Plan.Tensors: values differ
 	// Gone are files that went along, and that the parents no longer have, so
 	// that nothing can be said about them.
 	Gone     []string
@@ -319,19 +319,20 @@ func readChunk(r io.Reader, p []byte) (int, error) {
 	return n, err
 }
 
-// around shows a byte of a text: its bits, and what stands there for people.
-func around(text []byte, at int) (hex, excerpt string) {
-	if at >= len(text) {
+// around shows a byte: its bits, and what stands there if it is text.
+func around(b []byte, at int) (hex, excerpt string) {
+	if at >= len(b) {
 		return "the end", ""
 	}
+	const least, most = 4, 16
 	end := at
-	for end < len(text) && end < at+16 && text[end] >= ' ' && text[end] < 0x7f {
+	for end < len(b) && end < at+most && b[end] >= ' ' && b[end] < 0x7f {
 		end++
 	}
-	if end > at {
-		excerpt = strconv.Quote(string(text[at:end]))
+	if end >= at+least {
+		excerpt = strconv.Quote(string(b[at:end]))
 	}
-	return bits(text[at : at+1]), excerpt
+	return bits(b[at : at+1]), excerpt
 }
 
 // compareSums compares files with SHA256SUMS, if it is there. few leaves the
