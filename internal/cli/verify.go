@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -206,6 +207,9 @@ type differenceJSON struct {
 	Text         string    `json:"text"`
 }
 
+// elsewhere is what to do about parents that are others.
+const elsewhere = "--parents says where the models are of which it was made"
+
 // changed reports parents of which it is plain at once that they are others.
 func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error {
 	if c.JSON {
@@ -213,7 +217,7 @@ func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error 
 			return err
 		}
 	}
-	hint := "--parents says where the models are of which it was made"
+	hint := elsewhere
 	if _, err := os.Stat(filepath.Join(c.Out, writer.SumsName)); err == nil {
 		hint += "; sha256sum -c " + writer.SumsName + " in " + c.Out + " needs none"
 	}
@@ -240,18 +244,18 @@ func (c *verifyCmd) report(a *app, rec *report.Record, v *merge.Verification) er
 	if err != nil {
 		return err
 	}
-	otherwise := "nothing else differs"
-	if f.count > 0 {
-		otherwise = plural(f.count, "other difference")
-	}
 	switch {
 	case f.drifted > 0:
-		hint := "--parents says where the models are of which it was made"
+		besides := "nothing else differs"
+		if f.count > 0 {
+			besides = plural(f.count, "difference") + " besides"
+		}
+		hint := elsewhere
 		if v.Sums > 0 && len(v.BadSums) == 0 {
 			hint += "; the SHA-256 sums of its files hold"
 		}
-		return &unlikeError{msg: fmt.Sprintf("nothing can be said about %s of %s: the parents' values are no longer those that were merged; %s",
-			plural(f.drifted, "tensor"), c.Out, otherwise), hint: hint}
+		return &unlikeError{msg: fmt.Sprintf("the parents of %s are no longer those that were merged: %s of theirs %s other values; %s",
+			c.Out, plural(f.drifted, "tensor"), hasHave(f.drifted), besides), hint: hint}
 	case f.count > 0:
 		return &unlikeError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, plural(f.count, "difference"))}
 	case len(v.Gone) > 0:
@@ -271,30 +275,38 @@ func (c *verifyCmd) report(a *app, rec *report.Record, v *merge.Verification) er
 type findings struct {
 	own     []merge.Difference // of the folder, as far as they were kept
 	count   int                // of all of them
-	drifted int                // tensors that differ because their parents do
+	drifted int                // tensors that have other values in the parents
 	parents []string           // what is wrong with those
 }
 
 // judge keeps the differences of the folder apart from those of its parents:
-// where the parents' norms are not those on record, their values have changed.
+// where a tensor differs, and the parents' norms are not those on record either,
+// it is their values that have changed.
 func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
-	drifts, drifted, err := rec.Drifts(v.Plan, v.Results, func(i int) bool { return v.Unlike[i] }, maxDrifts)
+	drifts, drifted, err := rec.Drifts(v.Plan, v.Results, maxDrifts)
 	if err != nil {
 		return f, err
 	}
-	for _, d := range drifts {
-		f.parents = append(f.parents, fmt.Sprintf("tensor %s: %s was %v at the merge, and is %v", model.Quote(d.Tensor), quantities[d.Quantity], d.Was, d.Is))
+	theirs := map[string]bool{}
+	f.count = v.Count
+	if slices.Contains(v.Unlike, true) { // else another version may sum up in another way
+		for _, d := range drifts {
+			f.parents = append(f.parents, fmt.Sprintf("tensor %s: %s was %v at the merge, and is %v", model.Quote(d.Tensor), quantities[d.Quantity], d.Was, d.Is))
+		}
+		for i, is := range drifted {
+			if !is || v.Plan.Storage != nil && v.Plan.Storage[i] != i {
+				continue
+			}
+			f.drifted++
+			if v.Unlike[i] {
+				theirs[v.Plan.Tensors[i].Name] = true
+				f.count--
+			}
+		}
 	}
 	for _, name := range v.Gone {
 		f.parents = append(f.parents, fmt.Sprintf("%s went along, but they lack it now, so it was not compared", model.Quote(name)))
 	}
-	theirs := map[string]bool{}
-	for i, is := range drifted {
-		if is && (v.Plan.Storage == nil || v.Plan.Storage[i] == i) {
-			theirs[v.Plan.Tensors[i].Name] = true
-		}
-	}
-	f.drifted, f.count = len(theirs), v.Count-len(theirs)
 	named := map[string]bool{}
 	for _, d := range v.Differences {
 		if d.Place != merge.InTensor || !theirs[d.Tensor] {
@@ -309,6 +321,13 @@ func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
 		}
 	}
 	return f, nil
+}
+
+func hasHave(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
 }
 
 var quantities = map[string]string{"norm_primary": "the primary's norm", "norm_secondary": "the secondary's norm", "cos": "the cosine"}

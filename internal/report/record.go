@@ -347,10 +347,11 @@ type Drift struct {
 }
 
 // Drifts looks through the lines of the record for drifts among the tensors of
-// p for which which reports true, and gives at most limit of them and the count
-// of all. Only tensors that were measured both times can be judged. If the
-// record has other tensors than p, the error is a *model.FormatError.
-func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, which func(i int) bool, limit int) (list []Drift, drifted []bool, err error) {
+// p, of which results are, and gives at most limit of them; drifted says of
+// each tensor whether it is one. Only tensors that were measured both times can
+// be judged. If the record has other tensors than p, the error is a
+// *model.FormatError.
+func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int) (list []Drift, drifted []bool, err error) {
 	file, err := openRegular(rec.path)
 	if err != nil {
 		return nil, nil, err
@@ -363,7 +364,7 @@ func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, which func
 			return fmt.Errorf("tensor %d is %s, which these parents don't give", i, model.Quote(t.Name))
 		}
 		r := &results[i]
-		if !which(i) || !r.Measured {
+		if !r.Measured {
 			return nil
 		}
 		for _, q := range []struct {
