@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -148,14 +149,9 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 	}
 	for i, path := range paths {
 		m, err := model.Open(pool, path)
-		if err != nil && len(c.Parents) == 0 {
-			if _, serr := os.Stat(path); serr != nil {
-				what := []string{"primary", "secondary"}[min(i, 1)]
-				if len(paths) > 2 {
-					what = fmt.Sprintf("parent %d", i+1)
-				}
-				return models, &requestError{msg: fmt.Sprintf("the %s of %s is not at %s: %v", what, c.Out, path, err), hint: c.parentsHint(rec)}
-			}
+		var unusable *model.UnusableError
+		if errors.As(err, &unusable) && len(c.Parents) == 0 {
+			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}
 		}
 		if err != nil {
 			return models, err
@@ -284,7 +280,8 @@ type findings struct {
 // it is their values that have changed.
 func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
 	drifts, drifted, err := rec.Drifts(v.Plan, v.Results, maxDrifts)
-	if err != nil {
+	var other *report.OtherTensorsError
+	if err != nil && !errors.As(err, &other) {
 		return f, err
 	}
 	theirs := map[string]bool{}
@@ -313,6 +310,10 @@ func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
 			f.own = append(f.own, d)
 			named[d.File] = true
 		}
+	}
+	if other != nil {
+		f.own = append(f.own, merge.Difference{File: report.ProvenanceName, Place: merge.InRecord, Found: other.Error()})
+		f.count++
 	}
 	for _, d := range v.BadSums {
 		if !named[d.File] {

@@ -25,6 +25,7 @@ const (
 	IsMissing  Place = "missing"  // there is no such file
 	IsStray    Place = "stray"    // weights or an index that do not belong to the model
 	InChecksum Place = "checksum" // a file has not the SHA-256 that SHA256SUMS says, or SHA256SUMS can't be read
+	InRecord   Place = "record"   // the record of the merge is not about this model; not found by Verify
 )
 
 // A Difference is the first place in which a tensor, or a stretch of bytes
@@ -40,12 +41,13 @@ type Difference struct {
 	Index        []uint64
 	// Expected and Found are the values there, for people; their bits are in
 	// ExpectedHex and FoundHex, most significant digit first. For InSize they
-	// are lengths, for InChecksum digests.
+	// are lengths, for InChecksum digests. Where there is nothing to expect,
+	// Found is a sentence.
 	Expected, Found       string
 	ExpectedHex, FoundHex string
 	Count                 int64 // of elements that differ, in a tensor; else of bytes
 
-	file, tensor int // indexes, for the order
+	file int // its index, for the order
 }
 
 // String is the difference in one line.
@@ -62,6 +64,8 @@ func (d Difference) String() string {
 			text += ", cut off in or before tensor " + model.Quote(d.Tensor)
 		}
 		return text
+	case InRecord:
+		return file + ": " + d.Found
 	case InChecksum:
 		if d.Expected == "" {
 			return file + ": " + d.Found

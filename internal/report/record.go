@@ -349,8 +349,8 @@ type Drift struct {
 // Drifts looks through the lines of the record for drifts among the tensors of
 // p, of which results are, and gives at most limit of them; drifted says of
 // each tensor whether it is one. Only tensors that were measured both times can
-// be judged. If the record has other tensors than p, the error is a
-// *model.FormatError.
+// be judged. If the record has other tensors than p, the error is an
+// *OtherTensorsError.
 func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int) (list []Drift, drifted []bool, err error) {
 	file, err := openRegular(rec.path)
 	if err != nil {
@@ -361,7 +361,7 @@ func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int)
 	n := 0
 	_, err = readRecord(file, func(i int, t *provTensor) error {
 		if n++; i >= len(p.Tensors) || t.Name != p.Tensors[i].Name {
-			return fmt.Errorf("tensor %d is %s, which these parents don't give", i, model.Quote(t.Name))
+			return &OtherTensorsError{fmt.Sprintf("its tensor %d, %s, is not what these parents give", i+1, model.Quote(t.Name))}
 		}
 		r := &results[i]
 		if !r.Measured {
@@ -383,10 +383,20 @@ func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int)
 		return nil
 	})
 	if err == nil && n != len(p.Tensors) {
-		err = fmt.Errorf("it has %d tensors, the parents give %d", n, len(p.Tensors))
+		err = &OtherTensorsError{fmt.Sprintf("it has %d tensors, and these parents give %d", n, len(p.Tensors))}
 	}
 	if err != nil {
+		var other *OtherTensorsError
+		if errors.As(err, &other) {
+			return nil, nil, other
+		}
 		return nil, nil, rec.refuse(err)
 	}
 	return list, drifted, nil
 }
+
+// An OtherTensorsError says that a record is not about the tensors that its
+// parents give.
+type OtherTensorsError struct{ msg string }
+
+func (e *OtherTensorsError) Error() string { return e.msg }
