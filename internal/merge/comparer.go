@@ -40,7 +40,7 @@ type weightFile struct {
 	size        int64        // what can be compared: of data or of the layout, whichever is less
 	asked       int64        // up to here it has been read ahead
 	crc         uint32       // of the current extent
-	found       map[int]int  // by tensor, the index into Differences; -1 if it was not kept
+	found       map[int]int  // by tensor, the index into Differences, as far as it was kept
 }
 
 // open opens the weight files. One that is not there is a difference, and so
@@ -91,8 +91,11 @@ func (c *comparer) restrict(picked []bool) *plan.Plan {
 	layout.Files = slices.Clone(layout.Files)
 	for i := range layout.Files {
 		w := &c.files[i]
-		w.Extents = slices.DeleteFunc(slices.Clone(w.all), func(x writer.Extent) bool { return !picked[x.Tensor] || x.Off >= w.size })
-		layout.Files[i].Extents = w.Extents
+		out := func(x writer.Extent) bool { return !picked[x.Tensor] || x.Off >= w.size }
+		if slices.ContainsFunc(w.all, out) {
+			w.Extents = slices.DeleteFunc(slices.Clone(w.all), out)
+			layout.Files[i].Extents = w.Extents
+		}
 	}
 	p.Layout = &layout
 	return &p
@@ -176,9 +179,10 @@ func (w *weightFile) read(p []byte, off int64) error {
 // it is new. What is not kept is counted into a spare one.
 func (c *comparer) note(file int, x *writer.Extent, want, have []byte, off int64) *Difference {
 	w := &c.files[file]
-	if i, ok := w.found[x.Tensor]; ok && i >= 0 {
+	if i, ok := w.found[x.Tensor]; ok {
 		return &c.Differences[i]
-	} else if ok {
+	}
+	if c.Unlike[x.Tensor] {
 		return &Difference{}
 	}
 	t := &c.Plan.Tensors[x.Tensor]
@@ -187,7 +191,6 @@ func (c *comparer) note(file int, x *writer.Extent, want, have []byte, off int64
 		Index:    indexOf(uint64(off-x.Off)*8/uint64(t.DType.Bits()), t.Shape),
 		Expected: decode(t.DType, want), Found: decode(t.DType, have), ExpectedHex: bits(want), FoundHex: bits(have), file: file})
 	if d == nil {
-		w.found[x.Tensor] = -1
 		return &Difference{}
 	}
 	w.found[x.Tensor] = len(c.Differences) - 1

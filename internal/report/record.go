@@ -37,6 +37,13 @@ const (
 // *model.FormatError.
 func OpenRecord(dir string) (*Record, error) {
 	rec := &Record{path: filepath.Join(dir, ProvenanceName)}
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		e := &model.UnusableError{Path: dir, Msg: "is not a folder"}
+		if err != nil {
+			e.Msg = bare(err).Error()
+		}
+		return nil, e
+	}
 	file, err := openRegular(rec.path)
 	if err != nil {
 		return nil, &model.UnusableError{Path: dir, Msg: fmt.Sprintf("has no %s that can be read, the record of how it was made: %v", ProvenanceName, bare(err)),
