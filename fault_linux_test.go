@@ -464,4 +464,3 @@ func newGroup(t *testing.T) (dir, limit string) {
 	cannot(t, "no cgroup can be made")
 	return "", ""
 }
-

@@ -169,7 +169,8 @@ func (o *Output) sum(w *openFile, p []byte, off int64) error {
 	}
 	delete(w.sums, i)
 	for _, at := range x.Sums {
-		k, place := w.putSum(at, crc)
+		k, place := w.SumPlace(at)
+		binary.LittleEndian.PutUint32(place, crc)
 		if k < w.fixed { // the segment is on the disk already
 			if err := o.write(w.f, place, at); err != nil {
 				return err
@@ -177,24 +178,6 @@ func (o *Output) sum(w *openFile, p []byte, off int64) error {
 		}
 	}
 	return nil
-}
-
-// putSum puts a checksum in its place at byte at, which lies in the Fixed
-// segment with the index k.
-func (w *openFile) putSum(at int64, crc uint32) (k int, place []byte) {
-	k, place = w.sumPlace(at)
-	binary.LittleEndian.PutUint32(place, crc)
-	return k, place
-}
-
-func (w *openFile) getSum(at int64) uint32 {
-	_, place := w.sumPlace(at)
-	return binary.LittleEndian.Uint32(place)
-}
-
-func (w *openFile) sumPlace(at int64) (k int, place []byte) {
-	k = sort.Search(len(w.Fixed), func(k int) bool { return w.Fixed[k].Off > at }) - 1
-	return k, w.Fixed[k].Data[at-w.Fixed[k].Off:][:4]
 }
 
 // complete hands a file without gaps over to be flushed and closed.

@@ -43,6 +43,7 @@ type Output struct {
 	made   []string     // folders above OUT that this run created, outermost first
 	need   atomic.Int64 // bytes of the layout; the flusher reads it too
 	files  []*openFile
+	others []string // names of the complete files beside them
 	flush  *flusher
 	closed bool
 

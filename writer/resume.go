@@ -169,9 +169,7 @@ func (o *Output) takeUpFile(w *openFile, at Mark) error {
 			}
 			sum = binary.LittleEndian.Uint32(b[:])
 		}
-		for _, place := range x.Sums {
-			w.putSum(place, sum)
-		}
+		w.PutSums(x, sum)
 	}
 	if inside && len(w.Extents[k].Sums) > 0 {
 		w.sums[k] = checksum{{span{w.Extents[k].Off, at.Off}, at.Sum}}
@@ -196,7 +194,8 @@ func (o *Output) mark() (Mark, *openFile) {
 			if sum := w.sums[k]; len(sum) > 0 && sum[0].span == (span{x.Off, m.Off}) {
 				m.Sum = sum[0].crc
 			} else { // it is complete
-				m.Sum = w.getSum(x.Sums[0])
+				_, place := w.SumPlace(x.Sums[0])
+				m.Sum = binary.LittleEndian.Uint32(place)
 			}
 		}
 		return m, w

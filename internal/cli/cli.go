@@ -32,6 +32,7 @@ type grammar struct {
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
+	Verify     verifyCmd  `cmd:"" help:"Compare a finished model with what its parents give, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 }
 
@@ -47,7 +48,7 @@ Exit codes:
     2  the request can't be carried out
     3  not enough disk or memory
     4  an input file is corrupt or unsafe
-    5  an input changed while it was read
+    5  an input changed while it was read, or verify found a difference
     6  the output exists, or another run holds it
    75  stopped by SIGTERM
   130  stopped by Ctrl-C`
@@ -169,6 +170,7 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
+	{regexp.MustCompile(`^expected "<out>"$`), "verify needs the folder that merge or convert has made; --parents comes after it"},
 	{regexp.MustCompile(`^expected "<model>"$`), "convert needs a model folder or a weight file"},
 	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
 }

@@ -89,6 +89,7 @@ func classify(err error) (code int, hints []string) {
 		usage     usageError
 		doc       *recipe.DocumentError
 		request   *requestError
+		unlike    *unlikeError
 		planErr   *plan.Error
 		memory    *plan.MemoryError
 		unusable  *model.UnusableError
@@ -123,6 +124,8 @@ func classify(err error) (code int, hints []string) {
 		return exitRequest, hint(usage.hint())
 	case errors.As(err, &request):
 		return exitRequest, hint(request.hint)
+	case errors.As(err, &unlike):
+		return exitChanged, hint(unlike.hint)
 	case errors.As(err, &doc):
 		return exitRequest, nil
 	case errors.As(err, &planErr):

@@ -124,6 +124,7 @@ type outputFlags struct {
 // runFlags are what merge and convert share: how the work is done, not what
 // comes of it.
 type runFlags struct {
+	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
 	Restart    bool          `help:"Begin anew, even where an unfinished run could be gone on with."`
 	IOLimit    byteRate      `name:"io-limit" placeholder:"RATE" help:"Most bytes that may be read and written a second, such as 100MB/s."`
 	Nice       bool          `help:"Leave processor and disk to others where they want them."`

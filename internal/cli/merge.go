@@ -50,6 +50,11 @@ type work struct {
 	run                runFlags
 }
 
+// choices are what the output depends on beside the recipe.
+func (w work) choices() []string {
+	return []string{fmt.Sprintf("card=%v", w.card), fmt.Sprintf("checksums=%v", w.run.Checksums)}
+}
+
 // carryOut does what merge and convert do once the recipe is known.
 func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if r.Output == "" && !w.dryRun {
@@ -74,7 +79,7 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if refusal != nil && !errors.As(refusal, &exists) {
 		return refusal
 	}
-	fingerprint, err := p.Fingerprint(buildVersion(), fmt.Sprintf("card=%v", w.card))
+	fingerprint, err := p.Fingerprint(buildVersion(), w.choices()...)
 	switch {
 	case err != nil:
 		return err
@@ -90,7 +95,7 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
-		IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()),
+		Checksums: w.run.Checksums, IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()),
 		Progress: bar.add,
 		Resumed: func(r merge.Resumed) {
 			a.resumed(r)

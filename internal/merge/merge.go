@@ -41,6 +41,8 @@ type Options struct {
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
 	Sidecars func(*Result) []Sidecar
+	// Checksums adds writer.SumsName.
+	Checksums bool
 }
 
 // A Resumed says what became of an unfinished run to the same output.
@@ -151,6 +153,13 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 			}
 			r.Written += n
 		}
+	}
+	if opt.Checksums {
+		n, err := out.PutSums(ctx, p.Budget.Threads)
+		if err != nil {
+			return nil, err
+		}
+		r.Written += n
 	}
 	// A parent that changed may have given bytes of two versions.
 	for _, m := range p.Models {

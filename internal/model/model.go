@@ -54,6 +54,19 @@ type File struct {
 	first      int                  // index of its first tensor in Model.Tensors
 }
 
+// Table is the stretch of the file that says what is in it: the header of
+// safetensors, the ZIP directory of a PyTorch checkpoint, which has checksums
+// of the values too. n is 0 where there is none.
+func (f *File) Table() (off, n int64) {
+	switch {
+	case f.checkpoint == nil:
+		return 0, f.HeaderLen
+	case f.checkpoint.Directory == 0:
+		return 0, 0
+	}
+	return f.checkpoint.Directory, f.Bytes - f.checkpoint.Directory
+}
+
 // Identity tells this version of the file from another.
 func (f *File) Identity() mmapio.Identity { return f.data.Identity() }
 
