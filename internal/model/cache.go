@@ -54,7 +54,7 @@ func findCached(name string) (dir, repo string, found bool, err error) {
 // missingRevision says what the cache has instead.
 func missingRevision(home, repo, revision string) error {
 	e := &UnusableError{Path: repo, Msg: fmt.Sprintf("revision %s is not in the Hugging Face cache", Quote(revision)),
-		Hint: fmt.Sprintf("hf download %s --revision %s", repo, revision)}
+		Hint: download(repo, revision)}
 	entries, _ := os.ReadDir(filepath.Join(home, "snapshots"))
 	var names []string
 	for _, entry := range entries {
@@ -63,6 +63,7 @@ func missingRevision(home, repo, revision string) error {
 	if slices.Sort(names); len(names) > 0 {
 		e.Msg += ", only " + strings.Join(names[:min(3, len(names))], ", ")
 	}
+	e.Msg += unfinishedIn([]string{filepath.Join(home, "blobs")})
 	return e
 }
 

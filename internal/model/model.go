@@ -101,6 +101,10 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 	}
 	m.Dir = m.place
 	if err := m.openFolder(pool); err != nil {
+		var fe *FormatError
+		if errors.As(err, &fe) && fe.Hint == "" && errors.Is(err, fs.ErrNotExist) { // a link to nothing
+			fe.Hint = m.downloadHint()
+		}
 		m.Close()
 		return nil, err
 	}
@@ -116,14 +120,23 @@ func notFound(path, repo string) error {
 	e := &UnusableError{Path: path, Msg: "no such file or folder"}
 	if strings.Count(repo, "/") == 1 {
 		e.Msg += ", and no such model in the Hugging Face cache"
-		e.Hint = "if this is a name on the Hugging Face Hub, download it first: hf download " + repo
+		e.Hint = "if this is a name on the Hugging Face Hub, download it first: " + download(repo, "")
 	}
 	return e
 }
 
 func (m *Model) openFolder(pool *mmapio.Pool) error {
 	w, err := findWeights(pool, m.Dir)
+	var none *UnusableError
+	if errors.As(err, &none) {
+		if text := m.unfinished(); text != "" {
+			return &UnusableError{Path: m.Path, Msg: "has no weights yet" + text, Hint: m.downloadHint()}
+		}
+	}
 	if err != nil {
+		return err
+	}
+	if err := m.complete(w); err != nil {
 		return err
 	}
 	if err := m.readConfig(); err != nil {
@@ -131,6 +144,11 @@ func (m *Model) openFolder(pool *mmapio.Pool) error {
 	}
 	if w.stray != "" {
 		m.Notes = append(m.Notes, fmt.Sprintf("%s stands beside %s and is ignored: the index wins", filepath.Join(m.Dir, w.stray), w.family.index))
+	}
+	if m.Config == nil || len(m.Companions(true)) == 0 {
+		if text := m.unfinished(); text != "" {
+			m.Notes = append(m.Notes, m.Path+": config.json or the tokenizer is missing"+text)
+		}
 	}
 	for _, name := range w.files {
 		if err := m.openFile(pool, filepath.Join(m.Dir, name)); err != nil {
