@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -129,160 +127,24 @@ func what(t *plan.Tensor) string {
 	return string(t.Action)
 }
 
-// A partKey is what the tensors of one line of the table have in common.
-type partKey struct {
-	kind    model.Kind
-	stack   string // "" for what belongs to no layer
-	inLayer bool
-	action  plan.Action
-	types   string
-	why     string
-}
-
-// A part is one line of the table.
-type part struct {
-	partKey
-	layers  []int // sorted, each once
-	tensors int
-	bytes   int64
-	mixed   bool
-	t0, t1  float64 // the least t and the greatest
-}
-
-// maxStacks is how many stacks of layers the table tells apart.
-const maxStacks = 4
-
-// parts groups the tensors of a plan: kind by kind, layers that are treated
-// alike together.
-func parts(p *plan.Plan) []*part {
-	stacks := map[string]bool{}
-	for i := range p.Tensors {
-		if stack, _, ok := model.LayerOf(p.Tensors[i].Name); ok {
-			stacks[stack] = true
-		}
-	}
-	groups := map[partKey]*part{}
-	for i := range p.Tensors {
-		t := &p.Tensors[i]
-		stack, layer, inLayer := model.LayerOf(t.Name)
-		if len(stacks) == 1 || len(stacks) > maxStacks {
-			stack = ""
-		}
-		k := partKey{model.KindOf(t.Name), stack, inLayer, t.Action, typesOf(t), t.Why}
-		g := groups[k]
-		if g == nil {
-			g = &part{partKey: k, mixed: t.Mixed, t0: t.T, t1: t.T}
-			groups[k] = g
-		}
-		g.tensors++
-		g.bytes += t.Bytes()
-		g.t0, g.t1 = min(g.t0, t.T), max(g.t1, t.T)
-		if at, found := slices.BinarySearch(g.layers, layer); inLayer && !found {
-			g.layers = slices.Insert(g.layers, at, layer)
-		}
-	}
-	list := make([]*part, 0, len(groups))
-	for _, g := range groups {
-		list = append(list, g)
-	}
-	kinds := model.Kinds()
-	slices.SortFunc(list, func(x, y *part) int {
-		first := func(g *part) int {
-			if len(g.layers) == 0 {
-				return -1
-			}
-			return g.layers[0]
-		}
-		return cmp.Or(
-			cmp.Compare(slices.Index(kinds, x.kind), slices.Index(kinds, y.kind)),
-			cmp.Compare(x.stack, y.stack),
-			cmp.Compare(first(x), first(y)),
-			cmp.Compare(x.t0, y.t0), cmp.Compare(x.action, y.action), cmp.Compare(x.types, y.types), cmp.Compare(x.why, y.why))
-	})
-	return list
-}
-
-// typesOf says what types a tensor comes from and goes to: BF16, or where they
-// are not all one, F32 + BF16 > F32.
-func typesOf(t *plan.Tensor) string {
-	var from []string
-	add := func(o plan.Operand) {
-		if o.None() {
-			return
-		}
-		if d := o.Tensor().DType.String(); !slices.Contains(from, d) {
-			from = append(from, d)
-		}
-	}
-	add(t.A)
-	add(t.B)
-	for i := range t.Terms {
-		add(t.Terms[i].Operand)
-	}
-	to := t.DType.String()
-	if len(from) == 0 || len(from) == 1 && from[0] == to {
-		return to
-	}
-	return strings.Join(from, " + ") + " > " + to
-}
-
 // maxParts keeps the table of a plan readable, whatever names a file holds.
 const maxParts = 60
 
 func printParts(w io.Writer, p *plan.Plan) {
-	list := parts(p)
+	list := p.Parts()
 	fmt.Fprintf(w, "KIND\tLAYERS\tTENSORS\tACTION\tT\tTYPE\tSIZE\n")
-	for i, g := range list {
+	for i := range list {
+		g := &list[i]
 		if i == maxParts {
 			fmt.Fprintf(w, "%d more lines\t\t\t\t\t\t\t(all tensors with -v)\n", len(list)-i)
 			break
 		}
-		t := "-"
-		if g.mixed {
-			t = shortNumber(g.t0)
-			if g.t1 > g.t0 {
-				t += " to " + shortNumber(g.t1)
-			}
-		}
-		layers := "-"
-		if g.inLayer {
-			layers = strings.TrimSpace(g.stack + " " + ranges(g.layers))
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s", g.kind, clean(layers), g.tensors, g.action, t, g.types, size(g.bytes))
-		if g.why != "" && (!g.mixed || g.action == plan.Slerp) { // else it is t, which has its column
-			fmt.Fprintf(w, "\t%s", clean(g.why))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s", g.Kind, clean(dash(g.Where())), g.Tensors, g.Action, dash(g.T()), g.Types, size(g.Bytes))
+		if why := g.Remark(); why != "" {
+			fmt.Fprintf(w, "\t%s", clean(why))
 		}
 		fmt.Fprintln(w)
 	}
 }
 
-func shortNumber(x float64) string {
-	if rounded, err := strconv.ParseFloat(strconv.FormatFloat(x, 'f', 4, 64), 64); err == nil {
-		x = rounded
-	}
-	return strconv.FormatFloat(x, 'g', -1, 64)
-}
-
-// maxRanges is how many gaps in a series of layers are shown.
-const maxRanges = 6
-
-// ranges writes sorted numbers as 0-7, 9, 11-12.
-func ranges(numbers []int) string {
-	var out []string
-	for i := 0; i < len(numbers); {
-		j := i
-		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
-			j++
-		}
-		text := strconv.Itoa(numbers[i])
-		if j > i {
-			text += "-" + strconv.Itoa(numbers[j])
-		}
-		out = append(out, text)
-		i = j + 1
-	}
-	if len(out) > maxRanges {
-		out = append(out[:maxRanges-1], "..., "+out[len(out)-1])
-	}
-	return strings.Join(out, ", ")
-}
+func dash(s string) string { return cmp.Or(s, "-") }

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
 )
 
 // A tree prints the tensors of a model by the numbers in their names: what is
@@ -99,7 +100,7 @@ func (t *tree) stack(list []int, cut, start int, indent string) {
 		if n := len(g.numbers); n > 1 {
 			times = fmt.Sprintf("%d x ", n)
 		}
-		label := ranges(g.numbers)
+		label := plan.Ranges(g.numbers)
 		if start > cut {
 			label = model.Quote(name[cut:start]) + label
 		}

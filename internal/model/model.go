@@ -37,6 +37,7 @@ type Model struct {
 	Notes    []string          // what a user should know, such as a stray file
 
 	place  string  // where it was found
+	repo   string  // its name on the Hub, where Path is one
 	byName []int32 // indexes of Tensors sorted by name, made by the first Lookup
 }
 
@@ -86,7 +87,7 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 		if !found {
 			return nil, notFound(path, repo)
 		}
-		m.Label, m.place = repo, dir
+		m.Label, m.repo, m.place = repo, repo, dir
 		st, err = os.Stat(dir)
 	}
 	if err != nil {
@@ -384,8 +385,8 @@ func (m *Model) Elems() int64 {
 	return n
 }
 
-// cacheName finds ORG and NAME in a path of the Hugging Face cache (formats.md 7.2).
-var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/[^/]+$`)
+// cacheName finds ORG, NAME and the commit in a path of the Hugging Face cache (formats.md 7.2).
+var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/([^/]+)$`)
 
 // Name is how messages call the model: its Label, its name on the Hub where it
 // lies in the Hugging Face cache, else the last part of its path.
@@ -393,12 +394,26 @@ func (m *Model) Name() string {
 	if m.Label != "" {
 		return m.Label
 	}
-	path := m.Path
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
+	if repo, _ := m.Repo(); repo != "" {
+		return repo
 	}
-	if p := cacheName.FindStringSubmatch(filepath.ToSlash(path)); p != nil {
-		return p[1] + "/" + p[2]
+	if abs, err := filepath.Abs(m.Path); err == nil {
+		return filepath.Base(abs)
 	}
-	return filepath.Base(path)
+	return filepath.Base(m.Path)
+}
+
+// Repo is the model's name on the Hub, such as org/name, and the revision that
+// was asked for, "" for main; both are "" where the model does not lie in the
+// Hugging Face cache.
+func (m *Model) Repo() (name, revision string) {
+	if found := hubName.FindStringSubmatch(m.Path); m.repo != "" && found != nil {
+		return m.repo, found[2]
+	}
+	if abs, err := filepath.Abs(m.Path); err == nil {
+		if p := cacheName.FindStringSubmatch(filepath.ToSlash(abs)); p != nil {
+			return p[1] + "/" + p[2], p[3]
+		}
+	}
+	return "", ""
 }
