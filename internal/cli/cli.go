@@ -33,6 +33,8 @@ type grammar struct {
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print code that makes a shell complete command lines."`
 }
 
 const description = `Merges language models by spherical linear interpolation (SLERP), straight from their weight files to the new ones, in a few tens of megabytes of memory.
@@ -107,6 +109,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		args = []string{"--help"}
 	}
+	if args[0] == completeWord {
+		if err := a.complete(parser, args[1:]); err != nil {
+			return a.fail(err)
+		}
+		return exitDone
+	}
 	line, err := parser.Parse(args)
 	var usage *kong.ParseError
 	var unwritten *fs.PathError // help that could not be printed
@@ -170,6 +178,8 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
 	{regexp.MustCompile(`^expected "<model>"$`), "convert needs a model folder or a weight file"},
+	{regexp.MustCompile(`^expected "<shell>"$`), "completion needs a shell: bash, zsh or fish"},
+	{regexp.MustCompile(`^<shell> must be one of .* but got (.*)$`), "completion knows bash, zsh and fish, not $1"},
 	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
 }
 

@@ -94,3 +94,35 @@ func expand(path string) string {
 	}
 	return path
 }
+
+// CacheFolder is where the Hub's tools keep what they download, and where names
+// of models are looked for.
+func CacheFolder() string { return cacheFolder() }
+
+// Cached lists the models that the Hugging Face cache has, by name.
+func Cached() []string {
+	entries, _ := os.ReadDir(cacheFolder())
+	var names []string
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), "models--")
+		name = strings.Replace(name, "--", "/", 1)
+		if ok && e.IsDir() && hubName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// CachedRevisions lists the branches, tags and pull requests that the cache
+// knows of a model.
+func CachedRevisions(name string) []string {
+	refs := os.DirFS(filepath.Join(cacheFolder(), "models--"+strings.ReplaceAll(name, "/", "--"), "refs"))
+	var revisions []string
+	_ = fs.WalkDir(refs, ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			revisions = append(revisions, path)
+		}
+		return nil
+	})
+	return revisions
+}
