@@ -31,7 +31,7 @@ type grammar struct {
 	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
-	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
+	Inspect    inspectCmd `cmd:"" help:"Show what a model folder or weight file is made of."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Print code that makes a shell complete command lines."`

@@ -28,6 +28,7 @@ type partKey struct {
 	inLayer bool
 	Action  Action
 	Types   string // BF16, or where they are not all one, F32 + BF16 > F32
+	From    string // the models that a recipe takes them from, "" for all of them
 	why     string
 }
 
@@ -51,7 +52,7 @@ func (p *Plan) Parts() []Part {
 		if len(stacks) > maxStacks {
 			stack = ""
 		}
-		k := partKey{model.KindOf(t.Name), stack, inLayer, t.Action, types(t), t.Why}
+		k := partKey{model.KindOf(t.Name), stack, inLayer, t.Action, types(t), p.parentsOf(t), t.Why}
 		g := groups[k]
 		if g == nil {
 			g = &Part{partKey: k, Mixed: t.Mixed, MinT: t.T, MaxT: t.T, several: len(stacks) > 1}
@@ -80,7 +81,7 @@ func (p *Plan) Parts() []Part {
 			cmp.Compare(slices.Index(kinds, x.Kind), slices.Index(kinds, y.Kind)),
 			cmp.Compare(x.Stack, y.Stack),
 			cmp.Compare(first(x), first(y)),
-			cmp.Compare(x.MinT, y.MinT), cmp.Compare(x.Action, y.Action), cmp.Compare(x.Types, y.Types), cmp.Compare(x.why, y.why))
+			cmp.Compare(x.MinT, y.MinT), cmp.Compare(x.Action, y.Action), cmp.Compare(x.Types, y.Types), cmp.Compare(x.From, y.From), cmp.Compare(x.why, y.why))
 	})
 	return list
 }
@@ -111,10 +112,33 @@ func (g *Part) T() string {
 // Remark says what is out of the ordinary and not said by T; "" if nothing
 // is.
 func (g *Part) Remark() string {
-	if g.Mixed && g.Action != Slerp { // t = 0 or t = 1
+	switch {
+	case g.Mixed && g.Action != Slerp: // t = 0 or t = 1
+		return ""
+	case g.From == "":
+		return g.why
+	case g.why == "":
+		return "from " + g.From
+	}
+	return "from " + g.From + ": " + g.why
+}
+
+// parentsOf names the models that a tensor is made of, where a recipe file says so
+// and they are not all that it has.
+func (p *Plan) parentsOf(t *Tensor) string {
+	if p.Recipe.Document == nil || t.Mixed {
 		return ""
 	}
-	return g.why
+	var names []string
+	for _, m := range p.Models {
+		if t.A.Model == m || t.B.Model == m || slices.ContainsFunc(t.Terms, func(x Term) bool { return x.Model == m }) {
+			names = append(names, m.Name())
+		}
+	}
+	if len(names) == len(p.Models) {
+		return ""
+	}
+	return strings.Join(names, " + ")
 }
 
 func types(t *Tensor) string {

@@ -147,24 +147,31 @@ func (c *card) what() {
 // maxLevels keeps the table of t readable.
 const maxLevels = 60
 
-// levels tells t by kind and layers.
+// levels tells by kind and layers what t is, or for a method without t, where
+// the tensors come from.
 func (c *card) levels() {
-	parts := slices.DeleteFunc(c.p.Parts(), func(g plan.Part) bool { return !g.Mixed })
-	if len(parts) == 0 {
-		return
-	}
-	c.printf("## How much of each\n\nt = 0 is the first parent, t = 1 the second.")
+	parts := c.p.Parts()
 	if c.p.Recipe.Method == recipe.Slerp {
-		c.printf(" `%s` has t, the angle and the norms of each tensor.", ProvenanceName)
+		parts = slices.DeleteFunc(parts, func(g plan.Part) bool { return !g.Mixed })
+		if len(parts) == 0 {
+			return
+		}
+		c.printf("## How much of each\n\nt = 0 is the first parent, t = 1 the second. `%s` has t, the angle and the norms of each tensor.\n\n", ProvenanceName)
+		c.printf("| part | layers | tensors | t |\n|---|---|---|---|\n")
+	} else {
+		c.printf("## What is where\n\n| part | layers | tensors | what |\n|---|---|---|---|\n")
 	}
-	c.printf("\n\n| part | layers | tensors | t |\n|---|---|---|---|\n")
 	for i := range parts {
 		if i == maxLevels {
 			c.printf("| %d more lines | | | |\n", len(parts)-i)
 			break
 		}
 		g := &parts[i]
-		c.printf("| %s | %s | %d | %s |\n", g.Kind, markdown(g.Where()), g.Tensors, g.T())
+		what := g.T()
+		if !g.Mixed {
+			what = strings.TrimSpace(string(g.Action) + " " + g.Remark())
+		}
+		c.printf("| %s | %s | %d | %s |\n", g.Kind, markdown(g.Where()), g.Tensors, markdown(what))
 	}
 	c.printf("\n")
 }
