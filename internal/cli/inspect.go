@@ -28,7 +28,7 @@ type inspectCmd struct {
 
 // Help is shown below the flags.
 func (inspectCmd) Help() string {
-	return "Example: slerpmerge inspect ./alpha --json --digest"
+	return "Example: slerpmerge inspect ./alpha --json --digest\n\nLayers that are alike are shown once; -v and --digest list every tensor."
 }
 
 // digestPool bounds the resident pages while values are hashed.
