@@ -278,14 +278,6 @@ func isVocab(m *model.Model, a, b tensor.Info) bool {
 	return false
 }
 
-func (p *Plan) warn(format string, args ...any) {
-	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
-}
-
-func (p *Plan) block(format string, args ...any) {
-	p.Blockers = append(p.Blockers, fmt.Sprintf(format, args...))
-}
-
 func tensors(n int) string {
 	if n == 1 {
 		return "1 tensor"

@@ -131,8 +131,9 @@ type Plan struct {
 	Budget     Budget
 	// OutputBytes is the size of all files but the card and slerpmerge.json.
 	OutputBytes int64
-	DiskFree    int64 // -1 when no output was named
-	Warnings    []string
+	DiskFree    int64    // -1 when no output was named
+	Warnings    []string // the weightiest first
+	Differences []string // settings of the parents that differ and rarely matter
 	Blockers    []string // why the merge can't be done; empty when it can
 	// OutputErr is the writer's own error where the output folder or its disk
 	// is what forbids the merge; its text is among the Blockers.
@@ -148,6 +149,7 @@ type Plan struct {
 	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
 	tokensOf  *model.Model              // whose tokenizer files it changes
 	vocabRows uint64                    // of the output, where the parents differ
+	ranks     map[string]int            // of Warnings that are not of middling weight
 	untied    bool                      // the primary's head is its embedding, and is written beside it
 	depthSaid bool                      // unlike numbers of layers are among the Blockers
 }
@@ -206,6 +208,7 @@ func (e *Error) Error() string {
 // itself failed; what forbids the work is in Plan.Blockers.
 func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 	p := &Plan{Recipe: r, Models: models, Primary: models[0], DiskFree: -1}
+	defer p.sortWarnings()
 	if len(models) == 2 {
 		p.Secondary = models[1]
 	}
@@ -213,7 +216,7 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 	for _, m := range p.Models {
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself
-				p.Warnings = append(p.Warnings, note)
+				p.warnLast("%s", note)
 			}
 		}
 		if p.exact() { // what the bytes mean does not matter
