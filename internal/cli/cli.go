@@ -31,6 +31,7 @@ type grammar struct {
 	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
+	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`
 	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 }
@@ -169,6 +170,7 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
+	{regexp.MustCompile(`^expected "<manifest>"$`), "batch needs a manifest, a YAML file of jobs"},
 	{regexp.MustCompile(`^expected "<model>"$`), "convert needs a model folder or a weight file"},
 	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
 }

@@ -35,18 +35,32 @@ func (mergeCmd) Help() string {
 
 // Run merges.
 func (c *mergeCmd) Run(a *app) error {
-	r, err := c.recipe(c.Output)
+	r, w, err := c.order()
 	if err != nil {
 		return err
 	}
+	return a.carryOut(r, w)
+}
+
+// order is what the command line asks for.
+func (c *mergeCmd) order() (recipe.Recipe, work, error) {
+	r, err := c.recipe(c.Output)
 	r.Overwrite = c.Overwrite
-	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags})
+	return r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags}, err
 }
 
 // work says how a recipe is to be carried out.
 type work struct {
 	dryRun, json, card bool
 	run                runFlags
+}
+
+// choices are what the output depends on beside the recipe.
+func (w work) choices() []string {
+	if w.card {
+		return []string{"card"}
+	}
+	return nil
 }
 
 // carryOut does what merge and convert do once the recipe is known.
@@ -57,16 +71,29 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if w.dryRun {
 		return a.showPlan(r, w.json)
 	}
+	res, err := a.perform(r, w)
+	if err != nil {
+		return err
+	}
+	return a.summary(res, "done", w.json)
+}
+
+// perform plans and runs.
+func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 	ctx, cancel := within(a.ctx, w.run.TimeBudget)
 	defer cancel()
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
 	if err := p.Refusal(); err != nil {
-		return err
+		return nil, err
+	}
+	fingerprint, err := p.Fingerprint(buildVersion(), w.choices()...)
+	if err != nil {
+		return nil, err
 	}
 	for _, w := range p.Warnings {
 		a.log.warn(w)
@@ -75,13 +102,11 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
+		res.Fingerprint = fingerprint
 		return sidecars(res, w.card)
 	}})
 	bar.close()
-	if err != nil {
-		return err
-	}
-	return a.summary(res, w.json)
+	return res, err
 }
 
 // sidecars are the files that tell about the work.
@@ -145,8 +170,8 @@ type resultJSON struct {
 	Warnings   []string             `json:"warnings"`
 }
 
-// summary closes a merge or conversion.
-func (a *app) summary(r *merge.Result, asJSON bool) error {
+// summary closes a merge or conversion. event is its name in the log.
+func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	for _, w := range r.Warnings[len(r.Plan.Warnings):] {
 		a.log.warn(w)
 	}
@@ -169,7 +194,7 @@ func (a *app) summary(r *merge.Result, asJSON bool) error {
 	if n := len(r.Warnings); n > 0 {
 		text += "; " + plural(n, "warning")
 	}
-	a.log.info("done", text, "output", r.Plan.Recipe.Output, "tensors", len(r.Tensors), "bytes", r.Written,
+	a.log.info(event, text, "output", r.Plan.Recipe.Output, "tensors", len(r.Tensors), "bytes", r.Written,
 		"seconds", seconds, "bytes_per_second", rate, "peak_memory", peak, "branches", branches, "warnings", len(r.Warnings))
 	if !asJSON {
 		return nil

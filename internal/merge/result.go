@@ -44,6 +44,9 @@ type Result struct {
 	Written  int64          // bytes of all files
 	Duration time.Duration
 	Warnings []string // the plan's and those of the run
+	// Fingerprint is the plan's, for the record of the merge; the caller knows
+	// what else it depends on.
+	Fingerprint string
 }
 
 // Branches counts the tensors by what was done to them.

@@ -42,6 +42,7 @@ type provenance struct {
 	Schema  int            `json:"schema"`
 	Tool    string         `json:"tool"`
 	Version string         `json:"version"`
+	Finger  string         `json:"fingerprint,omitempty"`
 	Recipe  provRecipe     `json:"recipe"`
 	Parents []provParent   `json:"parents"`
 	Output  provOutput     `json:"output"`
@@ -114,7 +115,7 @@ type provTensor struct {
 // can be compared with diff.
 func Provenance(w io.Writer, r *merge.Result, version string) error {
 	p := r.Plan
-	v := provenance{Schema: 1, Tool: "slerpmerge", Version: version, Recipe: provRecipeOf(p.Recipe),
+	v := provenance{Schema: 1, Tool: "slerpmerge", Version: version, Finger: r.Fingerprint, Recipe: provRecipeOf(p.Recipe),
 		Output: provOutput{Format: string(p.Recipe.Format)}, Counts: map[string]int{}, Warn: append([]string{}, r.Warnings...)}
 	for i, m := range p.Models {
 		parent := provParent{Role: role(p, i), Path: m.Path, Format: m.Format}

@@ -1,0 +1,41 @@
+package batch
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/gofrs/flock"
+
+	"slerpmerge/writer"
+)
+
+// Lock takes the manifest for this run: .NAME.lock beside it, or where nothing
+// may be written there, the file itself, by which a holder can't be named. The
+// error is a *writer.LockedError if another run has it.
+func Lock(manifest string) (release func() error, err error) {
+	real, err := filepath.EvalSymlinks(manifest)
+	if err != nil {
+		return nil, err
+	}
+	dir, base := filepath.Split(real)
+	release, err = writer.Hold(filepath.Join(dir, "."+base+".lock"))
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return lockItself(real)
+	}
+	return release, err
+}
+
+func lockItself(path string) (release func() error, err error) {
+	f := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	switch ok, err := f.TryLock(); {
+	case err != nil: // no locks here: those of the outputs remain
+		f.Close()
+		return func() error { return nil }, nil
+	case !ok:
+		return nil, &writer.LockedError{Path: path}
+	}
+	return f.Unlock, nil
+}
