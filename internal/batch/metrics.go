@@ -134,7 +134,7 @@ func (s *State) metrics(past map[string]memory) []byte {
 		}
 	}
 	perJob(metricJobSuccess, "gauge", "When the output was last found or made as it should be.", func(name string, j *JobState) (float64, bool) {
-		if j != nil && j.ready() && j.Finished != nil {
+		if j != nil && j.Ready() && j.Finished != nil {
 			return at(j.Finished), true
 		}
 		return past[name].lastSuccess, past[name].lastSuccess > 0

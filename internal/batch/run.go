@@ -133,7 +133,9 @@ func (b *Batch) Refuse(reason error) error {
 // Begin writes the first state. A status or metrics file that can't be written
 // is better known before the work than after it.
 func (b *Batch) Begin() error {
-	b.event(EventBatchStart, nil)
+	if b.write(); b.fileErr == nil {
+		b.opt.Event(EventBatchStart, b.State, nil)
+	}
 	return b.fileErr
 }
 
@@ -170,7 +172,7 @@ func (b *Batch) Run(ctx context.Context) error {
 func (b *Batch) blocker(j *Job) string {
 	for _, n := range j.needs {
 		for _, js := range b.State.Jobs {
-			if js.Name == n.Name && !js.ready() {
+			if js.Name == n.Name && !js.Ready() {
 				return n.Name
 			}
 		}

@@ -75,8 +75,8 @@ type JobState struct {
 // finished reports whether nothing more will happen to the job.
 func (j *JobState) finished() bool { return j.Phase != JobPending && j.Phase != JobRunning }
 
-// ready reports whether the output is what it should be.
-func (j *JobState) ready() bool { return j.Phase == JobDone || j.Phase == JobSkipped }
+// Ready reports whether the output is what it should be.
+func (j *JobState) Ready() bool { return j.Phase == JobDone || j.Phase == JobSkipped }
 
 func newState(manifest, version string, jobs []*Job, now time.Time) *State {
 	host, err := os.Hostname()

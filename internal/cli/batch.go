@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -98,13 +99,14 @@ func (c *batchCmd) Run(a *app) error {
 		return a.printJSON(b.State)
 	case c.DryRun:
 		return a.printJobs(b.State)
-	case err == nil || stopped:
-		err = b.Begin() // files that can't be written are better known before the work
-	}
-	if err != nil {
-		if ferr := b.Refuse(err); ferr != nil && !errors.Is(ferr, err) {
-			a.log.error(ferr.Error(), exitFailed, nil)
+	case err != nil && !stopped:
+		if err := b.Refuse(err); err != nil {
+			a.log.error(err.Error(), exitFailed, nil)
 		}
+		return err
+	}
+	if err := b.Begin(); err != nil {
+		b.Refuse(err) // one of the two files may be in order
 		return err
 	}
 	err = b.Run(ctx)
@@ -257,19 +259,13 @@ func (b *batchLog) done(s *batch.State) {
 		text += fmt.Sprintf(", %d not done", n)
 	}
 	log.line("error: %s: %s", clean(b.manifest), text)
+	open := slices.DeleteFunc(slices.Clone(s.Jobs), func(j *batch.JobState) bool { return j.Ready() })
 	width := 0
-	for _, j := range s.Jobs {
+	for _, j := range open {
 		width = max(width, len(j.Name))
 	}
-	for _, j := range s.Jobs {
-		reason := j.Error
-		switch j.Phase {
-		case batch.JobDone, batch.JobSkipped:
-			continue
-		case batch.JobNotDone:
-			reason = "not done"
-		}
-		log.line("  %-*s  %s", width, j.Name, clean(reason))
+	for _, j := range open {
+		log.line("  %-*s  %s", width, j.Name, clean(cmp.Or(j.Error, "not done")))
 		for _, h := range j.Hints {
 			log.line("  %-*s  hint: %s", width, "", clean(h))
 		}
