@@ -71,7 +71,7 @@ func (p *parser) file(n *yaml.Node) {
 		return
 	}
 	items := p.Items(v, "jobs")
-	if items != nil && len(items) == 0 {
+	if len(items) == 0 && document.Follow(v).Kind == yaml.SequenceNode {
 		p.Fail(v, "the list of jobs is empty")
 	}
 	for _, item := range items {
