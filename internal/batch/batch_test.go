@@ -278,6 +278,13 @@ func TestCheck(t *testing.T) {
 	}
 	w.want("", batch.Refused, 4, batch.JobPending, batch.JobPending, batch.JobPending, batch.JobPending)
 
+	// Coming after a job is not reading what it makes.
+	w = newWorld(t, "jobs:\n- {name: one, model: a, output: x}\n- {name: two, model: b, output: y, after: one}\n- {name: three, model: x, output: z}\n")
+	w.block["two"], w.block["three"] = errors.New("told"), errors.New("never seen")
+	if err := w.run(t.Context()); !errors.As(err, &r) || len(r.Errors) != 1 || !strings.Contains(err.Error(), "job two: told") {
+		t.Errorf("refused with %v", err)
+	}
+
 	// Each has room, both have not. A job that is done needs none.
 	w = newWorld(t, chain)
 	w.bytes["first"], w.bytes["other"] = 1<<61, 1<<61

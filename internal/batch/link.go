@@ -49,6 +49,7 @@ func (p *parser) link() {
 				hurt[maker] = true
 			case maker != nil:
 				j.need(maker)
+				j.makers = append(j.makers, maker)
 			default:
 				if _, ok := parents[fold(path)]; !ok {
 					parents[fold(path)] = j

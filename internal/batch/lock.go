@@ -12,9 +12,12 @@ import (
 	"slerpmerge/writer"
 )
 
+// A BusyError says that another run has the manifest.
+type BusyError struct{ *writer.LockedError }
+
 // Lock takes the manifest for this run: .NAME.lock beside it, or where nothing
 // may be written there, the file itself, by which a holder can't be named. The
-// error is a *writer.LockedError if another run has it.
+// error is a *BusyError if another run has it.
 func Lock(manifest string) (release func() error, err error) {
 	real, err := filepath.EvalSymlinks(manifest)
 	if err != nil {
@@ -23,7 +26,10 @@ func Lock(manifest string) (release func() error, err error) {
 	dir, base := filepath.Split(real)
 	release, err = writer.Hold(filepath.Join(dir, "."+base+".lock"))
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return lockItself(real)
+		release, err = lockItself(real)
+	}
+	if locked := (*writer.LockedError)(nil); errors.As(err, &locked) {
+		return nil, &BusyError{locked}
 	}
 	return release, err
 }
@@ -35,6 +41,7 @@ func lockItself(path string) (release func() error, err error) {
 		f.Close()
 		return func() error { return nil }, nil
 	case !ok:
+		f.Close()
 		return nil, &writer.LockedError{Path: path}
 	}
 	return f.Unlock, nil

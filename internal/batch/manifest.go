@@ -39,8 +39,9 @@ type Job struct {
 	Flags                             []Flag // its own and the defaults that apply
 	Task                              Task
 
-	out   string // the output, absolute and without links
-	needs []*Job // by After, or because a parent is their output
+	out    string // the output, absolute and without links
+	needs  []*Job // that come first: those of After, and makers
+	makers []*Job // whose output is a parent
 }
 
 // A Word is a text of a manifest and its place.

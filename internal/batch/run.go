@@ -74,8 +74,8 @@ func (b *Batch) Check(ctx context.Context) error {
 		}
 		js := b.State.Jobs[i]
 		ready := true
-		for _, n := range j.needs {
-			ready = ready && current[n]
+		for _, m := range j.makers {
+			ready = ready && current[m]
 		}
 		if !ready { // what it reads is not there yet, or will be another
 			js.Why = whyWaiting
@@ -99,7 +99,7 @@ func (b *Batch) Check(ctx context.Context) error {
 			js.Exit, js.Hints = b.opt.Classify(err)
 			continue
 		}
-		js.Why, js.Fingerprint, js.Bytes = why, s.Fingerprint, s.Bytes
+		js.Why, js.Fingerprint, js.Bytes, js.Warnings = why, s.Fingerprint, s.Bytes, s.Warnings
 		room.add(j, s.Bytes)
 	}
 	full, err := room.full()
@@ -186,7 +186,7 @@ func (b *Batch) job(ctx context.Context, j *Job, js *JobState) {
 	js.Started, js.Phase, js.Bytes = &start, JobRunning, 0
 	why, s, err := b.survey(j)
 	if err == nil {
-		js.Why, js.Fingerprint = why, s.Fingerprint
+		js.Why, js.Fingerprint, js.Warnings = why, s.Fingerprint, s.Warnings
 		if why == "" {
 			b.finish(js, JobSkipped, EventJobSkipped)
 			return

@@ -66,7 +66,8 @@ type JobState struct {
 	Started     *time.Time `json:"started"`
 	Finished    *time.Time `json:"finished"`
 	Seconds     float64    `json:"seconds"`
-	Bytes       int64      `json:"bytes"` // written; while the job is pending, what the plan says
+	Bytes       int64      `json:"bytes"`              // written; while the job is pending, what the plan says
+	Warnings    []string   `json:"warnings,omitempty"` // of the plan
 	Error       string     `json:"error,omitempty"`
 	Exit        int        `json:"exit,omitempty"` // the exit code that the command by itself would have had
 	Hints       []string   `json:"hints,omitempty"`

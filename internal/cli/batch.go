@@ -56,32 +56,21 @@ func (c *batchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if !c.DryRun {
-		release, err := batch.Lock(c.Manifest)
-		if locked := (*writer.LockedError)(nil); errors.As(err, &locked) {
-			a.log.error(locked.Error(), exitExists, []string{"wait for the other run of this manifest to end"})
-			return toldError(exitExists)
-		}
-		if err != nil {
-			return err
-		}
-		defer release()
+	path, err := filepath.Abs(c.Manifest)
+	if err != nil {
+		return err
 	}
 	opt := batch.Options{Version: buildVersion(), StopOnError: c.StopOnError, Classify: classify, Now: time.Now,
 		Event: (&batchLog{app: a, manifest: c.Manifest}).event}
 	if !c.DryRun {
-		opt.Status, opt.Metrics = c.Status, c.Metrics
-	}
-	for _, p := range []*string{&opt.Status, &opt.Metrics} {
-		if *p != "" {
-			if *p, err = filepath.Abs(*p); err != nil {
-				return err
-			}
+		if opt.Status, opt.Metrics, err = c.files(); err != nil {
+			return err
 		}
-	}
-	path, err := filepath.Abs(c.Manifest)
-	if err != nil {
-		return err
+		release, err := batch.Lock(path)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 	if err := os.Chdir(filepath.Dir(path)); err != nil { // paths are relative to the manifest
 		return &requestError{msg: err.Error()}
@@ -91,22 +80,21 @@ func (c *batchCmd) Run(a *app) error {
 	if err == nil {
 		err = b.Check(ctx)
 	}
+	if c.DryRun {
+		if err != nil {
+			return err
+		}
+		return a.showJobs(b.State, c.JSON)
+	}
 	stopped := ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) // Run says it of every job
-	switch {
-	case c.DryRun && err != nil:
-		return err
-	case c.DryRun && c.JSON:
-		return a.printJSON(b.State)
-	case c.DryRun:
-		return a.printJobs(b.State)
-	case err != nil && !stopped:
+	if err != nil && !stopped {
 		if err := b.Refuse(err); err != nil {
 			a.log.error(err.Error(), exitFailed, nil)
 		}
 		return err
 	}
-	if err := b.Begin(); err != nil {
-		b.Refuse(err) // one of the two files may be in order
+	if err := b.Begin(); err != nil { // files that can't be written are better known before the work
+		b.Refuse(err) // one of the two may be in order
 		return err
 	}
 	err = b.Run(ctx)
@@ -124,6 +112,31 @@ func (c *batchCmd) Run(a *app) error {
 		return toldError(exit)
 	}
 	return nil
+}
+
+// files are the places of the status and the metrics file. They are replaced
+// again and again, so they must not be anything else.
+func (c *batchCmd) files() (status, metrics string, err error) {
+	taken := map[string]string{}
+	for _, f := range []struct {
+		what, path string
+		to         *string
+	}{{"the manifest", c.Manifest, new(string)}, {"--status", c.Status, &status}, {"--metrics", c.Metrics, &metrics}} {
+		if f.path == "" {
+			continue
+		}
+		if *f.to, err = writer.Resolve(f.path); err != nil {
+			return "", "", &requestError{msg: f.what + ": " + err.Error()}
+		}
+		if st, err := os.Stat(*f.to); err == nil && !st.Mode().IsRegular() {
+			return "", "", &requestError{msg: f.what + ": " + f.path + " is not a regular file"}
+		}
+		if other, ok := taken[*f.to]; ok {
+			return "", "", &requestError{msg: f.what + " names the same file as " + other}
+		}
+		taken[*f.to] = f.what
+	}
+	return status, metrics, nil
 }
 
 // maxManifest bounds a manifest; ParseManifest has a limit of its own.
@@ -147,10 +160,14 @@ func (a *app) refuse(r *batch.Refusal) int {
 	if r.Space() {
 		code = exitSpace
 	}
+	said := map[string]bool{} // of a recipe that several jobs name
 	for _, e := range r.Errors {
 		_, hints := classify(e)
 		if doc := (*recipe.DocumentError)(nil); errors.As(e, &doc) {
-			a.log.document(doc, code)
+			if text := doc.Error(); !said[text] {
+				a.log.document(doc, code)
+				said[text] = true
+			}
 			continue
 		}
 		a.log.error(e.Error(), code, hints)
@@ -158,8 +175,16 @@ func (a *app) refuse(r *batch.Refusal) int {
 	return code
 }
 
-// printJobs shows what would be done.
-func (a *app) printJobs(s *batch.State) error {
+// showJobs shows what would be done.
+func (a *app) showJobs(s *batch.State, asJSON bool) error {
+	for _, j := range s.Jobs {
+		for _, w := range j.Warnings {
+			a.log.named(j.Name).warn(w)
+		}
+	}
+	if asJSON {
+		return a.printJSON(s)
+	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "JOB\tKIND\tTO DO\tSIZE\tOUTPUT")
 	var bytes int64

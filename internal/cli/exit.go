@@ -111,6 +111,7 @@ func classify(err error) (code int, hints []string) {
 		unsafe    *writer.UnsafeError
 		refusal   *batch.Refusal
 		shared    *batch.SpaceError
+		busy      *batch.BusyError
 		stopped   Stopped
 		timeUp    TimeUp
 	)
@@ -148,6 +149,8 @@ func classify(err error) (code int, hints []string) {
 		return exitCorrupt, []string{"--nonfinite warn merges all the same; the whole tensor becomes NaN"}
 	case errors.As(err, &exists):
 		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the new one is complete"}
+	case errors.As(err, &busy):
+		return exitExists, []string{"wait for the other run of this manifest to end"}
 	case errors.As(err, &locked):
 		return exitExists, []string{"wait for the other run to end, or name another folder"}
 	case errors.As(err, &space):
