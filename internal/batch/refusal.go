@@ -60,5 +60,9 @@ func (e *SpaceError) Error() string {
 	if n := len(e.Jobs); n > 1 {
 		jobs = fmt.Sprintf("%d jobs (%s)", n, strings.Join(e.Jobs, ", "))
 	}
-	return fmt.Sprintf("not enough space on the disk of %s: %.1f MB are needed for %s and %.1f MB are free", e.Path, float64(e.Need)/1e6, jobs, float64(e.Free)/1e6)
+	unit, name := 1e6, "MB"
+	if e.Need >= 1e10 {
+		unit, name = 1e9, "GB"
+	}
+	return fmt.Sprintf("not enough space on the disk of %s: %.1f %s are needed for %s and %.1f %[3]s are free", e.Path, float64(e.Need)/unit, name, jobs, float64(e.Free)/unit)
 }

@@ -1,9 +1,6 @@
 package batch
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // A Task is a job as the command line understands it. Overwrite allows it to
 // replace what is at the output.
@@ -26,6 +23,5 @@ type Survey struct {
 
 // A Result is what came of a job.
 type Result struct {
-	Bytes    int64 // written
-	Duration time.Duration
+	Bytes int64 // written
 }

@@ -171,7 +171,7 @@ func (t *jobTask) Run(ctx context.Context, overwrite bool) (*batch.Result, error
 	if err != nil {
 		return nil, err
 	}
-	return &batch.Result{Bytes: r.Written, Duration: r.Duration}, a.summary(r, batch.EventJobDone, false)
+	return &batch.Result{Bytes: r.Written}, a.summary(r, batch.EventJobDone, false)
 }
 
 // with is the recipe, allowed to replace the output or not.
