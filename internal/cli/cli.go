@@ -46,15 +46,15 @@ A MODEL is a Hugging Face model folder (safetensors or PyTorch .bin) or a single
 const footer = `Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3
 
 Exit codes:
-    0  done
+    0  done, or nothing left to do
     1  an I/O error, or a bug
     2  the request can't be carried out
     3  not enough disk or memory
     4  an input file is corrupt or unsafe
     5  an input changed while it was read, or verify found a difference
     6  the output exists, or another run holds it
-   75  stopped by SIGTERM
-  130  stopped by Ctrl-C`
+   75  stopped by SIGTERM or the time budget: the same command goes on
+  130  stopped by Ctrl-C: likewise`
 
 // An app is one call of the program.
 type app struct {
