@@ -32,6 +32,7 @@ type grammar struct {
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
+	Compare    compareCmd `cmd:"" help:"Show how far apart two models are, tensor by tensor."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 }
 

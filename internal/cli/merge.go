@@ -26,6 +26,7 @@ type mergeCmd struct {
 	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
 	DryRun    bool   `help:"Only show what would happen, as plan does."`
 	NoCard    bool   `help:"Write no README.md."`
+	HTML      string `name:"html" placeholder:"FILE" help:"Write a page about the merge when it is done: pictures, and a table of all tensors."`
 }
 
 // Help is shown below the flags.
@@ -40,12 +41,13 @@ func (c *mergeCmd) Run(a *app) error {
 		return err
 	}
 	r.Overwrite = c.Overwrite
-	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags})
+	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, html: c.HTML, run: c.runFlags})
 }
 
 // work says how a recipe is to be carried out.
 type work struct {
 	dryRun, json, card bool
+	html               string // a page to write, "" for none
 	run                runFlags
 }
 
@@ -55,6 +57,9 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		return &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
 	}
 	if w.dryRun {
+		if w.html != "" {
+			return &requestError{msg: "--html tells what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
+		}
 		return a.showPlan(r, w.json)
 	}
 	ctx, cancel := within(a.ctx, w.run.TimeBudget)
@@ -68,6 +73,11 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if err := p.Refusal(); err != nil {
 		return err
 	}
+	page, err := mergePage(w.html, r.Output)
+	if err != nil {
+		return err
+	}
+	defer page.drop()
 	for _, w := range p.Warnings {
 		a.log.warn(w)
 	}
@@ -81,7 +91,10 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if err != nil {
 		return err
 	}
-	return a.summary(res, w.json)
+	if err := a.summary(res, w.json); err != nil || page == nil {
+		return err
+	}
+	return a.writePage(page, res)
 }
 
 // sidecars are the files that tell about the work.
@@ -100,7 +113,20 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
-	var models []*model.Model
+	models, done, err := a.open(pool, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err = plan.New(r, models...)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return p, done, nil
+}
+
+// open opens the parents. done closes them.
+func (a *app) open(pool *mmapio.Pool, r recipe.Recipe) (models []*model.Model, done func(), err error) {
 	done = func() {
 		for _, m := range models {
 			m.Close()
@@ -124,12 +150,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(
 		done()
 		return nil, nil, r.Document.Reject(absent...)
 	}
-	p, err = plan.New(r, models...)
-	if err != nil {
-		done()
-		return nil, nil, err
-	}
-	return p, done, nil
+	return models, done, nil
 }
 
 // resultJSON is what merge and convert print with --json.

@@ -62,9 +62,13 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 // with one that is not, and left out where both are tied.
 func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	common := 0
+	var vocab mismatch
 	add := func(name string, oa, ob Operand) {
 		common++
 		t := comparable(name, oa, ob)
+		if t.Action == Slerp && !oa.Info().SameShape(ob.Info()) {
+			vocab.add(name, t.Why)
+		}
 		if t.Action == Slerp {
 			t.T, t.Mixed = profile(sharedName(name, oa, ob))
 		}
@@ -114,6 +118,9 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 			p.block("%s holds no tensors", m.Name())
 			return
 		}
+	}
+	if vocab.count() > 0 {
+		p.warn("the vocabularies differ, so only a part of them is compared: %s (%s)", vocab.first, vocab.list())
 	}
 	if common == 0 {
 		p.block("%s and %s have no tensor name in common: they are different architectures", p.Primary.Name(), p.Secondary.Name())
