@@ -177,8 +177,11 @@ func printPairs(out io.Writer, r *merge.Result) {
 			continue
 		}
 		theta, cos, far, branch, at := "-", "-", "-", string(res.Branch), "-"
-		if res.Measured && !math.IsNaN(res.Cos) {
-			theta, cos, far = degrees(res.Theta*180/math.Pi), fmt.Sprintf("%.6f", res.Cos), fraction(res.Distance, res.NormA)
+		if x := report.Degrees(res); !math.IsNaN(x) {
+			theta, cos = degrees(x), fmt.Sprintf("%.6f", res.Cos)
+		}
+		if res.Measured && !math.IsNaN(res.Distance) {
+			far = fraction(res.Distance, res.NormA)
 		}
 		if res.NonFinite {
 			branch = "NaN or Inf"
@@ -271,7 +274,7 @@ func degrees(x float64) string {
 
 // share is a relative distance for a table.
 func share(g *report.Group) string {
-	if d := g.Distance(); g.Measured > 0 && !math.IsNaN(d) {
+	if d := g.Distance(); !math.IsNaN(d) {
 		return fmt.Sprintf("%.3g", d)
 	}
 	return "-"

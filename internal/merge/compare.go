@@ -63,7 +63,7 @@ func Compare(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 }
 
 func newComparison(ctx context.Context, p *plan.Plan, progress func(int64)) *comparison {
-	e := &engine{ctx: ctx, tensors: p.Tensors, method: p.Recipe.Method, budget: p.Budget, warnNaN: true, written: progress}
+	e := &engine{ctx: ctx, tensors: p.Tensors, method: p.Recipe.Method, budget: p.Budget, written: progress}
 	e.wake = sync.NewCond(&e.mu)
 	e.results = make([]TensorResult, len(p.Tensors))
 	c := &comparison{engine: e, pairs: make([]pairSums, len(p.Tensors))}
@@ -200,8 +200,7 @@ func (w *worker) sameBlock(t *plan.Tensor, block int) (bool, error) {
 // done takes what one block came to; with the last one the pair is decided.
 func (c *comparison) done(i, block int, sums slerp.Sums, apart float64, same bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	t, s, r := &c.tensors[i], &c.pairs[i], &c.results[i]
+	t, s := &c.tensors[i], &c.pairs[i]
 	if c.written != nil {
 		c.written(parentBytes(t) / int64(blocks(t)))
 	}
@@ -209,14 +208,22 @@ func (c *comparison) done(i, block int, sums slerp.Sums, apart float64, same boo
 	if s.sums != nil {
 		s.sums[block], s.apart[block] = sums, apart
 	}
-	if s.left--; s.left > 0 {
-		return
+	s.left--
+	last := s.left == 0
+	c.mu.Unlock()
+	if last { // nobody else has this pair now
+		c.results[i] = s.result()
+		s.sums, s.apart = nil, nil
 	}
+}
+
+// result says of a pair what decide would, short of the coefficients.
+func (s *pairSums) result() TensorResult {
 	if s.sums == nil {
-		if r.Branch, r.Differs = Equal, s.other; s.other {
-			r.Branch = Copy
+		if s.other {
+			return TensorResult{Branch: Copy, Differs: true}
 		}
-		return
+		return TensorResult{Branch: Equal}
 	}
 	var sum slerp.Sums
 	var far float64
@@ -224,10 +231,15 @@ func (c *comparison) done(i, block int, sums slerp.Sums, apart float64, same boo
 		sum = sum.Plus(s.sums[k])
 		far += s.apart[k]
 	}
-	_, err := c.decide(i, sum, !s.other)
-	r.Distance = math.Sqrt(far)
-	s.sums, s.apart = nil, nil
-	if err != nil && c.err == nil {
-		c.err = err
+	g := slerp.Relate(sum)
+	r := TensorResult{Branch: Slerp, Measured: true, Cos: g.Cos, Theta: g.Theta, NormA: g.NormA, NormB: g.NormB, Distance: math.Sqrt(far)}
+	switch {
+	case !s.other:
+		r.Branch = Equal
+	case !sum.Finite():
+		r.NonFinite = true
+	case g.Branch == slerp.Linear:
+		r.Branch = Linear
 	}
+	return r
 }

@@ -190,7 +190,7 @@ func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) 
 const (
 	readerBytes  = 2*128<<10 + threadBytes
 	summaryBytes = 256
-	pageBytes    = 4 << 20
+	pageBytes    = 2 << 20
 )
 
 // readBudget divides limit bytes for a run that only reads. With little memory

@@ -70,7 +70,7 @@ type groupJSON struct {
 	Least    *float64             `json:"angle_degrees_min"`
 	Most     *float64             `json:"angle_degrees_max"`
 	Distance *float64             `json:"relative_distance"`
-	T        *float64             `json:"t,omitempty"` // the mean
+	T        *float64             `json:"t_mean,omitempty"`
 	Branches map[merge.Branch]int `json:"branches"`
 }
 

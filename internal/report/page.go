@@ -220,9 +220,6 @@ func (p *page) kinds() {
 		}
 		p.Kinds = append(p.Kinds, kindView{name, g.Tensors, p.step(g.Angle()), angle(g.Angle()), angle(g.Least), angle(g.Most),
 			figure(g.Distance()), span(g.TLeast, g.TMost), strings.Join(done, ", ")})
-		if g.Measured == 0 {
-			p.Kinds[len(p.Kinds)-1].Distance = ""
-		}
 	}
 	for i := range s.Kinds {
 		row(string(s.Kinds[i].Kind), &s.Kinds[i])
@@ -307,7 +304,10 @@ func (p *page) Rows() iter.Seq[rowView] {
 				v.T = figure(t.T)
 			}
 			if r.Measured {
-				v.Angle, v.Distance, v.Cos = angle(degrees(r)), figure(ratio(r.Distance, r.NormA)), cosine(r.Cos)
+				v.Angle, v.Distance, v.Cos = angle(Degrees(r)), figure(ratio(r.Distance, r.NormA)), ""
+				if v.Angle != "" {
+					v.Cos = cosine(r.Cos)
+				}
 				v.NormA, v.NormB = figure(r.NormA), figure(r.NormB)
 			}
 			if !p.Merged && t.A.Info().DType != t.B.Info().DType {

@@ -66,8 +66,14 @@ func (g *Group) Angle() float64 {
 	return math.Acos(max(-1, min(1, g.ab/n))) * 180 / math.Pi
 }
 
-// Distance is |a-b|/|a| of the same vectors.
-func (g *Group) Distance() float64 { return ratio(math.Sqrt(g.apart), math.Sqrt(g.aa)) }
+// Distance is |a-b|/|a| of the same vectors; NaN where nothing was
+// measured.
+func (g *Group) Distance() float64 {
+	if g.Measured == 0 {
+		return math.NaN()
+	}
+	return ratio(math.Sqrt(g.apart), math.Sqrt(g.aa))
+}
 
 // T is the mean of its tensors' t; NaN where none is mixed.
 func (g *Group) T() float64 { return g.t / float64(g.mixed) }
@@ -95,7 +101,7 @@ func (g *Group) add(t *plan.Tensor, r *merge.TensorResult) {
 		return
 	}
 	g.Measured++
-	angle := degrees(r)
+	angle := Degrees(r)
 	g.Least, g.Most = least(g.Least, angle), most(g.Most, angle)
 	g.aa += r.NormA * r.NormA
 	g.bb += r.NormB * r.NormB
@@ -135,10 +141,14 @@ func most(x, y float64) float64 {
 	return x
 }
 
-// degrees is the angle of a tensor for people: equal parents have none, where
-// the arc cosine of a rounded 1 has.
-func degrees(r *merge.TensorResult) float64 {
-	if r.Branch == merge.Equal && !math.IsNaN(r.Theta) {
+// Degrees is the angle of a tensor for people, NaN where there is none: a
+// parent of zeros has no direction, for which the formula takes 90°. Equal
+// parents are at 0, where the arc cosine of a rounded 1 is not.
+func Degrees(r *merge.TensorResult) float64 {
+	switch {
+	case !r.Measured || r.NormA == 0 || r.NormB == 0:
+		return math.NaN()
+	case r.Branch == merge.Equal && !math.IsNaN(r.Theta):
 		return 0
 	}
 	return r.Theta * 180 / math.Pi
