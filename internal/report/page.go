@@ -152,7 +152,7 @@ func (p *page) facts() {
 	if p.Merged {
 		what = "written"
 	}
-	add(strconv.Itoa(g.Tensors), "tensors "+what)
+	add(grouped(g.Tensors), "tensors "+what)
 	add(short(elems), "parameters")
 	if p.Angles {
 		add(angle(g.Angle()), "angle between the parents as a whole")
@@ -169,7 +169,7 @@ func (p *page) facts() {
 			if p.Merged {
 				text = b.done
 			}
-			add(strconv.Itoa(n), text)
+			add(grouped(n), text)
 		}
 	}
 }
@@ -363,6 +363,15 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// grouped is a count with commas: 1,043.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 // short is a count for people: 1.24 B.
