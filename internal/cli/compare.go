@@ -162,20 +162,18 @@ func (a *app) printSurvey(s *report.Survey) error {
 	}
 	printLeftovers(out, s.Leftovers(), a.globs.Verbose)
 	if a.globs.Verbose {
-		printPairs(out, s.Result)
+		printPairs(out, s)
 	}
 	return out.Flush() // with the first error of all
 }
 
 // printPairs shows every tensor.
-func printPairs(out io.Writer, r *merge.Result) {
+func printPairs(out io.Writer, s *report.Survey) {
+	r := s.Result
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "\nangle\tcosine\tdistance\tbranch\tt\ttensor\n")
-	for i := range r.Tensors {
+	for n, i := range s.Order() {
 		t, res := &r.Plan.Tensors[i], &r.Tensors[i]
-		if t.Action != plan.Slerp && t.Action != plan.Follow {
-			continue
-		}
 		theta, cos, far, branch, at := "-", "-", "-", string(res.Branch), "-"
 		if x := report.Degrees(res); !math.IsNaN(x) {
 			theta, cos = degrees(x), fmt.Sprintf("%.6f", res.Cos)
@@ -190,7 +188,7 @@ func printPairs(out io.Writer, r *merge.Result) {
 			at = fmt.Sprintf("%.4g", t.T)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", theta, cos, far, branch, at, model.Quote(t.Name))
-		if i%10000 == 9999 { // else a large table is held whole for its column widths
+		if n%10000 == 9999 { // else a large table is held whole for its column widths
 			w.Flush()
 		}
 	}

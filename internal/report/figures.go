@@ -212,9 +212,13 @@ func CSVHead() string { return strings.Join(columns, ",") + "\n" }
 
 const nonFiniteNote = "NaN or Inf in a parent"
 
+// joined puts two notes together; either may be "".
 func joined(a, b string) string {
-	if a == "" {
+	switch "" {
+	case a:
 		return b
+	case b:
+		return a
 	}
 	return a + "; " + b
 }

@@ -74,6 +74,7 @@ type page struct {
 	Merged              bool
 	Roles               bool // it matters which model is which
 	Angles              bool // some were measured
+	Ts                  bool // some tensor has a t
 	Notes               bool // some tensor has one
 	KindsLead           string
 	TensorsLead         string
@@ -106,7 +107,7 @@ type leftView struct {
 }
 
 func newPage(s *Survey, version string) *page {
-	p := &page{s: s, Version: version, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), Merged: s.Merged, Angles: s.All.Measured > 0}
+	p := &page{s: s, Version: version, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), Merged: s.Merged, Angles: s.All.Measured > 0, Ts: s.All.mixed > 0}
 	pl := s.Result.Plan
 	var names []string
 	for i, m := range pl.Models {
@@ -277,11 +278,14 @@ func (p *page) words() {
 	if !p.Merged {
 		add("distance", "|a-b|/|a|: how far the secondary's tensor is from the primary's, as a share of the primary's length.")
 	}
-	if p.Merged && p.s.Result.Plan.Recipe.Method != recipe.Slerp {
-		add("linear", "A weighted sum, by the weights of the recipe.")
-	} else {
+	switch {
+	case !p.Merged || p.s.Result.Plan.Recipe.Method == recipe.Slerp:
 		add("slerp, linear", "The formula: along the arc between the parents, or along the straight line where they are almost parallel or opposite (|cosine| above 0.9995). Equal tensors are copied.")
 		add("t", "How far the merge goes from the primary (0) to the secondary (1).")
+	case p.s.All.Branches[merge.Linear] > 0:
+		add("linear", "A weighted sum, by the weights of the recipe.")
+	default:
+		add("copy, convert", "One parent's values, in its type or in another.")
 	}
 }
 
@@ -296,7 +300,7 @@ type rowView struct {
 func (p *page) Rows() iter.Seq[rowView] {
 	pl := p.s.Result.Plan
 	return func(yield func(rowView) bool) {
-		for _, i := range p.s.order() {
+		for _, i := range p.s.Order() {
 			t, r := &pl.Tensors[i], &p.s.Result.Tensors[i]
 			v := rowView{Name: strings.SplitAfter(model.Quote(t.Name), "."), Branch: string(r.Branch), Kind: string(model.KindOf(t.Name)), Type: t.DType.String(),
 				Shape: shapeText(t.Shape), Note: p.note(i)}
@@ -329,6 +333,13 @@ func (p *page) note(i int) string {
 	text := plain(t.Why)
 	if p.Merged && (t.Action == plan.Copy || t.Action == plan.Convert || t.Action == plan.Follow) {
 		text = joined("from "+plain(from(p.s.Result.Plan, t)), text)
+	}
+	for k, term := range t.Terms {
+		w := fmt.Sprintf("%v × %s", term.Weight, plain(term.Model.Name()))
+		if k == len(t.Terms)-1 && t.Divisor != 1 {
+			w += fmt.Sprintf(", over %v", t.Divisor)
+		}
+		text = joined(text, w)
 	}
 	if r.NonFinite {
 		text = joined(text, nonFiniteNote)

@@ -299,6 +299,24 @@ func TestPageOfMerge(t *testing.T) {
 	}
 }
 
+// A merge without angles has neither their columns nor their pictures.
+func TestPageOfWeightedSum(t *testing.T) {
+	dir := t.TempDir()
+	a, b := makeModel(t, dir+"/a", 1, tall()[:20]), makeModel(t, dir+"/b", 2, tall()[:20])
+	d, err := recipe.ParseDocument("r.yml", fmt.Appendf(nil, "merge_method: linear\nmodels:\n  - model: %q\n    parameters: {weight: 1}\n  - model: %q\n    parameters: {weight: 3}\n", a, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := page(t, survey(t, a, b, true, func(r *recipe.Recipe) { r.Method, r.Document, r.T = recipe.Linear, d, nil }))
+	rows := checkPage(t, text)
+	if len(rows) != 20 || rows[0][len(rows[0])-1] != "1 × a; 3 × b, over 4" {
+		t.Errorf("%d rows, the first %q", len(rows), rows[0])
+	}
+	if bytes.Contains(text, []byte("<rect")) || bytes.Contains(text, []byte("|a|")) {
+		t.Error("angles on the page of a weighted sum")
+	}
+}
+
 // Whatever the names, a page stays a page.
 func TestPageOfHostileNames(t *testing.T) {
 	dir := t.TempDir()

@@ -115,7 +115,7 @@ func (p *page) stack(i int) (v stackView, ok bool) {
 		if p.Merged && hasGaps(v.Heat, layers) {
 			v.HeatText += " Where one parent was copied, as at t = 0, nothing was measured."
 		}
-		v.AngleChart = v.draw(layers, column, 0, nice(p.widest), "°", func(g *Group) (at, from, to float64) { return g.Angle(), math.NaN(), math.NaN() })
+		v.AngleChart = v.draw(layers, column, 0, min(180, nice(high)), "°", func(g *Group) (at, from, to float64) { return g.Angle(), math.NaN(), math.NaN() })
 		v.AngleChart.Label = fmt.Sprintf("Angle by layer, a line for each kind, between %s and %s.", angle(low), angle(high))
 	}
 	tLow, tHigh := math.NaN(), math.NaN()

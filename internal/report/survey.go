@@ -60,6 +60,9 @@ func newGroup(k model.Kind) *Group {
 // one vector, in degrees; NaN where nothing was measured or a side is zero.
 func (g *Group) Angle() float64 {
 	n := math.Sqrt(g.aa) * math.Sqrt(g.bb)
+	if g.aa == g.bb { // so that equal parents are at 0
+		n = g.aa
+	}
 	if !(n > 0) {
 		return math.NaN()
 	}
@@ -245,8 +248,9 @@ func (s Stack) Fold(n int) []Layer {
 	return runs
 }
 
-// order lists the tensors that the survey is about, layer 2 before layer 10.
-func (s *Survey) order() []int {
+// Order lists the tensors that the survey is about, as indexes into
+// Result.Tensors, layer 2 before layer 10.
+func (s *Survey) Order() []int {
 	list := make([]int, 0, len(s.Result.Tensors))
 	for i := range s.Result.Tensors {
 		if s.Merged || compared(&s.Result.Plan.Tensors[i]) {
@@ -295,7 +299,7 @@ func compared(t *plan.Tensor) bool { return t.Action == plan.Slerp || t.Action =
 // Leftovers are the tensors of a comparison that were not compared.
 type Leftovers struct{ OnlyPrimary, OnlySecondary, Unlike []*plan.Tensor }
 
-// Leftovers lists what was not compared.
+// Leftovers lists what was not compared, layer 2 before layer 10.
 func (s *Survey) Leftovers() Leftovers {
 	var l Leftovers
 	if s.Merged {
@@ -311,6 +315,9 @@ func (s *Survey) Leftovers() Leftovers {
 		default:
 			l.OnlySecondary = append(l.OnlySecondary, t)
 		}
+	}
+	for _, list := range [][]*plan.Tensor{l.OnlyPrimary, l.OnlySecondary, l.Unlike} {
+		slices.SortFunc(list, func(a, b *plan.Tensor) int { return natural(a.Name, b.Name) })
 	}
 	return l
 }
