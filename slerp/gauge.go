@@ -16,19 +16,26 @@ func (s Sums) SquaredDistance() (d float64, ok bool) {
 }
 
 // A Gauge sums the squared differences of one block of a tensor pair, chunk by
-// chunk, in lanes as a Meter does. It has a fixed scratch of 16 KiB and serves
-// one goroutine at a time.
+// chunk, in lanes as a Meter does. It has a fixed scratch of at most 16 KiB and
+// serves one goroutine at a time.
 type Gauge struct {
-	a, b  tensor.DType
-	lanes [8]float64
-	x, y  []float64
+	a, b   tensor.DType
+	lanes  [8]float64
+	fa, fb []float32
+	da, db []float64
 }
 
 // NewGauge makes a Gauge for parents of the given types, which must have
 // arithmetic (tensor.DType.Blends).
 func NewGauge(a, b tensor.DType) *Gauge {
 	check(a, b)
-	return &Gauge{a: a, b: b, x: make([]float64, strip), y: make([]float64, strip)}
+	g := &Gauge{a: a, b: b}
+	if a == tensor.F64 || b == tensor.F64 {
+		g.da, g.db = make([]float64, strip), make([]float64, strip)
+	} else {
+		g.fa, g.fb = make([]float32, strip), make([]float32, strip)
+	}
+	return g
 }
 
 // Reset begins a new block.
@@ -42,14 +49,32 @@ func (g *Gauge) Add(a, b []byte) {
 	sizeA, sizeB := g.a.Size(), g.b.Size()
 	for n > 0 {
 		k := min(n, strip)
-		x, y := g.x[:k], g.y[:k]
-		decode64(g.a, x, a)
-		decode64(g.b, y, b)
-		for i := range x {
-			d := x[i] - y[i]
-			g.lanes[i&7] += float64(d * d) // not fused on any machine
+		if g.da != nil {
+			decode64(g.a, g.da[:k], a)
+			decode64(g.b, g.db[:k], b)
+			sumDifferences(&g.lanes, g.da[:k], g.db[:k])
+		} else {
+			widen32(g.a, g.fa[:k], a)
+			widen32(g.b, g.fb[:k], b)
+			sumDifferences(&g.lanes, g.fa[:k], g.fb[:k])
 		}
 		a, b, n = a[k*sizeA:], b[k*sizeB:], n-k
+	}
+}
+
+// sumDifferences adds the squares to the lanes. Conversions keep machines from
+// fusing them into the sums.
+func sumDifferences[T float32 | float64](l *[8]float64, x, y []T) {
+	for len(x) >= 8 && len(y) >= 8 {
+		for i := range l {
+			d := float64(x[i]) - float64(y[i])
+			l[i] += float64(d * d)
+		}
+		x, y = x[8:], y[8:]
+	}
+	for i := range min(len(x), len(y)) {
+		d := float64(x[i]) - float64(y[i])
+		l[i] += float64(d * d)
 	}
 }
 

@@ -264,10 +264,12 @@ func degrees(x float64) string {
 	switch {
 	case math.IsNaN(x):
 		return "-"
-	case x > 0 && x < 0.005:
-		return "<0.01°"
+	case x == 0 || x >= 0.1:
+		return fmt.Sprintf("%.2f°", x)
+	case x >= 0.0005:
+		return fmt.Sprintf("%.4f°", x)
 	}
-	return fmt.Sprintf("%.2f°", x)
+	return fmt.Sprintf("%.0e°", x)
 }
 
 // share is a relative distance for a table.
