@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
-	"strings"
 	"text/tabwriter"
 
 	"slerpmerge/internal/merge"
@@ -300,33 +298,4 @@ func span(from, to float64) string {
 		return fmt.Sprintf("%.3g", from)
 	}
 	return fmt.Sprintf("%.2g-%.2g", from, to)
-}
-
-// mergePage prepares the page of a merge; nil for no path. It can't lie in the
-// output folder, which may not be there yet or be replaced.
-func mergePage(path, output string) (*saved, error) {
-	if path == "" {
-		return nil, nil
-	}
-	if path == "-" {
-		return nil, &requestError{msg: "--html needs a file: standard output is for the result of the merge"}
-	}
-	in, err1 := filepath.Abs(path)
-	out, err2 := filepath.Abs(output)
-	if err1 == nil && err2 == nil {
-		if rel, err := filepath.Rel(out, in); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-			return nil, &requestError{msg: "--html: " + path + " lies in the output folder, which holds the model alone", hint: "name a file beside it"}
-		}
-	}
-	return newSaved("--html", path, report.PageHead())
-}
-
-// writePage writes the page of a finished merge.
-func (a *app) writePage(file *saved, res *merge.Result) error {
-	s := report.NewSurvey(res, true)
-	err := file.write(func(w io.Writer) error { return report.Page(w, s, buildVersion()) })
-	if err != nil {
-		return fmt.Errorf("the merge is complete, but its page is not: %w", err)
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 // Package report renders what a finished merge has to say for itself: the
 // model card (README.md) and the record from which it can be checked
-// (slerpmerge.json). Nothing here depends on the clock or the machine.
+// (slerpmerge.json); and what a comparison found, as JSON, as CSV and, for
+// merges too, as a page. Nothing here depends on the clock or the machine.
 package report
 
 import (
