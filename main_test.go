@@ -83,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"jsonlines": cmdJSONLines,
 			"jsonkeys":  cmdJSONKeys,
 			"clean":     cmdClean,
+			"agrees":    cmdAgrees,
 		},
 	})
 }
@@ -894,5 +895,36 @@ func cmdJSONLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if len(args) > 1 && strconv.Itoa(len(lines)) != args[1] {
 		ts.Fatalf("%d lines, want %s", len(lines), args[1])
+	}
+}
+
+// agrees COMPARED MERGED: what compare --json found about the tensors is what
+// the merge recorded, digit by digit.
+func cmdAgrees(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "agrees compared merged")
+	var doc [2]struct{ Tensors []map[string]any }
+	for i := range doc {
+		d := json.NewDecoder(bytes.NewReader(read(ts, args[i])))
+		d.UseNumber()
+		ts.Check(d.Decode(&doc[i]))
+	}
+	compared := map[any]map[string]any{}
+	for _, t := range doc[0].Tensors {
+		compared[t["name"]] = t
+	}
+	n := 0
+	for _, want := range doc[1].Tensors {
+		if want["norm_primary"] == nil { // not measured
+			continue
+		}
+		n++
+		for _, key := range []string{"branch", "t", "cos", "angle_degrees", "norm_primary", "norm_secondary"} {
+			if got := compared[want["name"]][key]; got != want[key] {
+				ts.Fatalf("%v: %s is %v in %s and %v in %s", want["name"], key, got, args[0], want[key], args[1])
+			}
+		}
+	}
+	if n == 0 {
+		ts.Fatalf("%s measured nothing", args[1])
 	}
 }

@@ -33,6 +33,7 @@ type grammar struct {
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`
 	Inspect    inspectCmd `cmd:"" help:"Show what a model folder or weight file is made of."`
+	Compare    compareCmd `cmd:"" help:"Show how far apart two models are, tensor by tensor."`
 	Verify     verifyCmd  `cmd:"" help:"Compare a finished model with what its parents give, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 

@@ -112,7 +112,7 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 	for range e.budget.Buffers {
 		e.free = append(e.free, make([]byte, e.budget.Piece))
 	}
-	e.readAhead = newReadAhead(e)
+	e.readAhead = newReadAhead(e, func() bool { return e.next == nil })
 	e.skip(writer.Mark{})
 	return e
 }
