@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -100,31 +99,11 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
-	var models []*model.Model
-	done = func() {
-		for _, m := range models {
-			m.Close()
-		}
+	models, err := openParents(pool, r)
+	done = func() { closeAll(models) }
+	if err == nil {
+		p, err = plan.New(r, models...)
 	}
-	var absent []recipe.Problem // models of a recipe file that are not there are all named
-	for i, path := range r.Parents() {
-		m, err := model.Open(pool, path)
-		var unusable *model.UnusableError
-		if errors.As(err, &unusable) && r.Document != nil {
-			absent = append(absent, recipe.Problem{Pos: r.Document.Models()[i].Pos, Message: err.Error()})
-			continue
-		}
-		if err != nil {
-			done()
-			return nil, nil, err
-		}
-		models = append(models, m)
-	}
-	if len(absent) > 0 {
-		done()
-		return nil, nil, r.Document.Reject(absent...)
-	}
-	p, err = plan.New(r, models...)
 	if err != nil {
 		done()
 		return nil, nil, err

@@ -130,15 +130,19 @@ func (p *Plan) match(a, b *side) {
 		return
 	}
 	if vocab.count() > 0 {
-		p.block("the vocabularies differ: %s (%s); --vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
-			vocab.first, vocab.list())
+		tokens := ""
+		if p.Recipe.Document != nil {
+			tokens = "tokenizer_source: union or base takes them by tokens, and "
+		}
+		p.block("the vocabularies differ: %s (%s); %s--vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
+			vocab.first, vocab.list(), tokens)
 	}
 	if n := shapes.count(); n > 0 {
 		s := fmt.Sprintf("%s differ in shape: %s", tensors(n), shapes.first)
 		if n > 1 {
 			s += fmt.Sprintf(" (%s)", shapes.list())
 		}
-		p.Blockers = append(p.Blockers, s)
+		p.block("%s", s)
 	}
 	p.missing(&onlyA, a.last, b.last)
 	p.missing(&onlyB, b.last, a.last)
@@ -282,8 +286,15 @@ func (p *Plan) warn(format string, args ...any) {
 	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
 }
 
+// block adds a reason why the work can't be done; in a recipe file it has the
+// place p.at.
 func (p *Plan) block(format string, args ...any) {
-	p.Blockers = append(p.Blockers, fmt.Sprintf(format, args...))
+	msg := fmt.Sprintf(format, args...)
+	if d := p.Recipe.Document; d != nil {
+		p.problems = append(p.problems, recipe.Problem{Pos: p.at, Message: msg})
+		msg = d.Place(p.at) + ": " + msg
+	}
+	p.Blockers = append(p.Blockers, msg)
 }
 
 func tensors(n int) string {

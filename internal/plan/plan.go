@@ -133,11 +133,13 @@ type Plan struct {
 	OutputBytes int64
 	DiskFree    int64 // -1 when no output was named
 	Warnings    []string
-	Blockers    []string // why the merge can't be done; empty when it can
+	Blockers    []string         // why the merge can't be done; empty when it can
+	problems    []recipe.Problem // the Blockers of a recipe file, with their places
 	// OutputErr is the writer's own error where the output folder or its disk
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
 
+	at        recipe.Pos                // of what is being worked on in a recipe file
 	t         func(name string) float64 // of an output tensor
 	depth     map[string]int            // layers of each numbered stack of the output
 	layers    []model.LayerSettings     // of the output, where a recipe file puts them together
@@ -210,7 +212,10 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 		p.Secondary = models[1]
 	}
 	p.label()
-	for _, m := range p.Models {
+	for i, m := range p.Models {
+		if r.Document != nil {
+			p.at = r.Document.Models()[i].Pos
+		}
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself
 				p.Warnings = append(p.Warnings, note)
@@ -220,7 +225,7 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 			continue
 		}
 		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
-			p.Blockers = append(p.Blockers, err.Error())
+			p.block("%v", err)
 		}
 	}
 	if len(p.Blockers) > 0 { // shapes of packed tensors would only confuse
@@ -326,7 +331,8 @@ func (p *Plan) OutputOptions() writer.Options {
 }
 
 // Refusal is nil if the plan can be carried out, else an error with every
-// reason: the writer's own if the output is the only one, else an *Error.
+// reason: the writer's own if the output is the only one; for a recipe file
+// that does not fit its models a *recipe.DocumentError; else an *Error.
 func (p *Plan) Refusal() error {
 	switch {
 	case len(p.Blockers) == 0:
@@ -334,17 +340,24 @@ func (p *Plan) Refusal() error {
 	case len(p.Blockers) == 1 && p.OutputErr != nil:
 		return p.OutputErr
 	}
-	err := &Error{Blockers: p.Blockers}
+	hint := ""
 	for _, m := range p.Models {
 		var u *model.UnusableError
 		if errors.As(m.Mergeable(), &u) {
-			err.Hint = u.Hint
+			hint = u.Hint
 			if p.Recipe.Method == recipe.Convert {
-				err.Hint = "without --dtype it is converted as it is"
+				hint = "without --dtype it is converted as it is"
 			}
 		}
 	}
-	return err
+	if len(p.problems) > 0 {
+		err := p.Recipe.Document.Reject(p.problems...)
+		if hint != "" {
+			err.Hints = []string{hint}
+		}
+		return err
+	}
+	return &Error{Blockers: p.Blockers, Hint: hint}
 }
 
 // tableBytes estimates what the tables of both models, of the plan, the layout

@@ -166,7 +166,7 @@ func (d *Document) Normalize(slice int, tensor string, p float64) bool {
 func (d *Document) Models() []ModelRef {
 	var models []ModelRef
 	add := func(m ModelRef) {
-		if !slices.ContainsFunc(models, m.Same) {
+		if m.Path != "" && !slices.ContainsFunc(models, m.Same) {
 			models = append(models, m)
 		}
 	}

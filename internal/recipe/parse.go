@@ -9,7 +9,9 @@ import (
 )
 
 // ParseDocument reads a recipe: a mergekit configuration. name is that of the
-// file, for messages. All that is wrong with it comes in one *DocumentError.
+// file, for messages. All that is wrong with it comes in one *DocumentError;
+// the Document beside that is what could be read, good for its Models and
+// Slices alone, and nil if nothing could.
 func ParseDocument(name string, src []byte) (*Document, error) {
 	top, problem := load(src)
 	if problem != nil {
@@ -18,7 +20,7 @@ func ParseDocument(name string, src []byte) (*Document, error) {
 	p := &parser{doc: &Document{Name: name, Source: src, DType: DType{Auto: true}, OutDType: DType{Auto: true}}}
 	p.document(top)
 	if len(p.problems) > 0 {
-		return nil, newDocumentError(name, src, p.problems)
+		return p.doc, newDocumentError(name, src, p.problems)
 	}
 	slices.SortStableFunc(p.doc.Warnings, byPlace)
 	p.doc.Warnings = slices.Compact(p.doc.Warnings)
