@@ -6,7 +6,6 @@
 package plan
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -146,7 +145,7 @@ type Plan struct {
 	starts    []int                     // of the slices of the recipe, in layers of the output
 	from      int                       // the first layer of the current slice
 	rows      map[Operand][]*Rows       // by the root of the operand
-	edited    []Companion               // tokenizer files that a recipe changes
+	edited    []tokenizer.File          // tokenizer files that a recipe changes
 	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
 	tokensOf  *model.Model              // whose tokenizer files it changes
 	vocabRows uint64                    // of the output, where the parents differ
@@ -161,15 +160,11 @@ type Companion struct {
 	From *model.Model
 	File string          // its name in From
 	Edit *tokenizer.File // what is changed in it; nil as a rule
-	Text []byte          // its content, where From has no such file
 }
 
 // Open gives the content.
 func (c Companion) Open() (io.ReadCloser, error) {
-	switch {
-	case c.Text != nil:
-		return io.NopCloser(bytes.NewReader(c.Text)), nil
-	case c.Edit != nil:
+	if c.Edit != nil {
 		return c.Edit.Open(c.From.OpenCompanion)
 	}
 	return c.From.OpenCompanion(c.File)
@@ -177,10 +172,7 @@ func (c Companion) Open() (io.ReadCloser, error) {
 
 // Size is the length of the content.
 func (c Companion) Size() (int64, error) {
-	switch {
-	case c.Text != nil:
-		return int64(len(c.Text)), nil
-	case c.Edit != nil:
+	if c.Edit != nil {
 		return c.Edit.Size, nil
 	}
 	return c.From.CompanionSize(c.File)

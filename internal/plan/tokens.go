@@ -77,12 +77,8 @@ func (p *Plan) readTokens() *recipe.Problem {
 	for _, note := range p.tokens.Notes {
 		p.warn("%s", note)
 	}
-	files, err := p.tokens.Files(p.tokensOf.OpenCompanion)
-	if err != nil {
+	if p.edited, err = p.tokens.Files(p.tokensOf.OpenCompanion); err != nil {
 		return fail("%v", err)
-	}
-	for i := range files {
-		p.edited = append(p.edited, Companion{Name: files[i].Name, From: p.tokensOf, File: files[i].Name, Edit: &files[i]})
 	}
 	p.vocabRows = uint64(p.tokens.Size())
 	return nil
@@ -158,18 +154,4 @@ func vocabularyTensor(m *model.Model, t *model.Tensor) bool {
 		n, ok = m.Config.Int("vocab_size")
 	}
 	return ok && n > 0 && t.Shape[0] == uint64(n)
-}
-
-// template is the chat template that a recipe asks for.
-func (p *Plan) template() *recipe.Problem {
-	d := p.Recipe.Document
-	switch {
-	case d.ChatTemplate == "" || d.ChatTemplate == "auto":
-		return nil
-	case slices.Contains(recipe.ChatTemplates, d.ChatTemplate):
-		return &recipe.Problem{Pos: recipe.Pos{Line: 1, Column: 1},
-			Message: fmt.Sprintf("chat_template %s is a template of mergekit's own, which is not here: write the template itself in its place", d.ChatTemplate)}
-	}
-	p.edited = append(p.edited, Companion{Name: "chat_template.jinja", From: p.Primary, Text: []byte(d.ChatTemplate)})
-	return nil
 }

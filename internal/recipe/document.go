@@ -25,6 +25,7 @@ type Document struct {
 
 	Vocabulary   *Vocabulary // tokenizer_source or tokenizer, nil for neither
 	ChatTemplate string      // "auto", one of ChatTemplates, or a template; "" if not given
+	TemplatePos  Pos
 
 	Warnings []Problem // in the order of the file
 
@@ -108,9 +109,6 @@ type Token struct {
 	FromID   *int
 	FromText *string
 }
-
-// ChatTemplates are mergekit's own templates, which chat_template may name.
-var ChatTemplates = []string{"alpaca", "chatml", "exaone", "llama3", "mistral"}
 
 // parameters are settings of one level of a recipe by name.
 type parameters map[string]Setting

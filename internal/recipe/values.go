@@ -172,7 +172,7 @@ func (p *parser) chatTemplate(n *yaml.Node) {
 	default:
 		p.fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", quote(word), alternatives(ChatTemplates, "or"))
 	}
-	p.doc.ChatTemplate = word
+	p.doc.ChatTemplate, p.doc.TemplatePos = word, at(n)
 }
 
 // vocabulary reads tokenizer_source and tokenizer.
