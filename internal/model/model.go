@@ -77,20 +77,9 @@ type Tensor struct {
 // nothing in it that could be a model is an *UnusableError.
 func Open(pool *mmapio.Pool, path string) (*Model, error) {
 	m := &Model{Path: path, place: path}
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		dir, repo, found, cerr := findCached(path)
-		if cerr != nil {
-			return nil, cerr
-		}
-		if !found {
-			return nil, notFound(path, repo)
-		}
-		m.Label, m.place = repo, dir
-		st, err = os.Stat(dir)
-	}
+	st, err := m.find()
 	if err != nil {
-		return nil, &UnusableError{Path: path, Msg: bare(err).Error()}
+		return nil, err
 	}
 	if !st.IsDir() {
 		if err := m.openFile(pool, path); err != nil {
@@ -105,6 +94,42 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Locate finds a model's folder, by Open's rules, without looking at its
+// weights: for the files that lie beside them. An *UnusableError says that
+// there is none.
+func Locate(path string) (*Model, error) {
+	m := &Model{Path: path, place: path}
+	st, err := m.find()
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		return nil, &UnusableError{Path: path, Msg: "is not a folder"}
+	}
+	m.Dir = m.place
+	return m, nil
+}
+
+// find looks for the model, on the disk and in the cache.
+func (m *Model) find() (fs.FileInfo, error) {
+	st, err := os.Stat(m.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, repo, found, cerr := findCached(m.Path)
+		if cerr != nil {
+			return nil, cerr
+		}
+		if !found {
+			return nil, notFound(m.Path, repo)
+		}
+		m.Label, m.place = repo, dir
+		st, err = os.Stat(dir)
+	}
+	if err != nil {
+		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
+	}
+	return st, nil
 }
 
 // Place is the folder or file of the model: its Path, or where the cache has it.

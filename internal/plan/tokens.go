@@ -46,14 +46,21 @@ func (p *Plan) readTokens() *recipe.Problem {
 	case v.Union:
 		c.Source = tokenizer.Union
 	case v.Model != nil:
-		i := slices.IndexFunc(d.Models(), v.Model.Same)
-		if i < 0 {
-			return fail("%v is none of the models of this recipe", v.Model)
+		c.Source = tokenizer.Named
+		if i := slices.IndexFunc(d.Models(), v.Model.Same); i >= 0 {
+			c.Named, p.tokensOf = c.Parents[i].Vocabulary, p.Models[i]
+			if c.Named == nil {
+				return fail("%s has no tokenizer", p.Models[i].Name())
+			}
+			break
 		}
-		if c.Parents[i].Vocabulary == nil {
-			return fail("%s has no tokenizer", p.Models[i].Name())
+		var err error // of a model that is not merged, the tokenizer alone is needed
+		if p.tokensOf, err = model.Locate(v.Model.String()); err != nil {
+			return fail("%v", err)
 		}
-		c.Source, c.Named, p.tokensOf = tokenizer.Named, c.Parents[i].Vocabulary, p.Models[i]
+		if c.Named, err = tokenizer.Read(p.tokensOf.OpenCompanion); err != nil {
+			return fail("the tokenizer of %s can't be used: %v", p.tokensOf.Name(), err)
+		}
 	}
 	for _, t := range v.Tokens {
 		o := tokenizer.Override{Token: t.Text, Force: t.Force, Parent: -1}
