@@ -207,7 +207,11 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 	if err != nil {
 		var fe *safetensors.FormatError
 		if errors.As(err, &fe) {
-			return &FormatError{Path: path, Err: err}
+			known := &FormatError{Path: path, Err: err}
+			if k == kindUnknown && f.Size() > 0 && checkpointName(path) {
+				known.Msg = "is neither a PyTorch checkpoint nor a safetensors file"
+			}
+			return known
 		}
 		return err
 	}
@@ -221,6 +225,11 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
 	}
 	return nil
+}
+
+// checkpointName reports whether a file is called as PyTorch's checkpoints are.
+func checkpointName(path string) bool {
+	return slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt"}, strings.ToLower(filepath.Ext(path)))
 }
 
 // format is called for every file; the first one names the model's.
