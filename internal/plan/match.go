@@ -251,6 +251,30 @@ func (p *Plan) outType(in ...tensor.DType) tensor.DType {
 	return out
 }
 
+// KeptType is what a recipe must have as out_dtype to mean what Auto means
+// without one, that every tensor keeps the primary's type: Auto where the
+// parents' types are alike, else the one type that the primary has. ok is false
+// if it has several.
+func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool) {
+	var kept []tensor.DType
+	alike := true
+	for i := range primary.Tensors {
+		t := &primary.Tensors[i]
+		if !t.DType.Blends() {
+			continue
+		}
+		if !slices.Contains(kept, t.DType) {
+			kept = append(kept, t.DType)
+		}
+		k, both := secondary.Lookup(t.Name)
+		alike = alike && (!both || secondary.Tensors[k].DType == t.DType)
+	}
+	if alike || len(kept) > 1 {
+		return recipe.DType{Auto: true}, alike
+	}
+	return recipe.DType{To: kept[0]}, true
+}
+
 // wider is the least type that holds the values of both, as torch promotes.
 func wider(a, b tensor.DType) tensor.DType {
 	switch {
