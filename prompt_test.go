@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"slerpmerge/internal/tensor"
+	"slerpmerge/writer"
 )
 
 // A console is the program on a pseudo-terminal.
@@ -231,6 +234,66 @@ func TestSessionLeft(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestSessionStopped presses Ctrl-C while the merge runs, in every mode.
+func TestSessionStopped(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for _, name := range []string{"alpha", "my beta"} {
+				hollowModel(t, filepath.Join(dir, name))
+			}
+			before := listing(t, dir)
+			c := start(t, dir, mode.env)
+			for _, q := range conversation {
+				c.await(q.question)
+				c.enter(q.answer)
+			}
+			c.await("The same merge without questions:\n")
+			late := time.Now().Add(patience)
+			for {
+				if _, err := os.Stat(filepath.Join(dir, "out/.merged.partial/model.safetensors")); err == nil {
+					break
+				}
+				if time.Now().After(late) {
+					t.Fatalf("it does not begin:\n%s", c.all)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			c.press("\x03")
+			if code := c.end(); code != "130" {
+				t.Errorf("exit code %s:\n%s", code, c.all)
+			}
+			if !strings.Contains(c.all, "slerpmerge: error: stopped by Ctrl-C\n") {
+				t.Errorf("it ends with:\n%s", c.all)
+			}
+			if after := listing(t, dir); after != before {
+				t.Errorf("there is now\n%s", after)
+			}
+		})
+	}
+}
+
+// hollowModel makes a model that takes seconds to merge and no room on the disk.
+func hollowModel(t *testing.T, dir string) {
+	t.Helper()
+	layout, err := writer.Lay([]tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 29}}}, nil, 1<<40, writer.Safetensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := layout.Files[0]
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, file.Name)
+	if err := os.WriteFile(path, file.Fixed[0].Data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, file.Size); err != nil {
+		t.Fatal(err)
 	}
 }
 
