@@ -47,6 +47,15 @@ func (p *Plan) assemble() error {
 	if len(p.Blockers) > 0 {
 		return nil
 	}
+	var buffers mismatch
+	for i := range p.Tensors {
+		if t := &p.Tensors[i]; model.IsBuffer(t.Info) {
+			buffers.add(t.Name, "")
+		}
+	}
+	if n := buffers.count(); n > 0 {
+		p.warn("%s that mergekit would leave out %s kept: %s", tensors(n), isAre(n), buffers.list())
+	}
 	for _, u := range d.Unused(p.namesOf) {
 		p.warn("%s: %s", d.Place(u.Pos), u.Message)
 	}
