@@ -297,6 +297,39 @@ func hollowModel(t *testing.T, dir string) {
 	}
 }
 
+// TestSessionVocabulary merges models of unlike vocabularies.
+func TestSessionVocabulary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"beta", "beta-vocab"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join("testdata/models", name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := start(t, dir, "TERM=dumb")
+	for _, step := range []struct{ question, answer, reply string }{
+		{conversation[0].question, "beta", ""},
+		{conversation[1].question, "beta-vocab", "The vocabularies differ: 1024 rows in beta and 1032 in beta-vocab."},
+		{"Rows of one vocabulary [extend]: ", "error", "error: answer extend, base, "},
+		{"Rows of one vocabulary [extend]: ", "", ""},
+		{conversation[2].question, "out", ""},
+		{conversation[3].question, "", ""},
+		{conversation[4].question, "", ""},
+		{conversation[5].question, "", "slerpmerge merge beta beta-vocab -o out -t 0.5 --format safetensors --vocab extend\n"},
+	} {
+		c.await(step.question)
+		c.enter(step.answer)
+		c.await(step.reply)
+	}
+	if code := c.end(); code != "0" {
+		t.Fatalf("exit code %s:\n%s", code, c.all)
+	}
+	config, err := os.ReadFile(filepath.Join(dir, "out/config.json"))
+	if err != nil || !bytes.Contains(config, []byte(`"vocab_size": 1032`)) {
+		t.Errorf("%v: %s", err, config)
+	}
+}
+
 // TestSessionTold gives answers that don't do: each is told about at its
 // question, which comes again.
 func TestSessionTold(t *testing.T) {

@@ -130,6 +130,7 @@ func (p *Plan) match(a, b *side) {
 		return
 	}
 	if vocab.count() > 0 {
+		p.Unlike = vocab.first
 		tokens := ""
 		if p.Recipe.Document != nil {
 			tokens = "tokenizer_source: union or base takes them by tokens, and "

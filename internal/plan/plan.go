@@ -134,6 +134,9 @@ type Plan struct {
 	Warnings    []string
 	Blockers    []string         // why the merge can't be done; empty when it can
 	problems    []recipe.Problem // the Blockers of a recipe file, with their places
+	// Unlike says how the vocabularies differ where that is among the Blockers
+	// for want of a policy; "" otherwise.
+	Unlike string
 	// OutputErr is the writer's own error where the output folder or its disk
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
