@@ -79,6 +79,7 @@ func TestScripts(t *testing.T) {
 			"filesize":  cmdFilesize,
 			"sha256":    cmdSHA256,
 			"json":      cmdJSON,
+			"atleast":   cmdAtleast,
 			"jsonlines": cmdJSONLines,
 			"jsonkeys":  cmdJSONKeys,
 			"clean":     cmdClean,
@@ -220,9 +221,11 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 	}
 }
 
-// stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists,
+// stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
+// (or has grown by N bytes, where WAITFOR is FILE+N),
 // the program is sent a signal (EVENT is INT or TERM) or loses the last byte of
-// a file (EVENT is cut=FILE); it ends as refused wants it.
+// a file (EVENT is cut=FILE); it ends as refused wants it, but that .OUT.partial
+// may stay.
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 3, "stopped event code waitfor program [arg...]")
 	cut, isCut := strings.CutPrefix(args[0], "cut=")
@@ -233,6 +236,10 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		signal.Notify(caught, sig)
 		defer signal.Stop(caught)
 	}
+	await, grow, _ := strings.Cut(args[2], "+")
+	await = ts.MkAbs(await)
+	more, _ := strconv.ParseInt(grow, 10, 64)
+	from, _ := sizeOf(await)
 	before := snapshot(ts)
 	bin := ""
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
@@ -251,7 +258,7 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	for {
-		if _, err := os.Lstat(ts.MkAbs(args[2])); err == nil {
+		if size, ok := sizeOf(await); ok && (grow == "" || size >= from+more) {
 			break
 		}
 		select {
@@ -278,7 +285,28 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	after := snapshot(ts)
 	delete(before, cut)
 	delete(after, cut)
+	for name := range after {
+		if kept(name) {
+			delete(before, name)
+			delete(after, name)
+		}
+	}
 	compareSnapshots(ts, before, after)
+}
+
+func sizeOf(path string) (n int64, ok bool) {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return 0, false
+	}
+	return st.Size(), true
+}
+
+// kept reports whether a name is of the work of an unfinished run, which stays
+// for the next one.
+func kept(name string) bool {
+	top, _, _ := strings.Cut(filepath.ToSlash(name), "/")
+	return strings.HasPrefix(top, ".") && strings.HasSuffix(top, ".partial")
 }
 
 // example [COMMAND]: the command's help ends well and has an example, which
@@ -860,6 +888,19 @@ func cmdJSONKeys(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if !slices.Equal(keys, args[2:]) {
 		ts.Fatalf("%s has %q, want %q", args[1], keys, args[2:])
+	}
+}
+
+// atleast FILE PATH N: the number at a place in a JSON file is N at least.
+func cmdAtleast(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "atleast file path number")
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
+	got, ok := v.(map[string]any)[args[1]].(float64)
+	want, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	if !ok || got < want {
+		ts.Fatalf("%s is %v, want %v at least", args[1], got, want)
 	}
 }
 

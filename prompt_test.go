@@ -176,7 +176,7 @@ func TestSession(t *testing.T) {
 			if code := c.end(); code != "0" {
 				t.Fatalf("exit code %s:\n%s", code, c.all)
 			}
-			for _, want := range []string{"slerp, t 0.3", "  out/merged  ", "slerpmerge: out/merged: 39 tensors"} {
+			for _, want := range []string{"slerp   0.3  BF16", "  out/merged  ", "slerpmerge: out/merged: 39 tensors"} {
 				if !strings.Contains(c.all, want) {
 					t.Errorf("no %q in:\n%s", want, c.all)
 				}

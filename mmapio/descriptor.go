@@ -37,7 +37,7 @@ func (f *File) descriptor() (*descriptor, error) {
 	// Non-blocking, so that a named pipe put in the file's place can't hang us.
 	file, err := os.OpenFile(f.path, openFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &ChangedError{Path: f.path, What: "was removed"}
+		return nil, &ChangedError{Path: f.path, What: "was removed", Removed: true}
 	}
 	if err != nil {
 		return nil, err

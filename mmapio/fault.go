@@ -16,6 +16,8 @@ import (
 type ChangedError struct {
 	Path string
 	What string // "shrank from N to M bytes", "grew from N to M bytes", "was replaced", "was modified", "was removed"
+	// Removed: there is nothing at the path, but the same file may come back.
+	Removed bool
 }
 
 func (e *ChangedError) Error() string {

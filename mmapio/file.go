@@ -25,6 +25,9 @@ type File struct {
 	unmappable atomic.Bool // read it with pread
 }
 
+// maxFolio is the longest piece in which Linux keeps a file in its page cache.
+const maxFolio = 2 << 20
+
 var errNegativeOffset = errors.New("negative offset")
 
 // Open opens the file at path. Symbolic links are followed. Anything but a
@@ -140,6 +143,26 @@ func (f *File) Prefetch(off, n int64) {
 	willNeed(d.file, off, min(n, f.size-off))
 }
 
+// Drop tells the operating system that the n bytes at off will not be read
+// again, so that its page cache can do without them before it does without
+// what other programs use. Pages that are mapped stay. It is best effort, like
+// Prefetch.
+func (f *File) Drop(off, n int64) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed || off < 0 || off >= f.size || n <= 0 {
+		return
+	}
+	d, err := f.descriptor()
+	if err != nil {
+		return
+	}
+	defer f.pool.descriptors.release(d)
+	// A long folio goes as a whole: the end of the last range may have left one.
+	from := max(0, off-maxFolio)
+	dontNeed(d.file, from, min(off+n, f.size)-from)
+}
+
 // Check compares the file at the path with what was opened. It returns a
 // *ChangedError if size, modification time or identity differ or nothing is
 // there any longer, and an *fs.PathError if that can't be found out. Call it
@@ -156,7 +179,7 @@ func (f *File) Check() error {
 func (f *File) check() error {
 	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &ChangedError{Path: f.path, What: "was removed"}
+		return &ChangedError{Path: f.path, What: "was removed", Removed: true}
 	}
 	if err != nil {
 		return err

@@ -21,3 +21,8 @@ func throughDescriptor(f *os.File, path string) string {
 func willNeed(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED)
 }
+
+// dontNeed takes the n bytes at off out of the page cache. It is best effort.
+func dontNeed(f *os.File, off, n int64) {
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+}

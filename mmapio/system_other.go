@@ -17,3 +17,6 @@ func throughDescriptor(f *os.File, path string) string { return path }
 
 // willNeed asks for read-ahead of the n bytes at off. It is best effort.
 func willNeed(f *os.File, off, n int64) {}
+
+// dontNeed takes the n bytes at off out of the page cache. It is best effort.
+func dontNeed(f *os.File, off, n int64) {}

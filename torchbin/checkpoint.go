@@ -23,6 +23,11 @@ type File interface {
 type Checkpoint struct {
 	Format string // "torch-zip" or "torch-legacy"
 
+	// Directory is where the list of the ZIP archive begins, in bytes. It goes
+	// to the end of the file and has the checksum of every storage. 0 for a
+	// legacy stream, which has no such list.
+	Directory int64
+
 	// Tensors are in the order of their values in the file, so that a program
 	// which goes through them reads on and on. Tensors that begin at the same
 	// byte are in the order of the pickle.

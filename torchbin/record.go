@@ -114,7 +114,12 @@ func openZip(f File, size int64) (*Checkpoint, error) {
 			return nil, err
 		}
 	}
-	return table("torch-zip", top)
+	c, err := table("torch-zip", top)
+	if err != nil {
+		return nil, err
+	}
+	c.Directory = a.start
+	return c, nil
 }
 
 // checkKind makes sure that the archive is a checkpoint of a known version.

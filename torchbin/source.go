@@ -37,6 +37,13 @@ func (s *section) ReadAt(p []byte, off int64) error { return readFull(s.file, p,
 
 func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
 
+// Drop is a hint for files that can use it.
+func (s *section) Drop(off, n int64) {
+	if d, ok := s.file.(tensor.Dropper); ok {
+		d.Drop(s.base+off, n)
+	}
+}
+
 // A dim is one dimension of a block of elements, its strides in bytes.
 type dim struct {
 	n   int64

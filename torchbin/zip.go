@@ -51,6 +51,7 @@ type entry struct {
 type archive struct {
 	f       File
 	prefix  string
+	start   int64          // of the directory
 	entries []entry        // by place
 	byName  map[string]int // index into entries, by the name in lower case
 }
@@ -61,7 +62,7 @@ func openArchive(f File, size int64) (*archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &archive{f: f, byName: make(map[string]int, count)}
+	a := &archive{f: f, start: start, byName: make(map[string]int, count)}
 	if err := a.readDirectory(start, length, count); err != nil {
 		return nil, err
 	}

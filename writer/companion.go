@@ -53,6 +53,7 @@ func (o *Output) put(name string, r io.Reader) error {
 		return err
 	}
 	o.flush.finish(f)
+	o.others = append(o.others, name)
 	return nil
 }
 

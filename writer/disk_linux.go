@@ -23,9 +23,21 @@ func preallocate(f *os.File, size int64) error {
 // startWriteback asks the system to begin writing [off, off+n) of f to the
 // disk, without waiting for it.
 func startWriteback(f *os.File, off, n int64) error {
-	// Not the flags that wait: those take the error of a failed write-back
-	// away from the fdatasync that has to report it.
 	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE) })
+}
+
+// awaitWriteback waits until [off, off+n) of f is on its way to the disk no
+// more. It reports the error of a failed write-back, which the next flushFile
+// then does not.
+func awaitWriteback(f *os.File, off, n int64) error {
+	const flags = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, flags) })
+}
+
+// dropPages takes [off, off+n) of f, which is on the disk, out of the page
+// cache; all from off on if n is 0. It is best effort.
+func dropPages(f *os.File, off, n int64) {
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
 }
 
 // flushFile waits until the contents of f are on the disk.

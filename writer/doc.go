@@ -12,8 +12,16 @@
 // power cut. An OUT that is replaced is exchanged for the new one by a single
 // system call (Linux; two renames elsewhere) and removed after that.
 //
-// After a crash .OUT.partial and .OUT.lock stay behind. The lock belongs to
-// no one then, and the next run to the same OUT clears both away.
+// A run with a fingerprint can be gone on with. Its partial folder has a
+// journal, .slerpmerge.journal: the fingerprint, then a line for every
+// checkpoint, which names a file and an offset before which all bytes are on
+// the disk. They were flushed, and the folders' names with them, before the
+// line was written. Checkpoints are made in the background while later bytes
+// are written, a fortieth of the output apart (between 16 and 256 MiB). The
+// next run to the same OUT with the same fingerprint keeps what stands before
+// the last line that is whole and writes the rest, to the same bytes; anything
+// else that it finds goes. Publish removes the journal just before the rename.
+// The lock of a dead run belongs to no one.
 //
 // A crash between the two renames leaves the replaced folder as .OUT.old and
 // no OUT; the next run puts it back.
@@ -22,9 +30,10 @@
 // disk is met at once, and every file is written front to back by one
 // goroutine: several writers on one file, or small pieces, cost a multiple on
 // Linux. Behind the cursor a second goroutine pushes dirty pages to the disk,
-// so that the flush at the end has little left to do. An error of the disk
-// that shows only there ends the run like any other: later calls and Publish
-// return it.
+// and holds the writer back where the disk is slower: what is dirty, and with
+// it the time that a checkpoint or the flush at the end takes, is bounded. An
+// error of the disk that shows only there ends the run like any other: later
+// calls and Publish return it.
 //
 // Bytes written depend on the tensors and the data alone: no file holds a
 // time, a path or the name of a machine.

@@ -2,6 +2,7 @@ package writer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -118,6 +119,7 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64) error {
 		return err
 	}
 	w.fixed = max(w.fixed, next)
+	o.since += int64(len(p))
 	if len(w.gaps) == 0 {
 		return o.complete(w)
 	}
@@ -167,11 +169,9 @@ func (o *Output) sum(w *openFile, p []byte, off int64) error {
 	}
 	delete(w.sums, i)
 	for _, at := range x.Sums {
-		k := sort.Search(len(w.Fixed), func(k int) bool { return w.Fixed[k].Off > at }) - 1
-		s := w.Fixed[k]
-		place := s.Data[at-s.Off:][:4]
+		k, place := w.SumPlace(at)
 		binary.LittleEndian.PutUint32(place, crc)
-		if k < w.fixed { // the bytes came out of order
+		if k < w.fixed { // the segment is on the disk already
 			if err := o.write(w.f, place, at); err != nil {
 				return err
 			}
@@ -219,5 +219,10 @@ func (o *Output) write(f *os.File, p []byte, off int64) error {
 const maxWrite = 256 << 10
 
 func (o *Output) wrap(doing, path string, err error) error {
+	if o.journal != nil && errors.Is(err, fs.ErrNotExist) {
+		if gone := inPlace(o.journal); gone != nil {
+			return gone
+		}
+	}
 	return diskError(doing, path, o.need.Load(), err)
 }

@@ -1,7 +1,11 @@
 package writer
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 )
@@ -12,13 +16,19 @@ const (
 	// writebackGap is how far apart two writes may be and still count as one run.
 	writebackGap = 64 << 10
 	// writebackQueue bounds the requests that wait, and with them the files that wait to be closed.
-	writebackQueue = 32
+	writebackQueue = 8
+	// writebackAhead is how many runs of a file may be on their way to the disk before the first of them is waited for.
+	writebackAhead = 4
+	// writebackMost is how long a run may grow while the queue is full; then the writer waits for the disk. So what is
+	// written but not on the disk is bounded, and with it the time that a checkpoint or the end takes.
+	writebackMost = 64 << 20
 )
 
 // Overridden by tests.
 var (
 	syncFile  = flushFile
 	writeBack = startWriteback
+	waitBack  = awaitWriteback
 )
 
 // A flusher takes written bytes to the disk behind the writer's back, one
@@ -30,21 +40,37 @@ type flusher struct {
 	once     sync.Once
 	failure  atomic.Pointer[error]
 	drop     atomic.Bool
+	hurry    atomic.Bool          // no favours any more
+	marking  atomic.Bool          // a mark is on its way
+	marked   atomic.Pointer[Mark] // the last one in the journal
 	wrap     func(doing, path string, err error) error
+
+	able    bool   // to write back
+	forget  bool   // pages that are on the disk
+	underAt string // the file that under is of
+	under   []span // on their way
+	named   bool   // the names of the files are on the disk
 }
 
-// A request is a run of bytes to begin with, or a file to flush and close.
+// A request is a run of bytes to begin with, a file to flush and close, or a
+// line for the journal that holds once f is on the disk.
 type request struct {
-	f      *os.File
-	run    span
-	finish bool
+	f       *os.File // of a mark: nil if no file is open
+	run     span
+	finish  bool
+	mark    []byte
+	at      Mark
+	journal *os.File
+	folders []string // of a mark: their names have to be on the disk too
 }
 
-func newFlusher(wrap func(doing, path string, err error) error) *flusher {
+func newFlusher(wrap func(doing, path string, err error) error, forget bool) *flusher {
 	fl := &flusher{
 		requests: make(chan request, writebackQueue),
 		done:     make(chan struct{}),
 		wrap:     wrap,
+		able:     true,
+		forget:   forget,
 	}
 	go fl.work()
 	return fl
@@ -52,35 +78,113 @@ func newFlusher(wrap func(doing, path string, err error) error) *flusher {
 
 func (fl *flusher) work() {
 	defer close(fl.done)
-	able := true
 	for r := range fl.requests {
 		idle := fl.drop.Load() || fl.err() != nil
 		switch {
 		case r.finish:
+			fl.under = nil
 			if !idle {
-				if err := retry(func() error { return syncFile(r.f) }); err != nil && !unsupported(err) {
-					fl.fail(fl.wrap("flushing", r.f.Name(), err))
+				fl.sync(r.f)
+				if fl.forget {
+					dropPages(r.f, 0, 0)
 				}
 			}
 			if err := r.f.Close(); err != nil && !idle {
 				fl.fail(fl.wrap("closing", r.f.Name(), err))
 			}
-		case able && !idle:
-			err := writeBack(r.f, r.run.off, r.run.end-r.run.off)
-			switch {
-			case err == nil:
-			case unsupported(err):
-				able = false
-			default:
-				fl.fail(fl.wrap("writing", r.f.Name(), err))
+		case r.mark != nil:
+			if !idle {
+				fl.note(r)
 			}
+			fl.marking.Store(false)
+		case fl.able && !idle && !fl.hurry.Load():
+			fl.push(r)
 		}
 	}
 }
 
-// begin asks for write-back of a run, and reports false, doing nothing, when
-// the disk is far behind: the writer does not wait for a favour.
+// push has the disk begin with a run, and waits for an earlier one.
+func (fl *flusher) push(r request) {
+	err := writeBack(r.f, r.run.off, r.run.end-r.run.off)
+	if r.f.Name() != fl.underAt {
+		fl.underAt, fl.under = r.f.Name(), nil
+	}
+	if fl.under = append(fl.under, r.run); err == nil && len(fl.under) > writebackAhead {
+		first := fl.under[0]
+		fl.under = fl.under[1:]
+		err = waitBack(r.f, first.off, first.end-first.off)
+		if err == nil && fl.forget {
+			dropPages(r.f, first.off, first.end-first.off)
+		}
+	}
+	switch {
+	case err == nil:
+	case unsupported(err):
+		fl.able = false
+	default:
+		fl.fail(fl.wrap("writing", r.f.Name(), err))
+	}
+}
+
+func (fl *flusher) sync(f *os.File) {
+	if err := retry(func() error { return syncFile(f) }); err != nil && !unsupported(err) {
+		fl.fail(fl.wrap("flushing", f.Name(), err))
+	}
+}
+
+// note makes what was written durable, and then a line of the journal that
+// says so.
+func (fl *flusher) note(r request) {
+	if !fl.named {
+		for _, dir := range r.folders {
+			if err := retry(func() error { return syncDir(dir) }); err != nil && !unsupported(err) {
+				fl.fail(fl.wrap("flushing", dir, err))
+				return
+			}
+		}
+		fl.named = true
+	}
+	if r.f != nil {
+		fl.sync(r.f)
+	}
+	if err := inPlace(r.journal); err != nil {
+		fl.fail(err)
+	}
+	if fl.err() != nil {
+		return
+	}
+	if _, err := r.journal.Write(r.mark); err != nil {
+		fl.fail(fl.wrap("writing", r.journal.Name(), err))
+		return
+	}
+	if fl.sync(r.journal); fl.err() == nil {
+		fl.marked.Store(&r.at)
+	}
+}
+
+// inPlace makes sure that a file is still what its name says: work in a folder
+// that was removed is lost.
+func inPlace(f *os.File) error {
+	there, err := os.Lstat(f.Name())
+	if err == nil {
+		var own os.FileInfo
+		if own, err = f.Stat(); err == nil && os.SameFile(own, there) {
+			return nil
+		}
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was removed while it was in use", filepath.Dir(f.Name()))
+	}
+	return err
+}
+
+// begin asks for write-back of a run. It reports false, doing nothing, when
+// the disk is behind and the run can still grow.
 func (fl *flusher) begin(f *os.File, run span) bool {
+	if run.end-run.off >= writebackMost {
+		fl.requests <- request{f: f, run: run}
+		return true
+	}
 	select {
 	case fl.requests <- request{f: f, run: run}:
 		return true

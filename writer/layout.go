@@ -1,10 +1,12 @@
 package writer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 
 	"slerpmerge/internal/tensor"
 )
@@ -43,6 +45,21 @@ type Extent struct {
 	// Sums are the places in Fixed where the CRC-32 (IEEE) of the bytes
 	// belongs, 4 bytes little-endian each. WriteAt fills them in.
 	Sums []int64
+}
+
+// SumPlace is the place of the checksum at byte at of the file: 4 bytes of the
+// Fixed segment with the index k.
+func (f *File) SumPlace(at int64) (k int, place []byte) {
+	k = sort.Search(len(f.Fixed), func(k int) bool { return f.Fixed[k].Off > at }) - 1
+	return k, f.Fixed[k].Data[at-f.Fixed[k].Off:][:4]
+}
+
+// PutSums puts the CRC-32 of an extent in its places.
+func (f *File) PutSums(x Extent, crc uint32) {
+	for _, at := range x.Sums {
+		_, place := f.SumPlace(at)
+		binary.LittleEndian.PutUint32(place, crc)
+	}
 }
 
 // A Format is a format of weight files. The zero value is Safetensors.
@@ -124,6 +141,21 @@ func (l *Layout) Bytes() int64 {
 	n := int64(len(l.Index))
 	for _, f := range l.Files {
 		n += f.Size
+	}
+	return n
+}
+
+// Before is the number of bytes of tensors' values before a mark.
+func (l *Layout) Before(m Mark) int64 {
+	var n int64
+	for i, f := range l.Files[:min(m.File+1, len(l.Files))] {
+		for _, x := range f.Extents {
+			if i < m.File || x.Off+x.Len <= m.Off {
+				n += x.Len
+			} else if x.Off < m.Off {
+				n += m.Off - x.Off
+			}
+		}
 	}
 	return n
 }

@@ -22,6 +22,13 @@ var (
 type Options struct {
 	// Overwrite allows replacing a model folder at OUT, when the new one is complete.
 	Overwrite bool
+	// Fingerprint stands for all that the output depends on. An unfinished run
+	// with the same one is gone on with; "" keeps no journal.
+	Fingerprint string
+	// Restart throws an unfinished run away whatever its fingerprint.
+	Restart bool
+	// DropPages takes pages out of the page cache once they are on the disk.
+	DropPages bool
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
 	Inputs []string
@@ -36,12 +43,20 @@ type Output struct {
 	made   []string     // folders above OUT that this run created, outermost first
 	need   atomic.Int64 // bytes of the layout; the flusher reads it too
 	files  []*openFile
+	others []string // names of the complete files beside them
 	flush  *flusher
 	closed bool
+
+	earlier Earlier
+	valid   int64    // length of the earlier run's journal
+	journal *os.File // nil without a fingerprint, and before Presize
+	since   int64    // bytes written since the last checkpoint
+	every   int64    // bytes between checkpoints
 }
 
 // Create begins an output folder at dir: it takes the lock, and makes
-// .OUT.partial beside it in place of what a dead run left there. Missing
+// .OUT.partial beside it, or goes on with what an unfinished run with the same
+// fingerprint left there. Missing
 // folders above are made. Errors: *ExistsError if dir is there and not an empty
 // folder, or with Overwrite *UnsafeError if it is not plainly a model folder;
 // *UnsafeError if dir is, contains or lies in an input, the home or the current
@@ -62,7 +77,7 @@ func Create(dir string, opt Options) (*Output, error) {
 		o.unmake()
 		return nil, err
 	}
-	o.flush = newFlusher(o.wrap)
+	o.flush = newFlusher(o.wrap, opt.DropPages)
 	return o, nil
 }
 
@@ -113,7 +128,11 @@ func (o *Output) begin() error {
 	if err := o.leftover(); err != nil {
 		return fmt.Errorf("removing what an earlier run left: %w", err)
 	}
-	return diskError("making", o.partial, 0, os.Mkdir(o.partial, 0o777))
+	err = os.Mkdir(o.partial, 0o777)
+	if o.valid > 0 && errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return diskError("making", o.partial, 0, err)
 }
 
 // makeParents is os.MkdirAll of the folder above OUT that remembers what it made.
@@ -163,13 +182,10 @@ func (o *Output) restore() error {
 	return renameFolder(o.old, o.out)
 }
 
-// leftover decides what becomes of the partial folder of a dead run. Nothing
-// in it says how far it got, so it goes.
-func (o *Output) leftover() error { return os.RemoveAll(o.partial) }
-
 // Presize creates the files of l, with room reserved for all their bytes, and
-// writes the index. It fails with a *NoSpaceError before it creates anything
-// when the file system is too full for all of them.
+// writes the index; or takes up those of an unfinished run. It fails with a
+// *NoSpaceError before it creates anything when the file system is too full
+// for all of them.
 func (o *Output) Presize(l *Layout) error {
 	if o.closed || o.files != nil {
 		return fmt.Errorf("presizing %s: %w", o.out, fs.ErrClosed)
@@ -187,6 +203,21 @@ func (o *Output) Presize(l *Layout) error {
 func (o *Output) presizeAll(l *Layout) error {
 	need := l.Bytes()
 	o.need.Store(need)
+	o.every = min(max(need/checkpointParts, minCheckpoint), maxCheckpoint)
+	if o.valid > 0 {
+		err := o.takeUp(l)
+		if err == nil {
+			return nil
+		}
+		o.closeFiles()
+		o.files, o.earlier = nil, Earlier{Found: true, Why: err.Error()}
+		if err := os.RemoveAll(o.partial); err != nil {
+			return o.wrap("removing", o.partial, err)
+		}
+		if err := os.Mkdir(o.partial, 0o777); err != nil {
+			return o.wrap("making", o.partial, err)
+		}
+	}
 	if free, err := freeBytes(o.partial); err == nil && free < need {
 		return &NoSpaceError{Path: o.out, Need: need, Free: free}
 	}
@@ -195,5 +226,19 @@ func (o *Output) presizeAll(l *Layout) error {
 			return err
 		}
 	}
+	return o.startJournal()
+}
+
+// startJournal begins the journal.
+func (o *Output) startJournal() error {
+	if o.opt.Fingerprint == "" {
+		return nil
+	}
+	path := filepath.Join(o.partial, journalName)
+	f, err := startJournal(path, o.opt.Fingerprint)
+	if err != nil {
+		return o.wrap("writing", path, err)
+	}
+	o.journal = f
 	return nil
 }

@@ -59,6 +59,9 @@ func (o *Output) settle() error {
 	if err := o.flush.stop(); err != nil {
 		return err
 	}
+	if err := o.dropJournal(); err != nil {
+		return err
+	}
 	for _, w := range o.files {
 		fi, err := os.Stat(filepath.Join(o.partial, w.Name))
 		if err != nil {
@@ -80,6 +83,23 @@ func (o *Output) settle() error {
 		}
 	}
 	return o.syncDir(o.partial)
+}
+
+// dropJournal removes the journal, which is of no use any more.
+func (o *Output) dropJournal() error {
+	if o.journal == nil {
+		return nil
+	}
+	if err := inPlace(o.journal); err != nil {
+		return err
+	}
+	path := o.journal.Name()
+	o.journal.Close()
+	o.journal = nil
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("publishing %s: %w", o.out, err)
+	}
+	return nil
 }
 
 // install moves the partial folder to OUT and tells where the folder that it
@@ -147,12 +167,7 @@ func (o *Output) Abort() error {
 	o.closed = true
 	o.flush.drop.Store(true)
 	o.flush.stop() // nor are its errors of interest any more
-	for _, w := range o.files {
-		if w.f != nil {
-			w.f.Close()
-			w.f = nil
-		}
-	}
+	o.closeFiles()
 	err := os.RemoveAll(o.partial)
 	err = errors.Join(err, o.lock.release())
 	o.unmake()

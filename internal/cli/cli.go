@@ -31,8 +31,11 @@ type grammar struct {
 	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
-	Inspect    inspectCmd `cmd:"" help:"List the tensors of a model folder or weight file."`
+	Inspect    inspectCmd `cmd:"" help:"Show what a model folder or weight file is made of."`
+	Verify     verifyCmd  `cmd:"" help:"Compare a finished model with what its parents give, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print code that makes a shell complete command lines."`
 }
 
 const description = `Merges language models by spherical linear interpolation (SLERP), straight from their weight files to the new ones, in a few tens of megabytes of memory.
@@ -47,7 +50,7 @@ Exit codes:
     2  the request can't be carried out
     3  not enough disk or memory
     4  an input file is corrupt or unsafe
-    5  an input changed while it was read
+    5  an input changed while it was read, or verify found a difference
     6  the output exists, or another run holds it
    75  stopped by SIGTERM
   130  stopped by Ctrl-C`
@@ -106,6 +109,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return exitDone
 		}
 		args = []string{"--help"}
+	}
+	if args[0] == completeWord {
+		if err := a.complete(parser, args[1:]); err != nil {
+			return a.fail(err)
+		}
+		return exitDone
 	}
 	line, err := parser.Parse(args)
 	var usage *kong.ParseError
@@ -169,7 +178,10 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
+	{regexp.MustCompile(`^expected "<out>"$`), "verify needs the folder that merge or convert has made; --parents comes after it"},
 	{regexp.MustCompile(`^expected "<model>"$`), "convert needs a model folder or a weight file"},
+	{regexp.MustCompile(`^expected "<shell>"$`), "completion needs a shell: bash, zsh or fish"},
+	{regexp.MustCompile(`^<shell> must be one of .* but got (.*)$`), "completion knows bash, zsh and fish, not $1"},
 	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
 }
 

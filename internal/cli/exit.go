@@ -89,6 +89,7 @@ func classify(err error) (code int, hints []string) {
 		usage     usageError
 		doc       *recipe.DocumentError
 		request   *requestError
+		unlike    *unlikeError
 		planErr   *plan.Error
 		memory    *plan.MemoryError
 		unusable  *model.UnusableError
@@ -102,7 +103,15 @@ func classify(err error) (code int, hints []string) {
 		unsafe    *writer.UnsafeError
 		stopped   Stopped
 		timeUp    TimeUp
+		suspended *merge.SuspendedError
 	)
+	if errors.As(err, &suspended) {
+		code, hints = classify(suspended.Err)
+		if code == exitStopped || code == exitInterrupted {
+			hints = nil
+		}
+		return code, append(hints, fmt.Sprintf("%s of %s are done and kept: the same command goes on from there", size(suspended.Done), size(suspended.Total)))
+	}
 	switch {
 	case errors.As(err, &stopped):
 		if stopped.Signal == os.Interrupt {
@@ -115,6 +124,8 @@ func classify(err error) (code int, hints []string) {
 		return exitRequest, hint(usage.hint())
 	case errors.As(err, &request):
 		return exitRequest, hint(request.hint)
+	case errors.As(err, &unlike):
+		return exitChanged, hint(unlike.hint)
 	case errors.As(err, &doc):
 		return exitRequest, doc.Hints
 	case errors.As(err, &planErr):

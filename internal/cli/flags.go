@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -28,11 +29,36 @@ func (s *byteSize) Decode(ctx *kong.DecodeContext) error {
 	if err := ctx.Scan.PopValueInto("size", &text); err != nil {
 		return err
 	}
-	n, err := humanize.ParseBytes(text)
-	if err != nil || n > math.MaxInt64 || !sizeForm.MatchString(text) {
+	n, err := parseSize(text)
+	if err != nil {
 		return fmt.Errorf("%q is not a size such as 500MB, 5GB or 64MiB", text)
 	}
 	*s = byteSize(n)
+	return nil
+}
+
+func parseSize(text string) (int64, error) {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > math.MaxInt64 || !sizeForm.MatchString(text) {
+		return 0, errors.New("not a size")
+	}
+	return int64(n), nil
+}
+
+// byteRate is a flag such as 100MB/s.
+type byteRate int64
+
+// Decode reads the flag's value for kong.
+func (r *byteRate) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("rate", &text); err != nil {
+		return err
+	}
+	n, err := parseSize(strings.TrimSuffix(text, "/s"))
+	if err != nil || n == 0 {
+		return fmt.Errorf("%q is not a rate such as 500KB/s, 100MB/s or 1GiB/s", text)
+	}
+	*r = byteRate(n)
 	return nil
 }
 
@@ -98,6 +124,10 @@ type outputFlags struct {
 // runFlags are what merge and convert share: how the work is done, not what
 // comes of it.
 type runFlags struct {
+	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
+	Restart    bool          `help:"Begin anew, even where an unfinished run could be gone on with."`
+	IOLimit    byteRate      `name:"io-limit" placeholder:"RATE" help:"Most bytes that may be read and written a second, such as 100MB/s."`
+	Nice       bool          `help:"Leave processor and disk to others where they want them."`
 	TimeBudget time.Duration `placeholder:"TIME" help:"Stop by itself after this time, such as 4h or 90m, keeping the work."`
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"text/tabwriter"
 
@@ -22,11 +23,12 @@ type inspectCmd struct {
 	Path   string `arg:"" help:"Model folder or weight file."`
 	JSON   bool   `name:"json" help:"Print the result as JSON."`
 	Digest bool   `help:"Add the SHA-256 of every tensor's values."`
+	Filter string `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
 }
 
 // Help is shown below the flags.
 func (inspectCmd) Help() string {
-	return "Example: slerpmerge inspect ./alpha --json --digest"
+	return "Example: slerpmerge inspect ./alpha --json --digest\n\nLayers that are alike are shown once; -v and --digest list every tensor."
 }
 
 // digestPool bounds the resident pages while values are hashed.
@@ -43,10 +45,14 @@ func (c *inspectCmd) Run(a *app) error {
 	for _, n := range m.Notes {
 		a.log.warn(n)
 	}
+	chosen, err := c.choose(m)
+	if err != nil {
+		return err
+	}
 	var sums [][sha256.Size]byte
 	if c.Digest {
 		pool.SetLimit(digestPool)
-		if sums, err = digests(a.ctx, m); err != nil {
+		if sums, err = digests(a.ctx, m, chosen); err != nil {
 			return err
 		}
 	}
@@ -54,10 +60,13 @@ func (c *inspectCmd) Run(a *app) error {
 		return err
 	}
 	w := bufio.NewWriterSize(a.stdout, 64<<10)
-	if c.JSON {
-		err = inspectJSON(w, m, sums)
-	} else {
-		err = inspectText(w, m, sums)
+	switch {
+	case c.JSON:
+		err = inspectJSON(w, m, chosen, sums)
+	case sums != nil || a.globs.Verbose:
+		err = inspectList(w, m, chosen, sums)
+	default:
+		err = inspectText(w, m, chosen)
 	}
 	if err != nil {
 		return err
@@ -65,9 +74,23 @@ func (c *inspectCmd) Run(a *app) error {
 	return w.Flush()
 }
 
-// digests hashes every tensor, several at a time.
-func digests(ctx context.Context, m *model.Model) ([][sha256.Size]byte, error) {
-	sums := make([][sha256.Size]byte, len(m.Tensors))
+// choose gives the indexes of the tensors that are asked for.
+func (c *inspectCmd) choose(m *model.Model) ([]int, error) {
+	var chosen []int
+	for i := range m.Tensors {
+		if strings.Contains(m.Tensors[i].Name, c.Filter) {
+			chosen = append(chosen, i)
+		}
+	}
+	if len(chosen) == 0 && c.Filter != "" {
+		return nil, &requestError{msg: fmt.Sprintf("no tensor of %s has %q in its name", m.Name(), c.Filter)}
+	}
+	return chosen, nil
+}
+
+// digests hashes the chosen tensors, several at a time.
+func digests(ctx context.Context, m *model.Model, chosen []int) ([][sha256.Size]byte, error) {
+	sums := make([][sha256.Size]byte, len(chosen))
 	g, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
 	for range runtime.GOMAXPROCS(0) {
@@ -75,10 +98,11 @@ func digests(ctx context.Context, m *model.Model) ([][sha256.Size]byte, error) {
 			buf := make([]byte, 256<<10)
 			h := sha256.New()
 			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(m.Tensors) {
+				k := int(next.Add(1)) - 1
+				if k >= len(chosen) {
 					return nil
 				}
+				i := chosen[k]
 				h.Reset()
 				src, left := m.Source(i), m.Tensors[i].Bytes()
 				for off := int64(0); left > 0; {
@@ -93,7 +117,7 @@ func digests(ctx context.Context, m *model.Model) ([][sha256.Size]byte, error) {
 					off += int64(len(p))
 					left -= int64(len(p))
 				}
-				h.Sum(sums[i][:0])
+				h.Sum(sums[k][:0])
 			}
 		})
 	}
@@ -112,7 +136,7 @@ type inspectTensor struct {
 
 // inspectJSON writes the object of DESIGN.md section 4 tensor by tensor: a
 // million of them would not fit in memory as one text.
-func inspectJSON(w io.Writer, m *model.Model, sums [][sha256.Size]byte) error {
+func inspectJSON(w io.Writer, m *model.Model, chosen []int, sums [][sha256.Size]byte) error {
 	put := func(v any) string {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -129,32 +153,34 @@ func inspectJSON(w io.Writer, m *model.Model, sums [][sha256.Size]byte) error {
 		files = append(files, file{f.Name, f.Bytes})
 	}
 	fmt.Fprintf(w, "{\"format\":%s,\"files\":%s,\n\"tensors\":[", put(m.Format), put(files))
-	for i := range m.Tensors {
+	for k, i := range chosen {
 		t := &m.Tensors[i]
 		v := inspectTensor{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), File: m.Files[t.File].Name, Shares: t.SharesWith}
 		if sums != nil {
-			v.SHA256 = hex.EncodeToString(sums[i][:])
+			v.SHA256 = hex.EncodeToString(sums[k][:])
 		}
 		sep := ",\n"
-		if i == 0 {
+		if k == 0 {
 			sep = "\n"
 		}
 		if _, err := io.WriteString(w, sep+put(v)); err != nil {
 			return err
 		}
 	}
+	elems, bytes := sizes(m, chosen)
 	meta := m.Metadata
 	if meta == nil {
 		meta = map[string]string{}
 	}
-	_, err := fmt.Fprintf(w, "],\n\"parameters\":%d,\"total_bytes\":%d,\"metadata\":%s}\n", m.Elems(), m.Bytes(), put(meta))
+	_, err := fmt.Fprintf(w, "],\n\"parameters\":%d,\"total_bytes\":%d,\"metadata\":%s}\n", elems, bytes, put(meta))
 	return err
 }
 
-func inspectText(out io.Writer, m *model.Model, sums [][sha256.Size]byte) error {
+// inspectList lists the tensors one by one, as they lie in their files.
+func inspectList(out io.Writer, m *model.Model, chosen []int, sums [][sha256.Size]byte) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	last := -1
-	for i := range m.Tensors {
+	for k, i := range chosen {
 		t := &m.Tensors[i]
 		if t.File != last {
 			f := m.Files[t.File]
@@ -163,17 +189,39 @@ func inspectText(out io.Writer, m *model.Model, sums [][sha256.Size]byte) error 
 		}
 		fmt.Fprintf(w, "  %s\t%v\t%v\t%s", model.Quote(t.Name), t.DType, shapeText(t.Shape), size(t.Bytes()))
 		if sums != nil {
-			fmt.Fprintf(w, "\t%x", sums[i])
+			fmt.Fprintf(w, "\t%x", sums[k])
 		}
 		fmt.Fprintln(w)
-		if i%10000 == 9999 { // else a large table is held whole for its column widths
+		if k%10000 == 9999 { // else a large table is held whole for its column widths
 			if err := w.Flush(); err != nil {
 				return err
 			}
 		}
 	}
-	fmt.Fprintf(w, "%s, %s, %d parameters, %s of values\n", m.Format, plural(len(m.Tensors), "tensor"), m.Elems(), size(m.Bytes()))
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return inspectTotal(out, m, chosen)
+}
+
+// inspectTotal closes both forms for people.
+func inspectTotal(out io.Writer, m *model.Model, chosen []int) error {
+	elems, bytes := sizes(m, chosen)
+	of := ""
+	if len(chosen) < len(m.Tensors) {
+		of = fmt.Sprintf(" of %d", len(m.Tensors))
+	}
+	_, err := fmt.Fprintf(out, "%s, %s%s, %d parameters, %s of values\n", m.Format, plural(len(chosen), "tensor"), of, elems, size(bytes))
+	return err
+}
+
+// sizes adds up the elements and bytes of the chosen tensors.
+func sizes(m *model.Model, chosen []int) (elems, bytes int64) {
+	for _, i := range chosen {
+		elems += m.Tensors[i].Elems()
+		bytes += m.Tensors[i].Bytes()
+	}
+	return elems, bytes
 }
 
 func shapeText(s []uint64) string { return fmt.Sprint(s) }

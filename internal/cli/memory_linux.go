@@ -8,12 +8,19 @@ import (
 
 // peakMemory is the most resident memory that the process had, mapped pages
 // included, in bytes; 0 where the system does not tell.
-func peakMemory() int64 {
-	b, err := os.ReadFile("/proc/self/status")
+func peakMemory() int64 { return kibOf("/proc/self/status", "VmHWM:") }
+
+// freeMemory is the memory that programs and the page cache could have, in
+// bytes; 0 where the system does not tell.
+func freeMemory() int64 { return kibOf("/proc/meminfo", "MemAvailable:") }
+
+// kibOf reads a line of a file in /proc, in bytes.
+func kibOf(path, name string) int64 {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(b, []byte("VmHWM:"))
+	_, rest, _ := bytes.Cut(b, []byte(name))
 	fields := bytes.Fields(rest)
 	if len(fields) == 0 {
 		return 0

@@ -5,3 +5,7 @@ package cli
 // peakMemory is the most resident memory that the process had, mapped pages
 // included, in bytes; 0 where the system does not tell.
 func peakMemory() int64 { return 0 }
+
+// freeMemory is the memory that programs and the page cache could have, in
+// bytes; 0 where the system does not tell.
+func freeMemory() int64 { return 0 }

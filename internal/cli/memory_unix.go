@@ -20,3 +20,7 @@ func peakMemory() int64 {
 	}
 	return int64(u.Maxrss) << 10
 }
+
+// freeMemory is the memory that programs and the page cache could have, in
+// bytes; 0 where the system does not tell.
+func freeMemory() int64 { return 0 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
 	"slerpmerge/mmapio"
+	"slerpmerge/writer"
 )
 
 // planPool bounds the pages of weight files that reading headers makes
@@ -48,6 +50,11 @@ type work struct {
 	run                runFlags
 }
 
+// choices are what the output depends on beside the recipe.
+func (w work) choices() []string {
+	return []string{fmt.Sprintf("card=%v", w.card), fmt.Sprintf("checksums=%v", w.run.Checksums)}
+}
+
 // carryOut does what merge and convert do once the recipe is known.
 func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if r.Output == "" && !w.dryRun {
@@ -55,6 +62,9 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	}
 	if w.dryRun {
 		return a.showPlan(r, w.json)
+	}
+	if w.run.Nice {
+		beNice()
 	}
 	ctx, cancel := within(a.ctx, w.run.TimeBudget)
 	defer cancel()
@@ -64,8 +74,19 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		return err
 	}
 	defer done()
-	if err := p.Refusal(); err != nil {
+	refusal := p.Refusal()
+	var exists *writer.ExistsError
+	if refusal != nil && !errors.As(refusal, &exists) {
+		return refusal
+	}
+	fingerprint, err := p.Fingerprint(buildVersion(), w.choices()...)
+	switch {
+	case err != nil:
 		return err
+	case exists != nil && report.Made(r.Output, fingerprint):
+		return a.nothingToDo(p, w.json)
+	case exists != nil:
+		return exists
 	}
 	for _, w := range p.Warnings {
 		a.log.warn(w)
@@ -73,14 +94,50 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
-	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Progress: bar.add, Sidecars: func(res *merge.Result) []merge.Sidecar {
-		return sidecars(res, w.card)
-	}})
+	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
+		Checksums: w.run.Checksums, IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()),
+		Progress: bar.add,
+		Resumed: func(r merge.Resumed) {
+			a.resumed(r)
+			bar.skip(r.Done)
+		},
+		Sidecars: func(res *merge.Result) []merge.Sidecar { return sidecars(res, w.card) },
+	})
 	bar.close()
 	if err != nil {
 		return err
 	}
 	return a.summary(res, w.json)
+}
+
+// exceeds reports whether a plan reads and writes so much that keeping it in
+// the page cache would push out what others have there, and serve nobody.
+func exceeds(p *plan.Plan, memory int64) bool {
+	n := p.OutputBytes
+	for _, m := range p.Models {
+		n += m.Bytes()
+	}
+	return memory > 0 && n > memory/2
+}
+
+// nothingToDo closes a command whose output is there already.
+func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
+	a.log.info("done", p.Recipe.Output+": nothing left to do: it is what this command makes", "output", p.Recipe.Output,
+		"tensors", len(p.Tensors), "bytes", 0, "nothing_to_do", true)
+	if !asJSON {
+		return nil
+	}
+	return a.printJSON(resultJSON{Output: p.Recipe.Output, Tensors: len(p.Tensors), Files: planFiles(p), PeakMemory: peakMemory(),
+		Branches: map[merge.Branch]int{}, Warnings: append([]string{}, p.Warnings...)})
+}
+
+// resumed tells what becomes of an unfinished run.
+func (a *app) resumed(r merge.Resumed) {
+	if r.Why != "" {
+		a.log.info("afresh", "an unfinished run is thrown away: "+r.Why, "why", r.Why)
+		return
+	}
+	a.log.info("resume", fmt.Sprintf("going on with an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
 }
 
 // sidecars are the files that tell about the work.

@@ -3,19 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
-	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
 )
 
@@ -206,97 +201,4 @@ func planFiles(p *plan.Plan) []fileJSON {
 		files = append(files, fileJSON{f.Name, f.Size, f.Tensors})
 	}
 	return files
-}
-
-// printPlan shows a plan to people.
-func (a *app) printPlan(p *plan.Plan) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	for i, m := range p.Models {
-		role := "model"
-		switch {
-		case p.Recipe.Method != recipe.Slerp:
-		case i == 0 && p.Recipe.Document != nil && p.Recipe.Document.Base != nil:
-			role = "base"
-		case p.Recipe.Document == nil:
-			role = []string{"primary", "secondary"}[i]
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
-	}
-	if p.Layout != nil {
-		printGroups(w, p)
-		for _, f := range p.Layout.Files {
-			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(f.Tensors, "tensor"), f.Size)
-		}
-		output := clean(p.Recipe.Output)
-		if output == "" {
-			output = "(no folder named)"
-		}
-		fmt.Fprintf(w, "output\t%s\t\t%s\n", output, size(p.OutputBytes))
-		if p.DiskFree >= 0 {
-			fmt.Fprintf(w, "disk\t\t\t%s free\n", size(p.DiskFree))
-		}
-		fmt.Fprintf(w, "memory\t%s\t\t%s\n", plural(p.Budget.Threads, "thread"), mib(p.Budget.Total))
-	}
-	if a.globs.Verbose {
-		for i := range p.Tensors {
-			t := &p.Tensors[i]
-			fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), model.Quote(t.Name), t.Why)
-		}
-	}
-	for _, s := range p.Warnings {
-		fmt.Fprintf(w, "warning\t%s\n", clean(s))
-	}
-	for _, s := range p.Blockers {
-		fmt.Fprintf(w, "blocker\t%s\n", clean(s))
-	}
-	return w.Flush()
-}
-
-// what says in a word what happens to a tensor, with its t.
-func what(t *plan.Tensor) string {
-	if t.Mixed {
-		return fmt.Sprintf("%s, t %v", t.Action, t.T)
-	}
-	return string(t.Action)
-}
-
-// printGroups counts the tensors that are treated alike, whatever their t.
-func printGroups(w io.Writer, p *plan.Plan) {
-	type key struct {
-		action plan.Action
-		dtype  tensor.DType
-	}
-	type group struct {
-		tensors  int
-		bytes    int64
-		mixed    bool
-		from, to float64 // t
-	}
-	groups := map[key]*group{}
-	var keys []key
-	for i := range p.Tensors {
-		t := &p.Tensors[i]
-		k := key{t.Action, t.DType}
-		g := groups[k]
-		if g == nil {
-			g = &group{from: math.Inf(1), to: math.Inf(-1)}
-			groups[k], keys = g, append(keys, k)
-		}
-		g.tensors++
-		g.bytes += t.Bytes()
-		if t.Mixed {
-			g.mixed, g.from, g.to = true, min(g.from, t.T), max(g.to, t.T)
-		}
-	}
-	for _, k := range keys {
-		g := groups[k]
-		text := string(k.action)
-		if g.mixed {
-			text += fmt.Sprintf(", t %.4g", g.from)
-			if g.to > g.from {
-				text += fmt.Sprintf(" to %.4g", g.to)
-			}
-		}
-		fmt.Fprintf(w, "%s\t%v\t%s\t%s\n", text, k.dtype, plural(g.tensors, "tensor"), size(g.bytes))
-	}
 }

@@ -17,6 +17,7 @@ import (
 // says nothing.
 type progress struct {
 	total, done int64
+	before      int64 // of done: by an earlier run
 	log         *logger
 	silent      bool
 
@@ -57,6 +58,16 @@ func isTerminal(w io.Writer) bool {
 	return ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
+// skip counts n bytes that an earlier run has written.
+func (p *progress) skip(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done, p.before = p.done+n, p.before+n
+	if p.bar != nil {
+		p.bar.SetCurrent(p.done)
+	}
+}
+
 // add counts n more bytes written.
 func (p *progress) add(n int64) {
 	if p.silent {
@@ -76,7 +87,7 @@ func (p *progress) add(n int64) {
 		return
 	}
 	p.lastLine, p.lastPart = now, part
-	rate := float64(p.done) / now.Sub(p.start).Seconds()
+	rate := float64(p.done-p.before) / now.Sub(p.start).Seconds()
 	left := time.Duration(float64(p.total-p.done) / rate * float64(time.Second)).Round(time.Second)
 	p.log.info("progress", fmt.Sprintf("%d %%, %s of %s, %s/s, %v left", p.done*100/p.total, size(p.done), size(p.total), size(int64(rate)), left),
 		"bytes", p.done, "total", p.total, "bytes_per_second", rate, "seconds_left", left.Seconds())

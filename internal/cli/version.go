@@ -11,13 +11,20 @@ import (
 // build information speak.
 var Version string
 
-type versionCmd struct{}
+type versionCmd struct {
+	JSON bool `name:"json" help:"Print facts about this program and this machine as JSON: processor, kernels, memory limit, disk, cache folder."`
+}
 
 // Help is shown below the flags.
-func (versionCmd) Help() string { return "Example: slerpmerge version" }
+func (versionCmd) Help() string { return "Example: slerpmerge version --json" }
 
 // Run prints the version.
-func (versionCmd) Run(a *app) error { return printVersion(a.stdout, true) }
+func (c *versionCmd) Run(a *app) error {
+	if c.JSON {
+		return a.printJSON(a.facts())
+	}
+	return printVersion(a.stdout, true)
+}
 
 func printVersion(w io.Writer, long bool) error {
 	if !long {

@@ -50,3 +50,9 @@ func (c *cast) ReadAt(p []byte, off int64) error {
 }
 
 func (c *cast) Prefetch(off, n int64) { c.src.Prefetch(off/c.to*c.from, n/c.to*c.from) }
+
+func (c *cast) Drop(off, n int64) {
+	if d, ok := c.src.(tensor.Dropper); ok {
+		d.Drop(off/c.to*c.from, n/c.to*c.from)
+	}
+}

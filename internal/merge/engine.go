@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,11 +12,16 @@ import (
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/slerp"
+	"slerpmerge/writer"
 )
 
 // sink takes the finished pieces, in order.
 type sink interface {
 	WriteAt(file int, p []byte, off int64) error
+	// Due reports whether what is written should be made to last, and
+	// Checkpoint does it, with a note for who goes on from there.
+	Due() bool
+	Checkpoint(note []byte) error
 }
 
 // An engine runs the tensors of a plan through a bounded pipeline. Workers
@@ -50,10 +56,14 @@ type engine struct {
 	scan     int // index into order of the tensor being measured
 	block    int // its next block
 	ahead    int // large tensors measured or being measured, not yet handed out whole
+	whole    int // index into order: those before are written whole
+	noted    int // likewise: those before are in a note
 	results  []TensorResult
 
 	dispatched atomic.Int64 // bytes of parents that were asked for a first time
 	readAhead  *readAhead
+	behind     *behind // nil to leave the page cache alone
+	throttle   *throttle
 }
 
 // A state is where one tensor is on its way. Tensors that need no measuring
@@ -98,12 +108,12 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 	}
 	e.cut = cutter{tensors: p.Tensors, files: p.Layout.Files, size: e.budget.Piece,
 		whole: func(i int) bool { return p.Tensors[i].Action == plan.Slerp && !e.state[i].large }}
-	e.next = e.cut.next()
 	e.finished = make([]*piece, e.budget.Buffers)
 	for range e.budget.Buffers {
 		e.free = append(e.free, make([]byte, e.budget.Piece))
 	}
 	e.readAhead = newReadAhead(e)
+	e.skip(writer.Mark{})
 	return e
 }
 
@@ -118,6 +128,7 @@ func (e *engine) fits(i int) bool {
 func (e *engine) run() error {
 	stop := context.AfterFunc(e.ctx, func() { e.fail(context.Cause(e.ctx)) })
 	defer stop()
+	e.readAhead.from = e.whole
 	var all sync.WaitGroup
 	for range e.budget.Threads {
 		all.Go(e.guard(newWorker(e).run))
@@ -134,12 +145,14 @@ func (e *engine) guard(f func()) func() {
 	return func() {
 		defer func() {
 			if r := recover(); r != nil {
-				e.fail(fmt.Errorf("internal error, please report it: %v", r))
+				e.fail(fmt.Errorf("%w, please report it: %v", errInternal, r))
 			}
 		}()
 		f()
 	}
 }
+
+var errInternal = errors.New("internal error")
 
 func (e *engine) fail(err error) {
 	e.mu.Lock()
@@ -212,7 +225,7 @@ func (e *engine) handOut(p *piece) {
 
 // takeBlock finds the next block to be measured, if measuring may go on.
 func (e *engine) takeBlock() (task, bool) {
-	for e.scan < len(e.order) && !e.state[e.order[e.scan]].large {
+	for e.scan < len(e.order) && (!e.state[e.order[e.scan]].large || e.state[e.order[e.scan]].ready) {
 		e.scan++
 	}
 	if e.scan == len(e.order) {
@@ -296,16 +309,56 @@ func (e *engine) write() {
 		if failed || p == nil {
 			return
 		}
+		if err := e.throttle.wait(e.ctx, len(p.buf)); err != nil {
+			e.fail(err)
+			return
+		}
 		if err := e.out.WriteAt(p.file, p.buf, p.off); err != nil {
 			e.fail(err)
 			return
 		}
+		if e.behind != nil {
+			e.behind.written(p)
+		}
+		due := e.out.Due()
+		var note []byte
 		e.mu.Lock()
+		e.account(p)
+		if due {
+			note = e.checkpoint()
+		}
 		e.free = append(e.free, p.buf[:cap(p.buf)])
 		e.mu.Unlock()
 		e.wake.Broadcast()
+		if due {
+			if err := e.out.Checkpoint(note); err != nil {
+				e.fail(err)
+				return
+			}
+		}
 		if e.written != nil {
 			e.written(p.values())
+		}
+	}
+}
+
+// account adds what the arithmetic of a piece could not hold, now that the
+// piece is written: a note must not count what is not. The caller holds e.mu.
+func (e *engine) account(p *piece) {
+	for k := range p.segs {
+		s := &p.segs[k]
+		r := &e.results[s.tensor]
+		r.Overflow += s.counts.Overflow
+		r.Underflow += s.counts.Underflow
+		if s.off+s.len < e.tensors[s.tensor].Bytes() {
+			continue
+		}
+		for e.whole < len(e.order) {
+			i := e.order[e.whole]
+			e.whole++
+			if int(i) == s.tensor { // those before it have no elements
+				break
+			}
 		}
 	}
 }

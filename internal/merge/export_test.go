@@ -1,6 +1,13 @@
 package merge
 
 import (
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
 )
@@ -21,4 +28,26 @@ type counted struct {
 func (c counted) ReadAt(p []byte, off int64) error {
 	c.report(c.name, len(p))
 	return c.Source.ReadAt(p, off)
+}
+
+// SpoilNotes puts another note in the last line of the journal of an
+// unfinished run to the output out.
+func SpoilNotes(t *testing.T, out, note string) {
+	t.Helper()
+	path := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".partial", ".slerpmerge.journal")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
+	last := lines[len(lines)-1]
+	place, _, ok := strings.Cut(last[9:], `,"note"`)
+	if !ok {
+		t.Fatalf("no note in %q", last)
+	}
+	text := place + `,"note":` + note + "}"
+	lines[len(lines)-1] = fmt.Sprintf("%08x %s\n", crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli)), text)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o666); err != nil {
+		t.Fatal(err)
+	}
 }

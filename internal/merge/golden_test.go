@@ -34,6 +34,11 @@ func mergeModels(t *testing.T, primary, secondary string, change func(*recipe.Re
 
 func tryMerge(t *testing.T, primary, secondary string, change func(*recipe.Recipe), opt merge.Options) (*merge.Result, string, error) {
 	t.Helper()
+	return tryMergeUntil(t, context.Background(), primary, secondary, change, opt)
+}
+
+func tryMergeUntil(t *testing.T, ctx context.Context, primary, secondary string, change func(*recipe.Recipe), opt merge.Options) (*merge.Result, string, error) {
+	t.Helper()
 	r := recipe.Recipe{Primary: primary, Secondary: secondary, Output: filepath.Join(t.TempDir(), "out"), T: flat(0.5),
 		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 2,
 		Missing: recipe.MissingCopy, NonFinite: recipe.NonFiniteError, Tokenizer: recipe.TokenizerPrimary}
@@ -56,7 +61,7 @@ func tryMerge(t *testing.T, primary, secondary string, change func(*recipe.Recip
 		return nil, r.Output, err
 	}
 	opt.Pool = pool
-	res, err := merge.Run(context.Background(), p, opt)
+	res, err := merge.Run(ctx, p, opt)
 	return res, r.Output, err
 }
 

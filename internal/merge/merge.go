@@ -5,6 +5,7 @@ package merge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -25,34 +26,121 @@ type Sidecar struct {
 // Options say how to run a plan.
 type Options struct {
 	Pool *mmapio.Pool // through which the plan's models were opened
+	// Fingerprint is the plan's. An unfinished run with the same one is gone on
+	// with; without one nothing is kept of a run that does not come to its end.
+	Fingerprint string
+	Restart     bool // throw an unfinished run away
+	// IOLimit is how many bytes may be read and written a second, together; 0 is
+	// any number.
+	IOLimit int64
+	// DropPages takes pages out of the page cache once they are done with.
+	DropPages bool
+	// Resumed is called once, before any work, if there was an unfinished run.
+	Resumed func(Resumed)
 	// Progress is called from one goroutine with the bytes written since the last call.
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
 	Sidecars func(*Result) []Sidecar
+	// Checksums adds writer.SumsName.
+	Checksums bool
 }
 
-// Run carries a plan out. On any error nothing is left at the output. Errors
-// are those of the readers and the writer, *NonFiniteError, and the cause of
-// ctx.
+// A Resumed says what became of an unfinished run to the same output.
+type Resumed struct {
+	Done, Total int64  // bytes of tensors that are kept, and of all
+	Why         string // why nothing is kept, "" if something is
+}
+
+// A SuspendedError says that a run was stopped, but its work is kept: the same
+// command goes on.
+type SuspendedError struct {
+	Err         error // what stopped it
+	Done, Total int64 // bytes of tensors
+}
+
+func (e *SuspendedError) Error() string { return e.Err.Error() }
+func (e *SuspendedError) Unwrap() error { return e.Err }
+
+// Run carries a plan out. After an error nothing is left at the output; where
+// going on makes sense (the run was stopped, a disk failed or is full) the work
+// is kept beside it, and the error is a *SuspendedError. Others are those of
+// the readers and the writer, *NonFiniteError, and the cause of ctx.
 func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 	start := time.Now()
 	if err := p.Refusal(); err != nil {
 		return nil, err
 	}
-	out, err := writer.Create(p.Recipe.Output, p.OutputOptions())
+	opts := p.OutputOptions()
+	opts.Fingerprint, opts.Restart, opts.DropPages = opt.Fingerprint, opt.Restart, opt.DropPages
+	out, e, err := begin(ctx, p, opts, opt)
 	if err != nil {
 		return nil, err
 	}
-	defer out.Abort() // does nothing after Publish
-	if err := out.Presize(p.Layout); err != nil {
+	r, err := work(ctx, p, out, e, opt)
+	if err == nil {
+		r.Duration = time.Since(start)
+		return r, nil
+	}
+	if !keeps(err) {
+		out.Abort()
 		return nil, err
 	}
-	opt.Pool.SetLimit(p.Budget.Pool)
-	e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
+	at, serr := out.Suspend(e.checkpoint())
+	if serr != nil && ctx.Err() != nil { // worse than being stopped; else err is why
+		err = serr
+	}
+	if done := p.Layout.Before(at); done > 0 {
+		err = &SuspendedError{Err: err, Done: done, Total: p.Layout.TotalBytes}
+	}
+	return nil, err
+}
+
+// begin opens the output, and an engine that starts where an earlier run
+// ended.
+func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *engine, error) {
+	for {
+		out, err := writer.Create(p.Recipe.Output, opts)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := out.Presize(p.Layout); err != nil {
+			out.Abort()
+			return nil, nil, err
+		}
+		opt.Pool.SetLimit(p.Budget.Pool)
+		e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
+		e.throttle = newThrottle(opt.IOLimit)
+		if opt.DropPages {
+			e.behind = &behind{tensors: p.Tensors}
+		}
+		earlier := out.Earlier()
+		if !earlier.Found || opts.Restart {
+			return out, e, nil
+		}
+		resumed := Resumed{Total: p.Layout.TotalBytes, Why: earlier.Why}
+		if earlier.Why == "" {
+			if err := e.restore(earlier.At, earlier.Notes); err != nil {
+				out.Abort() // what it kept is of no use
+				continue
+			}
+			resumed.Done = p.Layout.Before(earlier.At)
+		}
+		if opt.Resumed != nil {
+			opt.Resumed(resumed)
+		}
+		return out, e, nil
+	}
+}
+
+// work does what is left to do.
+func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt Options) (*Result, error) {
 	if err := e.run(); err != nil {
 		return nil, err
 	}
-	r := &Result{Plan: p, Tensors: e.finish(), Written: p.OutputBytes}
+	if err := out.Checkpoint(e.checkpoint()); err != nil {
+		return nil, err
+	}
+	r := &Result{Plan: p, Tensors: e.finish(), Written: p.OutputBytes, Fingerprint: opt.Fingerprint}
 	r.Warnings = append(append(r.Warnings, p.Warnings...), e.warnings()...)
 	if err := putCompanions(ctx, out, p); err != nil {
 		return nil, err
@@ -66,6 +154,13 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 			r.Written += n
 		}
 	}
+	if opt.Checksums {
+		n, err := out.PutSums(ctx, p.Budget.Threads)
+		if err != nil {
+			return nil, err
+		}
+		r.Written += n
+	}
 	// A parent that changed may have given bytes of two versions.
 	for _, m := range p.Models {
 		if err := m.Check(); err != nil {
@@ -75,11 +170,19 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := out.Publish(); err != nil {
-		return nil, err
+	return r, out.Publish()
+}
+
+// keeps reports whether the work is worth keeping after an error: not if the
+// same command can't go on from there, since a parent is another one now or
+// has values that are refused.
+func keeps(err error) bool {
+	var changed *mmapio.ChangedError
+	if errors.As(err, &changed) {
+		return changed.Removed // its disk may come back
 	}
-	r.Duration = time.Since(start)
-	return r, nil
+	var nonFinite *NonFiniteError
+	return !errors.As(err, &nonFinite) && !errors.Is(err, errInternal)
 }
 
 // putCompanions writes config.json and the files that go along unchanged.
@@ -138,6 +241,9 @@ func (e *engine) finish() []TensorResult {
 			e.results[i] = e.results[e.storage[i]] // itself, or an earlier one
 		}
 		r, t := &e.results[i], &e.tensors[i]
+		if r.NonFinite { // all of it is NaN, and said to be
+			r.Overflow = 0
+		}
 		switch {
 		case r.Branch != "":
 		case t.Action == plan.Convert:

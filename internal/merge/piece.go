@@ -3,6 +3,7 @@ package merge
 import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/slerp"
 	"slerpmerge/writer"
 )
 
@@ -33,6 +34,7 @@ type segment struct {
 	tensor   int
 	off, len int64
 	at       int64 // where it stands in the piece
+	counts   slerp.Counts
 }
 
 // A cutter cuts a layout into pieces, in the order of the files' bytes. A

@@ -14,6 +14,7 @@ const (
 // way in front of the workers.
 type readAhead struct {
 	e    *engine
+	from int // index into the order
 	wake chan struct{}
 }
 
@@ -30,7 +31,7 @@ func (r *readAhead) poke() {
 
 func (r *readAhead) run() {
 	asked := int64(0)
-	for _, i := range r.e.order {
+	for _, i := range r.e.order[r.from:] {
 		t := &r.e.tensors[i]
 		list := operands(t)
 		for off := int64(0); off < longest(list); off += aheadStep {

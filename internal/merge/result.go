@@ -43,7 +43,9 @@ type Result struct {
 	Tensors  []TensorResult // parallel to Plan.Tensors
 	Written  int64          // bytes of all files
 	Duration time.Duration
-	Warnings []string // the plan's and those of the run
+	// Fingerprint is that of Options.
+	Fingerprint string
+	Warnings    []string // the plan's and those of the run
 }
 
 // Branches counts the tensors by what was done to them.
@@ -110,20 +112,6 @@ func (e *engine) stopped() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.err
-}
-
-// count adds what one segment's arithmetic could not hold.
-func (e *engine) count(i int, c slerp.Counts) {
-	if c == (slerp.Counts{}) {
-		return
-	}
-	e.mu.Lock()
-	if e.results[i].NonFinite { // all of it is NaN, and said to be
-		c.Overflow = 0
-	}
-	e.results[i].Overflow += c.Overflow
-	e.results[i].Underflow += c.Underflow
-	e.mu.Unlock()
 }
 
 func (e *engine) differs(i int) bool {

@@ -59,6 +59,7 @@ func (w *worker) run() {
 
 // An operand is one side of a tensor being read.
 type operand struct {
+	e    *engine
 	src  tensor.Source
 	name string // for messages
 	size int64  // of an element in bytes
@@ -66,30 +67,33 @@ type operand struct {
 }
 
 func (o operand) read(p []byte, off int64) error {
+	if err := o.e.throttle.wait(o.e.ctx, len(p)); err != nil {
+		return err
+	}
 	if err := o.src.ReadAt(p, off); err != nil {
 		return fmt.Errorf("reading tensor %s: %w", o.name, err)
 	}
 	return nil
 }
 
-func operandOf(o plan.Operand, typ tensor.DType) operand {
-	x := operand{src: source(o), typ: typ, size: int64(typ.Size())}
+func (e *engine) operand(o plan.Operand, typ tensor.DType) operand {
+	x := operand{e: e, src: source(o), typ: typ, size: int64(typ.Size())}
 	if !o.None() {
 		x.name = tensorName(o)
 	}
 	return x
 }
 
-func pair(t *plan.Tensor) (a, b operand) {
+func (e *engine) pair(t *plan.Tensor) (a, b operand) {
 	ta, tb := pairTypes(t)
-	return operandOf(t.A, ta), operandOf(t.B, tb)
+	return e.operand(t.A, ta), e.operand(t.B, tb)
 }
 
 // measure sums one block of a large pair.
 func (w *worker) measure(i, block int) (slerp.Sums, error) {
 	t := &w.e.tensors[i]
 	m := w.e.state[i].measure
-	a, b := pair(t)
+	a, b := w.e.pair(t)
 	from := int64(block) * slerp.BlockElems
 	to := min(from+slerp.BlockElems, t.BlendElems())
 	meter := w.meter(a.typ, b.typ)
@@ -119,10 +123,11 @@ func chunkElems(a, b operand) int64 { return chunkBytes / max(a.size, b.size) }
 
 // fill computes a piece.
 func (w *worker) fill(p *piece) error {
-	for _, s := range p.segs {
+	for k := range p.segs {
 		if err := w.e.stopped(); err != nil {
 			return err
 		}
+		s := p.segs[k]
 		dst := p.buf[s.at:][:s.len]
 		t := &w.e.tensors[s.tensor]
 		var counts slerp.Counts
@@ -130,10 +135,10 @@ func (w *worker) fill(p *piece) error {
 		switch t.Action {
 		case plan.Copy:
 			o := t.Sole()
-			err = operandOf(o, t.DType).read(dst, s.off)
+			err = w.e.operand(o, t.DType).read(dst, s.off)
 		case plan.Convert:
 			o := t.Sole()
-			counts, err = w.convert(dst, operandOf(o, o.Info().DType), t.DType, s.off)
+			counts, err = w.convert(dst, w.e.operand(o, o.Info().DType), t.DType, s.off)
 		case plan.Follow:
 			err = w.follow(dst, s)
 		case plan.Linear:
@@ -150,7 +155,7 @@ func (w *worker) fill(p *piece) error {
 		if err != nil {
 			return err
 		}
-		w.e.count(s.tensor, counts)
+		p.segs[k].counts = counts
 	}
 	return nil
 }
@@ -176,7 +181,7 @@ func (w *worker) convert(dst []byte, o operand, out tensor.DType, off int64) (sl
 // follow copies the primary's values and looks whether the secondary's differ.
 func (w *worker) follow(dst []byte, s segment) error {
 	t := &w.e.tensors[s.tensor]
-	a, b := operandOf(t.A, t.DType), operandOf(t.B, t.DType)
+	a, b := w.e.operand(t.A, t.DType), w.e.operand(t.B, t.DType)
 	if err := a.read(dst, s.off); err != nil {
 		return err
 	}
@@ -202,7 +207,7 @@ func (w *worker) add(dst []byte, s segment) (slerp.Counts, error) {
 	width := int64(0) // bytes of one element of all terms
 	for i, term := range t.Terms {
 		types[i], weights[i] = term.Info().DType, term.Weight
-		list[i] = operandOf(term.Operand, types[i])
+		list[i] = w.e.operand(term.Operand, types[i])
 		width += list[i].size
 	}
 	adder := slerp.NewAdder(t.DType, types)
@@ -239,7 +244,7 @@ func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
 		}
 		dst, s.off = dst[n:], blended
 	}
-	more, err := w.convert(dst, operandOf(t.Tail, t.Tail.Info().DType), t.DType, s.off)
+	more, err := w.convert(dst, w.e.operand(t.Tail, t.Tail.Info().DType), t.DType, s.off)
 	counts.Add(more)
 	return counts, err
 }
@@ -248,7 +253,7 @@ func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
 func (w *worker) blend(dst []byte, s segment) (slerp.Counts, error) {
 	t := &w.e.tensors[s.tensor]
 	mix := w.e.state[s.tensor].mix
-	a, b := pair(t)
+	a, b := w.e.pair(t)
 	if mix.equal {
 		if a.typ == t.DType {
 			return slerp.Counts{}, a.read(dst, s.off)
@@ -279,7 +284,7 @@ func (w *worker) blend(dst []byte, s segment) (slerp.Counts, error) {
 // read one time.
 func (w *worker) once(dst []byte, i int) (slerp.Counts, error) {
 	t := &w.e.tensors[i]
-	a, b := pair(t)
+	a, b := w.e.pair(t)
 	n := t.Elems()
 	ha := w.hold[:n*a.size]
 	hb := w.hold[n*a.size:][:n*b.size]

@@ -54,7 +54,7 @@ func findCached(name string) (dir, repo string, found bool, err error) {
 // missingRevision says what the cache has instead.
 func missingRevision(home, repo, revision string) error {
 	e := &UnusableError{Path: repo, Msg: fmt.Sprintf("revision %s is not in the Hugging Face cache", Quote(revision)),
-		Hint: fmt.Sprintf("hf download %s --revision %s", repo, revision)}
+		Hint: download(repo, revision)}
 	entries, _ := os.ReadDir(filepath.Join(home, "snapshots"))
 	var names []string
 	for _, entry := range entries {
@@ -63,6 +63,7 @@ func missingRevision(home, repo, revision string) error {
 	if slices.Sort(names); len(names) > 0 {
 		e.Msg += ", only " + strings.Join(names[:min(3, len(names))], ", ")
 	}
+	e.Msg += unfinishedIn([]string{filepath.Join(home, "blobs")})
 	return e
 }
 
@@ -92,4 +93,36 @@ func expand(path string) string {
 		}
 	}
 	return path
+}
+
+// CacheFolder is where the Hub's tools keep what they download, and where names
+// of models are looked for.
+func CacheFolder() string { return cacheFolder() }
+
+// Cached lists the models that the Hugging Face cache has, by name.
+func Cached() []string {
+	entries, _ := os.ReadDir(cacheFolder())
+	var names []string
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), "models--")
+		name = strings.Replace(name, "--", "/", 1)
+		if ok && e.IsDir() && hubName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// CachedRevisions lists the branches, tags and pull requests that the cache
+// knows of a model.
+func CachedRevisions(name string) []string {
+	refs := os.DirFS(filepath.Join(cacheFolder(), "models--"+strings.ReplaceAll(name, "/", "--"), "refs"))
+	var revisions []string
+	_ = fs.WalkDir(refs, ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			revisions = append(revisions, path)
+		}
+		return nil
+	})
+	return revisions
 }

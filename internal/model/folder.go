@@ -269,7 +269,7 @@ func (m *Model) CompanionSize(name string) (int64, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		if there, _ := present(path); there {
-			return 0, &FormatError{Path: path, Err: bare(err), Hint: "the folder is incomplete: download it again"}
+			return 0, &FormatError{Path: path, Err: bare(err), Hint: m.downloadHint()}
 		}
 		return 0, err
 	}

@@ -37,6 +37,7 @@ type Model struct {
 	Notes    []string          // what a user should know, such as a stray file
 
 	place  string  // where it was found
+	repo   string  // its name on the Hub, where Path is one
 	byName []int32 // indexes of Tensors sorted by name, made by the first Lookup
 }
 
@@ -52,6 +53,19 @@ type File struct {
 	data       *mmapio.File
 	checkpoint *torchbin.Checkpoint // nil for safetensors
 	first      int                  // index of its first tensor in Model.Tensors
+}
+
+// Table is the stretch of the file that says what is in it: the header of
+// safetensors, the ZIP directory of a PyTorch checkpoint, which has checksums
+// of the values too. n is 0 where there is none.
+func (f *File) Table() (off, n int64) {
+	switch {
+	case f.checkpoint == nil:
+		return 0, f.HeaderLen
+	case f.checkpoint.Directory == 0:
+		return 0, 0
+	}
+	return f.checkpoint.Directory, f.Bytes - f.checkpoint.Directory
 }
 
 // Identity tells this version of the file from another.
@@ -90,6 +104,10 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 	}
 	m.Dir = m.place
 	if err := m.openFolder(pool); err != nil {
+		var fe *FormatError
+		if errors.As(err, &fe) && fe.Hint == "" && errors.Is(err, fs.ErrNotExist) { // a link to nothing
+			fe.Hint = m.downloadHint()
+		}
 		m.Close()
 		return nil, err
 	}
@@ -123,7 +141,7 @@ func (m *Model) find() (fs.FileInfo, error) {
 		if !found {
 			return nil, notFound(m.Path, repo)
 		}
-		m.Label, m.place = repo, dir
+		m.Label, m.repo, m.place = repo, repo, dir
 		st, err = os.Stat(dir)
 	}
 	if err != nil {
@@ -141,14 +159,23 @@ func notFound(path, repo string) error {
 	e := &UnusableError{Path: path, Msg: "no such file or folder"}
 	if strings.Count(repo, "/") == 1 {
 		e.Msg += ", and no such model in the Hugging Face cache"
-		e.Hint = "if this is a name on the Hugging Face Hub, download it first: hf download " + repo
+		e.Hint = "if this is a name on the Hugging Face Hub, download it first: " + download(repo, "")
 	}
 	return e
 }
 
 func (m *Model) openFolder(pool *mmapio.Pool) error {
 	w, err := findWeights(pool, m.Dir)
+	var none *UnusableError
+	if errors.As(err, &none) {
+		if text := m.unfinished(); text != "" {
+			return &UnusableError{Path: m.Path, Msg: "has no weights yet" + text, Hint: m.downloadHint()}
+		}
+	}
 	if err != nil {
+		return err
+	}
+	if err := m.complete(w); err != nil {
 		return err
 	}
 	if err := m.readConfig(); err != nil {
@@ -156,6 +183,11 @@ func (m *Model) openFolder(pool *mmapio.Pool) error {
 	}
 	if w.stray != "" {
 		m.Notes = append(m.Notes, fmt.Sprintf("%s stands beside %s and is ignored: the index wins", filepath.Join(m.Dir, w.stray), w.family.index))
+	}
+	if m.Config == nil || len(m.Companions(true)) == 0 {
+		if text := m.unfinished(); text != "" {
+			m.Notes = append(m.Notes, m.Path+": config.json or the tokenizer is missing"+text)
+		}
 	}
 	for _, name := range w.files {
 		if err := m.openFile(pool, filepath.Join(m.Dir, name)); err != nil {
@@ -338,6 +370,7 @@ func (s *section) ReadAt(p []byte, off int64) error {
 }
 
 func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
+func (s *section) Drop(off, n int64)     { s.file.Drop(s.base+off, n) }
 
 // Check reports the first file that is no longer what it was when it was
 // opened, as a *mmapio.ChangedError.
@@ -400,8 +433,8 @@ func (m *Model) Elems() int64 {
 	return n
 }
 
-// cacheName finds ORG and NAME in a path of the Hugging Face cache (formats.md 7.2).
-var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/[^/]+$`)
+// cacheName finds ORG, NAME and the commit in a path of the Hugging Face cache (formats.md 7.2).
+var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/([^/]+)$`)
 
 // Name is how messages call the model: its Label, its name on the Hub where it
 // lies in the Hugging Face cache, else the last part of its path.
@@ -409,12 +442,26 @@ func (m *Model) Name() string {
 	if m.Label != "" {
 		return m.Label
 	}
-	path := m.Path
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
+	if repo, _ := m.Repo(); repo != "" {
+		return repo
 	}
-	if p := cacheName.FindStringSubmatch(filepath.ToSlash(path)); p != nil {
-		return p[1] + "/" + p[2]
+	if abs, err := filepath.Abs(m.Path); err == nil {
+		return filepath.Base(abs)
 	}
-	return filepath.Base(path)
+	return filepath.Base(m.Path)
+}
+
+// Repo is the model's name on the Hub, such as org/name, and the revision that
+// was asked for, "" for main; both are "" where the model does not lie in the
+// Hugging Face cache.
+func (m *Model) Repo() (name, revision string) {
+	if found := hubName.FindStringSubmatch(m.Path); m.repo != "" && found != nil {
+		return m.repo, found[2]
+	}
+	if abs, err := filepath.Abs(m.Path); err == nil {
+		if p := cacheName.FindStringSubmatch(filepath.ToSlash(abs)); p != nil {
+			return p[1] + "/" + p[2], p[3]
+		}
+	}
+	return "", ""
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"slerpmerge/internal/model"
@@ -52,21 +51,10 @@ func (p *Plan) compare(b *model.Model, depth bool) {
 			p.depthSaid = p.depthSaid || names[0] == "num_hidden_layers"
 		}
 	}
-	for _, name := range []string{"model_type", "architectures", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters", "max_position_embeddings", "sliding_window"} {
-		x, y := squeeze(a.Config.Raw(name)), squeeze(b.Config.Raw(name))
-		if len(x) > 0 && len(y) > 0 && !bytes.Equal(x, y) && !equalNumbers(x, y) {
-			p.warn("%s differs: %s in %s, %s in %s (the primary's goes along)", name, clip(x), a.Name(), clip(y), b.Name())
-		}
-	}
+	p.compareSettings(b)
 	p.autoMap()
 	p.compareTokenizers(b)
-}
-
-// equalNumbers reports whether two JSON texts are one number in two forms.
-func equalNumbers(x, y []byte) bool {
-	f, errX := strconv.ParseFloat(string(x), 64)
-	g, errY := strconv.ParseFloat(string(y), 64)
-	return errX == nil && errY == nil && f == g
+	p.compareOutlines(b)
 }
 
 // compareTokenizers warns when the tokenizers are not the same: equal ids must
@@ -81,7 +69,7 @@ func (p *Plan) compareTokenizers(b *model.Model) {
 		if d, ok := p.differences(b, name); ok {
 			p.warnTokens(b, d)
 		} else {
-			p.warn("%s is not the same in %s and %s: check that the ids mean the same tokens", name, a.Name(), b.Name())
+			p.warnFirst("%s is not the same in %s and %s: check that the ids mean the same tokens", name, a.Name(), b.Name())
 		}
 		return
 	}
@@ -118,7 +106,7 @@ func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
 		if d.Moved > 1 {
 			what = fmt.Sprintf("%d ids mean", d.Moved)
 		}
-		p.warn("%s different tokens in %s and %s: %s", what, p.Primary.Name(), b.Name(), strings.Join(list, ", "))
+		p.warnFirst("%s different tokens in %s and %s: %s", what, p.Primary.Name(), b.Name(), strings.Join(list, ", "))
 	}
 	for _, only := range []struct {
 		n     int

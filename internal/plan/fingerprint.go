@@ -61,6 +61,9 @@ func identify(h hash.Hash, m *model.Model) error {
 		fmt.Fprintf(h, "config %q\n", m.Config.Bytes())
 	}
 	names := append(append(m.Companions(true), m.Companions(false)...), m.Licences()...)
+	if _, err := m.CompanionSize(cardName); m.Dir != "" && err == nil { // the model card takes the licence from it
+		names = append(names, cardName)
+	}
 	for _, name := range names {
 		f, err := m.OpenCompanion(name)
 		if err != nil {

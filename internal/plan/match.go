@@ -307,21 +307,6 @@ func isVocab(m *model.Model, a, b tensor.Info) bool {
 	return false
 }
 
-func (p *Plan) warn(format string, args ...any) {
-	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
-}
-
-// block adds a reason why the work can't be done; in a recipe file it has the
-// place p.at.
-func (p *Plan) block(format string, args ...any) {
-	msg := fmt.Sprintf(format, args...)
-	if d := p.Recipe.Document; d != nil {
-		p.problems = append(p.problems, recipe.Problem{Pos: p.at, Message: msg})
-		msg = d.Place(p.at) + ": " + msg
-	}
-	p.Blockers = append(p.Blockers, msg)
-}
-
 func tensors(n int) string {
 	if n == 1 {
 		return "1 tensor"

@@ -130,10 +130,10 @@ type Plan struct {
 	Budget     Budget
 	// OutputBytes is the size of all files but the card and slerpmerge.json.
 	OutputBytes int64
-	DiskFree    int64 // -1 when no output was named
-	Warnings    []string
-	Blockers    []string         // why the merge can't be done; empty when it can
-	problems    []recipe.Problem // the Blockers of a recipe file, with their places
+	DiskFree    int64    // -1 when no output was named
+	Warnings    []string // the weightiest first
+	Differences []string // settings of the parents that differ and rarely matter
+	Blockers    []string // why the merge can't be done; empty when it can
 	// Unlike says how the vocabularies differ where that is among the Blockers
 	// for want of a policy; "" otherwise.
 	Unlike string
@@ -141,6 +141,7 @@ type Plan struct {
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
 
+	problems  []recipe.Problem          // the Blockers of a recipe file, with their places
 	at        recipe.Pos                // of what is being worked on in a recipe file
 	t         func(name string) float64 // of an output tensor
 	depth     map[string]int            // layers of each numbered stack of the output
@@ -152,6 +153,7 @@ type Plan struct {
 	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
 	tokensOf  *model.Model              // whose tokenizer files it changes
 	vocabRows uint64                    // of the output, where the parents differ
+	ranks     map[string]int            // of Warnings that are not of middling weight
 	untied    bool                      // the primary's head is its embedding, and is written beside it
 	depthSaid bool                      // unlike numbers of layers are among the Blockers
 }
@@ -203,6 +205,7 @@ func (e *Error) Error() string {
 // itself failed; what forbids the work is in Plan.Blockers.
 func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 	p := &Plan{Recipe: r, Models: models, Primary: models[0], DiskFree: -1}
+	defer p.sortWarnings()
 	if len(models) == 2 {
 		p.Secondary = models[1]
 	}
@@ -213,7 +216,7 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 		}
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself
-				p.Warnings = append(p.Warnings, note)
+				p.warnLast("%s", note)
 			}
 		}
 		if p.exact() { // what the bytes mean does not matter
@@ -305,7 +308,7 @@ func (p *Plan) checkOutput() error {
 		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
 			return err
 		}
-		if p.DiskFree < p.OutputBytes {
+		if p.DiskFree+writer.Held(p.Recipe.Output) < p.OutputBytes {
 			err = &writer.NoSpaceError{Path: p.Recipe.Output, Need: p.OutputBytes, Free: p.DiskFree}
 		}
 	}

@@ -2,53 +2,134 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
 )
 
 // CardName is the file that the Hub shows for a model.
 const CardName = "README.md"
 
 // Card makes the model card: front matter as the Hub reads it, what was
-// merged, and the recipe as a mergekit YAML, so that either tool can repeat
-// it.
+// merged and how, and the recipe as a mergekit YAML, so that either tool can
+// repeat it. Nothing of this machine goes into it but the parents' names.
 func Card(r *merge.Result) []byte {
-	p := r.Plan
-	var names []string
-	for _, m := range p.Models {
-		names = append(names, m.Name())
-	}
-	var s strings.Builder
-	w := func(format string, args ...any) { fmt.Fprintf(&s, format, args...) }
-	w("---\nbase_model:\n")
-	for _, name := range names {
-		w("- %s\n", yamlText(name))
-	}
-	w("base_model_relation: merge\n")
-	if p.Config != nil {
-		w("library_name: transformers\n")
-	}
-	w("tags:\n- merge\n- %s\n- slerpmerge\n---\n\n", p.Recipe.Method)
-	w("# %s\n\n", markdown(strings.Join(names, " + ")))
-	w("%s, made with slerpmerge.\n\n", methods[p.Recipe.Method])
-	w("| | |\n|---|---|\n")
-	if p.Recipe.Document == nil {
-		w("| primary (t = 0) | %s |\n| secondary (t = 1) | %s |\n| t | %s |\n", markdown(names[0]), markdown(names[1]), markdown(p.Recipe.T.String()))
-	} else {
-		for i, name := range names {
-			w("| %s | %s |\n", role(p, i), markdown(name))
+	c := &card{r: r, p: r.Plan, agreed: agree(r.Plan.Models)}
+	c.front()
+	c.what()
+	c.levels()
+	c.notes()
+	c.recipe()
+	c.credits()
+	return []byte(c.s.String())
+}
+
+type card struct {
+	s      strings.Builder
+	r      *merge.Result
+	p      *plan.Plan
+	agreed agreement
+}
+
+func (c *card) printf(format string, args ...any) { fmt.Fprintf(&c.s, format, args...) }
+
+// front writes the front matter. base_model lists what the Hub can resolve; a
+// licence, a language and a task stand there if all parents have the same.
+func (c *card) front() {
+	c.printf("---\n")
+	if c.agreed.License != "" {
+		c.printf("license: %s\n", yamlText(c.agreed.License))
+		for _, more := range []struct{ key, value string }{{"license_name", c.agreed.LicenseName}, {"license_link", c.agreed.LicenseLink}} {
+			if more.value != "" {
+				c.printf("%s: %s\n", more.key, yamlText(more.value))
+			}
 		}
 	}
-	w("| element type | %s |\n| tensors | %d |\n\n", p.Recipe.DType, len(p.Tensors))
+	c.list("language", c.agreed.Languages)
+	if repos := c.repos(); len(repos) > 0 {
+		c.list("base_model", repos)
+		c.printf("base_model_relation: merge\n")
+	}
+	if c.p.Config != nil {
+		c.printf("library_name: transformers\n")
+	}
+	if c.agreed.Pipeline != "" {
+		c.printf("pipeline_tag: %s\n", yamlText(c.agreed.Pipeline))
+	}
+	c.list("tags", []string{"merge", string(c.p.Recipe.Method), "slerpmerge"})
+	c.printf("---\n\n")
+}
+
+func (c *card) list(key string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	c.printf("%s:\n", key)
+	for _, v := range values {
+		c.printf("- %s\n", yamlText(v))
+	}
+}
+
+// repos are the parents that the Hub knows, each once.
+func (c *card) repos() []string {
+	var repos []string
+	for _, m := range c.p.Models {
+		if repo, _ := m.Repo(); strings.Contains(repo, "/") && !slices.Contains(repos, repo) {
+			repos = append(repos, repo)
+		}
+	}
+	return repos
+}
+
+// link is a parent's name, with its page on the Hub if it has one.
+func link(m *model.Model) string {
+	if repo, _ := m.Repo(); repo != "" {
+		return fmt.Sprintf("[%s](https://huggingface.co/%s)", markdown(m.Name()), repo)
+	}
+	return markdown(m.Name())
+}
+
+// what says what was merged, and what was done to how many tensors.
+func (c *card) what() {
+	p := c.p
+	var names []string
+	for _, m := range p.Models {
+		names = append(names, markdown(m.Name()))
+	}
+	c.printf("# %s\n\n", strings.Join(names, " + "))
+	c.printf("%s, made with slerpmerge.\n\n", methods[p.Recipe.Method])
+	c.printf("| | |\n|---|---|\n")
+	for i, m := range p.Models {
+		what := role(p, i)
+		switch {
+		case p.Recipe.Document != nil:
+		case i == 0:
+			what += " (t = 0)"
+		default:
+			what += " (t = 1)"
+		}
+		revision := ""
+		if _, at := m.Repo(); at != "" {
+			revision = ", revision " + markdown(at)
+		}
+		c.printf("| %s | %s%s |\n", what, link(m), revision)
+	}
+	if p.Recipe.Document == nil {
+		c.printf("| t | %s |\n", markdown(p.Recipe.T.String()))
+	}
+	c.printf("| element type | %s |\n| tensors | %d |\n\n", p.Recipe.DType, len(p.Tensors))
 	linear := "interpolated linearly, being almost parallel"
 	if p.Recipe.Method != recipe.Slerp {
 		linear = "added up or scaled, by the weights of the recipe"
 	}
-	n := r.Branches()
-	w("| what was done | tensors |\n|---|---|\n")
+	n := c.r.Branches()
+	c.printf("| what was done | tensors |\n|---|---|\n")
 	for _, line := range []struct {
 		b    merge.Branch
 		what string
@@ -57,26 +138,136 @@ func Card(r *merge.Result) []byte {
 		{merge.Equal, "equal in both parents, copied"}, {merge.Copy, "copied from one parent"}, {merge.Convert, "taken from one parent in another type"},
 	} {
 		if n[line.b] > 0 {
-			w("| %s | %d |\n", line.what, n[line.b])
+			c.printf("| %s | %d |\n", line.what, n[line.b])
 		}
 	}
-	if p.Recipe.Method == recipe.Slerp {
-		w("\n`%s` has the angle and the norms of each tensor.\n", ProvenanceName)
-	}
-	w("\n")
-	if len(r.Warnings) > 0 {
-		w("## Notes\n\n")
-		for _, line := range r.Warnings {
-			w("- %s\n", markdown(line))
+	c.printf("\n")
+}
+
+// maxLevels keeps the table of t readable.
+const maxLevels = 60
+
+// levels tells by kind and layers what t is, or for a method without t, where
+// the tensors come from.
+func (c *card) levels() {
+	parts := c.p.Parts()
+	if c.p.Recipe.Method == recipe.Slerp {
+		parts = slices.DeleteFunc(parts, func(g plan.Part) bool { return !g.Mixed })
+		if len(parts) == 0 {
+			return
 		}
-		w("\n")
+		c.printf("## How much of each\n\nt = 0 is the first parent, t = 1 the second. `%s` has t, the angle and the norms of each tensor.\n\n", ProvenanceName)
+		c.printf("| part | layers | tensors | t |\n|---|---|---|---|\n")
+	} else {
+		c.printf("## What is where\n\n| part | layers | tensors | what |\n|---|---|---|---|\n")
 	}
+	for i := range parts {
+		if i == maxLevels {
+			c.printf("| %d more lines | | | |\n", len(parts)-i)
+			break
+		}
+		g := &parts[i]
+		what := g.T()
+		if !g.Mixed {
+			what = strings.TrimSpace(string(g.Action) + " " + g.Remark())
+		}
+		c.printf("| %s | %s | %d | %s |\n", g.Kind, markdown(g.Where()), g.Tensors, markdown(what))
+	}
+	c.printf("\n")
+}
+
+func (c *card) notes() {
+	notes := slices.Concat(c.agreed.notes, c.r.Warnings)
+	if len(notes) == 0 {
+		return
+	}
+	c.printf("## Notes\n\n")
+	for _, line := range notes {
+		c.printf("- %s\n", markdown(line))
+	}
+	c.printf("\n")
+}
+
+// recipe writes the recipe, and the command that repeats the merge with it.
+func (c *card) recipe() {
+	p := c.p
+	var text string
 	if d := p.Recipe.Document; d != nil {
-		w("## Recipe\n\n```yaml\n%s\n```\n", strings.TrimSpace(string(d.Source)))
-	} else if yaml, err := recipe.WriteYAML(recipe.ModelRef{Path: names[0]}, recipe.ModelRef{Path: names[1]}, p.Recipe.T, p.Recipe.DType); err == nil {
-		w("## Recipe\n\n```yaml\n%s```\n", yaml)
+		text = strings.TrimSpace(string(d.Source)) + "\n"
+	} else {
+		yaml, err := recipe.WriteYAML(ref(p.Models[0]), ref(p.Models[1]), p.Recipe.T, c.outType())
+		if err != nil { // a name or filter that is no UTF-8
+			return
+		}
+		text = string(yaml)
 	}
-	return []byte(s.String())
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	c.printf("## Recipe\n\nFor mergekit and slerpmerge alike:\n\n%syaml\n%s%s\n\n", fence, text, fence)
+	c.printf("    slerpmerge merge --recipe recipe.yml -o merged%s\n\n", c.flags())
+	if p.Recipe.Document == nil && slices.ContainsFunc(p.Models, func(m *model.Model) bool { repo, _ := m.Repo(); return repo == "" }) {
+		c.printf("A name without a link stands for a local folder: put its path there.\n\n")
+	}
+}
+
+// flags are those that a recipe file does not say.
+func (c *card) flags() string {
+	r := c.p.Recipe
+	s := ""
+	for _, f := range []struct{ name, value, usual string }{
+		{"vocab", string(r.Vocab), string(recipe.VocabError)},
+		{"missing", string(r.Missing), string(recipe.MissingCopy)},
+		{"tokenizer", string(r.Tokenizer), string(recipe.TokenizerPrimary)},
+		{"nonfinite", string(r.NonFinite), string(recipe.NonFiniteError)},
+		{"format", string(r.Format), string(recipe.Safetensors)},
+	} {
+		if f.value != f.usual && f.value != "" {
+			s += " --" + f.name + " " + f.value
+		}
+	}
+	return s
+}
+
+// outType is the type that the recipe asks for. Without one a recipe takes the
+// wider of unlike types where flags take the primary's.
+func (c *card) outType() recipe.DType {
+	if !c.p.Recipe.DType.Auto {
+		return c.p.Recipe.DType
+	}
+	unlike := false
+	var types []tensor.DType
+	for i := range c.p.Tensors {
+		t := &c.p.Tensors[i]
+		if !t.DType.Blends() {
+			continue
+		}
+		if !slices.Contains(types, t.DType) {
+			types = append(types, t.DType)
+		}
+		unlike = unlike || !t.A.None() && !t.B.None() && t.A.Tensor().DType != t.B.Tensor().DType
+	}
+	if unlike && len(types) == 1 {
+		return recipe.DType{To: types[0]}
+	}
+	return c.p.Recipe.DType
+}
+
+// ref is a parent as a recipe names it.
+func ref(m *model.Model) recipe.ModelRef {
+	if repo, revision := m.Repo(); repo != "" {
+		return recipe.ModelRef{Path: repo, Revision: revision}
+	}
+	return recipe.ModelRef{Path: m.Name()}
+}
+
+// credits thank those whose work this is.
+func (c *card) credits() {
+	c.printf("## Credits\n\nAll that this model knows comes from its parents, and so does the credit:\n\n")
+	for _, m := range c.p.Models {
+		c.printf("- %s\n", link(m))
+	}
 }
 
 var methods = map[recipe.Method]string{
@@ -102,5 +293,5 @@ func yamlText(s string) string {
 
 // markdown keeps a name or message from being read as markup.
 func markdown(s string) string {
-	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`, "`", "'", "\n", " ").Replace(s)
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "[", `\[`, "*", `\*`, "`", "'", "\n", " ").Replace(s)
 }

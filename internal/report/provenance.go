@@ -13,8 +13,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
@@ -24,6 +26,10 @@ import (
 
 // ProvenanceName is the file that records a merge.
 const ProvenanceName = "slerpmerge.json"
+
+// schema counts up when a reader of the old form would misunderstand the new
+// one: always when a new member of "recipe" decides bytes.
+const schema = 1
 
 // role says what Plan.Models[i] is to the merge.
 func role(p *plan.Plan, i int) string {
@@ -36,12 +42,13 @@ func role(p *plan.Plan, i int) string {
 	return "model"
 }
 
-// provenance is the content of slerpmerge.json. Schema counts up when a
-// reader of the old form would misunderstand the new one.
+// provenance is the content of slerpmerge.json, but for the member "tensors",
+// which is the last one.
 type provenance struct {
 	Schema  int            `json:"schema"`
 	Tool    string         `json:"tool"`
 	Version string         `json:"version"`
+	Finger  string         `json:"fingerprint,omitempty"`
 	Recipe  provRecipe     `json:"recipe"`
 	Parents []provParent   `json:"parents"`
 	Output  provOutput     `json:"output"`
@@ -58,7 +65,10 @@ type provRecipe struct {
 	Missing   string     `json:"missing,omitempty"`
 	NonFinite string     `json:"nonfinite,omitempty"`
 	Tokenizer string     `json:"tokenizer,omitempty"`
-	Document  string     `json:"document,omitempty"` // the recipe file
+	// Extrapolate allowed T outside 0 to 1.
+	Extrapolate bool   `json:"extrapolate,omitempty"`
+	Document    string `json:"document,omitempty"`      // the recipe file
+	Name        string `json:"document_name,omitempty"` // without its folder
 }
 
 // provRule is one rule of t: the values for tensors whose names contain the
@@ -72,18 +82,23 @@ type provParent struct {
 	Role   string     `json:"role"`
 	Path   string     `json:"path"`
 	Format string     `json:"format"`
+	Config string     `json:"config_sha256,omitempty"` // of config.json
 	Files  []provFile `json:"files"`
 }
 
+// provFile is a weight file of a parent. Header is the SHA-256 of the table in
+// it (model.File.Table).
 type provFile struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	Header string `json:"header_sha256,omitempty"`
 }
 
+// provOutput names the weight files, and those that go along with them.
 type provOutput struct {
-	Format string       `json:"format"`
-	Files  []outputFile `json:"files"`
+	Format     string       `json:"format"`
+	Files      []outputFile `json:"files"`
+	Companions []string     `json:"companions"`
 }
 
 type outputFile struct {
@@ -114,21 +129,21 @@ type provTensor struct {
 // can be compared with diff.
 func Provenance(w io.Writer, r *merge.Result, version string) error {
 	p := r.Plan
-	v := provenance{Schema: 1, Tool: "slerpmerge", Version: version, Recipe: provRecipeOf(p.Recipe),
-		Output: provOutput{Format: string(p.Recipe.Format)}, Counts: map[string]int{}, Warn: append([]string{}, r.Warnings...)}
+	v := provenance{Schema: schema, Tool: "slerpmerge", Version: version, Finger: r.Fingerprint, Recipe: provRecipeOf(p.Recipe),
+		Output: provOutput{Format: string(p.Recipe.Format), Companions: []string{}}, Counts: map[string]int{}, Warn: append([]string{}, r.Warnings...)}
 	for i, m := range p.Models {
-		parent := provParent{Role: role(p, i), Path: m.Path, Format: m.Format}
-		for _, f := range m.Files {
-			sum, err := headerHash(f)
-			if err != nil {
-				return err
-			}
-			parent.Files = append(parent.Files, provFile{f.Name, f.Bytes, sum})
+		parent, err := provParentOf(m)
+		if err != nil {
+			return err
 		}
+		parent.Role = role(p, i)
 		v.Parents = append(v.Parents, parent)
 	}
 	for _, f := range p.Layout.Files {
 		v.Output.Files = append(v.Output.Files, outputFile{f.Name, f.Size})
+	}
+	for _, c := range p.Companions {
+		v.Output.Companions = append(v.Output.Companions, c.Name)
 	}
 	for b, n := range r.Branches() {
 		v.Counts[string(b)] = n
@@ -155,19 +170,43 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 	return b.Flush() // with the first error of all
 }
 
+// provRecipeOf writes down all that decides the bytes. Record.Recipe reads it.
 func provRecipeOf(r recipe.Recipe) provRecipe {
 	v := provRecipe{Method: string(r.Method), DType: r.DType.String(), ShardSize: r.ShardSize}
-	switch {
-	case r.Document != nil:
-		v.Document = string(r.Document.Source)
-		v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
-	case r.Method != recipe.Convert:
-		for _, rule := range r.T {
+	if r.Method == recipe.Convert {
+		return v
+	}
+	v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
+	if r.Document != nil {
+		v.Document, v.Name = string(r.Document.Source), filepath.Base(r.Document.Name)
+		return v
+	}
+	v.Extrapolate = r.Extrapolate
+	for _, rule := range r.T {
+		// JSON holds no other text than UTF-8, and no tensor has another name.
+		if utf8.ValidString(rule.Filter) {
 			v.T = append(v.T, provRule{rule.Filter, rule.Values})
 		}
-		v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
 	}
 	return v
+}
+
+// provParentOf writes down what a parent is.
+func provParentOf(m *model.Model) (provParent, error) {
+	v := provParent{Path: m.Path, Format: m.Format}
+	if m.Config != nil {
+		sum := sha256.Sum256(m.Config.Bytes())
+		v.Config = hex.EncodeToString(sum[:])
+	}
+	for i := range m.Files {
+		f := &m.Files[i]
+		sum, err := headerHash(f)
+		if err != nil {
+			return v, err
+		}
+		v.Files = append(v.Files, provFile{f.Name, f.Bytes, sum})
+	}
+	return v, nil
 }
 
 func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
@@ -218,10 +257,10 @@ func number(x float64) *float64 {
 	return &x
 }
 
-// headerHash is the SHA-256 of what stands before the tensors' values: names,
-// types, shapes and offsets of a weight file.
-func headerHash(f model.File) (string, error) {
-	if f.HeaderLen == 0 { // a PyTorch checkpoint has its table in no one place
+// headerHash is the SHA-256 of a weight file's table, "" where it has none.
+func headerHash(f *model.File) (string, error) {
+	off, n := f.Table()
+	if n == 0 {
 		return "", nil
 	}
 	file, err := os.Open(f.Path)
@@ -230,7 +269,7 @@ func headerHash(f model.File) (string, error) {
 	}
 	defer file.Close()
 	h := sha256.New()
-	if n, err := io.Copy(h, io.LimitReader(file, f.HeaderLen)); err != nil || n != f.HeaderLen {
+	if got, err := io.Copy(h, io.NewSectionReader(file, off, n)); err != nil || got != n {
 		return "", fmt.Errorf("reading the header of %s: %w", f.Path, errShort(err))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -10,3 +10,9 @@ type Source interface {
 	// Prefetch hints that [off, off+n) will be read soon. It does not wait.
 	Prefetch(off, n int64)
 }
+
+// A Dropper is a Source that takes another hint: [off, off+n) will not be read
+// again.
+type Dropper interface {
+	Drop(off, n int64)
+}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
+)
+
+// maxFiles is how many weight files are listed one by one without -v.
+const maxFiles = 8
+
+// printPlan shows a plan to people.
+func (a *app) printPlan(p *plan.Plan) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for i, m := range p.Models {
+		role := "model"
+		switch {
+		case p.Recipe.Method != recipe.Slerp:
+		case i == 0 && p.Recipe.Document != nil && p.Recipe.Document.Base != nil:
+			role = "base"
+		case p.Recipe.Document == nil:
+			role = []string{"primary", "secondary"}[i]
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
+	}
+	if p.Layout != nil {
+		fmt.Fprintln(w)
+		if err := w.Flush(); err != nil { // the table has columns of its own
+			return err
+		}
+		printParts(w, p)
+		fmt.Fprintln(w)
+		if a.globs.Verbose {
+			for i := range p.Tensors {
+				t := &p.Tensors[i]
+				fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), model.Quote(t.Name), t.Why)
+				if i%10000 == 9999 { // else a large table is held whole for its column widths
+					if err := w.Flush(); err != nil {
+						return err
+					}
+				}
+			}
+			fmt.Fprintln(w)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		a.printOutput(w, p)
+	}
+	if len(p.Warnings)+len(p.Differences)+len(p.Blockers) > 0 {
+		fmt.Fprintln(w)
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.Blockers {
+		fmt.Fprintf(w, "blocker\t%s\n", clean(s))
+	}
+	for _, s := range p.Warnings {
+		fmt.Fprintf(w, "warning\t%s\n", clean(s))
+	}
+	for _, s := range p.Differences {
+		fmt.Fprintf(w, "note\t%s\n", clean(s))
+	}
+	return w.Flush()
+}
+
+// printOutput shows what would be written, and what that takes.
+func (a *app) printOutput(w io.Writer, p *plan.Plan) {
+	files := p.Layout.Files
+	for i, f := range files {
+		if !a.globs.Verbose && len(files) > maxFiles && i == maxFiles-2 {
+			fmt.Fprintf(w, "\t%s\t\t\t(all with -v)\n", fmt.Sprintf("%d more files", len(files)-maxFiles+1))
+		}
+		if a.globs.Verbose || len(files) <= maxFiles || i < maxFiles-2 || i == len(files)-1 {
+			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(f.Tensors, "tensor"), f.Size)
+		}
+	}
+	if p.Layout.Index != nil {
+		fmt.Fprintf(w, "file\t%s\t\t%d bytes\n", p.Layout.IndexName, len(p.Layout.Index))
+	}
+	if names, n := beside(p); len(names) > 0 {
+		fmt.Fprintf(w, "with\t%s\t\t%s\n", strings.Join(names, ", "), size(n))
+	}
+	output := clean(p.Recipe.Output)
+	if output == "" {
+		output = "(no folder named)"
+	}
+	fmt.Fprintf(w, "output\t%s\t\t%s\n", output, size(p.OutputBytes))
+	if p.DiskFree >= 0 {
+		fmt.Fprintf(w, "disk\t\t\t%s free\n", size(p.DiskFree))
+	}
+	fmt.Fprintf(w, "memory\t%s\t\t%s of %s\n", plural(p.Budget.Threads, "thread"), mib(p.Budget.Total), mib(p.Recipe.MaxMemory))
+}
+
+// maxBeside is how many of the small files are named.
+const maxBeside = 2
+
+// beside names the files that go along with the weights.
+func beside(p *plan.Plan) (names []string, bytes int64) {
+	if p.Config != nil {
+		names, bytes = []string{"config.json"}, int64(len(p.Config))
+	}
+	for _, c := range p.Companions {
+		if n, err := c.Size(); err == nil {
+			bytes += n
+		}
+		names = append(names, clean(c.Name))
+	}
+	if n := len(names); n > maxBeside+1 {
+		names = append(names[:maxBeside], fmt.Sprintf("%d more", n-maxBeside))
+	}
+	return names, bytes
+}
+
+// what says in a word what happens to a tensor, with its t.
+func what(t *plan.Tensor) string {
+	if t.Mixed {
+		return fmt.Sprintf("%s, t %v", t.Action, t.T)
+	}
+	return string(t.Action)
+}
+
+// maxParts keeps the table of a plan readable, whatever names a file holds.
+const maxParts = 60
+
+func printParts(w io.Writer, p *plan.Plan) {
+	list := p.Parts()
+	fmt.Fprintf(w, "KIND\tLAYERS\tTENSORS\tACTION\tT\tTYPE\tSIZE\n")
+	for i := range list {
+		g := &list[i]
+		if i == maxParts {
+			fmt.Fprintf(w, "%d more lines\t\t\t\t\t\t\t(all tensors with -v)\n", len(list)-i)
+			break
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s", g.Kind, clean(dash(g.Where())), g.Tensors, g.Action, dash(g.T()), g.Types, size(g.Bytes))
+		if why := g.Remark(); why != "" {
+			fmt.Fprintf(w, "\t%s", clean(why))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func dash(s string) string { return cmp.Or(s, "-") }

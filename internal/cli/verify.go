@@ -1,0 +1,380 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/report"
+	"slerpmerge/mmapio"
+	"slerpmerge/writer"
+)
+
+type verifyCmd struct {
+	Out       string    `arg:"" help:"Folder that merge or convert has made."`
+	Parents   pathsFlag `placeholder:"MODEL..." help:"Where the parents are now, in the order of the merge, when they have moved. Comes after OUT."`
+	Sample    shareFlag `placeholder:"PERCENT" default:"100%" help:"Compare only so much of every weight file, such as 5%, in whole tensors; always the same ones (default ${default})."`
+	MaxMemory byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
+	Threads   int       `placeholder:"N" help:"Worker threads (default all cores)."`
+	JSON      bool      `name:"json" help:"Print the result as JSON."`
+}
+
+// Help is shown below the flags.
+func (verifyCmd) Help() string {
+	return "Example: slerpmerge verify ./merged"
+}
+
+// pathsFlag takes all that follows up to the next flag.
+type pathsFlag []string
+
+// Decode reads the flag's values for kong.
+func (f *pathsFlag) Decode(ctx *kong.DecodeContext) error {
+	var path string
+	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
+		return err
+	}
+	*f = append(*f, path)
+	for {
+		next := ctx.Scan.Peek()
+		text, ok := next.Value.(string)
+		if next.IsEOL() || !ok || strings.HasPrefix(text, "-") {
+			return nil
+		}
+		*f = append(*f, ctx.Scan.Pop().String())
+	}
+}
+
+// shareFlag is a part of a whole, 1 for all of it.
+type shareFlag float64
+
+// Decode reads the flag's value for kong.
+func (s *shareFlag) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("percent", &text); err != nil {
+		return err
+	}
+	number, ok := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if !ok || err != nil || !(v > 0 && v <= 100) {
+		return fmt.Errorf("%q is not a percentage above 0%% and up to 100%%, such as 5%%", text)
+	}
+	*s = shareFlag(v / 100)
+	return nil
+}
+
+func (s shareFlag) String() string { return strconv.FormatFloat(100*float64(s), 'g', -1, 64) + "%" }
+
+// An unlikeError says that a folder was verified and is not what it should be,
+// or that this can't be said because its parents are not.
+type unlikeError struct {
+	msg  string
+	hint string
+}
+
+func (e *unlikeError) Error() string { return e.msg }
+
+// Run verifies.
+func (c *verifyCmd) Run(a *app) error {
+	rec, err := report.OpenRecord(c.Out)
+	if err != nil {
+		return err
+	}
+	r, err := rec.Recipe()
+	if err != nil {
+		return err
+	}
+	if v := buildVersion(); rec.Version() != v {
+		a.log.warn(fmt.Sprintf("%s was made by slerpmerge %s, and this is %s: should a difference be found, that may be the reason", c.Out, rec.Version(), v))
+	}
+	r.MaxMemory, r.Threads = int64(c.MaxMemory), c.Threads
+	if r.Threads == 0 {
+		r.Threads = runtime.GOMAXPROCS(0)
+	}
+	if err := r.Validate(); err != nil {
+		return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	pool := mmapio.NewPool(planPool)
+	models, err := c.open(pool, rec)
+	defer func() {
+		for _, m := range models {
+			m.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	changes, err := rec.Changed(models)
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		return c.changed(a, rec, changes)
+	}
+	p, err := plan.New(r, models...)
+	if err != nil {
+		return err
+	}
+	if err := p.Refusal(); err != nil {
+		return err
+	}
+	_, total := merge.Picked(p, float64(c.Sample))
+	bar := a.progress(total)
+	v, err := merge.Verify(a.ctx, p, c.Out, merge.VerifyOptions{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
+	bar.close()
+	if err != nil {
+		return err
+	}
+	return c.report(a, rec, v)
+}
+
+// open opens the parents where the record, or --parents, says that they are.
+func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model.Model, err error) {
+	paths := rec.Parents()
+	if n := len(paths); len(c.Parents) > 0 && len(c.Parents) != n {
+		return nil, &requestError{msg: fmt.Sprintf("%s was made of %s, --parents names %d", c.Out, plural(n, "model"), len(c.Parents)),
+			hint: "in the order of the merge they were: " + strings.Join(paths, ", ")}
+	}
+	if len(c.Parents) > 0 {
+		paths = c.Parents
+	}
+	for i, path := range paths {
+		m, err := model.Open(pool, path)
+		var unusable *model.UnusableError
+		if errors.As(err, &unusable) && len(c.Parents) == 0 {
+			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}
+		}
+		if err != nil {
+			return models, err
+		}
+		models = append(models, m)
+	}
+	return models, nil
+}
+
+// parentsHint is the command for parents that have moved.
+func (c *verifyCmd) parentsHint(rec *report.Record) string {
+	args := []string{"slerpmerge", "verify", shellQuote(c.Out), "--parents"}
+	for i := range rec.Parents() {
+		args = append(args, fmt.Sprintf("MODEL%d", i+1))
+	}
+	return "say where the parents are: " + strings.Join(args, " ")
+}
+
+// verifyJSON is what verify prints with --json.
+type verifyJSON struct {
+	Output      string           `json:"output"`
+	OK          bool             `json:"ok"`
+	Version     string           `json:"version"` // that made the folder
+	Sample      string           `json:"sample"`
+	Tensors     int              `json:"tensors"` // compared
+	AllTensors  int              `json:"all_tensors"`
+	Bytes       int64            `json:"bytes"` // of their values
+	Files       int              `json:"files"`
+	Checksums   int              `json:"checksums"` // files compared with SHA256SUMS
+	Seconds     float64          `json:"seconds"`
+	PeakMemory  int64            `json:"peak_memory"`
+	Count       int              `json:"difference_count"`
+	Differences []differenceJSON `json:"differences"` // the first ones
+	Parents     []string         `json:"parents_changed"`
+}
+
+type differenceJSON struct {
+	File         string    `json:"file"`
+	Place        string    `json:"place"`
+	Tensor       string    `json:"tensor,omitempty"`
+	Offset       int64     `json:"offset"`
+	TensorOffset *int64    `json:"tensor_offset,omitempty"`
+	Index        shapeJSON `json:"index,omitempty"`
+	Expected     string    `json:"expected,omitempty"`
+	Found        string    `json:"found,omitempty"`
+	ExpectedHex  string    `json:"expected_hex,omitempty"`
+	FoundHex     string    `json:"found_hex,omitempty"`
+	Count        int64     `json:"count"`
+	Text         string    `json:"text"`
+}
+
+// elsewhere is what to do about parents that are others.
+const elsewhere = "--parents says where the models are of which it was made"
+
+// changed reports parents of which it is plain at once that they are others.
+func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error {
+	if c.JSON {
+		if err := a.printJSON(verifyJSON{Output: c.Out, Version: rec.Version(), Sample: c.Sample.String(), PeakMemory: peakMemory(), Differences: []differenceJSON{}, Parents: changes}); err != nil {
+			return err
+		}
+	}
+	hint := elsewhere
+	if _, err := os.Stat(filepath.Join(c.Out, writer.SumsName)); err == nil {
+		hint += "; sha256sum -c " + writer.SumsName + " in " + c.Out + " needs none"
+	}
+	return &unlikeError{msg: fmt.Sprintf("nothing can be said about %s: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
+}
+
+// maxShown is how many differences the text names.
+const maxShown = 20
+
+// maxDrifts is how many tensors of changed parents are named.
+const maxDrifts = 3
+
+// report tells what came out.
+func (c *verifyCmd) report(a *app, rec *report.Record, v *merge.Verification) error {
+	f, err := judge(rec, v)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = c.printJSON(a, rec, v, f)
+	} else {
+		err = c.print(a, f)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.drifted > 0:
+		besides := "nothing else differs"
+		if f.count > 0 {
+			besides = plural(f.count, "difference") + " besides"
+		}
+		hint := elsewhere
+		if v.Sums > 0 && len(v.BadSums) == 0 {
+			hint += "; the SHA-256 sums of its files hold"
+		}
+		return &unlikeError{msg: fmt.Sprintf("the parents of %s are no longer those that were merged: %s of theirs %s other values; %s",
+			c.Out, plural(f.drifted, "tensor"), hasHave(f.drifted), besides), hint: hint}
+	case f.count > 0:
+		return &unlikeError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, plural(f.count, "difference"))}
+	case len(v.Gone) > 0:
+		return &unlikeError{msg: fmt.Sprintf("%s could not be compared in full: its parents lack %s that went along", c.Out, plural(len(v.Gone), "file"))}
+	}
+	text := fmt.Sprintf("%s: verified, %s and %s", c.Out, c.extent(v), plural(v.Files, "file"))
+	if v.Sums > 0 {
+		text += fmt.Sprintf(", SHA-256 of %d", v.Sums)
+	}
+	text += fmt.Sprintf(" in %.1f s, peak memory %s; no difference", v.Duration.Seconds(), mib(peakMemory()))
+	a.log.info("verified", text, "output", c.Out, "tensors", v.Tensors, "bytes", v.Bytes, "files", v.Files, "checksums", v.Sums, "sample", c.Sample.String(),
+		"seconds", v.Duration.Seconds(), "peak_memory", peakMemory())
+	return nil
+}
+
+// findings are the outcome of a verification.
+type findings struct {
+	own     []merge.Difference // of the folder, as far as they were kept
+	count   int                // of all of them
+	drifted int                // tensors that have other values in the parents
+	parents []string           // what is wrong with those
+}
+
+// judge keeps the differences of the folder apart from those of its parents:
+// where a tensor differs, and the parents' norms are not those on record either,
+// it is their values that have changed.
+func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
+	drifts, drifted, err := rec.Drifts(v.Plan, v.Results, maxDrifts)
+	var other *report.OtherTensorsError
+	if err != nil && !errors.As(err, &other) {
+		return f, err
+	}
+	theirs := map[string]bool{}
+	f.count = v.Count
+	if slices.Contains(v.Unlike, true) { // else another version may sum up in another way
+		for _, d := range drifts {
+			f.parents = append(f.parents, fmt.Sprintf("tensor %s: %s was %v at the merge, and is %v", model.Quote(d.Tensor), quantities[d.Quantity], d.Was, d.Is))
+		}
+		for i, is := range drifted {
+			if !is || v.Plan.Storage != nil && v.Plan.Storage[i] != i {
+				continue
+			}
+			f.drifted++
+			if v.Unlike[i] {
+				theirs[v.Plan.Tensors[i].Name] = true
+				f.count--
+			}
+		}
+	}
+	for _, name := range v.Gone {
+		f.parents = append(f.parents, fmt.Sprintf("%s went along, but they lack it now, so it was not compared", model.Quote(name)))
+	}
+	named := map[string]bool{}
+	for _, d := range v.Differences {
+		if d.Place != merge.InTensor || !theirs[d.Tensor] {
+			f.own = append(f.own, d)
+			named[d.File] = true
+		}
+	}
+	if other != nil {
+		f.own = append(f.own, merge.Difference{File: report.ProvenanceName, Place: merge.InRecord, Found: other.Error()})
+		f.count++
+	}
+	for _, d := range v.BadSums {
+		if !named[d.File] {
+			f.own = append(f.own, d)
+			f.count++
+		}
+	}
+	return f, nil
+}
+
+func hasHave(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+var quantities = map[string]string{"norm_primary": "the primary's norm", "norm_secondary": "the secondary's norm", "cos": "the cosine"}
+
+// extent says how much was compared.
+func (c *verifyCmd) extent(v *merge.Verification) string {
+	if c.Sample >= 1 {
+		return fmt.Sprintf("%s (%s)", plural(v.Tensors, "tensor"), size(v.Bytes))
+	}
+	return fmt.Sprintf("%d of %s (%s of %s)", v.Tensors, plural(len(v.Plan.Tensors), "tensor"), size(v.Bytes), size(v.Plan.Layout.TotalBytes))
+}
+
+// print writes a line for each difference.
+func (c *verifyCmd) print(a *app, f findings) error {
+	for _, line := range f.parents {
+		if _, err := fmt.Fprintln(a.stdout, clean("parents: "+line)); err != nil {
+			return err
+		}
+	}
+	for i, d := range f.own {
+		if i == maxShown {
+			break
+		}
+		if _, err := fmt.Fprintln(a.stdout, clean(d.String())); err != nil {
+			return err
+		}
+	}
+	if more := f.count - min(len(f.own), maxShown); more > 0 {
+		if _, err := fmt.Fprintf(a.stdout, "and %s more\n", plural(more, "difference")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *verifyCmd) printJSON(a *app, rec *report.Record, v *merge.Verification, f findings) error {
+	out := verifyJSON{Output: c.Out, OK: f.count == 0 && len(f.parents) == 0, Version: rec.Version(), Sample: c.Sample.String(), Tensors: v.Tensors,
+		AllTensors: len(v.Plan.Tensors), Bytes: v.Bytes, Files: v.Files, Checksums: v.Sums, Seconds: v.Duration.Seconds(), PeakMemory: peakMemory(),
+		Count: f.count, Differences: []differenceJSON{}, Parents: append([]string{}, f.parents...)}
+	for _, d := range f.own {
+		j := differenceJSON{File: d.File, Place: string(d.Place), Tensor: d.Tensor, Offset: d.Offset, Index: d.Index,
+			Expected: d.Expected, Found: d.Found, ExpectedHex: d.ExpectedHex, FoundHex: d.FoundHex, Count: d.Count, Text: d.String()}
+		if d.Place == merge.InTensor {
+			j.TensorOffset = &d.TensorOffset
+		}
+		out.Differences = append(out.Differences, j)
+	}
+	return a.printJSON(out)
+}

@@ -1,0 +1,49 @@
+package model
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Names are the members at the top level, in their order.
+func (c *Config) Names() []string {
+	var names []string
+	for i := range c.fields {
+		if c.fields[i].sub == "" {
+			names = append(names, c.fields[i].name)
+		}
+	}
+	return names
+}
+
+// LanguagePart is the settings of the language model: of a model of several
+// parts those that describe it, else c itself.
+func (c *Config) LanguagePart() *Config {
+	for _, sub := range textConfigs[1:] {
+		if part, err := ParseConfig(c.Raw(sub)); err == nil {
+			return part
+		}
+	}
+	return c
+}
+
+// SameJSON reports whether two JSON texts have the same value, whatever their
+// white space, the order of their members and the form of their numbers. An
+// absent text (nil) is the same as null.
+func SameJSON(x, y []byte) bool {
+	return bytes.Equal(x, y) || bytes.Equal(canonical(x), canonical(y))
+}
+
+// canonical is a JSON text in the one form that its value has; null for nil,
+// and a text that is none as it is.
+func canonical(text []byte) []byte {
+	if len(text) == 0 {
+		return []byte("null")
+	}
+	v := jsontext.Value(bytes.Clone(text))
+	if v.Canonicalize() != nil {
+		return text
+	}
+	return v
+}

@@ -1,0 +1,112 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// complete makes sure that all weight files are there before any is opened:
+// whoever broke off a download wants to hear of everything that is missing.
+func (m *Model) complete(w *weights) error {
+	var missing []string
+	more := 0
+	for _, name := range w.files {
+		path := filepath.Join(m.Dir, name)
+		_, err := os.Stat(path)
+		switch {
+		case !errors.Is(err, fs.ErrNotExist): // another error shows when it is opened
+			continue
+		case len(missing) == maxListed:
+			more++
+			continue
+		}
+		text := Quote(name)
+		if there, _ := present(path); there {
+			text += " (a link to nothing)"
+		}
+		missing = append(missing, text)
+	}
+	n := len(missing) + more
+	if n == 0 {
+		return nil
+	}
+	list := strings.Join(missing, ", ")
+	if more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	verb, of := "are", fmt.Sprintf("%d weight files", len(w.files))
+	if n == 1 {
+		verb = "is"
+	}
+	if len(w.files) == 1 {
+		of = "1 weight file"
+	}
+	return &FormatError{Path: m.Path, Hint: m.downloadHint(),
+		Msg: fmt.Sprintf("is incomplete: %d of %s %s not there: %s%s", n, of, verb, list, m.unfinished())}
+}
+
+// maxListed is how many missing files a message names.
+const maxListed = 4
+
+// unfinished says how many downloads were broken off beside the model, to go
+// on a sentence; "" if none was.
+func (m *Model) unfinished() string { return unfinishedIn(downloads(m.Dir)) }
+
+// downloads are the folders in which the Hub's tools keep what is not yet
+// complete, for a model folder: in the cache, or below a folder of one's own.
+func downloads(dir string) []string {
+	return []string{
+		filepath.Join(dir, "..", "..", "blobs"),
+		filepath.Join(dir, ".cache", "huggingface", "download"),
+	}
+}
+
+func unfinishedIn(folders []string) string {
+	n, bytes := 0, int64(0)
+	for _, folder := range folders {
+		names, _ := filepath.Glob(filepath.Join(escapeGlob(folder), "*.incomplete"))
+		for _, name := range names {
+			if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+				n++
+				bytes += st.Size()
+			}
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("; a download is unfinished, at %d bytes", bytes)
+	}
+	return fmt.Sprintf("; %d downloads are unfinished, at %d bytes", n, bytes)
+}
+
+// downloadHint says how to get what is missing.
+func (m *Model) downloadHint() string {
+	if found := hubName.FindStringSubmatch(m.Path); m.Label != "" && found != nil {
+		return download(found[1], found[2])
+	}
+	if abs, err := filepath.Abs(m.Dir); err == nil {
+		home := filepath.Dir(filepath.Dir(abs))
+		repo, cached := strings.CutPrefix(filepath.Base(home), "models--")
+		if cached && filepath.Base(filepath.Dir(abs)) == "snapshots" {
+			return download(strings.ReplaceAll(repo, "--", "/"), filepath.Base(abs))
+		}
+	}
+	if st, err := os.Stat(filepath.Join(m.Dir, ".cache", "huggingface")); err == nil && st.IsDir() {
+		return "finish the download: hf download ORG/NAME --local-dir " + m.Dir
+	}
+	return "the folder is incomplete: download it again"
+}
+
+// download is the command that gets a model, or the rest of it.
+func download(repo, revision string) string {
+	if revision != "" && revision != "main" {
+		return fmt.Sprintf("hf download %s --revision %s", repo, revision)
+	}
+	return "hf download " + repo
+}

@@ -1,0 +1,61 @@
+package model
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Kind is the part of a model that a tensor belongs to.
+type Kind string
+
+const (
+	Attention Kind = "attention"
+	MLP       Kind = "mlp" // feed-forward layers, experts and their routers
+	Norm      Kind = "norm"
+	Embedding Kind = "embedding"
+	Head      Kind = "head"
+	Other     Kind = "other"
+)
+
+// Kinds are all kinds, in the order in which they are listed.
+func Kinds() []Kind { return []Kind{Attention, MLP, Norm, Embedding, Head, Other} }
+
+// KindOf tells the kind of a tensor by its name, for the families of
+// transformers and for the names of original releases. A norm is one wherever
+// it stands; else what is part of an attention is attention.
+func KindOf(name string) Kind {
+	switch {
+	case IsHead(name):
+		return Head
+	case IsEmbedding(name):
+		return Embedding
+	}
+	_, _, inLayer := LayerOf(name)
+	parts := strings.Split(strings.ToLower(name), ".")
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool {
+			return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(part, word) })
+		})
+	}
+	is := func(words ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(words, part) })
+	}
+	switch {
+	case has("norm") && !has("layernorm_mlp", "layernorm_qkv"), is("ln", "ln_f"), startsAny(parts, "ln_"):
+		return Norm
+	case has("attn", "attention"):
+		return Attention
+	case has("mlp", "expert", "moe", "ffn", "feed_forward", "feedforward", "densereludense", "intermediate"),
+		is("ff", "fc1", "fc2", "router"), inLayer && is("output"):
+		return MLP
+	case has("embed"), is("wpe", "wte", "shared"):
+		return Embedding
+	case has("lm_head", "classifier", "qa_outputs"), is("cls", "score", "head"):
+		return Head
+	}
+	return Other
+}
+
+func startsAny(parts []string, prefix string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(part, prefix) })
+}

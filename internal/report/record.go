@@ -1,0 +1,433 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+)
+
+// A Record is what slerpmerge.json says of a merge or conversion: all that is
+// needed to do it again. The lines of the tensors are not held.
+type Record struct {
+	path string
+	head provenance
+}
+
+// Limits on a record. They bound the memory that a hostile one can take.
+const (
+	maxHead = 8 << 20 // bytes of all but the tensors
+	maxLine = 1 << 20 // bytes of one tensor
+)
+
+// OpenRecord reads the record in a folder, which makes sure that all of it,
+// the lines of the tensors too, is well formed. Where none is or none that can
+// be read, the error is a *model.UnusableError; what is wrong with it is a
+// *model.FormatError.
+func OpenRecord(dir string) (*Record, error) {
+	rec := &Record{path: filepath.Join(dir, ProvenanceName)}
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		e := &model.UnusableError{Path: dir, Msg: "is not a folder"}
+		if err != nil {
+			e.Msg = bare(err).Error()
+		}
+		return nil, e
+	}
+	file, err := openRegular(rec.path)
+	if err != nil {
+		return nil, &model.UnusableError{Path: dir, Msg: fmt.Sprintf("has no %s that can be read, the record of how it was made: %v", ProvenanceName, bare(err)),
+			Hint: "verify is for folders that merge and convert have made"}
+	}
+	defer file.Close()
+	if rec.head, err = readRecord(file, nil); err != nil {
+		return nil, rec.refuse(err)
+	}
+	return rec, nil
+}
+
+// Made reports whether dir is the complete output of a run with a fingerprint:
+// its record says so, and its weight files have the sizes that it names.
+func Made(dir, fingerprint string) bool {
+	file, err := openRegular(filepath.Join(dir, ProvenanceName))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	enough := errors.New("enough")
+	v, err := readRecord(file, func(int, *provTensor) error { return enough }) // the tensors come last
+	if err != nil && !errors.Is(err, enough) || fingerprint == "" || v.Finger != fingerprint {
+		return false
+	}
+	for _, f := range v.Output.Files {
+		st, err := os.Stat(filepath.Join(dir, f.Name))
+		if err != nil || !st.Mode().IsRegular() || st.Size() != f.Bytes {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse makes the error of reading the record one of the file.
+func (rec *Record) refuse(err error) error {
+	var schema *schemaError
+	var system *os.PathError
+	switch {
+	case errors.As(err, &schema):
+		return &model.UnusableError{Path: rec.path, Msg: schema.Error(), Hint: "a newer slerpmerge can verify this folder"}
+	case errors.As(err, &system):
+		return err
+	}
+	return &model.FormatError{Path: rec.path, Err: err}
+}
+
+// openRegular opens a file that can't keep us waiting.
+func openRegular(path string) (*os.File, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	return os.Open(path)
+}
+
+func bare(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// A schemaError says that a record is of another form than this program's.
+type schemaError struct{ schema int }
+
+func (e *schemaError) Error() string {
+	return fmt.Sprintf("has schema %d, and only %d can be read", e.schema, schema)
+}
+
+// An allowance reads no more bytes than it is allowed to.
+type allowance struct {
+	r    io.Reader
+	left int
+}
+
+var errAllowance = errors.New("a part of it is too long")
+
+func (a *allowance) Read(p []byte) (int, error) {
+	if a.left == 0 {
+		return 0, errAllowance
+	}
+	n, err := a.r.Read(p[:min(len(p), a.left)])
+	a.left -= n
+	return n, err
+}
+
+// readRecord reads a whole record: one JSON object, no name twice, "schema"
+// first. Unknown members are passed over, but for those of "recipe", which
+// might decide bytes. line, if not nil, is given the tensors one by one.
+func readRecord(r io.Reader, line func(i int, t *provTensor) error) (provenance, error) {
+	in := &allowance{r, maxHead}
+	d := jsontext.NewDecoder(in)
+	var v provenance
+	seen := map[string]bool{}
+	if t, err := d.ReadToken(); err != nil {
+		return v, err
+	} else if t.Kind() != '{' {
+		return v, errors.New("not a JSON object")
+	}
+	for d.PeekKind() == '"' {
+		t, err := d.ReadToken()
+		if err != nil {
+			return v, err
+		}
+		name := t.String()
+		if len(seen) == 0 && name != "schema" {
+			return v, errors.New(`"schema" must come first`)
+		}
+		seen[name] = true
+		if name == "tensors" {
+			err = readLines(d, in, line)
+		} else {
+			err = v.member(d, name)
+		}
+		if err != nil {
+			return v, fmt.Errorf("%s: %w", model.Quote(name), err)
+		}
+	}
+	if _, err := d.ReadToken(); err != nil { // the closing brace
+		return v, err
+	}
+	if _, err := d.ReadToken(); err == nil {
+		return v, errors.New("something follows the JSON object")
+	} else if err != io.EOF {
+		return v, err
+	}
+	for _, name := range []string{"schema", "tool", "version", "recipe", "parents", "output", "tensors"} {
+		if !seen[name] {
+			return v, fmt.Errorf("%q is missing", name)
+		}
+	}
+	return v, nil
+}
+
+// member reads one member of the object.
+func (v *provenance) member(d *jsontext.Decoder, name string) error {
+	switch name {
+	case "schema":
+		if err := json.UnmarshalDecode(d, &v.Schema); err != nil {
+			return err
+		}
+		if v.Schema != schema {
+			return &schemaError{v.Schema}
+		}
+		return nil
+	case "tool":
+		return json.UnmarshalDecode(d, &v.Tool)
+	case "version":
+		return json.UnmarshalDecode(d, &v.Version)
+	case "fingerprint":
+		return json.UnmarshalDecode(d, &v.Finger)
+	case "recipe":
+		return json.UnmarshalDecode(d, &v.Recipe, json.RejectUnknownMembers(true))
+	case "parents":
+		return json.UnmarshalDecode(d, &v.Parents)
+	case "output":
+		return json.UnmarshalDecode(d, &v.Output)
+	}
+	return d.SkipValue()
+}
+
+func readLines(d *jsontext.Decoder, in *allowance, line func(i int, t *provTensor) error) error {
+	if t, err := d.ReadToken(); err != nil {
+		return err
+	} else if t.Kind() != '[' {
+		return errors.New("not an array")
+	}
+	head := in.left
+	for i := 0; d.PeekKind() != ']'; i++ {
+		in.left = maxLine
+		var t provTensor
+		if err := json.UnmarshalDecode(d, &t); err != nil {
+			return fmt.Errorf("tensor %d: %w", i, err)
+		}
+		if line != nil {
+			if err := line(i, &t); err != nil {
+				return err
+			}
+		}
+	}
+	in.left = head
+	_, err := d.ReadToken()
+	return err
+}
+
+// Version is that of the program that wrote the record.
+func (rec *Record) Version() string { return rec.head.Version }
+
+// Parents are the paths of the parents, in the order of plan.New.
+func (rec *Record) Parents() []string {
+	var paths []string
+	for _, p := range rec.head.Parents {
+		paths = append(paths, p.Path)
+	}
+	return paths
+}
+
+// Companions are the files that went along with the weights, but for
+// config.json; nil if the record does not tell.
+func (rec *Record) Companions() []string { return rec.head.Output.Companions }
+
+// Recipe is what was asked for. What it may cost (MaxMemory, Threads) and where
+// the output goes is the caller's to fill in. What is not possible is a
+// *model.FormatError.
+func (rec *Record) Recipe() (recipe.Recipe, error) {
+	r, err := rec.head.recipe()
+	if err != nil {
+		return r, &model.FormatError{Path: rec.path, Err: fmt.Errorf("recipe: %w", err)}
+	}
+	return r, nil
+}
+
+func (v *provenance) recipe() (recipe.Recipe, error) {
+	p := &v.Recipe
+	r := recipe.Recipe{Method: recipe.Method(p.Method), Format: recipe.Format(v.Output.Format), ShardSize: p.ShardSize,
+		Missing: recipe.Missing(p.Missing), NonFinite: recipe.NonFinite(p.NonFinite), Tokenizer: recipe.Tokenizer(p.Tokenizer), Vocab: recipe.Vocab(p.Vocab),
+		Extrapolate: p.Extrapolate, MaxMemory: 1, Threads: 1}
+	var err error
+	if r.DType, err = dtype(p.DType); err != nil {
+		return r, err
+	}
+	if !slices.Contains([]recipe.Format{recipe.Safetensors, recipe.Bin}, r.Format) {
+		return r, fmt.Errorf("no format %s is known", model.Quote(v.Output.Format))
+	}
+	parents := 2
+	switch {
+	case r.Method == recipe.Convert:
+		parents = 1
+		if p.T != nil || p.Document != "" || p.Missing != "" || p.NonFinite != "" || p.Tokenizer != "" || p.Vocab != "" {
+			return r, errors.New("a conversion has no t, no document and no policies")
+		}
+	case !v.policies():
+		return r, errors.New("its policies are not known")
+	case p.Document != "":
+		if r.Document, err = recipe.ParseDocument(p.Name, []byte(p.Document)); err != nil {
+			return r, fmt.Errorf("document: %v", err) // which is not the user's to correct
+		}
+		if r.Method != r.Document.Method || p.T != nil {
+			return r, errors.New("merge_method and t are the document's to say")
+		}
+		parents = len(r.Document.Models())
+	case r.Method != recipe.Slerp || len(p.T) == 0:
+		return r, fmt.Errorf("no document, and no t for method %s", model.Quote(p.Method))
+	}
+	for _, rule := range p.T {
+		if len(rule.Values) == 0 {
+			return r, errors.New("a rule of t without values")
+		}
+		r.T = append(r.T, recipe.Rule{Filter: rule.Filter, Values: rule.Values})
+	}
+	if len(v.Parents) != parents {
+		return r, fmt.Errorf("it has %d parents, the record %d", parents, len(v.Parents))
+	}
+	r.Primary = v.Parents[0].Path
+	if r.Document == nil && parents == 2 {
+		r.Secondary = v.Parents[1].Path
+	}
+	return r, r.Validate()
+}
+
+// policies reports whether those of a merge are all known.
+func (v *provenance) policies() bool {
+	p := &v.Recipe
+	return slices.Contains([]recipe.Missing{recipe.MissingError, recipe.MissingCopy, recipe.MissingZero}, recipe.Missing(p.Missing)) &&
+		slices.Contains([]recipe.NonFinite{recipe.NonFiniteError, recipe.NonFiniteWarn}, recipe.NonFinite(p.NonFinite)) &&
+		slices.Contains([]recipe.Tokenizer{recipe.TokenizerPrimary, recipe.TokenizerSecondary, recipe.TokenizerSeed}, recipe.Tokenizer(p.Tokenizer)) &&
+		slices.Contains([]recipe.Vocab{recipe.VocabError, recipe.VocabBase, recipe.VocabExtend, recipe.VocabTruncate, recipe.VocabZero, recipe.VocabMean,
+			recipe.VocabGradient}, recipe.Vocab(p.Vocab))
+}
+
+// dtype reads what recipe.DType.String wrote.
+func dtype(name string) (recipe.DType, error) {
+	for _, d := range []recipe.DType{{Auto: true}, {To: tensor.F32}, {To: tensor.F16}, {To: tensor.BF16}, {To: tensor.F64}} {
+		if d.String() == name {
+			return d, nil
+		}
+	}
+	return recipe.DType{}, fmt.Errorf("no element type %s is known", model.Quote(name))
+}
+
+// Changed compares opened parents with the record and says what is no longer
+// as it was, a sentence for each parent at most. Values that were changed
+// within safetensors files, or in place, don't show here.
+func (rec *Record) Changed(models []*model.Model) ([]string, error) {
+	var changes []string
+	for i, m := range models {
+		now, err := provParentOf(m)
+		if err != nil {
+			return nil, err
+		}
+		if what := rec.head.Parents[i].changed(&now); what != "" {
+			changes = append(changes, fmt.Sprintf("%s is no longer what it was: %s", m.Path, what))
+		}
+	}
+	return changes, nil
+}
+
+// changed says in which way now is not what was, "" if it is.
+func (was *provParent) changed(now *provParent) string {
+	if was.Format != now.Format {
+		return fmt.Sprintf("it was %s and is %s", was.Format, now.Format)
+	}
+	if len(was.Files) != len(now.Files) {
+		return fmt.Sprintf("it had %d weight files and has %d", len(was.Files), len(now.Files))
+	}
+	for i, f := range was.Files {
+		switch g := now.Files[i]; {
+		case f.Bytes != g.Bytes:
+			return fmt.Sprintf("%s had %d bytes and has %d", model.Quote(f.Name), f.Bytes, g.Bytes)
+		case f.Header != "" && f.Header != g.Header:
+			return fmt.Sprintf("the header of %s is another", model.Quote(f.Name))
+		}
+	}
+	// Earlier records do not have it.
+	if was.Config != "" && was.Config != now.Config {
+		return "its config.json is another"
+	}
+	return ""
+}
+
+// A Drift is a tensor whose parents were measured otherwise when the record
+// was written: at least one of them has other values now.
+type Drift struct {
+	Tensor   string
+	Quantity string // "norm_primary", "norm_secondary" or "cos"
+	Was, Is  float64
+}
+
+// Drifts looks through the lines of the record for drifts among the tensors of
+// p, of which results are, and gives at most limit of them; drifted says of
+// each tensor whether it is one. Only tensors that were measured both times can
+// be judged. If the record has other tensors than p, the error is an
+// *OtherTensorsError.
+func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int) (list []Drift, drifted []bool, err error) {
+	file, err := openRegular(rec.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	drifted = make([]bool, len(p.Tensors))
+	n := 0
+	_, err = readRecord(file, func(i int, t *provTensor) error {
+		if n++; i >= len(p.Tensors) || t.Name != p.Tensors[i].Name {
+			return &OtherTensorsError{fmt.Sprintf("its tensor %d, %s, is not what these parents give", i+1, model.Quote(t.Name))}
+		}
+		r := &results[i]
+		if !r.Measured {
+			return nil
+		}
+		for _, q := range []struct {
+			name string
+			was  *float64
+			is   float64
+		}{{"norm_primary", t.NormA, r.NormA}, {"norm_secondary", t.NormB, r.NormB}, {"cos", t.Cos, r.Cos}} {
+			if q.was != nil && *q.was != q.is {
+				drifted[i] = true
+				if len(list) < limit {
+					list = append(list, Drift{t.Name, q.name, *q.was, q.is})
+				}
+				break
+			}
+		}
+		return nil
+	})
+	if err == nil && n != len(p.Tensors) {
+		err = &OtherTensorsError{fmt.Sprintf("it has %d tensors, and these parents give %d", n, len(p.Tensors))}
+	}
+	if err != nil {
+		var other *OtherTensorsError
+		if errors.As(err, &other) {
+			return nil, nil, other
+		}
+		return nil, nil, rec.refuse(err)
+	}
+	return list, drifted, nil
+}
+
+// An OtherTensorsError says that a record is not about the tensors that its
+// parents give.
+type OtherTensorsError struct{ msg string }
+
+func (e *OtherTensorsError) Error() string { return e.msg }

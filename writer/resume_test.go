@@ -1,0 +1,366 @@
+package writer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// die leaves an output as a killed process does: nothing is closed in order,
+// and what the journal does not vouch for may be lost, so all of it is
+// overwritten with junk.
+func die(t *testing.T, o *Output, r *rand.Rand) {
+	t.Helper()
+	o.flush.stop()
+	at := Mark{}
+	if m := o.flush.marked.Load(); m != nil {
+		at = *m
+	} else if o.earlier.At.File > 0 || o.earlier.At.Off > 0 {
+		at = o.earlier.At
+	}
+	o.closed = true
+	o.closeFiles()
+	must(t, o.lock.held.Unlock())
+	for i, w := range o.files {
+		from := int64(0)
+		switch {
+		case i < at.File:
+			continue
+		case i == at.File:
+			from = at.Off
+		}
+		path := filepath.Join(o.partial, w.Name)
+		b, err := os.ReadFile(path)
+		must(t, err)
+		for k := from; k < int64(len(b)); k++ {
+			b[k] = byte(r.Uint32())
+		}
+		must(t, os.WriteFile(path, b, 0o666))
+	}
+}
+
+// Whatever the moments at which runs die, the last one ends in the same bytes.
+func TestResume(t *testing.T) {
+	tensors := f32s(5, 3000, 0, 20, 7, 5, 900)
+	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}})
+	for _, format := range []Format{Safetensors, Bin} {
+		r := rand.New(rand.NewPCG(7, uint64(format)))
+		data := make([][]byte, len(tensors))
+		for i, x := range tensors {
+			data[i] = make([]byte, x.Bytes())
+			for k := range data[i] {
+				data[i][k] = byte(r.Uint32())
+			}
+		}
+		lay := func() *Layout {
+			l, err := Lay(tensors, nil, 12100, format)
+			must(t, err)
+			return l
+		}
+		whole := filepath.Join(t.TempDir(), "out")
+		o := create(t, whole, Options{})
+		must(t, o.Presize(lay()))
+		fill(t, o, lay(), data, 100)
+		must(t, o.Put("config.json", []byte("{}")))
+		must(t, o.Publish())
+		want := readAll(t, whole)
+		if len(want) < 4 {
+			t.Fatalf("only %d files", len(want))
+		}
+
+		for round := range 100 {
+			out := filepath.Join(t.TempDir(), "out")
+			notes := 0
+			for deaths := 0; ; deaths++ {
+				l := lay()
+				o, err := Create(out, Options{Fingerprint: "f"})
+				must(t, err)
+				must(t, o.Presize(l))
+				e := o.Earlier()
+				if e.Found && e.Why != "" && e.Why != "it had not come far enough" {
+					t.Fatalf("round %d: %+v", round, e)
+				}
+				if len(e.Notes) < notes || deaths == 0 && e.Found {
+					t.Fatalf("round %d: %d notes of %d, found %v", round, len(e.Notes), notes, e.Found)
+				}
+				notes = len(e.Notes)
+				for k, n := range e.Notes {
+					if string(n) != fmt.Sprint(k) {
+						t.Fatalf("note %d is %s", k, n)
+					}
+				}
+				must(t, o.Put("config.json", []byte("{}"))) // it may be there from before
+				left := 1 + r.IntN(60)                      // writes until it dies
+				last := deaths == 4
+				size := int64(1 + r.IntN(900))
+				for i := e.At.File; i < len(l.Files) && (last || left > 0); i++ {
+					for _, x := range l.Files[i].Extents {
+						off := x.Off
+						if i == e.At.File {
+							off = max(off, e.At.Off)
+						}
+						for off < x.Off+x.Len && (last || left > 0) {
+							n := min(size, x.Off+x.Len-off)
+							must(t, o.WriteAt(i, slices.Clone(data[x.Tensor][off-x.Off:][:n]), off))
+							off += n
+							left--
+							if r.IntN(6) == 0 {
+								must(t, o.Checkpoint(fmt.Append(nil, notes)))
+								notes++
+							}
+						}
+					}
+				}
+				if last {
+					must(t, o.Publish())
+					break
+				}
+				if round%3 == 0 {
+					at, err := o.Suspend(fmt.Append(nil, notes))
+					must(t, err)
+					if _, err := os.Stat(o.partial); (err == nil) != (at.File > 0 || at.Off > 0) {
+						t.Fatalf("suspended at %+v: %v", at, err)
+					}
+					if notes++; at.File == 0 && at.Off == 0 {
+						notes = 0
+					}
+				} else {
+					die(t, o, r)
+				}
+			}
+			got := readAll(t, out)
+			if len(got) != len(want) {
+				t.Fatalf("files %d, want %d", len(got), len(want))
+			}
+			for name, b := range want {
+				if !bytes.Equal(got[name], b) {
+					t.Fatalf("format %d, round %d: %s differs", format, round, name)
+				}
+			}
+			wantList(t, filepath.Dir(out), "out")
+		}
+	}
+}
+
+// begun leaves an output of the sample that died with its first file and a
+// part of the last one written.
+func begun(t *testing.T, fingerprint string) (out string) {
+	t.Helper()
+	out = filepath.Join(t.TempDir(), "out")
+	l, data := sample(t)
+	o := create(t, out, Options{Fingerprint: fingerprint})
+	must(t, o.Presize(l))
+	must(t, o.WriteAt(0, data[l.Files[0].Extents[0].Tensor], l.Files[0].Extents[0].Off))
+	must(t, o.Checkpoint([]byte(`{"x":1}`)))
+	must(t, o.Put("config.json", nil))
+	o.flush.stop()
+	o.closed = true
+	o.closeFiles()
+	must(t, o.lock.held.Unlock())
+	return out
+}
+
+// What does not fit is thrown away, with a reason.
+func TestResumeRefuses(t *testing.T) {
+	l, data := sample(t)
+	journal := func(out string) string { return filepath.Join(filepath.Dir(out), ".out.partial", journalName) }
+	edit := func(f func(text string) string) func(*testing.T, string) {
+		return func(t *testing.T, out string) {
+			b, err := os.ReadFile(journal(out))
+			must(t, err)
+			must(t, os.WriteFile(journal(out), []byte(f(string(b))), 0o666))
+		}
+	}
+	mark := func(m Mark) func(*testing.T, string) {
+		return edit(func(text string) string {
+			line, err := m.line()
+			must(t, err)
+			return text + string(line)
+		})
+	}
+	partial := func(out string, name string) string {
+		return filepath.Join(filepath.Dir(out), ".out.partial", name)
+	}
+	for name, c := range map[string]struct {
+		spoil       func(t *testing.T, out string)
+		fingerprint string
+		restart     bool
+		why         string // a part of it
+		kept        bool
+	}{
+		"nothing amiss":        {kept: true},
+		"a line that was cut":  {spoil: edit(func(s string) string { return s + "12345678 {\"fi" }), kept: true},
+		"a sum that is wrong":  {spoil: edit(func(s string) string { return s + "12345678 {\"file\":3}\n" }), kept: true},
+		"a step back":          {spoil: mark(Mark{}), kept: true},
+		"another fingerprint":  {fingerprint: "g", why: "other parents or flags"},
+		"--restart":            {restart: true},
+		"no journal":           {spoil: func(t *testing.T, out string) { must(t, os.Remove(journal(out))) }, why: "not come far enough"},
+		"an empty journal":     {spoil: edit(func(string) string { return "" }), why: "no journal"},
+		"another format":       {spoil: edit(func(s string) string { return strings.Replace(s, " 1 ", " 2 ", 1) }), why: "another version"},
+		"a file too many":      {spoil: mark(Mark{File: 4}), why: "file 5 of 3"},
+		"a place in no extent": {spoil: mark(Mark{File: 2, Off: 3}), why: "does not fit"},
+		"a file that shrank": {spoil: func(t *testing.T, out string) {
+			must(t, os.Truncate(partial(out, l.Files[2].Name), 5))
+		}, why: "is not as it was left"},
+		"a file that is gone": {spoil: func(t *testing.T, out string) {
+			must(t, os.Remove(partial(out, l.Files[0].Name)))
+		}, why: "is not as it was left"},
+		"a file that is a link": {spoil: func(t *testing.T, out string) {
+			must(t, os.Rename(partial(out, l.Files[1].Name), partial(out, "x")))
+			must(t, os.Symlink("x", partial(out, l.Files[1].Name)))
+		}, why: "is not as it was left"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := begun(t, "f")
+			if c.spoil != nil {
+				c.spoil(t, out)
+			}
+			if c.fingerprint == "" {
+				c.fingerprint = "f"
+			}
+			o := create(t, out, Options{Fingerprint: c.fingerprint, Restart: c.restart})
+			must(t, o.Presize(l))
+			e := o.Earlier()
+			if !e.Found || !strings.Contains(e.Why, c.why) || c.why == "" && e.Why != "" {
+				t.Fatalf("%+v, want %q", e, c.why)
+			}
+			if kept := e.Bytes > 0; kept != c.kept && c.why == "" && !c.restart {
+				t.Errorf("kept %v: %+v", kept, e)
+			}
+			at := e.At
+			if !c.kept {
+				at = Mark{}
+				if e.Bytes > 0 || e.Notes != nil {
+					t.Errorf("%+v", e)
+				}
+			} else if len(e.Notes) != 1 || string(e.Notes[0]) != `{"x":1}` {
+				t.Errorf("notes %q", e.Notes)
+			}
+			for i, f := range l.Files {
+				for _, x := range f.Extents {
+					if i > at.File || i == at.File && x.Off >= at.Off {
+						must(t, o.WriteAt(i, data[x.Tensor], x.Off))
+					}
+				}
+			}
+			must(t, o.Put("config.json", nil))
+			must(t, o.Publish())
+			for i, f := range l.Files {
+				for _, x := range f.Extents {
+					got, err := os.ReadFile(filepath.Join(out, f.Name))
+					must(t, err)
+					if !bytes.Equal(got[x.Off:][:x.Len], data[x.Tensor]) {
+						t.Errorf("tensor %d of file %d differs", x.Tensor, i)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The journal speaks of nothing that is not on the disk, names included.
+func TestCheckpointOrder(t *testing.T) {
+	var log []string
+	hook(t, &syncFile, func(f *os.File) error { log = append(log, filepath.Base(f.Name())); return nil })
+	hook(t, &syncDir, func(dir string) error { log = append(log, filepath.Base(dir)); return nil })
+	base := filepath.Join(t.TempDir(), "base")
+	l, data := sample(t)
+	o := create(t, filepath.Join(base, "out"), Options{Fingerprint: "f"})
+	must(t, o.Presize(l))
+	x := l.Files[0].Extents[0]
+	must(t, o.WriteAt(0, data[x.Tensor][:8], x.Off))
+	must(t, o.Checkpoint(nil))
+	must(t, o.WriteAt(0, data[x.Tensor][8:], x.Off+8))
+	must(t, o.Checkpoint(nil))
+	_, err := o.Suspend(nil)
+	must(t, err)
+	name := l.Files[0].Name
+	if got := log[slices.Index(log, ".out.partial"):]; !slices.Equal(got[:6], []string{".out.partial", "base", name, journalName, name, journalName}) {
+		t.Errorf("flushed %q", got)
+	}
+}
+
+// After a failed flush the journal ends where it was, and so does the next run.
+func TestCheckpointFault(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	l, data := sample(t)
+	o := create(t, out, Options{Fingerprint: "f"})
+	must(t, o.Presize(l))
+	x := l.Files[0].Extents[0]
+	must(t, o.WriteAt(0, data[x.Tensor][:8], x.Off))
+	must(t, o.Checkpoint([]byte("1")))
+	for o.flush.marked.Load() == nil {
+	}
+	hook(t, &syncFile, func(*os.File) error { return syscall.EIO })
+	must(t, o.WriteAt(0, data[x.Tensor][8:12], x.Off+8))
+	must(t, o.Checkpoint([]byte("2")))
+	at, err := o.Suspend([]byte("3"))
+	if !errors.Is(err, syscall.EIO) || at.Off != x.Off+8 {
+		t.Errorf("suspended at %+v: %v", at, err)
+	}
+	syncFile = flushFile
+	o = create(t, out, Options{Fingerprint: "f"})
+	must(t, o.Presize(l))
+	if e := o.Earlier(); e.At.Off != x.Off+8 || len(e.Notes) != 1 {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Nothing worth it is kept of a run that wrote nothing.
+func TestSuspendAtTheStart(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	l, _ := sample(t)
+	for _, presize := range []bool{false, true} {
+		o := create(t, out, Options{Fingerprint: "f"})
+		if presize {
+			must(t, o.Presize(l))
+		}
+		at, err := o.Suspend(nil)
+		must(t, err)
+		if at.File != 0 || at.Off != 0 {
+			t.Errorf("%+v", at)
+		}
+		wantList(t, filepath.Dir(out))
+	}
+}
+
+func FuzzJournal(f *testing.F) {
+	line, err := Mark{File: 1, Off: 2, Sum: 3, Note: json.RawMessage(`{"done":[]}`)}.line()
+	if err != nil {
+		f.Fatal(err)
+	}
+	head := journalFormat + "f\n"
+	f.Add([]byte(head))
+	f.Add([]byte(head + string(line)))
+	f.Add([]byte(head + string(line) + string(line[:20])))
+	f.Add([]byte("slerpmerge journal 2 f\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		marks, valid, err := readJournal(bytes.NewReader(b), "f")
+		if err != nil {
+			if marks != nil || valid != 0 {
+				t.Errorf("%v, with %d marks", err, len(marks))
+			}
+			return
+		}
+		// What holds, read alone, says the same; marks never go back.
+		again, n, err := readJournal(bytes.NewReader(b[:valid]), "f")
+		if err != nil || n != valid || len(again) != len(marks) {
+			t.Errorf("%d of %d bytes: %v", n, valid, err)
+		}
+		for i := 1; i < len(marks); i++ {
+			if !marks[i-1].before(marks[i]) {
+				t.Errorf("mark %d goes back", i)
+			}
+		}
+	})
+}

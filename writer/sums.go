@@ -1,0 +1,204 @@
+package writer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// SumsName is the file with the SHA-256 of every other file of the folder, in
+// the form of sha256sum.
+const SumsName = "SHA256SUMS"
+
+// A Sum is the SHA-256 of one file. Name is relative to the folder, with
+// slashes.
+type Sum struct {
+	Name   string
+	SHA256 [sha256.Size]byte
+}
+
+// Limits on a SHA256SUMS that is read, far beyond what a model folder needs.
+const (
+	maxSums     = 8 << 20 // bytes
+	maxSumLines = 1 << 16
+	maxSumLine  = 1 << 14 // bytes
+)
+
+// PutSums writes SumsName for all files that were put and presized, and tells
+// its length in bytes. All of them must be complete. The files are read back,
+// from the page cache as a rule.
+func (o *Output) PutSums(ctx context.Context, threads int) (int64, error) {
+	names := slices.Clone(o.others)
+	for _, w := range o.files {
+		if w.gaps.bytes() > 0 {
+			return 0, fmt.Errorf("hashing %s: it is not complete", w.Name)
+		}
+		names = append(names, w.Name)
+	}
+	slices.Sort(names)
+	sums, err := HashFiles(ctx, o.partial, names, threads)
+	if err != nil {
+		o.flush.fail(err)
+		return 0, err
+	}
+	text := FormatSums(sums)
+	return int64(len(text)), o.Put(SumsName, text)
+}
+
+// HashFiles hashes files of a folder, as many at a time as there are threads,
+// and gives their sums in the order of the names. An error is that of the
+// system, or the cause of ctx.
+func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]Sum, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sums := make([]Sum, len(names))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(threads, len(names)) {
+		all.Go(func() {
+			buf := make([]byte, 128<<10)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(names) {
+					return
+				}
+				sum, err := hashFile(ctx, filepath.Join(dir, filepath.FromSlash(names[i])), buf)
+				if err != nil {
+					cancel(err)
+					return
+				}
+				sums[i] = Sum{names[i], sum}
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return sums, nil
+}
+
+func hashFile(ctx context.Context, path string, buf []byte) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	for {
+		if ctx.Err() != nil {
+			return sum, context.Cause(ctx)
+		}
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		if err == io.EOF {
+			h.Sum(sum[:0])
+			return sum, nil
+		}
+		if err != nil {
+			return sum, err
+		}
+	}
+}
+
+// escapes are those of sha256sum: a line whose name has any of them begins
+// with a backslash.
+var (
+	escapes   = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`)
+	unescapes = map[byte]byte{'\\': '\\', 'n': '\n', 'r': '\r'}
+)
+
+// FormatSums writes sums as sha256sum does.
+func FormatSums(sums []Sum) []byte {
+	var b bytes.Buffer
+	for _, s := range sums {
+		name := escapes.Replace(s.Name)
+		if name != s.Name {
+			b.WriteByte('\\')
+		}
+		fmt.Fprintf(&b, "%x  %s\n", s.SHA256, name)
+	}
+	return b.Bytes()
+}
+
+// ReadSums reads what sha256sum wrote. Every line must be one of its own, and
+// name a file within the folder; what is wrong is a *SumsError.
+func ReadSums(r io.Reader) ([]Sum, error) {
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, maxSumLine)
+	in.Split(func(data []byte, end bool) (int, []byte, error) { // a name may end in \r
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			return i + 1, data[:i], nil
+		}
+		if end && len(data) > 0 {
+			return len(data), data, nil
+		}
+		return 0, nil, nil
+	})
+	var sums []Sum
+	size := 0
+	for in.Scan() {
+		s, ok := parseSum(in.Text())
+		switch size += len(in.Bytes()); {
+		case !ok:
+			return nil, &SumsError{len(sums) + 1, "is not a line of sha256sum"}
+		case !filepath.IsLocal(filepath.FromSlash(s.Name)):
+			return nil, &SumsError{len(sums) + 1, "names a file outside the folder"}
+		case size > maxSums || len(sums) == maxSumLines:
+			return nil, &SumsError{len(sums) + 1, fmt.Sprintf("is beyond the limit of %d lines and %d bytes", maxSumLines, maxSums)}
+		}
+		sums = append(sums, s)
+	}
+	if errors.Is(in.Err(), bufio.ErrTooLong) {
+		return nil, &SumsError{len(sums) + 1, fmt.Sprintf("is longer than %d bytes", maxSumLine)}
+	}
+	return sums, in.Err()
+}
+
+// A SumsError says which line of a SHA256SUMS can't be used.
+type SumsError struct {
+	Line   int
+	Reason string // "is ...", "names ..."
+}
+
+func (e *SumsError) Error() string { return fmt.Sprintf("line %d %s", e.Line, e.Reason) }
+
+func parseSum(line string) (s Sum, ok bool) {
+	line, escaped := strings.CutPrefix(line, `\`)
+	const digits = 2 * sha256.Size
+	if len(line) < digits+3 || line[digits] != ' ' || line[digits+1] != ' ' && line[digits+1] != '*' {
+		return s, false
+	}
+	if _, err := hex.Decode(s.SHA256[:], []byte(line[:digits])); err != nil {
+		return s, false
+	}
+	name := line[digits+2:]
+	if !escaped {
+		s.Name = name
+		return s, !strings.Contains(name, "\x00")
+	}
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if c == '\\' {
+			if i++; i == len(name) || unescapes[name[i]] == 0 {
+				return s, false
+			}
+			c = unescapes[name[i]]
+		}
+		b.WriteByte(c)
+	}
+	s.Name = b.String()
+	return s, !strings.Contains(s.Name, "\x00")
+}
