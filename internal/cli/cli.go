@@ -31,6 +31,7 @@ type grammar struct {
 	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
+	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`
 	Inspect    inspectCmd `cmd:"" help:"Show what a model folder or weight file is made of."`
 	Verify     verifyCmd  `cmd:"" help:"Compare a finished model with what its parents give, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
@@ -179,6 +180,7 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
 	{regexp.MustCompile(`^expected "<out>"$`), "verify needs the folder that merge or convert has made; --parents comes after it"},
+	{regexp.MustCompile(`^expected "<manifest>"$`), "batch needs a manifest, a YAML file of jobs"},
 	{regexp.MustCompile(`^expected "<model>"$`), "convert needs a model folder or a weight file"},
 	{regexp.MustCompile(`^expected "<shell>"$`), "completion needs a shell: bash, zsh or fish"},
 	{regexp.MustCompile(`^<shell> must be one of .* but got (.*)$`), "completion knows bash, zsh and fish, not $1"},

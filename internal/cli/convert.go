@@ -18,12 +18,19 @@ func (convertCmd) Help() string {
 
 // Run converts.
 func (c *convertCmd) Run(a *app) error {
-	r := recipe.Recipe{Method: recipe.Convert, Primary: c.Model, Output: c.Output, Overwrite: c.Overwrite}
-	if r.Primary == "" {
-		return &requestError{msg: "MODEL is empty: name a model folder or weight file"}
-	}
-	if err := c.put(&r); err != nil {
+	r, w, err := c.order()
+	if err != nil {
 		return err
 	}
-	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, run: c.runFlags})
+	return a.carryOut(r, w)
+}
+
+// order is what the command line asks for.
+func (c *convertCmd) order() (recipe.Recipe, work, error) {
+	r := recipe.Recipe{Method: recipe.Convert, Primary: c.Model, Output: c.Output, Overwrite: c.Overwrite}
+	w := work{dryRun: c.DryRun, json: c.JSON, run: c.runFlags}
+	if r.Primary == "" {
+		return r, w, &requestError{msg: "MODEL is empty: name a model folder or weight file"}
+	}
+	return r, w, c.put(&r)
 }

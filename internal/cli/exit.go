@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"slerpmerge/internal/batch"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -67,6 +68,14 @@ func (a *app) fail(err error) int {
 	if errors.Is(err, syscall.EPIPE) { // whoever read the results has gone, as head does
 		return exitFailed
 	}
+	var told toldError
+	if errors.As(err, &told) {
+		return int(told)
+	}
+	var refusal *batch.Refusal
+	if errors.As(err, &refusal) {
+		return a.refuse(refusal)
+	}
 	code, hints := classify(err)
 	var doc *recipe.DocumentError
 	if errors.As(err, &doc) {
@@ -101,6 +110,9 @@ func classify(err error) (code int, hints []string) {
 		locked    *writer.LockedError
 		space     *writer.NoSpaceError
 		unsafe    *writer.UnsafeError
+		refusal   *batch.Refusal
+		shared    *batch.SpaceError
+		busy      *batch.BusyError
 		stopped   Stopped
 		timeUp    TimeUp
 		suspended *merge.SuspendedError
@@ -120,6 +132,10 @@ func classify(err error) (code int, hints []string) {
 		return exitStopped, []string{"nothing was written; the same command starts again"}
 	case errors.As(err, &timeUp):
 		return exitStopped, []string{"nothing was written; the same command starts again"}
+	case errors.As(err, &refusal) && !refusal.Space():
+		return exitRequest, nil
+	case errors.As(err, &shared):
+		return exitSpace, []string{"free some space or name folders on another disk"}
 	case errors.As(err, &usage):
 		return exitRequest, hint(usage.hint())
 	case errors.As(err, &request):
@@ -144,6 +160,8 @@ func classify(err error) (code int, hints []string) {
 		return exitCorrupt, []string{"--nonfinite warn merges all the same; the whole tensor becomes NaN"}
 	case errors.As(err, &exists):
 		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the new one is complete"}
+	case errors.As(err, &busy):
+		return exitExists, []string{"wait for the other run of this manifest to end"}
 	case errors.As(err, &locked):
 		return exitExists, []string{"wait for the other run to end, or name another folder"}
 	case errors.As(err, &space):

@@ -17,6 +17,7 @@ type logger struct {
 	quiet   bool
 	verbose bool
 	json    *slog.Logger // nil for text
+	job     string       // whose lines these are, "" where there is one job alone
 
 	mu    sync.Mutex
 	above io.Writer // where lines go while a progress bar is drawn
@@ -28,6 +29,23 @@ func newLogger(w io.Writer, g globals) *logger {
 		l.json = slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return l
+}
+
+// named is the same log for what one job of several says.
+func (l *logger) named(job string) *logger {
+	n := &logger{w: l.w, quiet: l.quiet, verbose: l.verbose, json: l.json, job: job}
+	if n.json != nil {
+		n.json = n.json.With("job", job)
+	}
+	return n
+}
+
+// label goes before what a job says.
+func (l *logger) label() string {
+	if l.job == "" {
+		return ""
+	}
+	return l.job + ": "
 }
 
 // through sends text lines to another writer while a progress bar owns the
@@ -45,7 +63,7 @@ func (l *logger) line(format string, args ...any) {
 	if l.above != nil {
 		w = l.above
 	}
-	fmt.Fprintf(w, "slerpmerge: "+format+"\n", args...)
+	fmt.Fprintf(w, "slerpmerge: "+l.label()+format+"\n", args...)
 }
 
 // info is an event of the normal course. attrs are key and value in turn, for
@@ -78,6 +96,17 @@ func (l *logger) warn(text string) {
 		l.json.Warn("warning", "text", clean(text))
 	default:
 		l.line("warning: %s", clean(text))
+	}
+}
+
+// failure is one of several: in JSON always said, as text told again at the
+// end.
+func (l *logger) failure(event, text string, attrs ...any) {
+	switch {
+	case l.json != nil:
+		l.json.Error(event, attrs...)
+	case !l.quiet:
+		l.line("%s", clean(text))
 	}
 }
 

@@ -36,12 +36,18 @@ func (mergeCmd) Help() string {
 
 // Run merges.
 func (c *mergeCmd) Run(a *app) error {
-	r, err := c.recipe(c.Output)
+	r, w, err := c.order()
 	if err != nil {
 		return err
 	}
+	return a.carryOut(r, w)
+}
+
+// order is what the command line asks for.
+func (c *mergeCmd) order() (recipe.Recipe, work, error) {
+	r, err := c.recipe(c.Output)
 	r.Overwrite = c.Overwrite
-	return a.carryOut(r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags})
+	return r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags}, err
 }
 
 // work says how a recipe is to be carried out.
@@ -63,6 +69,25 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	if w.dryRun {
 		return a.showPlan(r, w.json)
 	}
+	res, err := a.perform(r, w)
+	var done *doneError
+	switch {
+	case errors.As(err, &done):
+		return a.nothingToDo(done.plan, w.json)
+	case err != nil:
+		return err
+	}
+	return a.summary(res, "done", w.json)
+}
+
+// A doneError says that what a command makes is there already.
+type doneError struct{ plan *plan.Plan }
+
+func (e *doneError) Error() string { return e.plan.Recipe.Output + " is what this command makes" }
+
+// perform plans and runs. Where there is nothing to do the error is a
+// *doneError.
+func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 	if w.run.Nice {
 		beNice()
 	}
@@ -71,22 +96,23 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
 	refusal := p.Refusal()
 	var exists *writer.ExistsError
 	if refusal != nil && !errors.As(refusal, &exists) {
-		return refusal
+		return nil, refusal
 	}
 	fingerprint, err := p.Fingerprint(buildVersion(), w.choices()...)
 	switch {
 	case err != nil:
-		return err
-	case exists != nil && report.Made(r.Output, fingerprint):
-		return a.nothingToDo(p, w.json)
+		return nil, err
 	case exists != nil:
-		return exists
+		if made, whole, err := report.Made(r.Output); err == nil && whole && made == fingerprint {
+			return nil, &doneError{p}
+		}
+		return nil, exists
 	}
 	for _, w := range p.Warnings {
 		a.log.warn(w)
@@ -104,10 +130,7 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		Sidecars: func(res *merge.Result) []merge.Sidecar { return sidecars(res, w.card) },
 	})
 	bar.close()
-	if err != nil {
-		return err
-	}
-	return a.summary(res, w.json)
+	return res, err
 }
 
 // exceeds reports whether a plan reads and writes so much that keeping it in
@@ -181,8 +204,8 @@ type resultJSON struct {
 	Warnings   []string             `json:"warnings"`
 }
 
-// summary closes a merge or conversion.
-func (a *app) summary(r *merge.Result, asJSON bool) error {
+// summary closes a merge or conversion. event is its name in the log.
+func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	for _, w := range r.Warnings[len(r.Plan.Warnings):] {
 		a.log.warn(w)
 	}
@@ -205,7 +228,7 @@ func (a *app) summary(r *merge.Result, asJSON bool) error {
 	if n := len(r.Warnings); n > 0 {
 		text += "; " + plural(n, "warning")
 	}
-	a.log.info("done", text, "output", r.Plan.Recipe.Output, "tensors", len(r.Tensors), "bytes", r.Written,
+	a.log.info(event, text, "output", r.Plan.Recipe.Output, "tensors", len(r.Tensors), "bytes", r.Written,
 		"seconds", seconds, "bytes_per_second", rate, "peak_memory", peak, "branches", branches, "warnings", len(r.Warnings))
 	if !asJSON {
 		return nil

@@ -43,7 +43,7 @@ func (a *app) progress(total int64) *progress {
 	p.pool = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40), mpb.WithAutoRefresh())
 	p.bar = p.pool.New(total, mpb.BarStyle(),
 		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.CountersKiloByte("% .1f / % .1f")),
+		mpb.PrependDecorators(decor.Name(a.log.label()), decor.CountersKiloByte("% .1f / % .1f")),
 		mpb.AppendDecorators(
 			decor.EwmaSpeed(decor.SizeB1000(0), "% .0f", 30), decor.Name("  "),
 			decor.OnComplete(decor.EwmaETA(decor.ET_STYLE_GO, 30), ""),

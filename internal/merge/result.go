@@ -43,9 +43,9 @@ type Result struct {
 	Tensors  []TensorResult // parallel to Plan.Tensors
 	Written  int64          // bytes of all files
 	Duration time.Duration
-	// Fingerprint is that of Options.
+	Warnings []string // the plan's and those of the run
+	// Fingerprint is that of Options, for the record of the merge.
 	Fingerprint string
-	Warnings    []string // the plan's and those of the run
 }
 
 // Branches counts the tensors by what was done to them.

@@ -1,9 +1,13 @@
 package recipe
 
-import "slices"
+import (
+	"slices"
+
+	"slerpmerge/internal/document"
+)
 
 // check holds the slices of a document against what its method needs.
-func (p *parser) check(t table) {
+func (p *parser) check(t document.Table) {
 	d := p.doc
 	for i := range d.Slices {
 		s := &d.Slices[i]
@@ -12,11 +16,11 @@ func (p *parser) check(t table) {
 			base = d.Base
 		}
 		s.Base = slices.IndexFunc(s.Sources, func(src Source) bool { return base != nil && src.Model.Same(*base) })
-		if s.broken || base == nil && t.has("base_model") {
+		if s.broken || base == nil && t.Has("base_model") {
 			continue
 		}
 		if len(s.Sources) == 0 {
-			p.failAt(s.Pos, "the slice has no sources")
+			p.FailAt(s.Pos, "the slice has no sources")
 			continue
 		}
 		p.distinct(s)
@@ -39,7 +43,7 @@ func (p *parser) check(t table) {
 func (p *parser) distinct(s *Slice) {
 	for i, src := range s.Sources {
 		if slices.ContainsFunc(s.Sources[:i], func(o Source) bool { return o.Model.Same(src.Model) }) {
-			p.failAt(src.Model.Pos, "%s stands twice in one slice; each model can be there once", quote(src.Model.String()))
+			p.FailAt(src.Model.Pos, "%s stands twice in one slice; each model can be there once", document.Quote(src.Model.String()))
 		}
 	}
 }
@@ -49,32 +53,32 @@ func (p *parser) lengths(s *Slice) {
 	first := s.Sources[0]
 	for _, src := range s.Sources[1:] {
 		if src.Layers.Len() != first.Layers.Len() {
-			p.failAt(src.Layers.Pos, "layer_range %s has %d layers and that of %s has %d; all sources of a slice must have as many",
-				src.Layers, src.Layers.Len(), quote(first.Model.String()), first.Layers.Len())
+			p.FailAt(src.Layers.Pos, "layer_range %s has %d layers and that of %s has %d; all sources of a slice must have as many",
+				src.Layers, src.Layers.Len(), document.Quote(first.Model.String()), first.Layers.Len())
 		}
 	}
 }
 
-func (p *parser) slerp(t table, s *Slice, base *ModelRef) {
+func (p *parser) slerp(t document.Table, s *Slice, base *ModelRef) {
 	switch n := len(s.Sources); {
 	case n > 2 && s.Sources[2].Added:
-		p.failAt(s.Sources[2].Pos, "slerp merges two models, and base_model %s is a third; base_model is one of the two", quote(base.String()))
+		p.FailAt(s.Sources[2].Pos, "slerp merges two models, and base_model %s is a third; base_model is one of the two", document.Quote(base.String()))
 	case n > 2:
-		p.failAt(s.Sources[2].Model.Pos, "slerp merges two models, and %s is a third", quote(s.Sources[2].Model.String()))
+		p.FailAt(s.Sources[2].Model.Pos, "slerp merges two models, and %s is a third", document.Quote(s.Sources[2].Model.String()))
 	case n < 2:
-		p.failAt(s.Sources[0].Pos, "slerp merges two models, and here is one")
+		p.FailAt(s.Sources[0].Pos, "slerp merges two models, and here is one")
 	}
 	switch {
-	case base == nil && !t.has("base_model"):
-		p.fail(t.at["merge_method"].value, "slerp needs base_model: the one of the two models that t = 0 stands for")
+	case base == nil && !t.Has("base_model"):
+		p.Fail(t.At["merge_method"].Value, "slerp needs base_model: the one of the two models that t = 0 stands for")
 	case base != nil && s.Base < 0:
-		p.failAt(s.Sources[0].Pos, "base_model %s is not among the sources of this slice; for slerp it is one of the two", quote(base.String()))
+		p.FailAt(s.Sources[0].Pos, "base_model %s is not among the sources of this slice; for slerp it is one of the two", document.Quote(base.String()))
 	}
 }
 
 // needsT: each slice finds a t somewhere. Whether it has a value for every
 // tensor shows with the models.
-func (p *parser) needsT(t table) {
+func (p *parser) needsT(t document.Table) {
 	d := p.doc
 	if hasValue(d.file["t"]) || hasValue(d.module["t"]) {
 		return
@@ -84,9 +88,9 @@ func (p *parser) needsT(t table) {
 		switch {
 		case hasValue(s.params["t"]):
 		case anywhere:
-			p.failAt(s.Pos, "slerp needs t, and neither this slice nor the file has it")
+			p.FailAt(s.Pos, "slerp needs t, and neither this slice nor the file has it")
 		default:
-			p.fail(t.at["merge_method"].value, "slerp needs t; write parameters: {t: 0.5} for the middle of the two models")
+			p.Fail(t.At["merge_method"].Value, "slerp needs t; write parameters: {t: 0.5} for the middle of the two models")
 			return
 		}
 	}
@@ -100,7 +104,7 @@ func (p *parser) linear(s *Slice) {
 			if src.Added {
 				where = ", which is merged too though models does not list it"
 			}
-			p.failAt(src.Model.Pos, "linear needs a weight for every model, and there is none for %s%s", quote(src.Model.String()), where)
+			p.FailAt(src.Model.Pos, "linear needs a weight for every model, and there is none for %s%s", document.Quote(src.Model.String()), where)
 		}
 	}
 }
@@ -110,15 +114,12 @@ func (p *parser) passthrough(s *Slice) {
 		return
 	}
 	if second := s.Sources[1]; second.Added {
-		p.failAt(second.Pos, "passthrough takes one model, and base_model, which is added to models, is a second; write slices instead")
+		p.FailAt(second.Pos, "passthrough takes one model, and base_model, which is added to models, is a second; write slices instead")
 	} else {
-		p.failAt(second.Model.Pos, "passthrough takes one model in a slice, and %s is a second; give it a slice of its own", quote(second.Model.String()))
+		p.FailAt(second.Model.Pos, "passthrough takes one model in a slice, and %s is a second; give it a slice of its own", document.Quote(second.Model.String()))
 	}
 }
 
 func hasValue(s Setting) bool {
 	return slices.ContainsFunc(s, func(r Rule) bool { return len(r.Values) > 0 })
 }
-
-// has reports whether a key is there with something under it, right or wrong.
-func (t table) has(key string) bool { return t.value(key) != nil }

@@ -3,12 +3,21 @@ package recipe
 import (
 	"fmt"
 	"slices"
+
+	"slerpmerge/internal/document"
 )
 
 // Methods of mergekit that recipes may name besides Slerp.
 const (
 	Linear      Method = "linear"      // weighted sum of any number of models
 	Passthrough Method = "passthrough" // layers of one model at a time, as they are or scaled
+)
+
+// What a recipe file and other files that people write have in common.
+type (
+	Pos           = document.Pos
+	Problem       = document.Problem
+	DocumentError = document.Error
 )
 
 // A Document is a recipe file: a mergekit configuration as mergekit 0.1.5
@@ -181,7 +190,7 @@ func (d *Document) Models() []ModelRef {
 
 // Reject is the error of problems that show once the models are known.
 func (d *Document) Reject(problems ...Problem) *DocumentError {
-	return newDocumentError(d.Name, d.Source, problems)
+	return document.NewError(d.Name, d.Source, problems)
 }
 
 // Place names a place of the recipe: "recipe.yml:3:5".
@@ -214,7 +223,7 @@ func (d *Document) Unused(names func(slice, source int) []string) []Problem {
 				}
 			}
 			for _, u := range setting.Unused(all) {
-				problems = append(problems, Problem{u.Pos, param.name + ": " + u.String()})
+				problems = append(problems, Problem{Pos: u.Pos, Message: param.name + ": " + u.String()})
 			}
 		}
 	}
@@ -226,7 +235,7 @@ func (d *Document) Unused(names func(slice, source int) []string) []Problem {
 			ask(src.params, i, j)
 		}
 	}
-	slices.SortStableFunc(problems, byPlace)
+	slices.SortStableFunc(problems, document.ByPlace)
 	return slices.Compact(problems)
 }
 

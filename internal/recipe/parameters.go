@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v4"
+
+	"slerpmerge/internal/document"
 )
 
 // otherParameters are those that mergekit's other methods have, which recipes
@@ -16,23 +18,23 @@ var otherParameters = []string{"density", "epsilon", "gamma", "int8_mask", "lamb
 // models and sources. Those that the method does not read only warn, as
 // mergekit ignores them.
 func (p *parser) parameters(n *yaml.Node, level string, shared bool) parameters {
-	t, ok := p.table(n, "parameters")
+	t, ok := p.Table(n, "parameters")
 	if !ok || !p.known {
 		return nil
 	}
 	method := p.doc.Method
 	own := method.parameters()
 	read := parameters{}
-	for _, name := range t.keys {
-		e := t.at[name]
+	for _, name := range t.Keys {
+		e := t.At[name]
 		i := slices.IndexFunc(own, func(o parameter) bool { return o.name == name })
 		switch {
 		case i < 0:
-			p.unread(e.key, name, own)
+			p.unread(e.Key, name, own)
 		case !shared && !own[i].perSource:
-			p.warn(e.key, "%s under a model is never read, as in mergekit; it goes under the parameters of the slice or of the file", name)
+			p.warn(e.Key, "%s under a model is never read, as in mergekit; it goes under the parameters of the slice or of the file", name)
 		default:
-			read[name] = p.setting(e.value, own[i])
+			read[name] = p.setting(e.Value, own[i])
 		}
 	}
 	return read
@@ -45,55 +47,55 @@ func (p *parser) unread(key *yaml.Node, name string, own []parameter) {
 		names = append(names, o.name)
 	}
 	if slices.Contains(otherParameters, name) {
-		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, alternatives(names, "and"))
+		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, document.Alternatives(names, "and"))
 		return
 	}
-	if near := nearest(name, names); near != "" {
-		p.warn(key, "unknown parameter %s, did you mean %q? It does nothing", quote(name), near)
+	if near := document.Nearest(name, names); near != "" {
+		p.warn(key, "unknown parameter %s, did you mean %q? It does nothing", document.Quote(name), near)
 		return
 	}
-	p.warn(key, "unknown parameter %s does nothing; %s reads %s", quote(name), p.doc.Method, alternatives(names, "and"))
+	p.warn(key, "unknown parameter %s does nothing; %s reads %s", document.Quote(name), p.doc.Method, document.Alternatives(names, "and"))
 }
 
 // setting reads the value of a parameter: a scalar, a list of scalars, an
 // entry of filter and value, or a list of entries (mergekit 0.1.5, config.py).
 func (p *parser) setting(n *yaml.Node, param parameter) Setting {
-	f := follow(n)
+	f := document.Follow(n)
 	switch {
 	case f.Kind == yaml.MappingNode:
 		return p.rules([]*yaml.Node{n}, param)
-	case f.Kind == yaml.SequenceNode && slices.ContainsFunc(f.Content, func(c *yaml.Node) bool { return follow(c).Kind == yaml.MappingNode }):
+	case f.Kind == yaml.SequenceNode && slices.ContainsFunc(f.Content, func(c *yaml.Node) bool { return document.Follow(c).Kind == yaml.MappingNode }):
 		return p.rules(f.Content, param)
 	case f.Kind == yaml.SequenceNode && len(f.Content) == 0:
 		p.warn(n, "the list of %s is empty, so it gives no value", param.name)
 		return nil
 	}
-	return Setting{{Pos: at(n), Values: p.values(n, param)}}
+	return Setting{{Pos: document.At(n), Values: p.values(n, param)}}
 }
 
 func (p *parser) rules(entries []*yaml.Node, param parameter) Setting {
 	var s Setting
 	for _, n := range entries {
-		if follow(n).Kind != yaml.MappingNode {
-			p.fail(n, "%s is a list of numbers or a list of entries with filter and value, not both", param.name)
+		if document.Follow(n).Kind != yaml.MappingNode {
+			p.Fail(n, "%s is a list of numbers or a list of entries with filter and value, not both", param.name)
 			continue
 		}
-		t, _ := p.table(n, "an entry of "+param.name)
-		p.only(t, "an entry of "+param.name, []string{"filter", "value"})
+		t, _ := p.Table(n, "an entry of "+param.name)
+		p.Only(t, "an entry of "+param.name, []string{"filter", "value"})
 		if len(s) > 0 && s[len(s)-1].Filter == "" {
 			p.warn(n, "this entry of %s is never used: the one before it, without a filter, takes every tensor", param.name)
 		}
-		r := Rule{Pos: at(n)}
-		if v := t.value("filter"); v != nil {
-			r.Pos = at(v)
-			if r.Filter, _ = p.text(v, "a filter"); r.Filter == "*" {
+		r := Rule{Pos: document.At(n)}
+		if v := t.Value("filter"); v != nil {
+			r.Pos = document.At(v)
+			if r.Filter, _ = p.Text(v, "a filter"); r.Filter == "*" {
 				r.Filter = ""
 			}
 		}
-		if v := t.value("value"); v != nil {
+		if v := t.Value("value"); v != nil {
 			r.Values = p.values(v, param)
 		} else {
-			p.fail(n, "the entry of %s has no value", param.name)
+			p.Fail(n, "the entry of %s has no value", param.name)
 			r.Values = []float64{0}
 		}
 		s = append(s, r)
@@ -109,27 +111,27 @@ func (p *parser) values(n *yaml.Node, param parameter) []float64 {
 		what = param.name + " is true or false"
 	}
 	elements := []*yaml.Node{n}
-	if f := follow(n); f.Kind == yaml.SequenceNode {
+	if f := document.Follow(n); f.Kind == yaml.SequenceNode {
 		elements = f.Content
 	}
 	var values []float64
 	for _, c := range elements {
-		f := follow(c)
+		f := document.Follow(c)
 		if f.Kind != yaml.ScalarNode {
-			p.fail(c, "%s, not %s", what, kindName(c))
+			p.Fail(c, "%s, not %s", what, document.KindName(c))
 			values = append(values, 0)
 			continue
 		}
-		s, not := readScalar(f)
-		v, ok := s.asNumber()
+		s, not := document.ReadScalar(f)
+		v, ok := s.AsNumber()
 		if param.boolean {
-			v, ok = s.asBool()
+			v, ok = s.AsBool()
 		}
 		switch {
 		case not != "" || !ok:
-			p.fail(c, "%s, not %s", what, kindName(c))
-		case s.kind == boolean && !param.boolean:
-			p.warn(c, "%s counts as %v for %s", s.text, v, param.name)
+			p.Fail(c, "%s, not %s", what, document.KindName(c))
+		case s.Kind == document.Boolean && !param.boolean:
+			p.warn(c, "%s counts as %v for %s", s.Text, v, param.name)
 		case param.name == "t" && (v < 0 || v > 1):
 			p.warn(c, "t = %v lies outside 0 (base_model) to 1 (the other one)", v)
 		}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"slerpmerge/internal/document"
 )
 
 // A Setting is the value of a parameter, such as t, for every tensor: rules of
@@ -89,9 +91,9 @@ func (u UnusedRule) String() string {
 	case u.Filter == "":
 		return "the value without a filter is never used: the filters before it take every tensor"
 	case u.Shadowed:
-		return fmt.Sprintf("filter %s is never used: entries before it take all tensors that it matches", quote(u.Filter))
+		return fmt.Sprintf("filter %s is never used: entries before it take all tensors that it matches", document.Quote(u.Filter))
 	}
-	return fmt.Sprintf("filter %s matches no tensor", quote(u.Filter))
+	return fmt.Sprintf("filter %s matches no tensor", document.Quote(u.Filter))
 }
 
 // Unused lists the rules that give none of the named tensors its value.
@@ -136,7 +138,7 @@ func ParseTFlags(args []string) (Setting, error) {
 		if at := strings.LastIndexByte(arg, '='); at >= 0 {
 			r.Filter, list = strings.TrimSpace(arg[:at]), arg[at+1:]
 			if r.Filter == "" {
-				return nil, fmt.Errorf("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", quote(arg))
+				return nil, fmt.Errorf("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", document.Quote(arg))
 			}
 			if r.Filter == "*" {
 				r.Filter = ""
@@ -147,14 +149,14 @@ func ParseTFlags(args []string) (Setting, error) {
 			v, err := strconv.ParseFloat(word, 64)
 			switch {
 			case word == "":
-				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", quote(arg))
+				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", document.Quote(arg))
 			case err != nil || math.IsNaN(v) || math.IsInf(v, 0):
-				return nil, fmt.Errorf("-t %s: %s is not a number", quote(arg), quote(word))
+				return nil, fmt.Errorf("-t %s: %s is not a number", document.Quote(arg), document.Quote(word))
 			}
 			r.Values = append(r.Values, v)
 		}
 		if i > 0 && s[i-1].Filter == "" {
-			return nil, fmt.Errorf("-t %s is never used: -t %s before it takes every tensor, so put that last", quote(arg), quote(args[i-1]))
+			return nil, fmt.Errorf("-t %s is never used: -t %s before it takes every tensor, so put that last", document.Quote(arg), document.Quote(args[i-1]))
 		}
 		s = append(s, r)
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+	"slerpmerge/internal/document"
 	"slerpmerge/internal/tensor"
 )
 
@@ -19,66 +20,66 @@ const maxPadTo = 1 << 16
 
 var ourMethods = []string{string(Slerp), string(Linear), string(Passthrough)}
 
-func (p *parser) method(t table) {
-	v := t.value("merge_method")
+func (p *parser) method(t document.Table) {
+	v := t.Value("merge_method")
 	if v == nil {
-		p.fail(t.node, "merge_method is missing; it is %s", alternatives(ourMethods, "or"))
+		p.Fail(t.Node, "merge_method is missing; it is %s", document.Alternatives(ourMethods, "or"))
 		return
 	}
-	name, ok := p.text(v, "merge_method")
+	name, ok := p.Text(v, "merge_method")
 	if !ok {
 		return
 	}
 	all := slices.Concat(ourMethods, otherMethods)
-	switch near := nearest(name, all); {
+	switch near := document.Nearest(name, all); {
 	case slices.Contains(ourMethods, name):
 		p.doc.Method, p.known = Method(name), true
 	case slices.Contains(otherMethods, name):
-		p.fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", quote(name), alternatives(ourMethods, "or"))
+		p.Fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", document.Quote(name), document.Alternatives(ourMethods, "or"))
 	case near != "":
-		p.fail(v, "unknown method %s, did you mean %q?", quote(name), near)
+		p.Fail(v, "unknown method %s, did you mean %q?", document.Quote(name), near)
 	default:
-		p.fail(v, "unknown method %s; merge_method is %s", quote(name), alternatives(ourMethods, "or"))
+		p.Fail(v, "unknown method %s; merge_method is %s", document.Quote(name), document.Alternatives(ourMethods, "or"))
 	}
 }
 
 // model reads a reference to a model: path or path@revision, or mappings of
 // the same. Adapters are refused.
 func (p *parser) model(n *yaml.Node) (*ModelRef, bool) {
-	if follow(n).Kind != yaml.MappingNode {
+	if document.Follow(n).Kind != yaml.MappingNode {
 		return p.modelText(n, true)
 	}
-	t, _ := p.table(n, "a model")
-	p.only(t, "a model given as a mapping", []string{"model", "lora", "override_architecture"})
-	if v := t.value("lora"); v != nil {
+	t, _ := p.Table(n, "a model")
+	p.Only(t, "a model given as a mapping", []string{"model", "lora", "override_architecture"})
+	if v := t.Value("lora"); v != nil {
 		p.adapter(v)
 		return nil, false
 	}
-	if e, ok := t.at["override_architecture"]; ok {
-		p.warn(e.key, "override_architecture does nothing here: layers are found by the names of the tensors")
+	if e, ok := t.At["override_architecture"]; ok {
+		p.warn(e.Key, "override_architecture does nothing here: layers are found by the names of the tensors")
 	}
-	v := t.value("model")
+	v := t.Value("model")
 	if v == nil {
-		p.fail(n, "the mapping names no model; write model: and a folder or a name on the hub")
+		p.Fail(n, "the mapping names no model; write model: and a folder or a name on the hub")
 		return nil, false
 	}
-	if follow(v).Kind != yaml.MappingNode {
+	if document.Follow(v).Kind != yaml.MappingNode {
 		return p.modelText(v, false)
 	}
-	t, _ = p.table(v, "a model's path")
-	p.only(t, "a model's path", []string{"path", "revision"})
-	ref := ModelRef{Pos: at(v)}
-	path := t.value("path")
+	t, _ = p.Table(v, "a model's path")
+	p.Only(t, "a model's path", []string{"path", "revision"})
+	ref := ModelRef{Pos: document.At(v)}
+	path := t.Value("path")
 	if path == nil {
-		p.fail(v, "the mapping names no path")
+		p.Fail(v, "the mapping names no path")
 		return nil, false
 	}
 	var ok bool
-	if ref.Path, ok = p.text(path, "a path"); !ok {
+	if ref.Path, ok = p.Text(path, "a path"); !ok {
 		return nil, false
 	}
-	if r := t.value("revision"); r != nil {
-		if ref.Revision, ok = p.text(r, "a revision"); !ok {
+	if r := t.Value("revision"); r != nil {
+		if ref.Revision, ok = p.Text(r, "a revision"); !ok {
 			return nil, false
 		}
 	}
@@ -87,7 +88,7 @@ func (p *parser) model(n *yaml.Node) (*ModelRef, bool) {
 
 // modelText reads path@revision, or path@revision+adapter.
 func (p *parser) modelText(n *yaml.Node, adapters bool) (*ModelRef, bool) {
-	word, ok := p.text(n, "a model")
+	word, ok := p.Text(n, "a model")
 	if !ok {
 		return nil, false
 	}
@@ -97,26 +98,26 @@ func (p *parser) modelText(n *yaml.Node, adapters bool) (*ModelRef, bool) {
 	}
 	path, revision, has := strings.Cut(word, "@")
 	if strings.Contains(revision, "@") {
-		p.fail(n, "%s has more than one @; a model is a path, or path@revision", quote(word))
+		p.Fail(n, "%s has more than one @; a model is a path, or path@revision", document.Quote(word))
 		return nil, false
 	}
 	if has && revision == "" {
-		p.fail(n, "%s has no revision after the @", quote(word))
+		p.Fail(n, "%s has no revision after the @", document.Quote(word))
 		return nil, false
 	}
-	return p.named(n, &ModelRef{Pos: at(n), Path: path, Revision: revision})
+	return p.named(n, &ModelRef{Pos: document.At(n), Path: path, Revision: revision})
 }
 
 func (p *parser) named(n *yaml.Node, ref *ModelRef) (*ModelRef, bool) {
 	if ref.Path == "" {
-		p.fail(n, "the model has no name; it is a folder or a name on the hub")
+		p.Fail(n, "the model has no name; it is a folder or a name on the hub")
 		return nil, false
 	}
 	return ref, true
 }
 
 func (p *parser) adapter(n *yaml.Node) {
-	p.fail(n, "adapters (LoRA) can't be merged here; merge this one into its model first, and name the result. "+
+	p.Fail(n, "adapters (LoRA) can't be merged here; merge this one into its model first, and name the result. "+
 		"A path that has a + in its name is written as model: {model: {path: ...}}")
 }
 
@@ -126,7 +127,7 @@ var dtypes = []string{"float32", "float16", "bfloat16", "float64"}
 
 func (p *parser) dtype(n *yaml.Node) DType {
 	auto := DType{Auto: true}
-	word, ok := p.text(n, "a dtype")
+	word, ok := p.Text(n, "a dtype")
 	if !ok {
 		return auto
 	}
@@ -139,20 +140,20 @@ func (p *parser) dtype(n *yaml.Node) DType {
 		d, _ := ParseDType(name)
 		return d
 	case "int64":
-		p.fail(n, "weights can't be merged as int64; a dtype is %s", alternatives(dtypes, "or"))
+		p.Fail(n, "weights can't be merged as int64; a dtype is %s", document.Alternatives(dtypes, "or"))
 		return auto
 	case "auto":
-		p.fail(n, "a recipe has no dtype \"auto\"; leave the key out to keep the parents' types")
+		p.Fail(n, "a recipe has no dtype \"auto\"; leave the key out to keep the parents' types")
 		return auto
 	}
-	near := nearest(word, dtypes)
+	near := document.Nearest(word, dtypes)
 	if d, err := ParseDType(word); err == nil {
 		near = d.String() // fp16, half
 	}
 	if near != "" {
-		p.fail(n, "unknown dtype %s, did you mean %q?", quote(word), near)
+		p.Fail(n, "unknown dtype %s, did you mean %q?", document.Quote(word), near)
 	} else {
-		p.fail(n, "unknown dtype %s; it is %s", quote(word), alternatives(dtypes, "or"))
+		p.Fail(n, "unknown dtype %s; it is %s", document.Quote(word), document.Alternatives(dtypes, "or"))
 	}
 	return auto
 }
@@ -160,66 +161,66 @@ func (p *parser) dtype(n *yaml.Node) DType {
 // chatTemplate reads chat_template by mergekit's rule for telling names from
 // templates (0.1.5, _set_chat_template).
 func (p *parser) chatTemplate(n *yaml.Node) {
-	word, ok := p.text(n, "chat_template")
+	word, ok := p.Text(n, "chat_template")
 	if !ok {
 		return
 	}
 	switch {
 	case word == "" || word == "auto" || slices.Contains(ChatTemplates, word):
 	case strings.Contains(word, "{") && utf8.RuneCountInString(word) >= 20:
-	case nearest(word, ChatTemplates) != "":
-		p.fail(n, "unknown chat template %s, did you mean %q?", quote(word), nearest(word, ChatTemplates))
+	case document.Nearest(word, ChatTemplates) != "":
+		p.Fail(n, "unknown chat template %s, did you mean %q?", document.Quote(word), document.Nearest(word, ChatTemplates))
 	default:
-		p.fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", quote(word), alternatives(ChatTemplates, "or"))
+		p.Fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", document.Quote(word), document.Alternatives(ChatTemplates, "or"))
 	}
-	p.doc.ChatTemplate, p.doc.TemplatePos = word, at(n)
+	p.doc.ChatTemplate, p.doc.TemplatePos = word, document.At(n)
 }
 
 // vocabulary reads tokenizer_source and tokenizer.
-func (p *parser) vocabulary(t table) {
-	source, tokenizer := t.value("tokenizer_source"), t.value("tokenizer")
+func (p *parser) vocabulary(t document.Table) {
+	source, tokenizer := t.Value("tokenizer_source"), t.Value("tokenizer")
 	if source != nil && tokenizer != nil {
-		second := t.at["tokenizer"].key
-		if first := t.at["tokenizer_source"].key; first.Line > second.Line {
+		second := t.At["tokenizer"].Key
+		if first := t.At["tokenizer_source"].Key; first.Line > second.Line {
 			second = first
 		}
-		p.fail(second, "tokenizer_source and tokenizer say the same thing; a recipe has one of them")
+		p.Fail(second, "tokenizer_source and tokenizer say the same thing; a recipe has one of them")
 	}
 	if source != nil {
-		v := &Vocabulary{Pos: at(source)}
+		v := &Vocabulary{Pos: document.At(source)}
 		p.vocabularySource(source, v)
 		p.doc.Vocabulary = v
 	}
 	if tokenizer == nil {
 		return
 	}
-	v := &Vocabulary{Pos: at(tokenizer)}
+	v := &Vocabulary{Pos: document.At(tokenizer)}
 	p.doc.Vocabulary = v
-	k, ok := p.table(tokenizer, "tokenizer")
+	k, ok := p.Table(tokenizer, "tokenizer")
 	if !ok {
 		return
 	}
-	p.only(k, "tokenizer", []string{"source", "tokens", "pad_to_multiple_of"})
-	if s := k.value("source"); s != nil {
+	p.Only(k, "tokenizer", []string{"source", "tokens", "pad_to_multiple_of"})
+	if s := k.Value("source"); s != nil {
 		p.vocabularySource(s, v)
 	} else {
 		v.Union = true
 	}
-	if s := k.value("tokens"); s != nil {
+	if s := k.Value("tokens"); s != nil {
 		p.tokens(s, v)
 	}
-	if s := k.value("pad_to_multiple_of"); s != nil {
+	if s := k.Value("pad_to_multiple_of"); s != nil {
 		if v.PadTo, ok = p.natural(s, "pad_to_multiple_of"); !ok {
 			v.PadTo = 0
 		} else if v.PadTo > maxPadTo {
-			p.fail(s, "pad_to_multiple_of %d, more than %d", v.PadTo, maxPadTo)
+			p.Fail(s, "pad_to_multiple_of %d, more than %d", v.PadTo, maxPadTo)
 			v.PadTo = 0
 		}
 	}
 }
 
 func (p *parser) vocabularySource(n *yaml.Node, v *Vocabulary) {
-	switch f := follow(n); {
+	switch f := document.Follow(n); {
 	case f.Kind == yaml.ScalarNode && f.Value == "union":
 		v.Union = true
 	case f.Kind == yaml.ScalarNode && f.Value == "base":
@@ -231,38 +232,38 @@ func (p *parser) vocabularySource(n *yaml.Node, v *Vocabulary) {
 
 // natural reads an integer that is not negative.
 func (p *parser) natural(n *yaml.Node, what string) (int, bool) {
-	if f := follow(n); f.Kind == yaml.ScalarNode {
-		if s, not := readScalar(f); not == "" {
-			if i, ok := s.asInt(); ok && i >= 0 {
+	if f := document.Follow(n); f.Kind == yaml.ScalarNode {
+		if s, not := document.ReadScalar(f); not == "" {
+			if i, ok := s.AsInt(); ok && i >= 0 {
 				return i, true
 			}
 		}
 	}
-	p.fail(n, "%s is an integer from 0, not %s", what, kindName(n))
+	p.Fail(n, "%s is an integer from 0, not %s", what, document.KindName(n))
 	return 0, false
 }
 
 func (p *parser) tokens(n *yaml.Node, v *Vocabulary) {
-	t, ok := p.table(n, "tokens")
+	t, ok := p.Table(n, "tokens")
 	if !ok {
 		return
 	}
-	for _, word := range t.keys {
-		e := t.at[word]
-		if s, not := readScalar(follow(e.key)); not != "" || s.kind != text {
-			p.fail(e.key, "a token is text; write it in quotes: %s", quote(word))
+	for _, word := range t.Keys {
+		e := t.At[word]
+		if s, not := document.ReadScalar(document.Follow(e.Key)); not != "" || s.Kind != document.Text {
+			p.Fail(e.Key, "a token is text; write it in quotes: %s", document.Quote(word))
 			continue
 		}
-		k, ok := p.table(e.value, "what is said of a token")
+		k, ok := p.Table(e.Value, "what is said of a token")
 		if !ok {
 			continue
 		}
-		p.only(k, "a token", []string{"source", "force"})
-		token := Token{Pos: at(e.key), Text: word}
-		if f := k.value("force"); f != nil {
+		p.Only(k, "a token", []string{"source", "force"})
+		token := Token{Pos: document.At(e.Key), Text: word}
+		if f := k.Value("force"); f != nil {
 			token.Force = p.flag(f, "force")
 		}
-		if s := k.value("source"); s != nil {
+		if s := k.Value("source"); s != nil {
 			p.tokenSource(s, &token)
 		}
 		v.Tokens = append(v.Tokens, token)
@@ -271,46 +272,46 @@ func (p *parser) tokens(n *yaml.Node, v *Vocabulary) {
 
 // flag reads true or false.
 func (p *parser) flag(n *yaml.Node, what string) bool {
-	if f := follow(n); f.Kind == yaml.ScalarNode {
-		if s, not := readScalar(f); not == "" {
-			if v, ok := s.asBool(); ok {
+	if f := document.Follow(n); f.Kind == yaml.ScalarNode {
+		if s, not := document.ReadScalar(f); not == "" {
+			if v, ok := s.AsBool(); ok {
 				return v != 0
 			}
 		}
 	}
-	p.fail(n, "%s is true or false, not %s", what, kindName(n))
+	p.Fail(n, "%s is true or false, not %s", what, document.KindName(n))
 	return false
 }
 
 // tokenSource reads where a token's embedding comes from: a model, kind: zero
 // or kind: model_token (mergekit 0.1.5, tokenizer/config.py).
 func (p *parser) tokenSource(n *yaml.Node, token *Token) {
-	f := follow(n)
+	f := document.Follow(n)
 	isKind := func(k *yaml.Node) bool { return k.Value == "kind" }
 	if f.Kind != yaml.MappingNode || !slices.ContainsFunc(f.Content, isKind) {
 		token.Model, _ = p.model(n)
 		return
 	}
-	t, _ := p.table(n, "a token's source")
-	kind := t.value("kind")
+	t, _ := p.Table(n, "a token's source")
+	kind := t.Value("kind")
 	word := ""
 	if kind != nil {
-		word = follow(kind).Value
+		word = document.Follow(kind).Value
 	}
 	switch word {
 	case "zero":
-		p.only(t, "a source of kind zero", []string{"kind"})
+		p.Only(t, "a source of kind zero", []string{"kind"})
 		token.Zero = true
 	case "model_token":
-		p.only(t, "a source of kind model_token", []string{"kind", "model", "token_id", "token"})
-		if m := t.value("model"); m != nil {
+		p.Only(t, "a source of kind model_token", []string{"kind", "model", "token_id", "token"})
+		if m := t.Value("model"); m != nil {
 			token.Model, _ = p.model(m)
 		} else {
-			p.fail(n, "a source of kind model_token names a model")
+			p.Fail(n, "a source of kind model_token names a model")
 		}
-		id, other := t.value("token_id"), t.value("token")
+		id, other := t.Value("token_id"), t.Value("token")
 		if (id == nil) == (other == nil) {
-			p.fail(n, "a source of kind model_token has exactly one of token_id and token")
+			p.Fail(n, "a source of kind model_token has exactly one of token_id and token")
 		}
 		if id != nil {
 			if i, ok := p.natural(id, "token_id"); ok {
@@ -318,11 +319,11 @@ func (p *parser) tokenSource(n *yaml.Node, token *Token) {
 			}
 		}
 		if other != nil {
-			if s, ok := p.text(other, "a token"); ok {
+			if s, ok := p.Text(other, "a token"); ok {
 				token.FromText = &s
 			}
 		}
 	default:
-		p.fail(n, "a token's source is a model, kind: zero or kind: model_token")
+		p.Fail(n, "a token's source is a model, kind: zero or kind: model_token")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"slerpmerge/internal/document"
 )
 
 // WriteYAML writes a SLERP merge as a recipe that means the same to mergekit:
@@ -83,7 +85,7 @@ func yamlNumber(v float64) string {
 var plainText = regexp.MustCompile(`^[A-Za-z_./][A-Za-z0-9_./@~-]*$`)
 
 func yamlText(s string) string {
-	if plainText.MatchString(s) && plainScalar(s).kind == text {
+	if plainText.MatchString(s) && document.PlainScalar(s).Kind == document.Text {
 		return s
 	}
 	return strconv.QuoteToASCII(s) // its escapes are those of YAML

@@ -56,26 +56,26 @@ func OpenRecord(dir string) (*Record, error) {
 	return rec, nil
 }
 
-// Made reports whether dir is the complete output of a run with a fingerprint:
-// its record says so, and its weight files have the sizes that it names.
-func Made(dir, fingerprint string) bool {
+// Made reads who made the folder dir: the fingerprint of the run, and whether
+// its weight files have the sizes that the record names. An error means that
+// there is no record that can be read.
+func Made(dir string) (fingerprint string, whole bool, err error) {
 	file, err := openRegular(filepath.Join(dir, ProvenanceName))
 	if err != nil {
-		return false
+		return "", false, err
 	}
 	defer file.Close()
 	enough := errors.New("enough")
 	v, err := readRecord(file, func(int, *provTensor) error { return enough }) // the tensors come last
-	if err != nil && !errors.Is(err, enough) || fingerprint == "" || v.Finger != fingerprint {
-		return false
+	if err != nil && !errors.Is(err, enough) {
+		return "", false, err
 	}
+	whole = len(v.Output.Files) > 0
 	for _, f := range v.Output.Files {
 		st, err := os.Stat(filepath.Join(dir, f.Name))
-		if err != nil || !st.Mode().IsRegular() || st.Size() != f.Bytes {
-			return false
-		}
+		whole = whole && err == nil && st.Mode().IsRegular() && st.Size() == f.Bytes
 	}
-	return true
+	return v.Finger, whole, nil
 }
 
 // refuse makes the error of reading the record one of the file.

@@ -1,4 +1,4 @@
-package recipe
+package document
 
 import (
 	"cmp"
@@ -9,17 +9,17 @@ import (
 	"unicode"
 )
 
-// A Pos is a place in a recipe file, in lines and characters from 1.
+// A Pos is a place in a file, in lines and characters from 1.
 type Pos struct{ Line, Column int }
 
-// A Problem is something to say about one place of a recipe file.
+// A Problem is something to say about one place of a file.
 type Problem struct {
 	Pos
 	Message string
 }
 
-// A DocumentError is everything that is wrong with a recipe file.
-type DocumentError struct {
+// An Error is everything that is wrong with a file.
+type Error struct {
 	Name     string // of the file
 	Problems []Problem
 	Hints    []string // what to do about them
@@ -27,13 +27,13 @@ type DocumentError struct {
 	lines []string
 }
 
-// maxShown is how many problems are shown at once; a file with more is hardly
-// a recipe.
+// maxShown is how many problems are shown at once; a file with more is
+// hardly one.
 const maxShown = 50
 
 // Error shows every problem with its place, its line and a caret, one after
 // the other.
-func (e *DocumentError) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
 		if i > 0 {
@@ -52,14 +52,15 @@ func (e *DocumentError) Error() string {
 	return b.String()
 }
 
-// newDocumentError sorts problems by place and drops repetitions, which come
+// NewError sorts problems by place and drops repetitions, which come
 // from a mapping that several aliases stand for.
-func newDocumentError(name string, src []byte, problems []Problem) *DocumentError {
-	slices.SortStableFunc(problems, byPlace)
-	return &DocumentError{Name: name, Problems: slices.Compact(problems), lines: lines(src)}
+func NewError(name string, src []byte, problems []Problem) *Error {
+	slices.SortStableFunc(problems, ByPlace)
+	return &Error{Name: name, Problems: slices.Compact(problems), lines: lines(src)}
 }
 
-func byPlace(a, b Problem) int {
+// ByPlace is the order of the file.
+func ByPlace(a, b Problem) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
@@ -95,8 +96,8 @@ func excerpt(line string, column int) (string, int) {
 	return shown, column
 }
 
-// quote makes a word of a recipe fit for a message.
-func quote(s string) string {
+// Quote makes a word of a file fit for a message.
+func Quote(s string) string {
 	const longest = 80
 	if r := []rune(s); len(r) > longest {
 		return strconv.Quote(string(r[:longest])) + "..."
@@ -104,8 +105,8 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// alternatives puts words in a row: "a", "b" or "c" for the joint "or".
-func alternatives(words []string, joint string) string {
+// Alternatives puts words in a row: "a", "b" or "c" for the joint "or".
+func Alternatives(words []string, joint string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}
@@ -113,8 +114,8 @@ func alternatives(words []string, joint string) string {
 	return strings.Join(words[:last], ", ") + " " + joint + " " + words[last]
 }
 
-// nearest is the known word that was probably meant, "" when none is near.
-func nearest(word string, known []string) string {
+// Nearest is the known word that was probably meant, "" when none is near.
+func Nearest(word string, known []string) string {
 	best, found := 1+max(1, min(len(word), 20)/3), ""
 	if len(word) > 40 {
 		return ""

@@ -1,4 +1,4 @@
-package recipe
+package document
 
 import (
 	"math"
@@ -9,22 +9,23 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A scalar is a value of a recipe as mergekit sees it, which is as PyYAML
-// reads YAML 1.1: yes is true, 010 is eight, 25e-2 is text.
-type scalar struct {
-	kind  scalarKind
-	text  string // as written, without quotes
-	value float64
+// A Scalar is a value as mergekit sees it, which is as PyYAML reads YAML 1.1:
+// yes is true, 010 is eight, 25e-2 is text.
+type Scalar struct {
+	Kind  Kind
+	Text  string // as written, without quotes
+	Value float64
 }
 
-type scalarKind int
+// A Kind says what a scalar is.
+type Kind int
 
 const (
-	text scalarKind = iota
-	null
-	boolean // value is 0 or 1
-	integer
-	float
+	Text Kind = iota
+	Null
+	Boolean // Value is 0 or 1
+	Integer
+	Float
 )
 
 // The patterns are those of PyYAML's resolver.py.
@@ -36,9 +37,9 @@ var (
 	yamlFloat = regexp.MustCompile(`^([-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
 )
 
-// readScalar reads a scalar node; not is what else it is.
-func readScalar(n *yaml.Node) (s scalar, not string) {
-	s = scalar{kind: text, text: n.Value}
+// ReadScalar reads a scalar node; not is what else it is.
+func ReadScalar(n *yaml.Node) (s Scalar, not string) {
+	s = Scalar{Kind: Text, Text: n.Value}
 	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	if n.Style&yaml.TaggedStyle != 0 {
 		switch n.Tag {
@@ -47,29 +48,29 @@ func readScalar(n *yaml.Node) (s scalar, not string) {
 		case "!!null", "!!bool", "!!int", "!!float":
 			quoted = false // read for what it is
 		default:
-			return s, "the tag " + quote(n.Tag)
+			return s, "the tag " + Quote(n.Tag)
 		}
 	}
 	if !quoted {
-		s = plainScalar(n.Value)
+		s = PlainScalar(n.Value)
 	}
 	return s, ""
 }
 
-// plainScalar reads a scalar that has no quotes.
-func plainScalar(v string) scalar {
-	s := scalar{kind: text, text: v}
+// PlainScalar reads a scalar that has no quotes.
+func PlainScalar(v string) Scalar {
+	s := Scalar{Kind: Text, Text: v}
 	switch {
 	case yamlNull.MatchString(v):
-		s.kind = null
+		s.Kind = Null
 	case yamlTrue.MatchString(v):
-		s.kind, s.value = boolean, 1
+		s.Kind, s.Value = Boolean, 1
 	case yamlFalse.MatchString(v):
-		s.kind = boolean
+		s.Kind = Boolean
 	case yamlInt.MatchString(v):
-		s.kind, s.value = integer, number(v, true)
+		s.Kind, s.Value = Integer, number(v, true)
 	case yamlFloat.MatchString(v):
-		s.kind, s.value = float, number(v, false)
+		s.Kind, s.Value = Float, number(v, false)
 	}
 	return s
 }
@@ -121,14 +122,14 @@ func number(v string, whole bool) float64 {
 // 25e-2, "0.5", -.5.
 var textNumber = regexp.MustCompile(strings.ReplaceAll(`^[-+]?(D\.?|D?\.D)([eE][-+]?D)?$`, "D", `([0-9]+(_[0-9]+)*)`))
 
-// asNumber is the scalar where mergekit wants a number. Its value is finite.
-func (s scalar) asNumber() (float64, bool) {
-	v := s.value
-	switch s.kind {
-	case null:
+// AsNumber is the scalar where mergekit wants a number. Its value is finite.
+func (s Scalar) AsNumber() (float64, bool) {
+	v := s.Value
+	switch s.Kind {
+	case Null:
 		return 0, false
-	case text:
-		t := strings.TrimSpace(s.text)
+	case Text:
+		t := strings.TrimSpace(s.Text)
 		if !textNumber.MatchString(t) {
 			return 0, false
 		}
@@ -137,25 +138,25 @@ func (s scalar) asNumber() (float64, bool) {
 	return v, !math.IsNaN(v) && !math.IsInf(v, 0)
 }
 
-// asInt is the scalar where mergekit wants an integer.
-func (s scalar) asInt() (int, bool) {
-	v, ok := s.asNumber()
-	if !ok || s.kind == boolean || v != math.Trunc(v) || math.Abs(v) > 1<<31 {
+// AsInt is the scalar where mergekit wants an integer.
+func (s Scalar) AsInt() (int, bool) {
+	v, ok := s.AsNumber()
+	if !ok || s.Kind == Boolean || v != math.Trunc(v) || math.Abs(v) > 1<<31 {
 		return 0, false
 	}
 	return int(v), true
 }
 
-// asBool is the scalar where mergekit wants true or false: pydantic takes the
+// AsBool is the scalar where mergekit wants true or false: pydantic takes the
 // numbers 0 and 1 and these words for it too.
-func (s scalar) asBool() (float64, bool) {
-	switch s.kind {
-	case boolean:
-		return s.value, true
-	case integer, float:
-		return s.value, s.value == 0 || s.value == 1
-	case text:
-		switch strings.ToLower(s.text) {
+func (s Scalar) AsBool() (float64, bool) {
+	switch s.Kind {
+	case Boolean:
+		return s.Value, true
+	case Integer, Float:
+		return s.Value, s.Value == 0 || s.Value == 1
+	case Text:
+		switch strings.ToLower(s.Text) {
 		case "true", "t", "yes", "y", "on", "1":
 			return 1, true
 		case "false", "f", "no", "n", "off", "0":

@@ -1,0 +1,82 @@
+// Package batch runs a list of merges and conversions unattended: it checks
+// all of them before the first one starts, skips what is done, goes on after
+// what fails, and tells others how far it is. What a job means is known to the
+// command line alone, which hands it over as a Task.
+package batch
+
+import (
+	"slerpmerge/internal/document"
+)
+
+// A Kind is the command that a job stands for.
+type Kind string
+
+const (
+	Merge   Kind = "merge"
+	Convert Kind = "convert"
+)
+
+// A Manifest is a file of jobs.
+type Manifest struct {
+	Name string // of the file, as it was given
+	// Jobs stand in the order in which they run: that of the file, but after
+	// all that they need.
+	Jobs []*Job
+
+	source []byte
+}
+
+// A Job is one merge or conversion of a manifest.
+type Job struct {
+	Pos    document.Pos
+	Name   string
+	Kind   Kind
+	Output Word
+	// What goes in: Primary and Secondary, or Recipe, or Model, which is
+	// converted. The others are empty.
+	Primary, Secondary, Recipe, Model Word
+	After                             []Word // jobs to be done before this one
+	Flags                             []Flag // its own and the defaults that apply
+	Task                              Task
+
+	out    string // the output, absolute and without links
+	needs  []*Job // that come first: those of After, and makers
+	makers []*Job // whose output is a parent
+}
+
+// A Word is a text of a manifest and its place.
+type Word struct {
+	document.Pos
+	Text string
+}
+
+// A Flag is a flag of the command line that a job has as a key.
+type Flag struct {
+	document.Pos
+	Name string
+	// Values are given one after the other, each with the flag; none for a
+	// flag that takes no value.
+	Values []string
+
+	off bool // the job takes back a default
+}
+
+// A FlagForm says which flag a key stands for.
+type FlagForm struct {
+	Name string // the long one
+	Bool bool   // it takes no value
+	List bool   // it may be given more than once
+	Pair bool   // it has no place beside a recipe, so that a default does not apply there
+}
+
+// A Grammar knows the command line.
+type Grammar interface {
+	// Flags are those that a job of this kind may have as keys.
+	Flags(Kind) []FlagForm
+	// Check looks at the values of one flag.
+	Check(Kind, Flag) error
+	// Task reads a whole job as its command would. What is wrong with a recipe
+	// file comes as a *document.Error. A message that is about a flag begins
+	// with it.
+	Task(*Job) (Task, error)
+}

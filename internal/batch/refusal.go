@@ -1,0 +1,68 @@
+package batch
+
+import (
+	"fmt"
+	"strings"
+
+	"slerpmerge/internal/document"
+)
+
+// A Refusal says why a manifest can't be run, with every reason: a
+// *document.Error for each file, a *JobError for each job whose plan forbids
+// it, a *SpaceError for each file system. Nothing was begun.
+type Refusal struct{ Errors []error }
+
+func (r *Refusal) Error() string {
+	var lines []string
+	for _, e := range r.Errors {
+		lines = append(lines, e.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the reasons.
+func (r *Refusal) Unwrap() []error { return r.Errors }
+
+// Space reports whether nothing but room on a disk is missing.
+func (r *Refusal) Space() bool {
+	for _, e := range r.Errors {
+		if _, ok := e.(*SpaceError); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// A JobError is an error of one job.
+type JobError struct {
+	Manifest string
+	Pos      document.Pos
+	Job      string
+	Err      error
+}
+
+func (e *JobError) Error() string {
+	return fmt.Sprintf("%s:%d:%d: job %s: %v", e.Manifest, e.Pos.Line, e.Pos.Column, e.Job, e.Err)
+}
+
+func (e *JobError) Unwrap() error { return e.Err }
+
+// A SpaceError says that a file system has no room for all that some jobs will
+// write there. Need and Free are in bytes; Need is what has to be free.
+type SpaceError struct {
+	Path       string // an output on the file system
+	Need, Free int64
+	Jobs       []string
+}
+
+func (e *SpaceError) Error() string {
+	jobs := "job " + e.Jobs[0]
+	if n := len(e.Jobs); n > 1 {
+		jobs = fmt.Sprintf("%d jobs (%s)", n, strings.Join(e.Jobs, ", "))
+	}
+	unit, name := 1e6, "MB"
+	if e.Need >= 1e10 {
+		unit, name = 1e9, "GB"
+	}
+	return fmt.Sprintf("not enough space on the disk of %s: %.1f %s are needed for %s and %.1f %[3]s are free", e.Path, float64(e.Need)/unit, name, jobs, float64(e.Free)/unit)
+}

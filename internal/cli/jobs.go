@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"slerpmerge/internal/batch"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/mmapio"
+)
+
+// jobGrammar reads the jobs of a manifest as merge and convert read their
+// command lines.
+type jobGrammar struct {
+	app     *app
+	merge   jobCommand
+	convert jobCommand
+
+	mergeCmd   mergeCmd
+	convertCmd convertCmd
+}
+
+// A jobCommand is a command whose flags are keys of jobs.
+type jobCommand struct {
+	parser *kong.Kong
+	models []string // stand-ins for its arguments
+	flags  []batch.FlagForm
+}
+
+func newJobGrammar(a *app) *jobGrammar {
+	g := &jobGrammar{app: a}
+	g.merge = newJobCommand(&g.mergeCmd, "a", "b")
+	g.convert = newJobCommand(&g.convertCmd, "a")
+	return g
+}
+
+// Flags that are keys of another meaning, or are for the whole run.
+var notForJobs = []string{"help", "output", "recipe", "json", "dry-run"}
+
+// Flags that can be given more than once, and those that have no place beside
+// a recipe.
+var (
+	listFlags = []string{"t"}
+	pairFlags = []string{"t", "extrapolate", "compat"}
+)
+
+func newJobCommand(to any, models ...string) jobCommand {
+	parser, err := kong.New(to, kong.Name("job"), kong.WithHyphenPrefixedParameters(true))
+	if err != nil {
+		panic("cli: internal error: " + err.Error())
+	}
+	c := jobCommand{parser: parser, models: models}
+	for _, f := range parser.Model.Flags {
+		if !slices.Contains(notForJobs, f.Name) {
+			c.flags = append(c.flags, batch.FlagForm{Name: f.Name, Bool: f.IsBool(),
+				List: slices.Contains(listFlags, f.Name), Pair: slices.Contains(pairFlags, f.Name)})
+		}
+	}
+	return c
+}
+
+func (g *jobGrammar) command(k batch.Kind) *jobCommand {
+	if k == batch.Convert {
+		return &g.convert
+	}
+	return &g.merge
+}
+
+// Flags are those that a job may have as keys.
+func (g *jobGrammar) Flags(k batch.Kind) []batch.FlagForm { return g.command(k).flags }
+
+// Check reads one flag.
+func (g *jobGrammar) Check(k batch.Kind, f batch.Flag) error {
+	c := g.command(k)
+	if err := c.parse(append(flagArgs(f), append([]string{"--"}, c.models...)...)); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "--"+f.Name+": "))
+	}
+	if f.Name == "t" {
+		_, err := g.mergeCmd.T.setting()
+		return err
+	}
+	return nil
+}
+
+func (c *jobCommand) parse(args []string) error {
+	_, err := c.parser.Parse(args)
+	if usage := (*kong.ParseError)(nil); errors.As(err, &usage) {
+		return usageError{usage}
+	}
+	return err
+}
+
+// flagArgs are a flag as the command line takes it.
+func flagArgs(f batch.Flag) []string {
+	if len(f.Values) == 0 {
+		return []string{"--" + f.Name}
+	}
+	var args []string
+	for _, v := range f.Values {
+		args = append(args, "--"+f.Name+"="+v)
+	}
+	return args
+}
+
+// Task reads a whole job.
+func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
+	args := []string{"--output=" + expandHome(j.Output.Text)}
+	if j.Recipe.Text != "" {
+		args = append(args, "--recipe="+expandHome(j.Recipe.Text))
+	}
+	for _, f := range j.Flags {
+		args = append(args, flagArgs(f)...)
+	}
+	args = append(args, "--")
+	for _, m := range []string{j.Model.Text, j.Primary.Text, j.Secondary.Text} {
+		if m != "" {
+			args = append(args, expandHome(m))
+		}
+	}
+	if err := g.command(j.Kind).parse(args); err != nil {
+		return nil, err
+	}
+	t := &jobTask{app: g.app, name: j.Name}
+	var err error
+	if j.Kind == batch.Convert {
+		t.recipe, t.work, err = g.convertCmd.order()
+	} else {
+		t.recipe, t.work, err = g.mergeCmd.order()
+	}
+	if doc := (*recipe.DocumentError)(nil); errors.As(err, &doc) {
+		return nil, doc
+	}
+	return t, err
+}
+
+// A jobTask is a job as merge and convert understand it.
+type jobTask struct {
+	app    *app
+	name   string
+	recipe recipe.Recipe
+	work   work
+}
+
+// Output is the folder to be made.
+func (t *jobTask) Output() string { return t.recipe.Output }
+
+// Parents are the models that are read.
+func (t *jobTask) Parents() []string { return t.recipe.Parents() }
+
+// Survey plans.
+func (t *jobTask) Survey(overwrite bool) (*batch.Survey, error) {
+	p, done, err := t.app.plan(mmapio.NewPool(planPool), t.with(overwrite))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	s := &batch.Survey{Bytes: p.OutputBytes, Warnings: p.Warnings, Refusal: p.Refusal()}
+	s.Fingerprint, err = p.Fingerprint(buildVersion(), t.work.choices()...)
+	return s, err
+}
+
+// Run merges or converts.
+func (t *jobTask) Run(ctx context.Context, overwrite bool) (*batch.Result, error) {
+	a := *t.app
+	a.ctx, a.log = ctx, t.app.log.named(t.name)
+	r, err := a.perform(t.with(overwrite), t.work)
+	if err != nil {
+		return nil, err
+	}
+	return &batch.Result{Bytes: r.Written}, a.summary(r, batch.EventJobDone, false)
+}
+
+// with is the recipe, allowed to replace the output or not.
+func (t *jobTask) with(overwrite bool) recipe.Recipe {
+	r := t.recipe
+	r.Overwrite = r.Overwrite || overwrite
+	return r
+}

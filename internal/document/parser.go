@@ -1,0 +1,76 @@
+// Package document reads YAML files that people write by hand, and says
+// everything that is wrong with one at once, each with its place in the file.
+// What the files mean is the business of others.
+package document
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A Parser gathers what is wrong with a file while it is read.
+type Parser struct {
+	Problems []Problem
+	// Misplaced says more about a key that has no place among the known ones;
+	// nil or "" for nothing.
+	Misplaced func(key string, known []string) string
+}
+
+// Fail notes a problem with a node.
+func (p *Parser) Fail(n *yaml.Node, format string, args ...any) { p.FailAt(At(n), format, args...) }
+
+// FailAt notes a problem with a place.
+func (p *Parser) FailAt(pos Pos, format string, args ...any) {
+	p.Problems = append(p.Problems, Problem{pos, fmt.Sprintf(format, args...)})
+}
+
+// Only reports the keys of a table that are none of the known ones. ignored
+// are keys that may be there but say nothing.
+func (p *Parser) Only(t Table, what string, known []string, ignored ...string) {
+	for _, k := range t.Keys {
+		if slices.Contains(known, k) || slices.Contains(ignored, k) {
+			continue
+		}
+		key, more := t.At[k].Key, ""
+		if p.Misplaced != nil {
+			more = p.Misplaced(k, known)
+		}
+		switch near := Nearest(k, known); {
+		case near != "":
+			p.Fail(key, "unknown key %s, did you mean %q?", Quote(k), near)
+		case more != "":
+			p.Fail(key, "key %s %s", Quote(k), more)
+		default:
+			p.Fail(key, "unknown key %s; %s has %s", Quote(k), what, Alternatives(known, "and"))
+		}
+	}
+}
+
+// Items lists the entries of a list.
+func (p *Parser) Items(n *yaml.Node, what string) []*yaml.Node {
+	f := Follow(n)
+	if f.Kind != yaml.SequenceNode {
+		p.Fail(n, "%s is a list, not %s", what, KindName(n))
+		return nil
+	}
+	return f.Content
+}
+
+// Text reads a text. what names it in messages: "a filter".
+func (p *Parser) Text(n *yaml.Node, what string) (string, bool) {
+	f := Follow(n)
+	if f.Kind == yaml.ScalarNode {
+		s, not := ReadScalar(f)
+		switch {
+		case not == "" && s.Kind == Text:
+			return s.Text, true
+		case not == "" && s.Kind != Null:
+			p.Fail(n, "%s is text, and %s is not read as text; write it in quotes: %s", what, s.Text, Quote(s.Text))
+			return "", false
+		}
+	}
+	p.Fail(n, "%s is text, not %s", what, KindName(n))
+	return "", false
+}
