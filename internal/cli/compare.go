@@ -60,11 +60,11 @@ func (c *compareCmd) Run(a *app) error {
 
 func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 	pool := mmapio.NewPool(planPool)
-	models, done, err := a.open(pool, r)
+	models, err := openParents(pool, r)
+	defer func() { closeAll(models) }()
 	if err != nil {
 		return err
 	}
-	defer done()
 	p, err := plan.Pairs(r, models[0], models[1])
 	if err != nil {
 		return err

@@ -241,7 +241,7 @@ func (f *mergeFlags) document(r *recipe.Recipe) error {
 		return err
 	}
 	if r.Document, err = recipe.ParseDocument(f.Recipe, src); err != nil {
-		return err
+		return withModels(r.Document, err)
 	}
 	r.Method = r.Document.Method
 	return nil

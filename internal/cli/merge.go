@@ -195,44 +195,16 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
-	models, done, err := a.open(pool, r)
-	if err != nil {
-		return nil, nil, err
+	models, err := openParents(pool, r)
+	done = func() { closeAll(models) }
+	if err == nil {
+		p, err = plan.New(r, models...)
 	}
-	p, err = plan.New(r, models...)
 	if err != nil {
 		done()
 		return nil, nil, err
 	}
 	return p, done, nil
-}
-
-// open opens the parents. done closes them.
-func (a *app) open(pool *mmapio.Pool, r recipe.Recipe) (models []*model.Model, done func(), err error) {
-	done = func() {
-		for _, m := range models {
-			m.Close()
-		}
-	}
-	var absent []recipe.Problem // models of a recipe file that are not there are all named
-	for i, path := range r.Parents() {
-		m, err := model.Open(pool, path)
-		var unusable *model.UnusableError
-		if errors.As(err, &unusable) && r.Document != nil {
-			absent = append(absent, recipe.Problem{Pos: r.Document.Models()[i].Pos, Message: err.Error()})
-			continue
-		}
-		if err != nil {
-			done()
-			return nil, nil, err
-		}
-		models = append(models, m)
-	}
-	if len(absent) > 0 {
-		done()
-		return nil, nil, r.Document.Reject(absent...)
-	}
-	return models, done, nil
 }
 
 // resultJSON is what merge and convert print with --json.

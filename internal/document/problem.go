@@ -22,6 +22,7 @@ type Problem struct {
 type Error struct {
 	Name     string // of the file
 	Problems []Problem
+	Hints    []string // what to do about them
 
 	lines []string
 }

@@ -91,20 +91,9 @@ type Tensor struct {
 // nothing in it that could be a model is an *UnusableError.
 func Open(pool *mmapio.Pool, path string) (*Model, error) {
 	m := &Model{Path: path, place: path}
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		dir, repo, found, cerr := findCached(path)
-		if cerr != nil {
-			return nil, cerr
-		}
-		if !found {
-			return nil, notFound(path, repo)
-		}
-		m.Label, m.repo, m.place = repo, repo, dir
-		st, err = os.Stat(dir)
-	}
+	st, err := m.find()
 	if err != nil {
-		return nil, &UnusableError{Path: path, Msg: bare(err).Error()}
+		return nil, err
 	}
 	if !st.IsDir() {
 		if err := m.openFile(pool, path); err != nil {
@@ -123,6 +112,42 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Locate finds a model's folder, by Open's rules, without looking at its
+// weights: for the files that lie beside them. An *UnusableError says that
+// there is none.
+func Locate(path string) (*Model, error) {
+	m := &Model{Path: path, place: path}
+	st, err := m.find()
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		return nil, &UnusableError{Path: path, Msg: "is not a folder"}
+	}
+	m.Dir = m.place
+	return m, nil
+}
+
+// find looks for the model, on the disk and in the cache.
+func (m *Model) find() (fs.FileInfo, error) {
+	st, err := os.Stat(m.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, repo, found, cerr := findCached(m.Path)
+		if cerr != nil {
+			return nil, cerr
+		}
+		if !found {
+			return nil, notFound(m.Path, repo)
+		}
+		m.Label, m.repo, m.place = repo, repo, dir
+		st, err = os.Stat(dir)
+	}
+	if err != nil {
+		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
+	}
+	return st, nil
 }
 
 // Place is the folder or file of the model: its Path, or where the cache has it.
@@ -214,7 +239,11 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 	if err != nil {
 		var fe *safetensors.FormatError
 		if errors.As(err, &fe) {
-			return &FormatError{Path: path, Err: err}
+			known := &FormatError{Path: path, Err: err}
+			if k == kindUnknown && f.Size() > 0 && checkpointName(path) {
+				known.Msg = "is neither a PyTorch checkpoint nor a safetensors file"
+			}
+			return known
 		}
 		return err
 	}
@@ -228,6 +257,11 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
 	}
 	return nil
+}
+
+// checkpointName reports whether a file is called as PyTorch's checkpoints are.
+func checkpointName(path string) bool {
+	return slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt"}, strings.ToLower(filepath.Ext(path)))
 }
 
 // format is called for every file; the first one names the model's.
