@@ -3,6 +3,7 @@ package merge
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
@@ -172,6 +173,9 @@ func (w *worker) fill(p *piece) error {
 			return err
 		}
 		p.segs[k].counts = counts
+		if w.e.sums { // here, where it is in the cache, and not on the writer's time
+			p.sums = append(p.sums, crc32.ChecksumIEEE(dst))
+		}
 	}
 	return nil
 }
