@@ -68,6 +68,9 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		var fe *safetensors.FormatError
 		if errors.As(err, &fe) {
 			known := &FormatError{Path: path, Err: err}
+			if fe.Short && k == kindSafetensors {
+				known.Hint = "the file may have been cut short: download or copy it again"
+			}
 			if k == kindUnknown && f.Size() > 0 && checkpointName(path) {
 				known.Msg = "is neither a PyTorch checkpoint nor a safetensors file"
 			}

@@ -125,6 +125,9 @@ func (m *Model) Place() string { return m.place }
 // "" if it can't be one.
 func notFound(path, repo string) error {
 	e := &UnusableError{Path: path, Msg: "no such file or folder"}
+	if there, _ := present(filepath.Join(filepath.Dir(path), "config.json")); there {
+		return e // a mistyped file of a model that is here
+	}
 	if strings.Count(repo, "/") == 1 {
 		e.Msg += ", and no such model in the Hugging Face cache"
 		e.Hint = "if this is a name on the Hugging Face Hub, download it first: " + download(repo, "")
