@@ -145,7 +145,7 @@ const maxManifest = 2 << 20
 func (c *batchCmd) read() ([]byte, error) {
 	file, err := os.Open(c.Manifest)
 	if err != nil {
-		return nil, &requestError{msg: err.Error()}
+		return nil, unopened(err)
 	}
 	defer file.Close()
 	if st, err := file.Stat(); err == nil && st.IsDir() {

@@ -178,6 +178,9 @@ func (e usageError) Error() string {
 	for _, r := range rewordings {
 		text = r.pattern.ReplaceAllString(text, r.text)
 	}
+	if e.err.Context != nil && e.err.Context.Selected() == nil {
+		text = strings.Replace(text, "unexpected argument ", "there is no command ", 1)
+	}
 	return text
 }
 
@@ -188,6 +191,8 @@ var rewordings = []struct {
 }{
 	{regexp.MustCompile(`^--output: expected .* but got "EOL".*$`), "-o needs a folder"},
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
+	{regexp.MustCompile(`^--time-budget: .* but got "([^"]*)".*$`), `--time-budget: "$1" is not a time such as 4h or 90m`},
+	{regexp.MustCompile(`^--threads: .* but got "([^"]*)".*$`), `--threads: "$1" is not a number of threads`},
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
 	{regexp.MustCompile(`^expected "<out>"$`), "verify needs the folder that merge or convert has made; --parents comes after it"},
