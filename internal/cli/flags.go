@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -240,6 +241,11 @@ func (f *mergeFlags) compat(r *recipe.Recipe) error {
 
 // pair takes the two models from the command line.
 func (f *mergeFlags) pair(r *recipe.Recipe) (err error) {
+	if f.Primary != nil {
+		if ext := filepath.Ext(*f.Primary); ext == ".yml" || ext == ".yaml" { // mergekit-yaml takes it so
+			return &requestError{msg: *f.Primary + " is no model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
+		}
+	}
 	for _, arg := range []struct {
 		what  string
 		value *string
