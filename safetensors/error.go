@@ -10,6 +10,7 @@ import (
 // line of printable ASCII, well below 4,096 bytes whatever the file holds.
 type FormatError struct {
 	Reason string
+	Short  bool // the file ends before its header says
 }
 
 func (e *FormatError) Error() string { return e.Reason }
@@ -19,11 +20,18 @@ func malformed(format string, args ...any) *FormatError {
 	return &FormatError{Reason: fmt.Sprintf(format, args...)}
 }
 
+// short makes a FormatError about a file that ends too early.
+func short(format string, args ...any) *FormatError {
+	e := malformed(format, args...)
+	e.Short = true
+	return e
+}
+
 // within says where in the file a FormatError belongs; other errors, which
 // come from reading, pass unchanged.
 func within(place string, err error) error {
 	if e, ok := err.(*FormatError); ok {
-		return &FormatError{Reason: place + ": " + e.Reason}
+		return &FormatError{Reason: place + ": " + e.Reason, Short: e.Short}
 	}
 	return err
 }

@@ -107,7 +107,7 @@ func headerLength(r io.ReaderAt, size int64) (int64, error) {
 		return 0, malformed("the length of the header would be %d, more than %d%s", n, MaxHeader, kind)
 	}
 	if int64(n) > size-lengthSize {
-		return 0, malformed("the header of %d bytes does not fit in a file of %d%s", n, size, kind)
+		return 0, short("the header of %d bytes does not fit in a file of %d%s", n, size, kind)
 	}
 	return int64(n), nil
 }

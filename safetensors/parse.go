@@ -160,7 +160,7 @@ func (p *parser) finish() error {
 	case e.end-e.begin != want:
 		return malformed("%s %s takes %d bytes, but data_offsets [%d,%d] hold %d", e.DType, shapeText(e.Shape), want, e.begin, e.end, e.end-e.begin)
 	case e.end > uint64(p.dataSize):
-		return malformed("data_offsets [%d,%d] reach beyond the %d bytes of data", e.begin, e.end, p.dataSize)
+		return short("data_offsets [%d,%d] reach beyond the %d bytes of data", e.begin, e.end, p.dataSize)
 	}
 	e.Begin = p.header.DataStart + int64(e.begin)
 	e.End = p.header.DataStart + int64(e.end)

@@ -105,7 +105,7 @@ func (o *Output) free() error {
 	case !occupied:
 		return nil
 	case !o.opt.Overwrite:
-		return &ExistsError{o.out}
+		return &ExistsError{o.asked}
 	}
 	return o.replaceable()
 }
@@ -219,7 +219,7 @@ func (o *Output) presizeAll(l *Layout) error {
 		}
 	}
 	if free, err := freeBytes(o.partial); err == nil && free < need {
-		return &NoSpaceError{Path: o.out, Need: need, Free: free}
+		return &NoSpaceError{Path: o.asked, Need: need, Free: free}
 	}
 	for _, file := range l.Files {
 		if err := o.presize(file); err != nil {

@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// A place is an output folder and the names beside it, absolute and free of
-// symbolic links.
+// A place is an output folder and the names beside it, but for asked absolute
+// and free of symbolic links.
 type place struct {
+	asked   string // OUT as the caller wrote it, for messages
 	out     string // OUT
 	partial string // .OUT.partial: the run's work
 	old     string // .OUT.old: the replaced OUT, where folders can't be exchanged
@@ -33,10 +34,10 @@ func locate(dir string) (place, error) {
 	}
 	parent, base := filepath.Split(out)
 	if base == "" {
-		return place{}, &UnsafeError{out, "it is the root of a file system"}
+		return place{}, &UnsafeError{dir, "it is the root of a file system"}
 	}
 	hidden := filepath.Join(parent, "."+base)
-	return place{out: out, partial: hidden + ".partial", old: hidden + ".old", lock: hidden + ".lock"}, nil
+	return place{asked: dir, out: out, partial: hidden + ".partial", old: hidden + ".old", lock: hidden + ".lock"}, nil
 }
 
 // resolve follows the links of an absolute path, of which the last parts need
@@ -68,11 +69,11 @@ func (p place) check(inputs []string) error {
 		}
 		switch {
 		case p.out == input:
-			return &UnsafeError{p.out, "it is the input " + in}
+			return &UnsafeError{p.asked, "it is the input " + in}
 		case inside(p.out, input):
-			return &UnsafeError{p.out, "it lies inside the input " + in}
+			return &UnsafeError{p.asked, "it lies inside the input " + in}
 		case inside(input, p.out):
-			return &UnsafeError{p.out, "it contains the input " + in}
+			return &UnsafeError{p.asked, "it contains the input " + in}
 		}
 		entries, _ := os.ReadDir(input) // fails for a file, which has none
 		for _, e := range entries {
@@ -80,18 +81,18 @@ func (p place) check(inputs []string) error {
 				continue
 			}
 			if target, err := realPath(filepath.Join(input, e.Name())); err == nil && inside(target, p.out) {
-				return &UnsafeError{p.out, fmt.Sprintf("it contains %s of the input %s", e.Name(), in)}
+				return &UnsafeError{p.asked, fmt.Sprintf("it contains %s of the input %s", e.Name(), in)}
 			}
 		}
 	}
 	if cwd, err := os.Getwd(); err == nil && inside(cwd, p.out) {
-		return &UnsafeError{p.out, "it is or contains the current folder"}
+		return &UnsafeError{p.asked, "it is or contains the current folder"}
 	}
 	if home, err := os.UserHomeDir(); err == nil && inside(home, p.out) {
-		return &UnsafeError{p.out, "it is or contains the home folder"}
+		return &UnsafeError{p.asked, "it is or contains the home folder"}
 	}
 	if mountPoint(p.out) {
-		return &UnsafeError{p.out, "a file system is mounted there, and only a folder inside it can be renamed into place"}
+		return &UnsafeError{p.asked, "a file system is mounted there, and only a folder inside it can be renamed into place"}
 	}
 	return nil
 }
@@ -148,7 +149,7 @@ func (p place) replaceable() error {
 	entries, err := os.ReadDir(p.out)
 	if err != nil {
 		if fi, serr := os.Stat(p.out); serr == nil && !fi.IsDir() {
-			return &UnsafeError{p.out, "it is not a folder"}
+			return &UnsafeError{p.asked, "it is not a folder"}
 		}
 		return err
 	}
@@ -156,13 +157,13 @@ func (p place) replaceable() error {
 	for _, e := range entries {
 		name := e.Name()
 		if name == ".git" {
-			return &UnsafeError{p.out, "it is a git repository"}
+			return &UnsafeError{p.asked, "it is a git repository"}
 		}
 		model = model || name == "config.json" || name == "slerpmerge.json" || strings.HasSuffix(name, ".safetensors") ||
 			strings.HasPrefix(name, "pytorch_model") && strings.HasSuffix(name, ".bin")
 	}
 	if !model {
-		return &UnsafeError{p.out, "it does not look like a model folder"}
+		return &UnsafeError{p.asked, "it does not look like a model folder"}
 	}
 	return nil
 }

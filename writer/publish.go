@@ -110,13 +110,13 @@ func (o *Output) install() (replaced string, err error) {
 		return "", err
 	}
 	if occupied && !o.opt.Overwrite {
-		return "", &ExistsError{o.out}
+		return "", &ExistsError{o.asked}
 	}
 	if !occupied {
 		err := retry(func() error { return rename(o.partial, o.out) })
 		// The system refuses what came to OUT since occupied looked.
 		if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
-			return "", &ExistsError{o.out}
+			return "", &ExistsError{o.asked}
 		}
 		return "", err
 	}

@@ -2,6 +2,8 @@ package batch
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -13,15 +15,26 @@ func replaceFile(path string, data []byte) error {
 	dir, base := filepath.Split(path)
 	// Collectors read *.prom, which this is not.
 	tmp := filepath.Join(dir, "."+base+".tmp")
-	if err := writeFile(tmp, data); err != nil {
-		os.Remove(tmp)
-		return err
+	err := writeFile(tmp, data)
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err != nil {
 		os.Remove(tmp)
-		return err
+		return fmt.Errorf("%s: %w", path, bare(err))
 	}
 	return nil
+}
+
+// bare takes the name of the temporary file out of an error: nobody knows it.
+func bare(err error) error {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return file.Err
+	}
+	if link, ok := errors.AsType[*os.LinkError](err); ok {
+		return link.Err
+	}
+	return err
 }
 
 func writeFile(path string, data []byte) error {

@@ -60,7 +60,7 @@ func (c *batchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	opt := batch.Options{Version: buildVersion(), StopOnError: c.StopOnError, Classify: classify, Now: time.Now,
+	opt := batch.Options{Version: buildVersion(), StopOnError: c.StopOnError, Classify: classifyJob, Now: time.Now,
 		Event: (&batchLog{app: a, manifest: c.Manifest}).event}
 	if !c.DryRun {
 		if opt.Status, opt.Metrics, err = c.files(); err != nil {
@@ -145,7 +145,7 @@ const maxManifest = 2 << 20
 func (c *batchCmd) read() ([]byte, error) {
 	file, err := os.Open(c.Manifest)
 	if err != nil {
-		return nil, &requestError{msg: err.Error()}
+		return nil, unopened(err)
 	}
 	defer file.Close()
 	if st, err := file.Stat(); err == nil && st.IsDir() {
@@ -162,7 +162,7 @@ func (a *app) refuse(r *batch.Refusal) int {
 	}
 	said := map[string]bool{} // of a recipe that several jobs name
 	for _, e := range r.Errors {
-		_, hints := classify(e)
+		_, hints := classifyJob(e)
 		if doc := (*recipe.DocumentError)(nil); errors.As(e, &doc) {
 			if text := doc.Error(); !said[text] {
 				a.log.document(doc, code, hints)
@@ -173,6 +173,20 @@ func (a *app) refuse(r *batch.Refusal) int {
 		a.log.error(e.Error(), code, hints)
 	}
 	return code
+}
+
+// asKeys writes the flags of hints as a manifest takes them.
+var asKeys = strings.NewReplacer("add --overwrite", "write overwrite: true", "--nonfinite warn", "nonfinite: warn", "--vocab extend", "vocab: extend",
+	"--max-memory ", "max-memory: ")
+
+// classifyJob is classify for an error of a job.
+func classifyJob(err error) (code int, hints []string) {
+	code, hints = classify(err)
+	hints = slices.Clone(hints)
+	for i, h := range hints {
+		hints[i] = asKeys.Replace(h)
+	}
+	return code, hints
 }
 
 // showJobs shows what would be done.

@@ -112,6 +112,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		args = []string{"--help"}
 	}
+	if args[0] == "help" { // as in git and go
+		args = append(args[1:], "--help")
+	}
 	switch args[0] {
 	case completeWord:
 		err = a.complete(parser, args[1:])
@@ -178,6 +181,9 @@ func (e usageError) Error() string {
 	for _, r := range rewordings {
 		text = r.pattern.ReplaceAllString(text, r.text)
 	}
+	if e.err.Context != nil && e.err.Context.Selected() == nil {
+		text = strings.Replace(text, "unexpected argument ", "there is no command ", 1)
+	}
 	return text
 }
 
@@ -188,6 +194,9 @@ var rewordings = []struct {
 }{
 	{regexp.MustCompile(`^--output: expected .* but got "EOL".*$`), "-o needs a folder"},
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* but got "EOL".*$`), "$1 needs a value"},
+	{regexp.MustCompile(`^--time-budget: .* but got "([^"]*)".*$`), `--time-budget: "$1" is not a time such as 4h or 90m`},
+	{regexp.MustCompile(`^--threads: .* but got "([^"]*)".*$`), `--threads: "$1" is not a number of threads`},
+	{regexp.MustCompile(`","`), `", "`},
 	{regexp.MustCompile(`^--t: `), "-t: "},
 	{regexp.MustCompile(`^expected "<path>"$`), "inspect needs a model folder or a weight file"},
 	{regexp.MustCompile(`^expected "<out>"$`), "verify needs the folder that merge or convert has made; --parents comes after it"},
@@ -201,6 +210,9 @@ var rewordings = []struct {
 func (e usageError) hint() string {
 	if e.err.Context != nil {
 		if s := e.err.Context.Selected(); s != nil {
+			if writes := s.Name == "merge" || s.Name == "convert"; writes && strings.HasPrefix(e.err.Error(), "unexpected argument ") {
+				return "the output folder is named with -o; see slerpmerge " + s.Name + " --help"
+			}
 			return "see slerpmerge " + s.Name + " --help"
 		}
 	}

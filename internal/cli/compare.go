@@ -91,6 +91,14 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 	if err != nil {
 		return err
 	}
+	if first, n := nonFinite(res); n > 0 {
+		text := "a NaN or Inf in a parent leaves 1 tensor without angle and distance: " + first
+		if n > 1 {
+			text = fmt.Sprintf("a NaN or Inf in a parent leaves %d tensors without angle and distance: %s and %d more", n, first, n-1)
+		}
+		p.Warnings = append(p.Warnings, text)
+		a.log.warn(text)
+	}
 	s := report.NewSurvey(res, false)
 	csv := func(w io.Writer) error { return report.CSV(w, s) }
 	html := func(w io.Writer) error { return report.Page(w, s, buildVersion()) }
@@ -119,6 +127,19 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 		size(int64(float64(bytes)/max(seconds, 1e-9))), mib(peak))
 	a.log.info("done", text, "tensors", s.All.Tensors, "bytes", bytes, "seconds", seconds, "peak_memory", peak, "branches", s.All.Branches, "warnings", len(p.Warnings))
 	return nil
+}
+
+// nonFinite counts the tensors with a NaN or Inf, and names the first.
+func nonFinite(res *merge.Result) (first string, n int) {
+	for i := range res.Tensors {
+		if !res.Tensors[i].NonFinite {
+			continue
+		}
+		if n++; n == 1 {
+			first = model.Quote(res.Plan.Tensors[i].Name)
+		}
+	}
+	return first, n
 }
 
 // pairBytes is what a comparison reads.

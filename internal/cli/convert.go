@@ -3,12 +3,12 @@ package cli
 import "slerpmerge/internal/recipe"
 
 type convertCmd struct {
-	Model string `arg:"" help:"Model folder or weight file."`
+	Model  string `arg:"" help:"Model folder or weight file."`
+	Output string `short:"o" placeholder:"DIR" help:"Folder to make: a new or an empty one. Needed but for --dry-run."`
 	outputFlags
 	runFlags
-	Output    string `short:"o" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
-	Overwrite bool   `help:"Replace the output folder in one step when the conversion is complete."`
-	DryRun    bool   `help:"Only show what would happen."`
+	Overwrite bool `help:"Replace the output folder in one step when the conversion is complete."`
+	DryRun    bool `help:"Only show what would happen."`
 }
 
 // Help is shown below the flags.

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"slerpmerge/internal/batch"
 	"slerpmerge/internal/merge"
@@ -192,34 +190,6 @@ type requestError struct {
 }
 
 func (e *requestError) Error() string { return e.msg }
-
-// maxMessage keeps a message one readable line, whatever a file put in it.
-const maxMessage = 3000
-
-// clean makes a text one line without control characters: names and paths can
-// hold anything.
-func clean(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		if b.Len() > maxMessage {
-			b.WriteString("...")
-			break
-		}
-		switch {
-		case r == '\n':
-			b.WriteString("; ")
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case r == '\t':
-			b.WriteByte(' ')
-		case !unicode.IsPrint(r) || unicode.Is(unicode.Cf, r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
 
 // Recovered turns a panic into one line and exit code 1: never a stack trace,
 // on any input, unless asked for by the usual GOTRACEBACK.

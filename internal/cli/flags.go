@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -166,7 +168,7 @@ type outputFlags struct {
 // comes of it.
 type runFlags struct {
 	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
-	Restart    bool          `help:"Begin anew, even where an unfinished run could be gone on with."`
+	Restart    bool          `help:"Begin anew, where the same command would go on with an unfinished run."`
 	IOLimit    byteRate      `name:"io-limit" placeholder:"RATE" help:"Most bytes that may be read and written a second, such as 100MB/s."`
 	Nice       bool          `help:"Leave processor and disk to others where they want them."`
 	TimeBudget time.Duration `placeholder:"TIME" help:"Stop by itself after this time, such as 4h or 90m, keeping the work."`
@@ -239,6 +241,11 @@ func (f *mergeFlags) compat(r *recipe.Recipe) error {
 
 // pair takes the two models from the command line.
 func (f *mergeFlags) pair(r *recipe.Recipe) (err error) {
+	if f.Primary != nil {
+		if ext := filepath.Ext(*f.Primary); ext == ".yml" || ext == ".yaml" { // mergekit-yaml takes it so
+			return &requestError{msg: *f.Primary + " is no model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
+		}
+	}
 	for _, arg := range []struct {
 		what  string
 		value *string
@@ -261,6 +268,14 @@ func (f *mergeFlags) pair(r *recipe.Recipe) (err error) {
 // maxDocument bounds a recipe file; ParseDocument has a limit of its own.
 const maxDocument = 2 << 20
 
+// unopened says why a file that the command line names can't be read.
+func unopened(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return &requestError{msg: e.Path + ": " + e.Err.Error()}
+	}
+	return &requestError{msg: err.Error()}
+}
+
 // document reads the recipe file.
 func (f *mergeFlags) document(r *recipe.Recipe) error {
 	switch {
@@ -271,7 +286,7 @@ func (f *mergeFlags) document(r *recipe.Recipe) error {
 	}
 	file, err := os.Open(f.Recipe)
 	if err != nil {
-		return &requestError{msg: err.Error()}
+		return unopened(err)
 	}
 	defer file.Close()
 	if st, err := file.Stat(); err == nil && st.IsDir() {

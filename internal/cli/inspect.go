@@ -224,4 +224,4 @@ func sizes(m *model.Model, chosen []int) (elems, bytes int64) {
 	return elems, bytes
 }
 
-func shapeText(s []uint64) string { return fmt.Sprint(s) }
+func shapeText(s []uint64) string { return strings.ReplaceAll(fmt.Sprint(s), " ", ", ") }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"slerpmerge/internal/recipe"
 )
@@ -144,4 +146,32 @@ func (l *logger) document(e *recipe.DocumentError, code int, hints []string) {
 	for _, h := range hints {
 		l.line("hint: %s", clean(h))
 	}
+}
+
+// maxMessage keeps a message one readable line, whatever a file put in it.
+const maxMessage = 3000
+
+// clean makes a text one line without control characters: names and paths can
+// hold anything.
+func clean(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if b.Len() > maxMessage {
+			b.WriteString("...")
+			break
+		}
+		switch {
+		case r == '\n':
+			b.WriteString("; ")
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\t':
+			b.WriteByte(' ')
+		case !unicode.IsPrint(r) || unicode.Is(unicode.Cf, r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

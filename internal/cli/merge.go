@@ -21,9 +21,10 @@ import (
 const planPool = 4 << 20
 
 type mergeCmd struct {
+	Output string `short:"o" placeholder:"DIR" help:"Folder to make: a new or an empty one. Needed but for --dry-run."`
+
 	mergeFlags
 	runFlags
-	Output    string `short:"o" placeholder:"DIR" help:"Folder to be made. It must not exist or be empty."`
 	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
 	DryRun    bool   `help:"Only show what would happen, as plan does."`
 	NoCard    bool   `help:"Write no README.md."`

@@ -15,8 +15,9 @@ import (
 )
 
 type planCmd struct {
+	Output string `short:"o" placeholder:"DIR" help:"Folder that would be made; its disk is looked at."`
+
 	mergeFlags
-	Output      string `short:"o" placeholder:"DIR" help:"Folder that would be made; its disk is looked at."`
 	WriteRecipe string `placeholder:"FILE" help:"Write the two models, -t and --dtype as a mergekit YAML, to standard output for -."`
 }
 

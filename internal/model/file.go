@@ -68,7 +68,10 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		var fe *safetensors.FormatError
 		if errors.As(err, &fe) {
 			known := &FormatError{Path: path, Err: err}
-			if k == kindUnknown && f.Size() > 0 && checkpointName(path) {
+			if fe.Short && k == kindSafetensors {
+				known.Hint = "the file may have been cut short: download or copy it again"
+			}
+			if k == kindUnknown && f.Size() > 0 && !strings.EqualFold(filepath.Ext(path), ".safetensors") {
 				known.Msg = "is neither a PyTorch checkpoint nor a safetensors file"
 			}
 			return known
@@ -85,11 +88,6 @@ func (m *Model) openFile(pool *mmapio.Pool, path string) error {
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
 	}
 	return nil
-}
-
-// checkpointName reports whether a file is called as PyTorch's checkpoints are.
-func checkpointName(path string) bool {
-	return slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt"}, strings.ToLower(filepath.Ext(path)))
 }
 
 // format is called for every file; the first one names the model's.

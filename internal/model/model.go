@@ -125,6 +125,17 @@ func (m *Model) Place() string { return m.place }
 // "" if it can't be one.
 func notFound(path, repo string) error {
 	e := &UnusableError{Path: path, Msg: "no such file or folder"}
+	if there, _ := present(filepath.Join(filepath.Dir(path), "config.json")); there {
+		return e // a mistyped file of a model that is here
+	}
+	if name, ok := strings.CutPrefix(path, "https://huggingface.co/"); ok {
+		e.Msg = "a page of the Hugging Face Hub is no model, and nothing is fetched"
+		if parts := strings.Split(name, "/"); len(parts) > 1 {
+			name = parts[0] + "/" + parts[1]
+			e.Hint = "download it, then use its name, " + name + ": " + download(name, "")
+		}
+		return e
+	}
 	if strings.Count(repo, "/") == 1 {
 		e.Msg += ", and no such model in the Hugging Face cache"
 		e.Hint = "if this is a name on the Hugging Face Hub, download it first: " + download(repo, "")

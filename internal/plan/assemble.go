@@ -118,7 +118,7 @@ func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
 				problems = append(problems, recipe.Problem{Pos: src.Pos, Message: err.Error()})
 			case src.Layers.To > n:
 				problems = append(problems, recipe.Problem{Pos: src.Layers.Pos,
-					Message: fmt.Sprintf("layer_range %v goes beyond the %d layers of %s: from 0 up to, and without, %d", src.Layers, n, m.Name(), n)})
+					Message: fmt.Sprintf("layer_range %v goes beyond the %d layers of %s; [0, %d] is all of them", src.Layers, n, m.Name(), n)})
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"slerpmerge/internal/model"
@@ -35,7 +36,7 @@ func (p *Plan) compare(b *model.Model, depth bool) {
 	a := p.Primary
 	if a.Config == nil || b.Config == nil {
 		if a.Config == nil && a.Dir != "" || b.Config == nil && b.Dir != "" {
-			p.warn("a parent has no config.json, so only names and shapes of tensors can be compared")
+			p.warnUnconfigured(b)
 		}
 		return
 	}
@@ -118,9 +119,27 @@ func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
 			if only.n > 1 {
 				what = fmt.Sprintf("%d tokens are", only.n)
 			}
-			p.warn("%s in the tokenizer of %s only: %q", what, only.who, only.first)
+			var list []string
+			for _, token := range only.first {
+				list = append(list, strconv.Quote(token))
+			}
+			text := strings.Join(list, ", ")
+			if more := only.n - len(list); more > 0 {
+				text += fmt.Sprintf(" and %d more", more)
+			}
+			p.warn("%s in the tokenizer of %s only: %s", what, only.who, text)
 		}
 	}
+}
+
+// warnUnconfigured says that config.json can't be compared, and what comes of
+// it where the primary, whose own goes along, has none.
+func (p *Plan) warnUnconfigured(b *model.Model) {
+	if p.Primary.Config != nil {
+		p.warn("%s has no config.json, so only names and shapes of tensors can be compared", b.Name())
+		return
+	}
+	p.warn("%s has no config.json, so only names and shapes of tensors can be compared, and the output will have none: transformers can't open it", p.Primary.Name())
 }
 
 // sameFile compares a companion file of both models; an error when one has none.

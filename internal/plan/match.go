@@ -139,8 +139,9 @@ func (p *Plan) match(a, b *side) {
 			vocab.first, vocab.list(), tokens)
 	}
 	if n := shapes.count(); n > 0 {
-		s := fmt.Sprintf("%s differ in shape: %s", tensors(n), shapes.first)
+		s := "1 tensor differs in shape: " + shapes.first
 		if n > 1 {
+			s = fmt.Sprintf("%s differ in shape: %s", tensors(n), shapes.first)
 			s += fmt.Sprintf(" (%s)", shapes.list())
 		}
 		p.block("%s", s)

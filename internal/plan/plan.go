@@ -339,6 +339,9 @@ func (p *Plan) Refusal() error {
 		return p.OutputErr
 	}
 	hint := ""
+	if p.Unlike != "" && len(p.Blockers) == 1 {
+		hint = "try --vocab extend, which keeps the rows that only one has as they are"
+	}
 	for _, m := range p.Models {
 		var u *model.UnusableError
 		if errors.As(m.Mergeable(), &u) {

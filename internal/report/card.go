@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +125,7 @@ func (c *card) what() {
 	if p.Recipe.Document == nil {
 		c.printf("| t | %s |\n", markdown(p.Recipe.T.String()))
 	}
-	c.printf("| element type | %s |\n| tensors | %d |\n\n", p.Recipe.DType, len(p.Tensors))
+	c.printf("| element type | %s |\n| tensors | %d |\n\n", elementTypes(p), len(p.Tensors))
 	linear := "interpolated linearly, being almost parallel"
 	if p.Recipe.Method != recipe.Slerp {
 		linear = "added up or scaled, by the weights of the recipe"
@@ -142,6 +144,26 @@ func (c *card) what() {
 		}
 	}
 	c.printf("\n")
+}
+
+// elementTypes names the types of the floating tensors, that of most bytes
+// first.
+func elementTypes(p *plan.Plan) string {
+	bytes := map[tensor.DType]int64{}
+	for i := range p.Tensors {
+		if t := &p.Tensors[i]; t.DType.Blends() {
+			bytes[t.DType] += t.Bytes()
+		}
+	}
+	if len(bytes) == 0 {
+		return p.Recipe.DType.String()
+	}
+	types := slices.SortedFunc(maps.Keys(bytes), func(x, y tensor.DType) int { return cmp.Or(cmp.Compare(bytes[y], bytes[x]), cmp.Compare(x, y)) })
+	var names []string
+	for _, d := range types {
+		names = append(names, recipe.LongName(d))
+	}
+	return strings.Join(names, ", ")
 }
 
 // maxLevels keeps the table of t readable.

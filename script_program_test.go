@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// runProgram runs a program to its end and returns its exit code.
+func runProgram(ts *testscript.TestScript, args []string) int {
+	err := ts.Exec(args[0], args[1:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+func wantExit(ts *testscript.TestScript, text string) int {
+	n, err := strconv.Atoi(text)
+	ts.Check(err)
+	return n
+}
+
+// exits N PROGRAM ARG...: the program ends with exit code N.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 1, "exits code program [arg...]")
+	if got, want := runProgram(ts, args[1:]), wantExit(ts, args[0]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// refused N PROGRAM ARG...: the program ends with exit code N, prints nothing
+// on standard output and one error line, with hints at most, on standard
+// error; and everything below the current folder is as it was.
+func cmdRefused(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 1, "refused code program [arg...]")
+	before := snapshot(ts)
+	if got, want := runProgram(ts, args[1:]), wantExit(ts, args[0]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	checkRefusal(ts)
+	compareSnapshots(ts, before, snapshot(ts))
+}
+
+// recipePlace is a line that shows or names a place in a recipe file, all of
+// whose problems are said at once.
+var recipePlace = regexp.MustCompile(`^ +[0-9]* \| |^: [^ ]+\.yml:[0-9]+:[0-9]+: `)
+
+func checkRefusal(ts *testscript.TestScript) {
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("standard output is not empty: %q", out)
+	}
+	lines := cleanLines(ts)
+	if len(lines) == 0 || !strings.HasPrefix(lines[0], "slerpmerge: error: ") {
+		ts.Fatalf("standard error does not begin with an error line")
+	}
+	for _, l := range lines[1:] {
+		recipe := recipePlace.MatchString(l) || recipePlace.MatchString(lines[0][len("slerpmerge: error"):]) && strings.HasPrefix(l, "slerpmerge: error: ")
+		if !strings.HasPrefix(l, "slerpmerge: hint: ") && !recipe {
+			ts.Fatalf("neither the error line nor a hint: %q", l)
+		}
+	}
+}
+
+// clean: standard error is made of lines that are safe to show.
+func cmdClean(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 0, "clean")
+	cleanLines(ts)
+}
+
+func cleanLines(ts *testscript.TestScript) []string {
+	text := ts.ReadFile("stderr")
+	if text == "" {
+		return nil
+	}
+	if !strings.HasSuffix(text, "\n") {
+		ts.Fatalf("standard error does not end with a newline")
+	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for _, l := range lines {
+		if len(l) > 4096 { // PIPE_BUF on Linux: a line is written whole
+			ts.Fatalf("a line of %d bytes on standard error", len(l))
+		}
+		for _, r := range l {
+			if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\uFFFD' {
+				ts.Fatalf("%q on standard error: %q", r, l)
+			}
+		}
+		if strings.Contains(l, "goroutine ") || strings.Contains(l, "internal error") {
+			ts.Fatalf("a crash: %q", l)
+		}
+	}
+	return lines
+}
+
+// snapshot is what there is below the script's current folder.
+func snapshot(ts *testscript.TestScript) map[string]string {
+	root := ts.MkAbs(".")
+	s := map[string]string{}
+	ts.Check(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		if rel == ".tmp" { // $TMPDIR
+			return fs.SkipDir
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		s[rel] = fi.Mode().String()
+		if fi.Mode().IsRegular() {
+			s[rel] += fmt.Sprint(" ", fi.Size(), fi.ModTime())
+		}
+		return nil
+	}))
+	return s
+}
+
+func compareSnapshots(ts *testscript.TestScript, before, after map[string]string) {
+	for name := range after {
+		if _, ok := before[name]; !ok {
+			ts.Fatalf("%s was left behind", name)
+		}
+	}
+	for name, was := range before {
+		if now := after[name]; now != was {
+			ts.Fatalf("%s was %q and is %q", name, was, now)
+		}
+	}
+}
+
+// stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
+// (or has grown by N bytes, where WAITFOR is FILE+N),
+// the program is sent a signal (EVENT is INT or TERM) or loses the last byte of
+// a file (EVENT is cut=FILE); it ends as refused wants it, but that .OUT.partial
+// may stay.
+func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 3, "stopped event code waitfor program [arg...]")
+	cut, isCut := strings.CutPrefix(args[0], "cut=")
+	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
+	usage(ts, neg, ok || isCut, "stopped INT|TERM|HUP|cut=FILE ...")
+	if sig == syscall.SIGHUP { // under nohup children would ignore it too
+		caught := make(chan os.Signal, 1)
+		signal.Notify(caught, sig)
+		defer signal.Stop(caught)
+	}
+	await, grow, _ := strings.Cut(args[2], "+")
+	await = ts.MkAbs(await)
+	more, _ := strconv.ParseInt(grow, 10, 64)
+	from, _ := sizeOf(await)
+	before := snapshot(ts)
+	bin := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if p := filepath.Join(dir, args[3]); bin == "" {
+			if _, err := os.Stat(p); err == nil {
+				bin = p
+			}
+		}
+	}
+	c := exec.Command(bin, args[4:]...)
+	c.Dir = ts.MkAbs(".")
+	c.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"))
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	ts.Check(c.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	for {
+		if size, ok := sizeOf(await); ok && (grow == "" || size >= from+more) {
+			break
+		}
+		select {
+		case <-ended:
+			ts.Fatalf("it ended before %s existed: %s%s", args[2], &stdout, &stderr)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if isCut {
+		cmdTruncate(ts, false, []string{cut, "-1"})
+	} else {
+		ts.Check(c.Process.Signal(sig))
+	}
+	<-ended
+	io.Copy(ts.Stdout(), &stdout)
+	ts.Stderr().Write(stderr.Bytes())
+	ts.Logf("%s", stderr.Bytes())
+	if got, want := c.ProcessState.ExitCode(), wantExit(ts, args[1]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	if stdout.Len() > 0 || !regexp.MustCompile(`\Aslerpmerge: error: .*\n(slerpmerge: hint: .*\n)*\z`).Match(stderr.Bytes()) {
+		ts.Fatalf("not one error line and hints: %s%s", &stdout, &stderr)
+	}
+	after := snapshot(ts)
+	delete(before, cut)
+	delete(after, cut)
+	for name := range after {
+		if kept(name) {
+			delete(before, name)
+			delete(after, name)
+		}
+	}
+	compareSnapshots(ts, before, after)
+}
+
+func sizeOf(path string) (n int64, ok bool) {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return 0, false
+	}
+	return st.Size(), true
+}
+
+// kept reports whether a name is of the work of an unfinished run, which stays
+// for the next one.
+func kept(name string) bool {
+	top, _, _ := strings.Cut(filepath.ToSlash(name), "/")
+	return strings.HasPrefix(top, ".") && strings.HasSuffix(top, ".partial")
+}
+
+// example [COMMAND]: the command's help ends well and has an example, which
+// ends well too.
+func cmdExample(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) < 2, "example [command]")
+	help := append(append([]string{"slerpmerge"}, args...), "--help")
+	if got := runProgram(ts, help); got != 0 {
+		ts.Fatalf("exit code %d", got)
+	}
+	if text := ts.ReadFile("stderr"); text != "" {
+		ts.Fatalf("help on standard error: %s", text)
+	}
+	m := regexp.MustCompile(`(?m)^Example: (slerpmerge .*)$`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("no line with an example")
+	}
+	if got := runProgram(ts, strings.Fields(m[1])); got != 0 {
+		ts.Fatalf("%s: exit code %d", m[1], got)
+	}
+}
