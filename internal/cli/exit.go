@@ -157,7 +157,7 @@ func classify(err error) (code int, hints []string) {
 	case errors.As(err, &nonFinite):
 		return exitCorrupt, []string{"--nonfinite warn merges all the same; the whole tensor becomes NaN"}
 	case errors.As(err, &exists):
-		return exitExists, []string{"name another folder; merge and convert replace this one with --overwrite, when the new one is complete"}
+		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the new one is complete"}
 	case errors.As(err, &busy):
 		return exitExists, []string{"wait for the other run of this manifest to end"}
 	case errors.As(err, &locked):
