@@ -8,7 +8,7 @@ safetensors, which check.py and golden.py look after. The old torch is Debian's,
 One line per check; exit status 1 when one fails.
 """
 import glob, hashlib, json, math, os, pickletools, random, subprocess, sys, tempfile, zipfile
-import check, loading, opened
+import check, loading, opened, record
 import torch
 from check import folder, guarded, model, say, shards, tool
 
@@ -101,6 +101,8 @@ def old_torch(files, modes=",".join(OLD_MODES)):
     if r.returncode: raise RuntimeError((r.stderr.strip().splitlines() or ["(silent)"])[-1][:300])
     got = json.loads(r.stdout)
     if not got["torch"].startswith(OLD_TORCH): raise RuntimeError(f"{OLD_PYTHON} has torch {got['torch']}, not {OLD_TORCH}x")
+    package = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "python3-torch"], check=True, capture_output=True, text=True).stdout
+    record.peer("old torch", f"{package.partition('+')[0]}, calls itself {got['torch']}")
     return got
 
 
@@ -190,8 +192,8 @@ def main():
                 guarded(what, "index", check.index, out, limit)
                 guarded(what, "huggingface_hub", check.hub, out)
                 guarded(what, "transformers", transformed, what, out, twin)
-        for what, flags in (("one file", []), ("one file", ["--lazy-unpickle"]), ("shards", ["--lazy-unpickle"])):
-            if what in made: guarded(what, "mergekit " + " ".join(flags), mergekit, *made[what], work, flags)
+        for what, flags in (("one file", []), ("one file", ["--lazy-unpickle"]), ("shards", []), ("shards", ["--lazy-unpickle"])):
+            if what in made: guarded(what, " ".join(["mergekit as a consumer", *flags]), mergekit, *made[what], work, flags)
     print(f"bin: {check.failed} failed (torch {torch.__version__} and {old.get('torch')})")
     return 1 if check.failed else 0
 

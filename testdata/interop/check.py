@@ -6,7 +6,7 @@ usage: check.py BINARY SHARED
 SHARED is the folder that holds models/, interop/ and golden/. One line per check; exit status 1 when one fails.
 bin.py and convert.py use the same checks for PyTorch checkpoints.
 """
-import json, os, subprocess, sys, tempfile, warnings
+import importlib.metadata, json, os, subprocess, sys, tempfile, warnings
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="2")
 import huggingface_hub, safetensors, safetensors.torch, torch, transformers
@@ -186,6 +186,8 @@ def tied_pair(work):
 
 
 def main():
+    for m in (safetensors, transformers, huggingface_hub, torch): record.peer(m.__name__, m.__version__)
+    record.peer("mergekit", importlib.metadata.version("mergekit"))
     with tempfile.TemporaryDirectory(prefix="interop-") as work:
         outs = {}
         for what, flags in MERGES.items(): outs[what] = (model("alpha"), merge(model("alpha"), model("beta"), os.path.join(work, what.replace(" ", "-")), *flags))

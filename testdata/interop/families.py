@@ -9,7 +9,7 @@ a family must give the same logits. There is no Qwen2 among the models: a pair i
 One line per check; exit status 1 when one fails.
 """
 import os, re, shutil, sys, tempfile, warnings
-import check, record
+import check
 import torch, transformers
 from check import folder, guarded, loading, model
 
@@ -76,7 +76,6 @@ def cut(out, work):
 
 
 def main():
-    record.peer("transformers", transformers.__version__)
     transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="interop-") as work:
         made = {name: make_qwen2(os.path.join(work, name), seed) for seed, name in enumerate(("qwen2-a", "qwen2-b"))}
@@ -84,7 +83,7 @@ def main():
             a, b = (made.get(p) or model(p) for p in parents.split())
             for form, flags in FORMS.items():
                 out = os.path.join(work, re.sub(r"\W", "-", f"{family} {form}"))
-                guarded(family, f"family, {form}", lambda: opened(family, form, check.merge(a, b, out, "--nonfinite", "warn", *flags), work))
+                guarded(f"{family}, {form}", "family", lambda: opened(family, form, check.merge(a, b, out, "--nonfinite", "warn", *flags), work))
         kit = os.path.join(work, "mergekit-own")
         guarded("Qwen2", "mergekit's own merge", lambda: check.against_mergekit(os.path.join(work, "Qwen2-safetensors"), check.mergekit(made["qwen2-a"], made["qwen2-b"], kit)))
         guarded("Llama", "family, cut", cut, os.path.join(work, "Llama-safetensors"), work)

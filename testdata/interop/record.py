@@ -2,13 +2,13 @@
 
 It goes to the end of the file that INTEROP_RECORD names; without that nothing is recorded.
 """
-import json, os
+import json, os, sys
 
 
-def check(what, name, ok, counts=None): write({"what": what, "check": name, "ok": bool(ok), **({"counts": counts} if counts else {})})
+def check(what, name, ok): write({"script": os.path.basename(sys.argv[0]), "what": what, "check": name, "ok": bool(ok)})
 
 
-def peer(name, version): write({"peer": name, "version": version.partition("+")[0]})
+def peer(name, version): write({"peer": name, "version": version.partition("+")[0]})  # 2.15.0+cpu is 2.15.0
 
 
 def write(entry):
