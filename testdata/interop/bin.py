@@ -101,9 +101,12 @@ def old_torch(files, modes=",".join(OLD_MODES)):
     if r.returncode: raise RuntimeError((r.stderr.strip().splitlines() or ["(silent)"])[-1][:300])
     got = json.loads(r.stdout)
     if not got["torch"].startswith(OLD_TORCH): raise RuntimeError(f"{OLD_PYTHON} has torch {got['torch']}, not {OLD_TORCH}x")
-    package = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "python3-torch"], check=True, capture_output=True, text=True).stdout
-    record.peer("old torch", f"{package.partition('+')[0]}, calls itself {got['torch']}")
     return got
+
+
+def package():
+    """Debian's 1.13.1 calls itself 1.13.0a0."""
+    return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "python3-torch"], check=True, capture_output=True, text=True).stdout.partition("+")[0]
 
 
 def order(out):
@@ -160,11 +163,11 @@ def transformed(what, out, twin):
     return same and check.texts[what] == check.texts[what + " twin"], text if same else "other logits than the twin's"
 
 
-def mergekit(out, twin, work, flags):
-    """A merge with ours as a parent equals the same with the safetensors twin as a parent."""
-    to = os.path.join(work, f"kit-{len(os.listdir(work))}")
-    a, b = (folder.read(check.mergekit(o, model("alpha"), to + end, *f)) for o, end, f in ((out, "a", flags), (twin, "b", [])))
-    return check.same(a, b)
+def mergekit(out, twin, flags):
+    """A merge with ours as a parent equals the same with the safetensors twin as a parent, which is made once."""
+    to = twin + "-mergekit"
+    if not os.path.exists(to): check.mergekit(twin, model("alpha"), to)
+    return check.same(folder.read(check.mergekit(out, model("alpha"), out + "-mergekit" + "".join(flags), *flags)), folder.read(to))
 
 
 def main():
@@ -182,6 +185,7 @@ def main():
             except Exception as e: say(False, what, command, f"{type(e).__name__}: {e}")
         try: old = old_torch([p for what, (out, _) in made.items() if what != "all types" for p in shards(out)])
         except Exception as e: old = say(False, "all", "torch " + OLD_TORCH + "x", str(e)) or {"files": {}}
+        if "torch" in old: record.peer("old torch", f"{package()}, calls itself {old['torch']}")
         for what, (out, twin) in made.items():
             tied, limit = [TIE] if what.startswith(("tied", "conv. tied")) else [], CASES[what][3]
             guarded(what, "container", container, out)
@@ -193,7 +197,7 @@ def main():
                 guarded(what, "huggingface_hub", check.hub, out)
                 guarded(what, "transformers", transformed, what, out, twin)
         for what, flags in (("one file", []), ("one file", ["--lazy-unpickle"]), ("shards", []), ("shards", ["--lazy-unpickle"])):
-            if what in made: guarded(what, " ".join(["mergekit as a consumer", *flags]), mergekit, *made[what], work, flags)
+            if what in made: guarded(what, " ".join(["mergekit as a consumer", *flags]), mergekit, *made[what], flags)
     print(f"bin: {check.failed} failed (torch {torch.__version__} and {old.get('torch')})")
     return 1 if check.failed else 0
 

@@ -25,7 +25,7 @@ failed = 0
 def say(ok, what, text):
     global failed
     failed += not ok
-    record.check(what, "card", ok)
+    record.check(what, "card", ok, text)
     print(f"{'ok  ' if ok else 'FAIL'} card         {what:28} {text}", flush=True)
 
 

@@ -25,7 +25,7 @@ failed = 0
 def say(ok, what, check, text):
     global failed
     failed += not ok
-    record.check(what, check, ok)
+    record.check(what, check, ok, text)
     print(f"{'ok  ' if ok else 'FAIL'} {what:12} {check:28} {text}", flush=True)
 
 

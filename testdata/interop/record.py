@@ -5,7 +5,7 @@ It goes to the end of the file that INTEROP_RECORD names; without that nothing i
 import json, os, sys
 
 
-def check(what, name, ok): write({"script": os.path.basename(sys.argv[0]), "what": what, "check": name, "ok": bool(ok)})
+def check(what, name, ok, text): write({"script": os.path.basename(sys.argv[0]), "what": what, "check": name, "ok": bool(ok), "text": str(text)[:400]})
 
 
 def peer(name, version): write({"peer": name, "version": version.partition("+")[0]})  # 2.15.0+cpu is 2.15.0

@@ -48,7 +48,7 @@ def table(entries):
                       f"{failed} failed" if failed else "passed"))
     for e in checks:
         if sum(bool(re.fullmatch(p, e["check"])) for p in (*(r[3] for r in ROWS), OWN)) != 1: bad.append(f"{e['script']}: {e['what']}: the check {e['check']!r} belongs to no row, or to two")
-        if not e["ok"]: bad.append(f"{e['script']}: {e['what']}: {e['check']} has failed")
+        if not e["ok"]: bad.append(f"{e['script']}: {e['what']}: {e['check']}: {e['text']}")
     return [*INTRO, *("| " + " | ".join(cells) + " |" for cells in lines)], bad
 
 

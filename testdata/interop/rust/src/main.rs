@@ -19,7 +19,10 @@ fn told(path: &str) -> Result<Value, Box<dyn Error>> {
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let t = file.tensor(&name)?;
-        let sum: String = Sha256::digest(t.data()).iter().map(|b| format!("{b:02x}")).collect();
+        let sum: String = Sha256::digest(t.data())
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         tensors.push(json!({"name": name, "dtype": t.dtype().to_string(), "shape": t.shape(), "sha256": sum}));
     }
     let metadata = header.metadata().clone();
