@@ -19,13 +19,14 @@ ROWS = (
     ("safetensors crate (Rust)", "safetensors crate", "reads the names, types, shapes and SHA-256 that `inspect --digest` tells; writes the same bytes",
      r"crate, (as inspect --digest|byte for byte)"),
     ("PyTorch, old (Debian's)", "old torch", "`torch.load` of `.bin`, with and without `weights_only`: every bit, tied tensors in one storage", r"torch 1\..*"),
-    ("PyTorch", "torch", "the same, and with `mmap`; every `.bin` here is read as it reads it; `--dtype` gives the bits of `Tensor.to`",
+    ("PyTorch", "torch", "the same, and with `mmap`; `convert` finds in a `.bin` what it loads; `--dtype` gives the bits of `Tensor.to`",
      r"torch [2-9]\..*|as torch\.load|every value, .*"),
     ("transformers", "transformers", "`from_pretrained` without a complaint, and a forward pass: Llama, Qwen2, GPT-NeoX, Mixtral, BERT and GPT-2, safetensors "
      "and `.bin`, whole and in shards; the two formats give the same logits and text", r"family|transformers"),
     ("huggingface_hub", "huggingface_hub", "cuts shards and writes the index alike, loads both formats by them into a model; reads the model card", r"index|huggingface_hub|card"),
     ("mergekit", "mergekit", "takes them as parents: safetensors and `.bin`, whole and in shards, lazily unpickled too", r"mergekit, ours as a parent|mergekit as a consumer.*"),
-    ("mergekit", "mergekit", "its own merges: tensors within one unit in the last place, perplexity on held-out text within 0.1 %", r"mergekit's own merge|perplexity"),
+    ("mergekit", "mergekit", "merges the same parents itself: every element within one unit in the last place of ours", r"mergekit's own merge"),
+    ("mergekit", "mergekit", "merges by the same recipe itself: perplexity on held-out text within 0.1 % of ours", r"perplexity"),
     ("llama.cpp's converter", "llama-cpp-python", "makes GGUF of them (Llama, Mixtral, Qwen2) with every tensor and field in its place", r"converter"))
 VERSIONS = {"llama-cpp-python": "in llama-cpp-python {}"}
 # Checks with no program as judge, and those which show that a check can fail.
