@@ -9,6 +9,7 @@ import os, shutil, subprocess, sys, tempfile
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 import huggingface_hub, yaml
+import record
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.utils import validate_repo_id
@@ -24,6 +25,7 @@ failed = 0
 def say(ok, what, text):
     global failed
     failed += not ok
+    record.check(what, "card", ok, text)
     print(f"{'ok  ' if ok else 'FAIL'} card         {what:28} {text}", flush=True)
 
 
