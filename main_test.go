@@ -83,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"jsonlines": cmdJSONLines,
 			"jsonkeys":  cmdJSONKeys,
 			"clean":     cmdClean,
+			"agrees":    cmdAgrees,
 		},
 	})
 }
@@ -331,8 +332,8 @@ func cmdExample(ts *testscript.TestScript, neg bool, args []string) {
 
 // mkmodel PATH [-format bin] [-shard SIZE] [-config JSON] [-seed N] TENSOR...:
 // makes a model folder, or a bare file where PATH ends in .safetensors. A TENSOR is
-// NAME:DTYPE:SHAPE:VALUES. NAME takes Go's escapes, and \N{5000} is 5,000
-// letters. SHAPE is 4x8, 0x8 or scalar. VALUES is a number, a list of numbers,
+// NAME:DTYPE:SHAPE:VALUES. NAME takes Go's escapes, \N{5000} is 5,000
+// letters, and {0..39} makes a tensor of each number. SHAPE is 4x8, 0x8 or scalar. VALUES is a number, a list of numbers,
 // ramp, rand (times: rand*0.1), hole (never written, so zeros), or in a .bin
 // =OTHER, the storage of an earlier tensor.
 func cmdMkmodel(ts *testscript.TestScript, neg bool, args []string) {
@@ -358,7 +359,7 @@ func cmdMkmodel(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var infos []tensor.Info
 	var values []string
-	for _, spec := range args {
+	for _, spec := range expand(ts, args) {
 		info, v, err := parseTensor(spec)
 		if err != nil {
 			ts.Fatalf("mkmodel: %q: %v", spec, err)
@@ -410,6 +411,28 @@ func cmdMkmodel(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o666))
 	}
 }
+
+// expand makes the tensors that a name with {0..39} in it stands for.
+func expand(ts *testscript.TestScript, specs []string) []string {
+	var all []string
+	for _, spec := range specs {
+		at := numbers.FindStringSubmatchIndex(spec)
+		if at == nil {
+			all = append(all, spec)
+			continue
+		}
+		from, err := strconv.Atoi(spec[at[2]:at[3]])
+		ts.Check(err)
+		to, err := strconv.Atoi(spec[at[4]:at[5]])
+		ts.Check(err)
+		for n := from; n <= to; n++ {
+			all = append(all, spec[:at[0]]+strconv.Itoa(n)+spec[at[1]:])
+		}
+	}
+	return all
+}
+
+var numbers = regexp.MustCompile(`\{([0-9]+)\.\.([0-9]+)\}`)
 
 var longName = regexp.MustCompile(`\\N\{([0-9]+)\}`)
 
@@ -894,5 +917,36 @@ func cmdJSONLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if len(args) > 1 && strconv.Itoa(len(lines)) != args[1] {
 		ts.Fatalf("%d lines, want %s", len(lines), args[1])
+	}
+}
+
+// agrees COMPARED MERGED: what compare --json found about the tensors is what
+// the merge recorded, digit by digit.
+func cmdAgrees(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "agrees compared merged")
+	var doc [2]struct{ Tensors []map[string]any }
+	for i := range doc {
+		d := json.NewDecoder(bytes.NewReader(read(ts, args[i])))
+		d.UseNumber()
+		ts.Check(d.Decode(&doc[i]))
+	}
+	compared := map[any]map[string]any{}
+	for _, t := range doc[0].Tensors {
+		compared[t["name"]] = t
+	}
+	n := 0
+	for _, want := range doc[1].Tensors {
+		if want["norm_primary"] == nil { // not measured
+			continue
+		}
+		n++
+		for _, key := range []string{"branch", "t", "cos", "angle_degrees", "norm_primary", "norm_secondary"} {
+			if got := compared[want["name"]][key]; got != want[key] {
+				ts.Fatalf("%v: %s is %v in %s and %v in %s", want["name"], key, got, args[0], want[key], args[1])
+			}
+		}
+	}
+	if n == 0 {
+		ts.Fatalf("%s measured nothing", args[1])
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"slerpmerge/internal/tensor"
+	"slerpmerge/writer"
 )
 
 // A console is the program on a pseudo-terminal.
@@ -231,6 +234,99 @@ func TestSessionLeft(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestSessionStopped presses Ctrl-C while the merge runs, in every mode.
+func TestSessionStopped(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for _, name := range []string{"alpha", "my beta"} {
+				hollowModel(t, filepath.Join(dir, name))
+			}
+			before := listing(t, dir)
+			c := start(t, dir, mode.env)
+			for _, q := range conversation {
+				c.await(q.question)
+				c.enter(q.answer)
+			}
+			c.await("The same merge without questions:\n")
+			late := time.Now().Add(patience)
+			for {
+				if _, err := os.Stat(filepath.Join(dir, "out/.merged.partial/model.safetensors")); err == nil {
+					break
+				}
+				if time.Now().After(late) {
+					t.Fatalf("it does not begin:\n%s", c.all)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			c.press("\x03")
+			if code := c.end(); code != "130" {
+				t.Errorf("exit code %s:\n%s", code, c.all)
+			}
+			if !strings.Contains(c.all, "slerpmerge: error: stopped by Ctrl-C\n") {
+				t.Errorf("it ends with:\n%s", c.all)
+			}
+			if after := listing(t, dir); after != before {
+				t.Errorf("there is now\n%s", after)
+			}
+		})
+	}
+}
+
+// hollowModel makes a model that takes seconds to merge and no room on the disk.
+func hollowModel(t *testing.T, dir string) {
+	t.Helper()
+	layout, err := writer.Lay([]tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 29}}}, nil, 1<<40, writer.Safetensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := layout.Files[0]
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, file.Name)
+	if err := os.WriteFile(path, file.Fixed[0].Data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, file.Size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSessionVocabulary merges models of unlike vocabularies.
+func TestSessionVocabulary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"beta", "beta-vocab"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join("testdata/models", name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := start(t, dir, "TERM=dumb")
+	for _, step := range []struct{ question, answer, reply string }{
+		{conversation[0].question, "beta", ""},
+		{conversation[1].question, "beta-vocab", "The vocabularies differ: 1024 rows in beta and 1032 in beta-vocab."},
+		{"Rows of one vocabulary [extend]: ", "error", "error: answer extend, base, "},
+		{"Rows of one vocabulary [extend]: ", "", ""},
+		{conversation[2].question, "out", ""},
+		{conversation[3].question, "", ""},
+		{conversation[4].question, "", ""},
+		{conversation[5].question, "", "slerpmerge merge beta beta-vocab -o out -t 0.5 --format safetensors --vocab extend\n"},
+	} {
+		c.await(step.question)
+		c.enter(step.answer)
+		c.await(step.reply)
+	}
+	if code := c.end(); code != "0" {
+		t.Fatalf("exit code %s:\n%s", code, c.all)
+	}
+	config, err := os.ReadFile(filepath.Join(dir, "out/config.json"))
+	if err != nil || !bytes.Contains(config, []byte(`"vocab_size": 1032`)) {
+		t.Errorf("%v: %s", err, config)
 	}
 }
 

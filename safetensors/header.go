@@ -92,6 +92,9 @@ func headerLength(r io.ReaderAt, size int64) (int64, error) {
 		}
 		return 0, fmt.Errorf("reading the length of the header: %w", err)
 	}
+	if size == 0 {
+		return 0, malformed("the file is empty")
+	}
 	kind := looksLike(first)
 	if kind != "" {
 		kind = " (the file looks like " + kind + ")"

@@ -107,3 +107,12 @@ func BenchmarkInterpolate(b *testing.B) {
 		Interpolate(Sums{4, 9, 3}, 0.3)
 	}
 }
+
+func BenchmarkGauge(b *testing.B) {
+	x, y := make([]byte, 128<<10), make([]byte, 128<<10)
+	g := NewGauge(tensor.BF16, tensor.BF16)
+	b.SetBytes(int64(len(x) + len(y)))
+	for b.Loop() {
+		g.Add(x, y)
+	}
+}

@@ -43,10 +43,25 @@ type Coefficients struct {
 // [0, 1] extrapolates. Sums that are not finite and a t that is NaN give NaN
 // coefficients.
 func Interpolate(s Sums, t float64) Coefficients {
+	c := Relate(s)
+	switch {
+	case math.IsNaN(c.Theta):
+		c.S0, c.S1 = c.Theta, c.Theta
+	case c.Branch == Linear:
+		c.S0, c.S1 = 1-t, t
+	default:
+		whole := sin(c.Theta)
+		c.S0 = sin((1-t)*c.Theta) / whole
+		c.S1 = sin(t*c.Theta) / whole
+	}
+	return c
+}
+
+// Relate finds all but S0 and S1, which are left 0.
+func Relate(s Sums) Coefficients {
 	c := Coefficients{NormA: math.Sqrt(s.AA), NormB: math.Sqrt(s.BB)}
 	if !s.Finite() {
-		nan := math.NaN()
-		c.S0, c.S1, c.Cos, c.Theta = nan, nan, nan, nan
+		c.Cos, c.Theta = math.NaN(), math.NaN()
 		return c
 	}
 	na, nb := c.NormA, c.NormB
@@ -60,11 +75,6 @@ func Interpolate(s Sums, t float64) Coefficients {
 	c.Theta = acos(c.Cos)
 	if math.Abs(c.Cos) > parallel {
 		c.Branch = Linear
-		c.S0, c.S1 = 1-t, t
-		return c
 	}
-	whole := sin(c.Theta)
-	c.S0 = sin((1-t)*c.Theta) / whole
-	c.S1 = sin(t*c.Theta) / whole
 	return c
 }

@@ -34,7 +34,7 @@ func newDecoder(s *scanner, legacy bool) *decoder {
 func (d *decoder) decode() (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil { // gopickle panics on some inputs
-			value, err = nil, malformed("the pickle can't be decoded near byte %d", d.base+d.at)
+			value, err = nil, d.refuse("can't be decoded")
 		}
 		if d.err != nil {
 			value, err = nil, d.err

@@ -15,16 +15,16 @@ type summed struct {
 	crc uint32
 }
 
-// add counts p, which was written at off, in.
-func (c *checksum) add(p []byte, off int64) {
-	end := off + int64(len(p))
+// add counts n bytes, which were written at off and have the sum crc, in.
+func (c *checksum) add(off, n int64, crc uint32) {
+	end := off + n
 	i := sort.Search(len(*c), func(i int) bool { return (*c)[i].off >= off })
 	if i > 0 && (*c)[i-1].end == off {
 		i--
 		s := &(*c)[i]
-		s.crc, s.end = crc32.Update(s.crc, crc32.IEEETable, p), end
+		s.crc, s.end = combine(s.crc, crc, n), end
 	} else {
-		*c = slices.Insert(*c, i, summed{span{off, end}, crc32.ChecksumIEEE(p)})
+		*c = slices.Insert(*c, i, summed{span{off, end}, crc})
 	}
 	if i+1 < len(*c) && (*c)[i+1].off == end {
 		s, next := &(*c)[i], (*c)[i+1]

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -74,20 +75,26 @@ func (o *Output) open(w *openFile) error {
 // flushed and closed in the background. An error may belong to an earlier
 // write to another file.
 func (o *Output) WriteAt(file int, p []byte, off int64) error {
+	return o.WriteSummed(file, p, off, nil)
+}
+
+// WriteSummed is WriteAt where the CRC-32 of what p has of each extent is known
+// already; those of files without Sums are not looked at.
+func (o *Output) WriteSummed(file int, p []byte, off int64, sums []uint32) error {
 	if o.closed {
 		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
 	}
 	if err := o.flush.err(); err != nil {
 		return err
 	}
-	if err := o.writeAt(o.files[file], p, off); err != nil {
+	if err := o.writeAt(o.files[file], p, off, sums); err != nil {
 		o.flush.fail(err)
 		return err
 	}
 	return nil
 }
 
-func (o *Output) writeAt(w *openFile, p []byte, off int64) error {
+func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -107,7 +114,11 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64) error {
 		if err := w.gaps.take(at, to); err != nil {
 			return fmt.Errorf("writing %s: %w", w.Name, err)
 		}
-		if err := o.sum(w, p[at-off:to-off], at); err != nil {
+		var sum *uint32
+		if len(sums) > 0 {
+			sum, sums = &sums[0], sums[1:]
+		}
+		if err := o.sum(w, p[at-off:to-off], at, sum); err != nil {
 			return err
 		}
 		for ; to < end && next < len(w.Fixed) && w.Fixed[next].Off == to; next++ {
@@ -149,9 +160,10 @@ func (o *Output) writeFixed(w *openFile, n int) error {
 	return nil
 }
 
-// sum counts p, which belongs at off, into the checksum of its extent. That
-// of an extent which is complete goes to its places in Fixed.
-func (o *Output) sum(w *openFile, p []byte, off int64) error {
+// sum counts p, which belongs at off, into the checksum of its extent. known is
+// the sum of p, nil if it has to be worked out. That of an extent which is
+// complete goes to its places in Fixed.
+func (o *Output) sum(w *openFile, p []byte, off int64, known *uint32) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -161,7 +173,11 @@ func (o *Output) sum(w *openFile, p []byte, off int64) error {
 		return nil // all of the format's extents are without
 	}
 	c := w.sums[i]
-	c.add(p, off)
+	if known == nil {
+		crc := crc32.ChecksumIEEE(p)
+		known = &crc
+	}
+	c.add(off, int64(len(p)), *known)
 	crc, ok := c.of(x.Off, x.Off+x.Len)
 	if !ok {
 		w.sums[i] = c

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -363,4 +364,129 @@ func FuzzJournal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whichever call of the system fails, and with whichever error, the run that
+// follows ends in the same bytes.
+func TestEveryFaultIsOvercome(t *testing.T) {
+	tensors := f32s(5, 700, 0, 20, 300)
+	data := [][]byte{counted(20), counted(2800), nil, counted(80), counted(1200)}
+	for _, format := range []Format{Safetensors, Bin} {
+		lay := func() *Layout {
+			l, err := Lay(tensors, nil, 3000, format)
+			must(t, err)
+			return l
+		}
+		// work does all that is left, and keeps its work when it fails.
+		work := func(out string) error {
+			l := lay()
+			o, err := Create(out, Options{Fingerprint: "f"})
+			if err != nil {
+				return err
+			}
+			defer o.Abort()
+			step := func() error {
+				if err := o.Presize(l); err != nil {
+					return err
+				}
+				at := o.Earlier().At
+				for i := at.File; i < len(l.Files); i++ {
+					for _, x := range l.Files[i].Extents {
+						for off := x.Off; off < x.Off+x.Len; off += 500 {
+							if i == at.File && off < at.Off {
+								continue
+							}
+							end := min(off+500, x.Off+x.Len)
+							if err := o.WriteAt(i, slices.Clone(data[x.Tensor][off-x.Off:end-x.Off]), off); err != nil {
+								return err
+							}
+							if err := o.Checkpoint(nil); err != nil {
+								return err
+							}
+						}
+					}
+				}
+				if err := o.Put("config.json", []byte("{}")); err != nil {
+					return err
+				}
+				return o.Publish()
+			}
+			if err := step(); err != nil {
+				o.Suspend(nil)
+				return err
+			}
+			return nil
+		}
+		out := filepath.Join(t.TempDir(), "out")
+		must(t, work(out))
+		want := readAll(t, out)
+
+		// arm makes the nth call of one kind fail, and tells how many there were.
+		kinds := map[string]func(t *testing.T, fail func() error){
+			"write": func(t *testing.T, fail func() error) {
+				real := writeAt
+				hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) {
+					if err := fail(); err != nil {
+						n, _ := real(f, p[:len(p)/2], off) // a part of it
+						return n, err
+					}
+					return real(f, p, off)
+				})
+			},
+			"flush": func(t *testing.T, fail func() error) {
+				hook(t, &syncFile, func(f *os.File) error { return errors.Join(fail(), flushFile(f)) })
+			},
+			"reserve": func(t *testing.T, fail func() error) {
+				hook(t, &reserve, func(f *os.File, n int64) error { return errors.Join(fail(), preallocate(f, n)) })
+			},
+			"flush of a folder": func(t *testing.T, fail func() error) {
+				hook(t, &syncDir, func(dir string) error { return errors.Join(fail(), flushFolder(dir)) })
+			},
+			"rename": func(t *testing.T, fail func() error) {
+				hook(t, &rename, func(from, to string) error {
+					if err := fail(); err != nil {
+						return err
+					}
+					return renameFolder(from, to)
+				})
+			},
+		}
+		for kind, arm := range kinds {
+			for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EDQUOT, syscall.EROFS} {
+				for nth, more := int64(1), true; more; nth++ {
+					out := filepath.Join(t.TempDir(), "out")
+					var calls atomic.Int64
+					var err error
+					t.Run("", func(t *testing.T) {
+						arm(t, func() error {
+							if calls.Add(1) == nth {
+								return cause
+							}
+							return nil
+						})
+						err = work(out)
+					})
+					if more = calls.Load() >= nth; !more {
+						break
+					}
+					published := err != nil && strings.Contains(err.Error(), "is complete, but")
+					if !errors.Is(err, cause) {
+						t.Fatalf("format %d, %s %d: %v, want %v", format, kind, nth, err, cause)
+					}
+					if !published {
+						if err := work(out); err != nil {
+							t.Fatalf("format %d, %s %d, %v: the second run: %v", format, kind, nth, cause, err)
+						}
+					}
+					got := readAll(t, out)
+					for name, b := range want {
+						if !bytes.Equal(got[name], b) || len(got) != len(want) {
+							t.Fatalf("format %d, %s %d, %v: %s differs", format, kind, nth, cause, name)
+						}
+					}
+					wantList(t, filepath.Dir(out), "out")
+				}
+			}
+		}
+	}
 }

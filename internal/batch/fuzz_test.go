@@ -31,7 +31,7 @@ func FuzzManifest(f *testing.F) {
 			if !errors.As(err, &refusal) || !errors.As(err, &doc) || len(doc.Problems) == 0 {
 				t.Fatalf("refused with %#v", err)
 			}
-			lines := strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(src)), "\n") + 1
+			lines := strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(string(src)), "\n") + 1
 			for _, p := range doc.Problems {
 				if p.Line < 1 || p.Line > lines+1 || p.Column < 1 || p.Message == "" {
 					t.Fatalf("problem %+v in a file of %d lines", p, lines)

@@ -165,7 +165,7 @@ func (a *app) refuse(r *batch.Refusal) int {
 		_, hints := classify(e)
 		if doc := (*recipe.DocumentError)(nil); errors.As(e, &doc) {
 			if text := doc.Error(); !said[text] {
-				a.log.document(doc, code)
+				a.log.document(doc, code, hints)
 				said[text] = true
 			}
 			continue

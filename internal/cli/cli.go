@@ -33,6 +33,7 @@ type grammar struct {
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`
 	Inspect    inspectCmd `cmd:"" help:"Show what a model folder or weight file is made of."`
+	Compare    compareCmd `cmd:"" help:"Show how far apart two models are, tensor by tensor."`
 	Verify     verifyCmd  `cmd:"" help:"Compare a finished model with what its parents give, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 
@@ -41,7 +42,7 @@ type grammar struct {
 
 const description = `Merges language models by spherical linear interpolation (SLERP), straight from their weight files to the new ones, in a few tens of megabytes of memory.
 
-A MODEL is a Hugging Face model folder (safetensors or PyTorch .bin) or a single weight file.`
+A MODEL is a Hugging Face model folder (safetensors or PyTorch .bin), a single weight file, or a name that the local Hugging Face cache has, such as org/model or org/model@revision.`
 
 const footer = `Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3
 
@@ -111,12 +112,22 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		args = []string{"--help"}
 	}
-	if args[0] == completeWord {
-		if err := a.complete(parser, args[1:]); err != nil {
-			return a.fail(err)
-		}
-		return exitDone
+	switch args[0] {
+	case completeWord:
+		err = a.complete(parser, args[1:])
+	case manWord:
+		err = a.man(parser)
+	default:
+		return a.command(parser, args, &g)
 	}
+	if err != nil {
+		return a.fail(err)
+	}
+	return exitDone
+}
+
+// command carries out a command line that is meant for people.
+func (a *app) command(parser *kong.Kong, args []string, g *grammar) int {
 	line, err := parser.Parse(args)
 	var usage *kong.ParseError
 	var unwritten *fs.PathError // help that could not be printed
@@ -129,7 +140,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return a.fail(err)
 	}
 	a.globs = g.globals
-	a.log = newLogger(stderr, g.globals)
+	a.log = newLogger(a.stderr, g.globals)
 	if err := line.Run(); err != nil {
 		return a.fail(err)
 	}

@@ -79,7 +79,7 @@ func (a *app) fail(err error) int {
 	code, hints := classify(err)
 	var doc *recipe.DocumentError
 	if errors.As(err, &doc) {
-		a.log.document(doc, code)
+		a.log.document(doc, code, hints)
 	} else {
 		a.log.error(err.Error(), code, hints)
 	}
@@ -143,7 +143,7 @@ func classify(err error) (code int, hints []string) {
 	case errors.As(err, &unlike):
 		return exitChanged, hint(unlike.hint)
 	case errors.As(err, &doc):
-		return exitRequest, nil
+		return exitRequest, doc.Hints
 	case errors.As(err, &planErr):
 		return exitRequest, hint(planErr.Hint)
 	case errors.As(err, &memory):

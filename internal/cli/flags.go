@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,6 +62,46 @@ func (r *byteRate) Decode(ctx *kong.DecodeContext) error {
 	*r = byteRate(n)
 	return nil
 }
+
+// pathsFlag takes all that follows up to the next flag.
+type pathsFlag []string
+
+// Decode reads the flag's values for kong.
+func (f *pathsFlag) Decode(ctx *kong.DecodeContext) error {
+	var path string
+	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
+		return err
+	}
+	*f = append(*f, path)
+	for {
+		next := ctx.Scan.Peek()
+		text, ok := next.Value.(string)
+		if next.IsEOL() || !ok || strings.HasPrefix(text, "-") {
+			return nil
+		}
+		*f = append(*f, ctx.Scan.Pop().String())
+	}
+}
+
+// shareFlag is a part of a whole, 1 for all of it.
+type shareFlag float64
+
+// Decode reads the flag's value for kong.
+func (s *shareFlag) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("percent", &text); err != nil {
+		return err
+	}
+	number, ok := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if !ok || err != nil || !(v > 0 && v <= 100) {
+		return fmt.Errorf("%q is not a percentage above 0%% and up to 100%%, such as 5%%", text)
+	}
+	*s = shareFlag(v / 100)
+	return nil
+}
+
+func (s shareFlag) String() string { return strconv.FormatFloat(100*float64(s), 'g', -1, 64) + "%" }
 
 // size is a byte count for people, decimal as disks are sold.
 func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
@@ -241,7 +282,7 @@ func (f *mergeFlags) document(r *recipe.Recipe) error {
 		return err
 	}
 	if r.Document, err = recipe.ParseDocument(f.Recipe, src); err != nil {
-		return err
+		return withModels(r.Document, err)
 	}
 	r.Method = r.Document.Method
 	return nil

@@ -123,10 +123,14 @@ func (l *logger) error(text string, code int, hints []string) {
 
 // document shows what is wrong with a recipe file: a line for each problem, and
 // below it the place.
-func (l *logger) document(e *recipe.DocumentError, code int) {
+func (l *logger) document(e *recipe.DocumentError, code int, hints []string) {
 	if l.json != nil {
-		for _, p := range e.Problems {
-			l.json.Error("error", "text", clean(p.Message), "file", e.Name, "line", p.Line, "column", p.Column, "exit", code)
+		for i, p := range e.Problems {
+			attrs := []any{"text", clean(p.Message), "file", e.Name, "line", p.Line, "column", p.Column, "exit", code}
+			if i == len(e.Problems)-1 && len(hints) > 0 {
+				attrs = append(attrs, "hints", hints)
+			}
+			l.json.Error("error", attrs...)
 		}
 		return
 	}
@@ -136,5 +140,8 @@ func (l *logger) document(e *recipe.DocumentError, code int) {
 		} else {
 			fmt.Fprintln(l.w, line)
 		}
+	}
+	for _, h := range hints {
+		l.line("hint: %s", clean(h))
 	}
 }

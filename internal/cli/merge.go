@@ -27,6 +27,7 @@ type mergeCmd struct {
 	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
 	DryRun    bool   `help:"Only show what would happen, as plan does."`
 	NoCard    bool   `help:"Write no README.md."`
+	HTML      string `name:"html" placeholder:"FILE" help:"Write a page about the merge when it is done: pictures, and a table of all tensors."`
 }
 
 // Help is shown below the flags.
@@ -47,12 +48,13 @@ func (c *mergeCmd) Run(a *app) error {
 func (c *mergeCmd) order() (recipe.Recipe, work, error) {
 	r, err := c.recipe(c.Output)
 	r.Overwrite = c.Overwrite
-	return r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, run: c.runFlags}, err
+	return r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, html: c.HTML, run: c.runFlags}, err
 }
 
 // work says how a recipe is to be carried out.
 type work struct {
 	dryRun, json, card bool
+	html               string // a page to write, "" for none
 	run                runFlags
 }
 
@@ -67,12 +69,18 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 		return &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
 	}
 	if w.dryRun {
+		if w.html != "" {
+			return &requestError{msg: "--html tells what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
+		}
 		return a.showPlan(r, w.json)
 	}
 	res, err := a.perform(r, w)
 	var done *doneError
 	switch {
 	case errors.As(err, &done):
+		if w.html != "" {
+			a.log.warn("no page is written, since nothing was done: slerpmerge compare --html makes one of the two models")
+		}
 		return a.nothingToDo(done.plan, w.json)
 	case err != nil:
 		return err
@@ -114,6 +122,11 @@ func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 		}
 		return nil, exists
 	}
+	page, err := mergePage(w.html, r.Output)
+	if err != nil {
+		return nil, err
+	}
+	defer page.drop()
 	for _, w := range p.Warnings {
 		a.log.warn(w)
 	}
@@ -130,6 +143,9 @@ func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 		Sidecars: func(res *merge.Result) []merge.Sidecar { return sidecars(res, w.card) },
 	})
 	bar.close()
+	if err == nil && page != nil {
+		err = a.writePage(page, res)
+	}
 	return res, err
 }
 
@@ -179,31 +195,11 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
-	var models []*model.Model
-	done = func() {
-		for _, m := range models {
-			m.Close()
-		}
+	models, err := openParents(pool, r)
+	done = func() { closeAll(models) }
+	if err == nil {
+		p, err = plan.New(r, models...)
 	}
-	var absent []recipe.Problem // models of a recipe file that are not there are all named
-	for i, path := range r.Parents() {
-		m, err := model.Open(pool, path)
-		var unusable *model.UnusableError
-		if errors.As(err, &unusable) && r.Document != nil {
-			absent = append(absent, recipe.Problem{Pos: r.Document.Models()[i].Pos, Message: err.Error()})
-			continue
-		}
-		if err != nil {
-			done()
-			return nil, nil, err
-		}
-		models = append(models, m)
-	}
-	if len(absent) > 0 {
-		done()
-		return nil, nil, r.Document.Reject(absent...)
-	}
-	p, err = plan.New(r, models...)
 	if err != nil {
 		done()
 		return nil, nil, err

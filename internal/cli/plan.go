@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
@@ -43,7 +44,19 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 	if r.Document != nil {
 		return &requestError{msg: "--write-recipe turns flags into a recipe, and --recipe is one already"}
 	}
-	text, err := recipe.WriteYAML(local(r.Primary), local(r.Secondary), r.T, r.DType)
+	models, err := openParents(mmapio.NewPool(planPool), r)
+	defer closeAll(models)
+	if err != nil {
+		return err
+	}
+	out := r.DType
+	if out.Auto {
+		var same bool
+		if out, same = plan.KeptType(models[0], models[1]); !same {
+			a.log.warn("the recipe can't say that every tensor keeps the primary's type: where the parents have unlike ones, mergekit takes the wider one; --dtype names one for all")
+		}
+	}
+	text, err := recipe.WriteYAML(reference(models[0]), reference(models[1]), r.T, out)
 	if err != nil {
 		return &requestError{msg: err.Error()}
 	}
@@ -62,9 +75,15 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 	return errors.Join(err, f.Close())
 }
 
-// local is a path that mergekit takes for one: it asks the hub for whatever
-// has exactly one slash (found-by-running.md 10).
-func local(path string) recipe.ModelRef {
+// reference is a model as a recipe names it: of the hub by its name, or a path
+// that mergekit takes for one; it asks the hub for whatever has exactly one
+// slash (found-by-running.md 10).
+func reference(m *model.Model) recipe.ModelRef {
+	path := m.Path
+	if m.Place() != path { // in the cache
+		name, revision, _ := strings.Cut(path, "@")
+		return recipe.ModelRef{Path: name, Revision: revision}
+	}
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		path = "./" + path
 	}

@@ -22,7 +22,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 		role := "model"
 		switch {
 		case p.Recipe.Method != recipe.Slerp:
-		case i == 0 && p.Recipe.Document != nil:
+		case i == 0 && p.Recipe.Document != nil && p.Recipe.Document.Base != nil:
 			role = "base"
 		case p.Recipe.Document == nil:
 			role = []string{"primary", "secondary"}[i]

@@ -41,7 +41,7 @@ type session struct {
 
 // A mergeAnswer has what was answered, as the command line takes it; "" is not
 // asked yet.
-type mergeAnswer struct{ primary, secondary, output, t, format string }
+type mergeAnswer struct{ primary, secondary, vocab, output, t, format string }
 
 // A matcher finds what the end of a typed line can become: head and one of
 // names.
@@ -146,8 +146,17 @@ func (s *session) questions() error {
 	})); err != nil {
 		return err
 	}
-	if err := s.ask("Secondary model (what t = 1 gives)", "", s.modelAnswer(&a.secondary, s.checkPlan)); err != nil {
+	unlike := ""
+	if err := s.ask("Secondary model (what t = 1 gives)", "", s.modelAnswer(&a.secondary, func() (err error) {
+		unlike, err = s.unlikeVocabularies()
 		return err
+	})); err != nil {
+		return err
+	}
+	if unlike != "" {
+		if err := s.askVocab(unlike); err != nil {
+			return err
+		}
 	}
 	s.options, s.matches = nil, pathMatcher(false)
 	if err := s.ask("Folder to save the merge in", "", func(answer string) error {
@@ -176,6 +185,40 @@ func (s *session) questions() error {
 	})
 	s.options, s.matches = nil, nil
 	return err
+}
+
+// unlikeVocabularies is checkPlan for the models, but for vocabularies that
+// differ: those are asked about. It says how they do.
+func (s *session) unlikeVocabularies() (string, error) {
+	r, _, err := s.recipe()
+	if err != nil {
+		return "", err
+	}
+	p, done, err := s.plan(mmapio.NewPool(planPool), r)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	if p.Unlike != "" && len(p.Blockers) == 1 {
+		return p.Unlike, nil
+	}
+	return "", p.Refusal()
+}
+
+// askVocab asks what becomes of the rows that only one vocabulary has.
+func (s *session) askVocab(unlike string) error {
+	s.say("The vocabularies differ: %s. What becomes of the rows that only one has?", clean(unlike))
+	s.say("extend keeps them as they are, base goes by the primary, truncate drops them;")
+	s.say("zero (as LLM-SLERP-Merge does), mean and gradient blend them with something that stands in.")
+	s.offer("Ways", []string{string(recipe.VocabExtend), string(recipe.VocabBase), string(recipe.VocabTruncate),
+		string(recipe.VocabZero), string(recipe.VocabMean), string(recipe.VocabGradient)})
+	s.matches = s.optionMatches
+	return s.ask("Rows of one vocabulary ["+s.options[0]+"]", s.options[0], func(answer string) error {
+		if s.answers.vocab = s.option(answer); !slices.Contains(s.options, s.answers.vocab) {
+			return errors.New("answer " + strings.Join(s.options, ", "))
+		}
+		return s.checkPlan()
+	})
 }
 
 // modelAnswer takes an answer that names a model. A folder that only holds
@@ -225,7 +268,7 @@ func (s *session) checkCommand() error {
 func (s *session) args() []string {
 	var args []string
 	for _, a := range [][]string{
-		{s.answers.primary}, {s.answers.secondary}, {"-o", s.answers.output}, {"-t", s.answers.t}, {"--format", s.answers.format},
+		{s.answers.primary}, {s.answers.secondary}, {"-o", s.answers.output}, {"-t", s.answers.t}, {"--format", s.answers.format}, {"--vocab", s.answers.vocab},
 	} {
 		if a[len(a)-1] != "" {
 			args = append(args, a...)

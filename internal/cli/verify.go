@@ -7,10 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/alecthomas/kong"
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
@@ -33,46 +30,6 @@ type verifyCmd struct {
 func (verifyCmd) Help() string {
 	return "Example: slerpmerge verify ./merged"
 }
-
-// pathsFlag takes all that follows up to the next flag.
-type pathsFlag []string
-
-// Decode reads the flag's values for kong.
-func (f *pathsFlag) Decode(ctx *kong.DecodeContext) error {
-	var path string
-	if err := ctx.Scan.PopValueInto("path", &path); err != nil {
-		return err
-	}
-	*f = append(*f, path)
-	for {
-		next := ctx.Scan.Peek()
-		text, ok := next.Value.(string)
-		if next.IsEOL() || !ok || strings.HasPrefix(text, "-") {
-			return nil
-		}
-		*f = append(*f, ctx.Scan.Pop().String())
-	}
-}
-
-// shareFlag is a part of a whole, 1 for all of it.
-type shareFlag float64
-
-// Decode reads the flag's value for kong.
-func (s *shareFlag) Decode(ctx *kong.DecodeContext) error {
-	var text string
-	if err := ctx.Scan.PopValueInto("percent", &text); err != nil {
-		return err
-	}
-	number, ok := strings.CutSuffix(text, "%")
-	v, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || !(v > 0 && v <= 100) {
-		return fmt.Errorf("%q is not a percentage above 0%% and up to 100%%, such as 5%%", text)
-	}
-	*s = shareFlag(v / 100)
-	return nil
-}
-
-func (s shareFlag) String() string { return strconv.FormatFloat(100*float64(s), 'g', -1, 64) + "%" }
 
 // An unlikeError says that a folder was verified and is not what it should be,
 // or that this can't be said because its parents are not.
@@ -146,6 +103,8 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 	}
 	if len(c.Parents) > 0 {
 		paths = c.Parents
+	} else {
+		paths = fromAbove(c.Out, paths)
 	}
 	for i, path := range paths {
 		m, err := model.Open(pool, path)
@@ -159,6 +118,35 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 		models = append(models, m)
 	}
 	return models, nil
+}
+
+// fromAbove gives relative paths that are not there from here as they are from
+// a folder above out, if all are: the merge may have been run there, or its
+// manifest may lie there.
+func fromAbove(out string, paths []string) []string {
+	there := func(dir string) ([]string, bool) {
+		found := make([]string, len(paths))
+		for i, path := range paths {
+			if found[i] = path; !filepath.IsAbs(path) && dir != "" {
+				found[i] = filepath.Join(dir, path)
+			}
+			if _, err := os.Stat(found[i]); err != nil {
+				return nil, false
+			}
+		}
+		return found, true
+	}
+	if _, ok := there(""); ok {
+		return paths
+	}
+	dir, err := filepath.Abs(out)
+	for err == nil && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		if found, ok := there(dir); ok {
+			return found
+		}
+	}
+	return paths
 }
 
 // parentsHint is the command for parents that have moved.

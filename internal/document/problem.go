@@ -22,6 +22,7 @@ type Problem struct {
 type Error struct {
 	Name     string // of the file
 	Problems []Problem
+	Hints    []string // what to do about them
 
 	lines []string
 }
@@ -63,10 +64,13 @@ func ByPlace(a, b Problem) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
+// breaks are those of lines in YAML, which the parser counts by.
+var breaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
 // lines splits a text at the line breaks of YAML.
 func lines(src []byte) []string {
 	s := strings.TrimPrefix(string(src), "\ufeff")
-	return strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s), "\n")
+	return strings.Split(breaks.Replace(s), "\n")
 }
 
 // excerpt makes a line fit for a terminal, and says in which column of it the

@@ -107,9 +107,9 @@ func (c *comparer) Due() bool { return false }
 // Checkpoint is never due.
 func (c *comparer) Checkpoint([]byte) error { return nil }
 
-// WriteAt compares p with what stands at byte off of a file, as far as it lies
-// in extents that are compared.
-func (c *comparer) WriteAt(file int, p []byte, off int64) error {
+// WriteSummed compares p with what stands at byte off of a file, as far as it
+// lies in extents that are compared.
+func (c *comparer) WriteSummed(file int, p []byte, off int64, _ []uint32) error {
 	w := &c.files[file]
 	end := off + int64(len(p))
 	i := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > off })

@@ -17,7 +17,9 @@ import (
 
 // sink takes the finished pieces, in order.
 type sink interface {
-	WriteAt(file int, p []byte, off int64) error
+	// WriteSummed is given the CRC-32 of each segment too, if Sums are wanted
+	// in the layout.
+	WriteSummed(file int, p []byte, off int64, sums []uint32) error
 	// Due reports whether what is written should be made to last, and
 	// Checkpoint does it, with a note for who goes on from there.
 	Due() bool
@@ -59,6 +61,7 @@ type engine struct {
 	whole    int // index into order: those before are written whole
 	noted    int // likewise: those before are in a note
 	results  []TensorResult
+	sums     bool // the format has checksums of the tensors
 
 	dispatched atomic.Int64 // bytes of parents that were asked for a first time
 	readAhead  *readAhead
@@ -101,6 +104,7 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 	for _, f := range p.Layout.Files {
 		for _, x := range f.Extents {
 			e.order = append(e.order, int32(x.Tensor))
+			e.sums = e.sums || len(x.Sums) > 0
 		}
 	}
 	for i := range p.Tensors {
@@ -112,7 +116,7 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 	for range e.budget.Buffers {
 		e.free = append(e.free, make([]byte, e.budget.Piece))
 	}
-	e.readAhead = newReadAhead(e)
+	e.readAhead = newReadAhead(e, func() bool { return e.next == nil })
 	e.skip(writer.Mark{})
 	return e
 }
@@ -313,7 +317,7 @@ func (e *engine) write() {
 			e.fail(err)
 			return
 		}
-		if err := e.out.WriteAt(p.file, p.buf, p.off); err != nil {
+		if err := e.out.WriteSummed(p.file, p.buf, p.off, p.sums); err != nil {
 			e.fail(err)
 			return
 		}

@@ -30,8 +30,8 @@ func (c counted) ReadAt(p []byte, off int64) error {
 	return c.Source.ReadAt(p, off)
 }
 
-// SpoilNotes puts another note in the last line of the journal of an
-// unfinished run to the output out.
+// SpoilNotes puts another note in the last line that has one of the journal of
+// an unfinished run to the output out, and drops what follows.
 func SpoilNotes(t *testing.T, out, note string) {
 	t.Helper()
 	path := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".partial", ".slerpmerge.journal")
@@ -40,6 +40,9 @@ func SpoilNotes(t *testing.T, out, note string) {
 		t.Fatal(err)
 	}
 	lines := strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
+	for len(lines) > 1 && !strings.Contains(lines[len(lines)-1], `,"note"`) {
+		lines = lines[:len(lines)-1]
+	}
 	last := lines[len(lines)-1]
 	place, _, ok := strings.Cut(last[9:], `,"note"`)
 	if !ok {

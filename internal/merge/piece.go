@@ -16,6 +16,7 @@ type piece struct {
 	off  int64 // in the file
 	len  int64
 	segs []segment
+	sums []uint32 // CRC-32 of the segments, nil where the format has none
 	buf  []byte
 }
 

@@ -16,10 +16,11 @@ type readAhead struct {
 	e    *engine
 	from int // index into the order
 	wake chan struct{}
+	all  func() bool // all is handed out to the workers; called with e.mu held
 }
 
-func newReadAhead(e *engine) *readAhead {
-	return &readAhead{e: e, wake: make(chan struct{}, 1)}
+func newReadAhead(e *engine, all func() bool) *readAhead {
+	return &readAhead{e: e, wake: make(chan struct{}, 1), all: all}
 }
 
 func (r *readAhead) poke() {
@@ -56,7 +57,7 @@ func (r *readAhead) run() {
 func (r *readAhead) over() bool {
 	r.e.mu.Lock()
 	defer r.e.mu.Unlock()
-	return r.e.err != nil || r.e.next == nil
+	return r.e.err != nil || r.all()
 }
 
 func longest(list []plan.Operand) int64 {

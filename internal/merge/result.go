@@ -20,6 +20,7 @@ const (
 	Equal   Branch = "equal"   // both parents had the same bytes: copied
 	Copy    Branch = "copy"    // one parent's bytes
 	Convert Branch = "convert" // one parent's values in another type
+	Unlike  Branch = "unlike"  // in a comparison: of other shapes or types
 )
 
 // A TensorResult says what became of one tensor of the plan.
@@ -30,6 +31,7 @@ type TensorResult struct {
 	Theta    float64 // the angle in radians
 	NormA    float64
 	NormB    float64
+	Distance float64 // |a - b|; Compare alone measures it
 	// NonFinite: a parent has a NaN or Inf there, and --nonfinite warn let it pass.
 	NonFinite bool
 	Overflow  int64 // values beyond the output type: Inf, or its largest value for F8_E4M3

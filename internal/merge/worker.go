@@ -3,6 +3,7 @@ package merge
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
@@ -91,30 +92,46 @@ func (e *engine) pair(t *plan.Tensor) (a, b operand) {
 
 // measure sums one block of a large pair.
 func (w *worker) measure(i, block int) (slerp.Sums, error) {
-	t := &w.e.tensors[i]
 	m := w.e.state[i].measure
+	sums, same, err := w.sumBlock(&w.e.tensors[i], block, !m.differ.Load())
+	if !same {
+		m.differ.Store(true)
+	}
+	return sums, err
+}
+
+// sumBlock sums one block of a pair. If it is to look, it also tells whether
+// the parents have the same bytes there.
+func (w *worker) sumBlock(t *plan.Tensor, block int, look bool) (sums slerp.Sums, same bool, err error) {
 	a, b := w.e.pair(t)
-	from := int64(block) * slerp.BlockElems
-	to := min(from+slerp.BlockElems, t.BlendElems())
 	meter := w.meter(a.typ, b.typ)
 	meter.Reset()
+	same = look && a.typ == b.typ
+	err = w.eachChunk(t, block, a, b, func(ca, cb []byte) {
+		same = same && bytes.Equal(ca, cb)
+		meter.Add(ca, cb)
+	})
+	return meter.Sums(), same, err
+}
+
+// eachChunk reads one block of a pair chunk by chunk.
+func (w *worker) eachChunk(t *plan.Tensor, block int, a, b operand, do func(ca, cb []byte)) error {
+	from := int64(block) * slerp.BlockElems
+	to := min(from+slerp.BlockElems, t.BlendElems())
 	step := chunkElems(a, b)
 	for at := from; at < to; at += step {
 		n := min(step, to-at)
 		ca := w.hold[:n*a.size]
 		cb := w.hold[chunkBytes:][:n*b.size]
 		if err := a.read(ca, at*a.size); err != nil {
-			return slerp.Sums{}, err
+			return err
 		}
 		if err := b.read(cb, at*b.size); err != nil {
-			return slerp.Sums{}, err
+			return err
 		}
-		if !m.differ.Load() && (a.typ != b.typ || !bytes.Equal(ca, cb)) {
-			m.differ.Store(true)
-		}
-		meter.Add(ca, cb)
+		do(ca, cb)
 	}
-	return meter.Sums(), nil
+	return nil
 }
 
 // chunkElems is how many elements of a pair are handled at a time: a multiple
@@ -156,6 +173,9 @@ func (w *worker) fill(p *piece) error {
 			return err
 		}
 		p.segs[k].counts = counts
+		if w.e.sums { // here, where it is in the cache, and not on the writer's time
+			p.sums = append(p.sums, crc32.ChecksumIEEE(dst))
+		}
 	}
 	return nil
 }

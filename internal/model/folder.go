@@ -262,6 +262,9 @@ func (m *Model) OpenCompanion(name string) (io.ReadCloser, error) {
 // CompanionSize is the length of one file of the folder. What is there but is
 // no regular file (a link whose download is missing, a FIFO) is a *FormatError.
 func (m *Model) CompanionSize(name string) (int64, error) {
+	if m.Dir == "" { // a weight file alone
+		return 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
 	path := filepath.Join(m.Dir, filepath.FromSlash(name))
 	st, err := os.Stat(path)
 	if err != nil {

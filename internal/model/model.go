@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
-	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
 )
 
@@ -41,36 +39,6 @@ type Model struct {
 	byName []int32 // indexes of Tensors sorted by name, made by the first Lookup
 }
 
-// A File is one weight file.
-type File struct {
-	Name  string // without the folder
-	Path  string
-	Bytes int64
-	// HeaderLen is the length of all that stands before the tensors' values.
-	// It is 0 for PyTorch checkpoints, whose table has no one place.
-	HeaderLen int64
-
-	data       *mmapio.File
-	checkpoint *torchbin.Checkpoint // nil for safetensors
-	first      int                  // index of its first tensor in Model.Tensors
-}
-
-// Table is the stretch of the file that says what is in it: the header of
-// safetensors, the ZIP directory of a PyTorch checkpoint, which has checksums
-// of the values too. n is 0 where there is none.
-func (f *File) Table() (off, n int64) {
-	switch {
-	case f.checkpoint == nil:
-		return 0, f.HeaderLen
-	case f.checkpoint.Directory == 0:
-		return 0, 0
-	}
-	return f.checkpoint.Directory, f.Bytes - f.checkpoint.Directory
-}
-
-// Identity tells this version of the file from another.
-func (f *File) Identity() mmapio.Identity { return f.data.Identity() }
-
 // A Tensor is one entry of the table. Offset counts from the start of the
 // file.
 type Tensor struct {
@@ -91,20 +59,9 @@ type Tensor struct {
 // nothing in it that could be a model is an *UnusableError.
 func Open(pool *mmapio.Pool, path string) (*Model, error) {
 	m := &Model{Path: path, place: path}
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		dir, repo, found, cerr := findCached(path)
-		if cerr != nil {
-			return nil, cerr
-		}
-		if !found {
-			return nil, notFound(path, repo)
-		}
-		m.Label, m.repo, m.place = repo, repo, dir
-		st, err = os.Stat(dir)
-	}
+	st, err := m.find()
 	if err != nil {
-		return nil, &UnusableError{Path: path, Msg: bare(err).Error()}
+		return nil, err
 	}
 	if !st.IsDir() {
 		if err := m.openFile(pool, path); err != nil {
@@ -123,6 +80,42 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Locate finds a model's folder, by Open's rules, without looking at its
+// weights: for the files that lie beside them. An *UnusableError says that
+// there is none.
+func Locate(path string) (*Model, error) {
+	m := &Model{Path: path, place: path}
+	st, err := m.find()
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		return nil, &UnusableError{Path: path, Msg: "is not a folder"}
+	}
+	m.Dir = m.place
+	return m, nil
+}
+
+// find looks for the model, on the disk and in the cache.
+func (m *Model) find() (fs.FileInfo, error) {
+	st, err := os.Stat(m.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, repo, found, cerr := findCached(m.Path)
+		if cerr != nil {
+			return nil, cerr
+		}
+		if !found {
+			return nil, notFound(m.Path, repo)
+		}
+		m.Label, m.repo, m.place = repo, repo, dir
+		st, err = os.Stat(dir)
+	}
+	if err != nil {
+		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
+	}
+	return st, nil
 }
 
 // Place is the folder or file of the model: its Path, or where the cache has it.
@@ -190,74 +183,6 @@ func (m *Model) readConfig() error {
 	return nil
 }
 
-// openFile adds one weight file and its tensors.
-func (m *Model) openFile(pool *mmapio.Pool, path string) error {
-	f, err := pool.Open(path)
-	if err != nil {
-		return fileError(path, err)
-	}
-	m.Files = append(m.Files, File{Name: filepath.Base(path), Path: path, Bytes: f.Size(), data: f})
-	head := make([]byte, min(sniffLen, f.Size()))
-	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
-		return err
-	}
-	k := sniff(head)
-	switch k {
-	case kindLFS, kindHTML, kindTar, kindGGUF:
-		return &FormatError{Path: path, Msg: k.sentence(), Hint: k.hint()}
-	case kindHDF5:
-		return &UnusableError{Path: path, Msg: k.sentence(), Hint: k.hint()}
-	case kindTorchZip, kindTorchLegacy:
-		return m.openCheckpoint(f, path)
-	}
-	h, err := safetensors.ReadHeader(f, f.Size())
-	if err != nil {
-		var fe *safetensors.FormatError
-		if errors.As(err, &fe) {
-			return &FormatError{Path: path, Err: err}
-		}
-		return err
-	}
-	m.format("safetensors")
-	m.Files[len(m.Files)-1].HeaderLen = h.DataStart
-	if m.Metadata == nil {
-		m.Metadata = h.Metadata
-	}
-	m.Tensors = slices.Grow(m.Tensors, len(h.Tensors))
-	for _, t := range h.Tensors {
-		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
-	}
-	return nil
-}
-
-// format is called for every file; the first one names the model's.
-func (m *Model) format(name string) {
-	if m.Format == "" {
-		m.Format = name
-	}
-}
-
-// openCheckpoint adds the tensors of the PyTorch checkpoint that is the last
-// of m.Files.
-func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
-	c, err := torchbin.Open(f, f.Size())
-	if err != nil {
-		var fe *torchbin.FormatError
-		if errors.As(err, &fe) {
-			return &FormatError{Path: path, Err: err}
-		}
-		return err
-	}
-	m.format(c.Format)
-	last := &m.Files[len(m.Files)-1]
-	last.checkpoint, last.first = c, len(m.Tensors)
-	m.Tensors = slices.Grow(m.Tensors, len(c.Tensors))
-	for _, t := range c.Tensors {
-		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset, SharesWith: t.SharesWith})
-	}
-	return nil
-}
-
 // agree checks that index and shards say the same: every name of the map is
 // in its shard, and no shard holds a name that the map lacks or puts
 // elsewhere.
@@ -303,40 +228,6 @@ func (m *Model) Lookup(name string) (int, bool) {
 	}
 	return int(m.byName[i]), true
 }
-
-// Source gives the values of Tensors[i].
-func (m *Model) Source(i int) tensor.Source {
-	t := &m.Tensors[i]
-	f := &m.Files[t.File]
-	if f.checkpoint != nil {
-		return f.checkpoint.Source(f.data, i-f.first)
-	}
-	return &section{file: f.data, base: t.Offset}
-}
-
-// A section is a tensor that lies in its file as it is: row-major and
-// contiguous.
-type section struct {
-	file *mmapio.File
-	base int64
-}
-
-func (s *section) ReadAt(p []byte, off int64) error {
-	n, err := s.file.ReadAt(p, s.base+off)
-	if n == len(p) {
-		return nil
-	}
-	if err == io.EOF { // the header was checked against the size, so the file shrank
-		if cerr := s.file.Check(); cerr != nil {
-			return cerr
-		}
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
-func (s *section) Drop(off, n int64)     { s.file.Drop(s.base+off, n) }
 
 // Check reports the first file that is no longer what it was when it was
 // opened, as a *mmapio.ChangedError.

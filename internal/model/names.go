@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"slerpmerge/internal/tensor"
 )
 
 // Stacks counts the layers of every numbered stack by the name before the
@@ -62,6 +64,13 @@ func IsHead(name string) bool { return endsIn(name, headNames) || name == "outpu
 
 // IsEmbedding reports whether a name is that of the input embedding.
 func IsEmbedding(name string) bool { return endsIn(name, embeddingNames) }
+
+// IsBuffer reports whether a tensor is one that old checkpoints hold and that
+// transformers works out itself: rotary frequencies and causal masks.
+func IsBuffer(t tensor.Info) bool {
+	mask := !t.DType.Blends() && endsIn(t.Name, []string{"attn.bias", "attention.bias"})
+	return mask || endsIn(t.Name, []string{"rotary_emb.inv_freq", "masked_bias"})
+}
 
 // BeforeLayers reports whether a tensor that belongs to no layer stands before
 // all of them: an embedding, of tokens or positions, and its norm.

@@ -28,7 +28,7 @@ func (p *Plan) assemble() error {
 	for _, w := range d.Warnings {
 		p.warn("%s: %s", d.Place(w.Pos), w.Message)
 	}
-	problems := p.checkRanges()
+	problems := CheckLayers(d, p.Models)
 	for _, problem := range []*recipe.Problem{p.readTokens(), p.template()} {
 		if problem != nil {
 			problems = append(problems, *problem)
@@ -37,7 +37,8 @@ func (p *Plan) assemble() error {
 	if len(problems) > 0 {
 		return d.Reject(problems...)
 	}
-	for _, m := range p.Models[1:] {
+	for i, m := range p.Models[1:] {
+		p.at = d.Models()[1+i].Pos
 		p.compare(m, false)
 	}
 	for k := range d.Slices {
@@ -45,6 +46,15 @@ func (p *Plan) assemble() error {
 	}
 	if len(p.Blockers) > 0 {
 		return nil
+	}
+	var buffers mismatch
+	for i := range p.Tensors {
+		if t := &p.Tensors[i]; model.IsBuffer(t.Info) {
+			buffers.add(t.Name, "")
+		}
+	}
+	if n := buffers.count(); n > 0 {
+		p.warn("%s that mergekit would leave out %s kept: %s", tensors(n), isAre(n), buffers.list())
 	}
 	for _, u := range d.Unused(p.namesOf) {
 		p.warn("%s: %s", d.Place(u.Pos), u.Message)
@@ -90,15 +100,18 @@ func stackOf(m *model.Model) (stack string, layers int, err error) {
 	return "", 0, fmt.Errorf("%s has several series of layers (%s), so it is not clear which one layer_range means", m.Name(), strings.Join(found, ", "))
 }
 
-// checkRanges looks for layers that the models don't have.
-func (p *Plan) checkRanges() []recipe.Problem {
+// CheckLayers looks for layers in a recipe that its models don't have. models
+// are those of d.Models; nil stands for one that could not be opened.
+func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
 	var problems []recipe.Problem
-	for _, s := range p.Recipe.Document.Slices {
+	refs := d.Models()
+	for _, s := range d.Slices {
 		for _, src := range s.Sources {
-			if src.Whole {
+			i := slices.IndexFunc(refs, src.Model.Same)
+			if src.Whole || i < 0 || models[i] == nil {
 				continue
 			}
-			m := p.modelOf(src.Model)
+			m := models[i]
 			_, n, err := stackOf(m)
 			switch {
 			case err != nil:
@@ -117,6 +130,7 @@ func (p *Plan) assembleSlice(k int) {
 	d := p.Recipe.Document
 	s := &d.Slices[k]
 	p.starts = append(p.starts, len(p.layers))
+	p.at = s.Pos
 	sides := make([]*side, len(s.Sources))
 	for j := range s.Sources {
 		sides[j] = p.sideOf(k, j)
@@ -145,9 +159,11 @@ func (p *Plan) assembleSlice(k int) {
 			return t
 		}
 		base := max(0, s.Base)
+		p.at = s.Sources[1-base].Model.Pos
 		p.match(sides[base], sides[1-base])
+		p.at = s.Pos
 		if n := without.count(); n > 0 {
-			p.block("%s: the recipe has no t for %s: %s; a last entry without a filter would take the rest", d.Place(s.Pos), tensors(n), without.list())
+			p.block("the recipe has no t for %s: %s; a last entry without a filter would take the rest", tensors(n), without.list())
 		}
 	default:
 		p.add(k, sides)
@@ -289,18 +305,18 @@ func (p *Plan) add(k int, sides []*side) {
 		p.block("unlike shapes: %s (%s); unlike vocabularies can be merged with tokenizer_source: union", shapes.first, shapes.list())
 	}
 	if n := zero.count(); n > 0 {
-		p.block("%s: the weights of %s add up to 0, and can't be normalised: %s", d.Place(d.Slices[k].Pos), tensors(n), zero.list())
+		p.block("the weights of %s add up to 0, and can't be normalised: %s", tensors(n), zero.list())
 	}
 	if n := missing.count(); n > 0 {
-		what := fmt.Sprintf("%s: %s in some of the models only: %s", d.Place(d.Slices[k].Pos), tensors(n), missing.list())
+		what := fmt.Sprintf("%s in some of the models only: %s", tensors(n), missing.list())
 		if p.Recipe.Missing == recipe.MissingError {
 			p.block("%s", what)
 		} else {
-			p.warn("%s: the sum is that of the others", what)
+			p.warn("%s: %s: the sum is that of the others", d.Place(p.at), what)
 		}
 	}
 	if n := without.count(); n > 0 {
-		p.block("%s: the recipe has no weight for %s: %s", d.Place(d.Slices[k].Pos), tensors(n), without.list())
+		p.block("the recipe has no weight for %s: %s", tensors(n), without.list())
 	}
 }
 

@@ -102,7 +102,11 @@ func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
 		for _, c := range d.Clash {
 			list = append(list, fmt.Sprintf("%d is %q and %q", c.ID, c.A, c.B))
 		}
-		p.warnFirst("%d ids mean different tokens in %s and %s: %s", d.Moved, p.Primary.Name(), b.Name(), strings.Join(list, ", "))
+		what := "1 id means"
+		if d.Moved > 1 {
+			what = fmt.Sprintf("%d ids mean", d.Moved)
+		}
+		p.warnFirst("%s different tokens in %s and %s: %s", what, p.Primary.Name(), b.Name(), strings.Join(list, ", "))
 	}
 	for _, only := range []struct {
 		n     int
@@ -110,7 +114,11 @@ func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
 		who   string
 	}{{d.OnlyA, d.FirstA, p.Primary.Name()}, {d.OnlyB, d.FirstB, b.Name()}} {
 		if only.n > 0 {
-			p.warn("%d tokens are in the tokenizer of %s only: %q", only.n, only.who, only.first)
+			what := "1 token is"
+			if only.n > 1 {
+				what = fmt.Sprintf("%d tokens are", only.n)
+			}
+			p.warn("%s in the tokenizer of %s only: %q", what, only.who, only.first)
 		}
 	}
 }

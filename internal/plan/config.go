@@ -86,13 +86,21 @@ func (p *Plan) tokenizerOf() recipe.Tokenizer {
 	return recipe.TokenizerSecondary
 }
 
+// tokenizerModel is the model whose tokenizer files go along.
+func (p *Plan) tokenizerModel() *model.Model {
+	switch {
+	case p.tokensOf != nil:
+		return p.tokensOf
+	case p.Secondary != nil && p.tokenizerOf() == recipe.TokenizerSecondary:
+		return p.Secondary
+	}
+	return p.Primary
+}
+
 // companions lists the files that go along, the tokenizer's from the model
 // that the recipe says, licences from both.
 func (p *Plan) companions() {
-	tok := p.Primary
-	if p.Secondary != nil && p.tokenizerOf() == recipe.TokenizerSecondary {
-		tok = p.Secondary
-	}
+	tok := p.tokenizerModel()
 	seen := map[string]bool{}
 	add := func(from *model.Model, file, name string) {
 		if !seen[name] {
@@ -100,12 +108,10 @@ func (p *Plan) companions() {
 			p.Companions = append(p.Companions, Companion{Name: name, From: from, File: file})
 		}
 	}
-	if p.tokensOf != nil {
-		tok = p.tokensOf
-	}
-	for _, c := range p.edited {
-		seen[c.Name] = true
-		p.Companions = append(p.Companions, c)
+	for i := range p.edited {
+		f := &p.edited[i]
+		seen[f.Name] = true
+		p.Companions = append(p.Companions, Companion{Name: f.Name, From: tok, File: f.Name, Edit: f})
 	}
 	names := tok.Companions(true)
 	if len(names) == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"slerpmerge/internal/model"
 )
@@ -34,6 +35,11 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 	}
 	for _, m := range p.Models {
 		if err := identify(h, m); err != nil {
+			return "", err
+		}
+	}
+	if p.tokensOf != nil && !slices.Contains(p.Models, p.tokensOf) {
+		if err := identify(h, p.tokensOf); err != nil {
 			return "", err
 		}
 	}

@@ -130,15 +130,20 @@ func (p *Plan) match(a, b *side) {
 		return
 	}
 	if vocab.count() > 0 {
-		p.block("the vocabularies differ: %s (%s); --vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
-			vocab.first, vocab.list())
+		p.Unlike = vocab.first
+		tokens := ""
+		if p.Recipe.Document != nil {
+			tokens = "tokenizer_source: union or base takes them by tokens, and "
+		}
+		p.block("the vocabularies differ: %s (%s); %s--vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
+			vocab.first, vocab.list(), tokens)
 	}
 	if n := shapes.count(); n > 0 {
 		s := fmt.Sprintf("%s differ in shape: %s", tensors(n), shapes.first)
 		if n > 1 {
 			s += fmt.Sprintf(" (%s)", shapes.list())
 		}
-		p.Blockers = append(p.Blockers, s)
+		p.block("%s", s)
 	}
 	p.missing(&onlyA, a.last, b.last)
 	p.missing(&onlyB, b.last, a.last)
@@ -245,6 +250,30 @@ func (p *Plan) outType(in ...tensor.DType) tensor.DType {
 		}
 	}
 	return out
+}
+
+// KeptType is what a recipe must have as out_dtype to mean what Auto means
+// without one, that every tensor keeps the primary's type: Auto where the
+// parents' types are alike, else the one type that the primary has. ok is false
+// if it has several.
+func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool) {
+	var kept []tensor.DType
+	alike := true
+	for i := range primary.Tensors {
+		t := &primary.Tensors[i]
+		if !t.DType.Blends() {
+			continue
+		}
+		if !slices.Contains(kept, t.DType) {
+			kept = append(kept, t.DType)
+		}
+		k, both := secondary.Lookup(t.Name)
+		alike = alike && (!both || secondary.Tensors[k].DType == t.DType)
+	}
+	if alike || len(kept) > 1 {
+		return recipe.DType{Auto: true}, alike
+	}
+	return recipe.DType{To: kept[0]}, true
 }
 
 // wider is the least type that holds the values of both, as torch promotes.

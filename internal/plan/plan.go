@@ -6,7 +6,6 @@
 package plan
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -135,17 +134,22 @@ type Plan struct {
 	Warnings    []string // the weightiest first
 	Differences []string // settings of the parents that differ and rarely matter
 	Blockers    []string // why the merge can't be done; empty when it can
+	// Unlike says how the vocabularies differ where that is among the Blockers
+	// for want of a policy; "" otherwise.
+	Unlike string
 	// OutputErr is the writer's own error where the output folder or its disk
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
 
+	problems  []recipe.Problem          // the Blockers of a recipe file, with their places
+	at        recipe.Pos                // of what is being worked on in a recipe file
 	t         func(name string) float64 // of an output tensor
 	depth     map[string]int            // layers of each numbered stack of the output
 	layers    []model.LayerSettings     // of the output, where a recipe file puts them together
 	starts    []int                     // of the slices of the recipe, in layers of the output
 	from      int                       // the first layer of the current slice
 	rows      map[Operand][]*Rows       // by the root of the operand
-	edited    []Companion               // tokenizer files that a recipe changes
+	edited    []tokenizer.File          // tokenizer files that a recipe changes
 	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
 	tokensOf  *model.Model              // whose tokenizer files it changes
 	vocabRows uint64                    // of the output, where the parents differ
@@ -161,15 +165,11 @@ type Companion struct {
 	From *model.Model
 	File string          // its name in From
 	Edit *tokenizer.File // what is changed in it; nil as a rule
-	Text []byte          // its content, where From has no such file
 }
 
 // Open gives the content.
 func (c Companion) Open() (io.ReadCloser, error) {
-	switch {
-	case c.Text != nil:
-		return io.NopCloser(bytes.NewReader(c.Text)), nil
-	case c.Edit != nil:
+	if c.Edit != nil {
 		return c.Edit.Open(c.From.OpenCompanion)
 	}
 	return c.From.OpenCompanion(c.File)
@@ -177,10 +177,7 @@ func (c Companion) Open() (io.ReadCloser, error) {
 
 // Size is the length of the content.
 func (c Companion) Size() (int64, error) {
-	switch {
-	case c.Text != nil:
-		return int64(len(c.Text)), nil
-	case c.Edit != nil:
+	if c.Edit != nil {
 		return c.Edit.Size, nil
 	}
 	return c.From.CompanionSize(c.File)
@@ -213,7 +210,10 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 		p.Secondary = models[1]
 	}
 	p.label()
-	for _, m := range p.Models {
+	for i, m := range p.Models {
+		if r.Document != nil {
+			p.at = r.Document.Models()[i].Pos
+		}
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself
 				p.warnLast("%s", note)
@@ -223,7 +223,7 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 			continue
 		}
 		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
-			p.Blockers = append(p.Blockers, err.Error())
+			p.block("%v", err)
 		}
 	}
 	if len(p.Blockers) > 0 { // shapes of packed tensors would only confuse
@@ -329,7 +329,8 @@ func (p *Plan) OutputOptions() writer.Options {
 }
 
 // Refusal is nil if the plan can be carried out, else an error with every
-// reason: the writer's own if the output is the only one, else an *Error.
+// reason: the writer's own if the output is the only one; for a recipe file
+// that does not fit its models a *recipe.DocumentError; else an *Error.
 func (p *Plan) Refusal() error {
 	switch {
 	case len(p.Blockers) == 0:
@@ -337,17 +338,24 @@ func (p *Plan) Refusal() error {
 	case len(p.Blockers) == 1 && p.OutputErr != nil:
 		return p.OutputErr
 	}
-	err := &Error{Blockers: p.Blockers}
+	hint := ""
 	for _, m := range p.Models {
 		var u *model.UnusableError
 		if errors.As(m.Mergeable(), &u) {
-			err.Hint = u.Hint
+			hint = u.Hint
 			if p.Recipe.Method == recipe.Convert {
-				err.Hint = "without --dtype it is converted as it is"
+				hint = "without --dtype it is converted as it is"
 			}
 		}
 	}
-	return err
+	if len(p.problems) > 0 {
+		err := p.Recipe.Document.Reject(p.problems...)
+		if hint != "" {
+			err.Hints = []string{hint}
+		}
+		return err
+	}
+	return &Error{Blockers: p.Blockers, Hint: hint}
 }
 
 // tableBytes estimates what the tables of both models, of the plan, the layout

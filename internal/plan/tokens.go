@@ -46,14 +46,21 @@ func (p *Plan) readTokens() *recipe.Problem {
 	case v.Union:
 		c.Source = tokenizer.Union
 	case v.Model != nil:
-		i := slices.IndexFunc(d.Models(), v.Model.Same)
-		if i < 0 {
-			return fail("%v is none of the models of this recipe", v.Model)
+		c.Source = tokenizer.Named
+		if i := slices.IndexFunc(d.Models(), v.Model.Same); i >= 0 {
+			c.Named, p.tokensOf = c.Parents[i].Vocabulary, p.Models[i]
+			if c.Named == nil {
+				return fail("%s has no tokenizer", p.Models[i].Name())
+			}
+			break
 		}
-		if c.Parents[i].Vocabulary == nil {
-			return fail("%s has no tokenizer", p.Models[i].Name())
+		var err error // of a model that is not merged, the tokenizer alone is needed
+		if p.tokensOf, err = model.Locate(v.Model.String()); err != nil {
+			return fail("%v", err)
 		}
-		c.Source, c.Named, p.tokensOf = tokenizer.Named, c.Parents[i].Vocabulary, p.Models[i]
+		if c.Named, err = tokenizer.Read(p.tokensOf.OpenCompanion); err != nil {
+			return fail("the tokenizer of %s can't be used: %v", p.tokensOf.Name(), err)
+		}
 	}
 	for _, t := range v.Tokens {
 		o := tokenizer.Override{Token: t.Text, Force: t.Force, Parent: -1}
@@ -77,12 +84,8 @@ func (p *Plan) readTokens() *recipe.Problem {
 	for _, note := range p.tokens.Notes {
 		p.warn("%s", note)
 	}
-	files, err := p.tokens.Files(p.tokensOf.OpenCompanion)
-	if err != nil {
+	if p.edited, err = p.tokens.Files(p.tokensOf.OpenCompanion); err != nil {
 		return fail("%v", err)
-	}
-	for i := range files {
-		p.edited = append(p.edited, Companion{Name: files[i].Name, From: p.tokensOf, File: files[i].Name, Edit: &files[i]})
 	}
 	p.vocabRows = uint64(p.tokens.Size())
 	return nil
@@ -158,18 +161,4 @@ func vocabularyTensor(m *model.Model, t *model.Tensor) bool {
 		n, ok = m.Config.Int("vocab_size")
 	}
 	return ok && n > 0 && t.Shape[0] == uint64(n)
-}
-
-// template is the chat template that a recipe asks for.
-func (p *Plan) template() *recipe.Problem {
-	d := p.Recipe.Document
-	switch {
-	case d.ChatTemplate == "" || d.ChatTemplate == "auto":
-		return nil
-	case slices.Contains(recipe.ChatTemplates, d.ChatTemplate):
-		return &recipe.Problem{Pos: recipe.Pos{Line: 1, Column: 1},
-			Message: fmt.Sprintf("chat_template %s is a template of mergekit's own, which is not here: write the template itself in its place", d.ChatTemplate)}
-	}
-	p.edited = append(p.edited, Companion{Name: "chat_template.jinja", From: p.Primary, Text: []byte(d.ChatTemplate)})
-	return nil
 }

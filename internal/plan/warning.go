@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"slerpmerge/internal/recipe"
 )
 
 // warn adds a warning.
@@ -32,6 +34,13 @@ func (p *Plan) sortWarnings() {
 	slices.SortStableFunc(p.Warnings, func(x, y string) int { return cmp.Compare(p.ranks[x], p.ranks[y]) })
 }
 
+// block adds a reason why the work can't be done; in a recipe file it has the
+// place p.at.
 func (p *Plan) block(format string, args ...any) {
-	p.Blockers = append(p.Blockers, fmt.Sprintf(format, args...))
+	msg := fmt.Sprintf(format, args...)
+	if d := p.Recipe.Document; d != nil {
+		p.problems = append(p.problems, recipe.Problem{Pos: p.at, Message: msg})
+		msg = d.Place(p.at) + ": " + msg
+	}
+	p.Blockers = append(p.Blockers, msg)
 }

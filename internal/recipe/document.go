@@ -34,6 +34,7 @@ type Document struct {
 
 	Vocabulary   *Vocabulary // tokenizer_source or tokenizer, nil for neither
 	ChatTemplate string      // "auto", one of ChatTemplates, or a template; "" if not given
+	TemplatePos  Pos
 
 	Warnings []Problem // in the order of the file
 
@@ -118,9 +119,6 @@ type Token struct {
 	FromText *string
 }
 
-// ChatTemplates are mergekit's own templates, which chat_template may name.
-var ChatTemplates = []string{"alpaca", "chatml", "exaone", "llama3", "mistral"}
-
 // parameters are settings of one level of a recipe by name.
 type parameters map[string]Setting
 
@@ -175,7 +173,7 @@ func (d *Document) Normalize(slice int, tensor string, p float64) bool {
 func (d *Document) Models() []ModelRef {
 	var models []ModelRef
 	add := func(m ModelRef) {
-		if !slices.ContainsFunc(models, m.Same) {
+		if m.Path != "" && !slices.ContainsFunc(models, m.Same) {
 			models = append(models, m)
 		}
 	}

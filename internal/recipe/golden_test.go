@@ -199,8 +199,15 @@ func parseFile(t *testing.T, file string) (*recipe.Document, error) {
 func parse(t *testing.T, name, src string) (*recipe.Document, error) {
 	t.Helper()
 	d, err := recipe.ParseDocument(name, []byte(src))
-	if e := (*recipe.DocumentError)(nil); err != nil && (!errors.As(err, &e) || len(e.Problems) == 0 || d != nil) {
+	if e := (*recipe.DocumentError)(nil); err != nil && (!errors.As(err, &e) || len(e.Problems) == 0) {
 		t.Fatalf("an error of type %T: %v", err, err)
+	}
+	if err != nil && d != nil { // good for these
+		for _, m := range d.Models() {
+			if m.Path == "" || m.Pos.Line < 1 {
+				t.Errorf("a model without a name or a place: %+v", m)
+			}
+		}
 	}
 	return d, err
 }

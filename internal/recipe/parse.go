@@ -11,7 +11,9 @@ import (
 )
 
 // ParseDocument reads a recipe: a mergekit configuration. name is that of the
-// file, for messages. All that is wrong with it comes in one *DocumentError.
+// file, for messages. All that is wrong with it comes in one *DocumentError;
+// the Document beside that is what could be read, good for its Models and
+// Slices alone, and nil if nothing could.
 func ParseDocument(name string, src []byte) (*Document, error) {
 	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules"})
 	if problem != nil {
@@ -20,7 +22,7 @@ func ParseDocument(name string, src []byte) (*Document, error) {
 	p := &parser{Parser: document.Parser{Misplaced: misplaced}, doc: &Document{Name: name, Source: src, DType: DType{Auto: true}, OutDType: DType{Auto: true}}}
 	p.document(top)
 	if len(p.Problems) > 0 {
-		return nil, document.NewError(name, src, p.Problems)
+		return p.doc, document.NewError(name, src, p.Problems)
 	}
 	slices.SortStableFunc(p.doc.Warnings, document.ByPlace)
 	p.doc.Warnings = slices.Compact(p.doc.Warnings)

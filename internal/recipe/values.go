@@ -173,7 +173,7 @@ func (p *parser) chatTemplate(n *yaml.Node) {
 	default:
 		p.Fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", document.Quote(word), document.Alternatives(ChatTemplates, "or"))
 	}
-	p.doc.ChatTemplate = word
+	p.doc.ChatTemplate, p.doc.TemplatePos = word, document.At(n)
 }
 
 // vocabulary reads tokenizer_source and tokenizer.

@@ -1,7 +1,8 @@
 // Package report renders what a finished merge has to say for itself: the
 // model card (README.md) and the record from which it can be checked
-// (slerpmerge.json). Nothing here depends on the clock or the machine, but for
-// the fingerprint: it knows the parents by what the file system says of them.
+// (slerpmerge.json); and what a comparison found, as JSON, as CSV and, for
+// merges too, as a page. Nothing here depends on the clock or the machine, but
+// for the fingerprint: it knows the parents by what the file system says of them.
 package report
 
 import (

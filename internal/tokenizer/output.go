@@ -220,7 +220,11 @@ func (b *build) union(base *Vocabulary) []Token {
 		}
 	}
 	if len(plain) > 0 {
-		b.note("%d plain entries of other vocabularies are added, such as %s: they are found before all else in a text, so it is split in other ways than before", len(plain), quote(plain[0].Text))
+		what := "1 plain entry of another vocabulary is added, " + quote(plain[0].Text) + ": it is found"
+		if len(plain) > 1 {
+			what = fmt.Sprintf("%d plain entries of other vocabularies are added, such as %s: they are found", len(plain), quote(plain[0].Text))
+		}
+		b.note("%s before all else in a text, so that is split in other ways than before", what)
 	}
 	return append(plain, added...)
 }

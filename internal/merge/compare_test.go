@@ -1,0 +1,196 @@
+package merge_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/mmapio"
+)
+
+func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Recipe)) (*merge.Result, error) {
+	t.Helper()
+	r := recipe.Recipe{Method: recipe.Slerp, Primary: a, Secondary: b, T: flat(0.5), DType: recipe.DType{Auto: true}, ShardSize: 1, MaxMemory: 64 << 20, Threads: 2}
+	if change != nil {
+		change(&r)
+	}
+	pool := mmapio.NewPool(4 << 20)
+	x, err := model.Open(pool, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	y, err := model.Open(pool, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(y.Close)
+	p, err := plan.Pairs(r, x, y)
+	if err != nil {
+		return nil, err
+	}
+	return merge.Compare(ctx, p, merge.Options{Pool: pool})
+}
+
+// bits are the figures of a result that must not move by one.
+func bits(r merge.TensorResult) [4]uint64 {
+	return [4]uint64{math.Float64bits(r.Cos), math.Float64bits(r.Theta), math.Float64bits(r.NormA), math.Float64bits(r.NormB)}
+}
+
+// The figures of a comparison are those of a merge, to the last bit, for
+// tensors of one block and of several, and the branch is the merge's.
+func TestCompareEqualsMerge(t *testing.T) {
+	dir := t.TempDir()
+	own := [2]string{makeModel(t, dir+"/a", 1, 9<<20, layers), makeModel(t, dir+"/b", 2, 1<<40, layers)}
+	models := func(name string) string { return filepath.Join("..", "..", "testdata", "models", name) }
+	for _, pair := range [][2]string{own, {models("alpha"), models("beta")}, {models("deep-a-bin"), models("deep-b")},
+		{models("edge-a"), models("edge-b")}, {models("alpha"), models("alpha")}, {models("alpha"), models("beta-vocab")}} {
+		merged, _ := mergeModels(t, pair[0], pair[1], func(r *recipe.Recipe) {
+			r.Method, r.NonFinite, r.Vocab = recipe.Slerp, recipe.NonFiniteWarn, recipe.VocabExtend
+		})
+		compared, err := compareModels(t, t.Context(), pair[0], pair[1], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		byName := map[string]merge.TensorResult{}
+		for i := range compared.Tensors {
+			byName[compared.Plan.Tensors[i].Name] = compared.Tensors[i]
+		}
+		measured := 0
+		for i, want := range merged.Tensors {
+			name := merged.Plan.Tensors[i].Name
+			got, ok := byName[name]
+			if !want.Measured {
+				continue
+			}
+			measured++
+			if !ok || bits(got) != bits(want) || got.Branch != want.Branch || got.NonFinite != want.NonFinite {
+				t.Errorf("%s of %v: %+v in a comparison, %+v in a merge", name, pair, got, want)
+			}
+		}
+		if measured == 0 {
+			t.Errorf("%v: nothing was measured", pair)
+		}
+	}
+}
+
+// Nor do they depend on threads, memory or shards; the distance neither.
+func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
+	dir := t.TempDir()
+	a, b := makeModel(t, dir+"/a", 1, 1<<40, layers), makeModel(t, dir+"/b", 2, 1<<40, layers)
+	shards := makeModel(t, dir+"/as", 1, 9<<20, layers)
+	near := makeModel(t, dir+"/near", 1, 1<<40, layers)
+	path := filepath.Join(near, "model.safetensors")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := st.Size() / 20; at < st.Size(); at += st.Size() / 20 { // a few elements of the large tensors
+		var x [1]byte
+		if _, err := f.ReadAt(x[:], at); err != nil {
+			t.Fatal(err)
+		}
+		x[0] ^= 1
+		if _, err := f.WriteAt(x[:], at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Close()
+	for _, other := range []string{b, near} {
+		want, err := compareModels(t, t.Context(), a, other, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, threads := range []int{1, 3, 8} {
+			for _, first := range []string{a, shards} {
+				got, err := compareModels(t, t.Context(), first, other, func(r *recipe.Recipe) { r.Threads, r.MaxMemory = threads, 30<<20 })
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range want.Tensors {
+					x, y := got.Tensors[i], want.Tensors[i]
+					if x != y {
+						t.Errorf("%d threads: %+v, want %+v", threads, x, y)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The distance of parents that are all but equal has its digits: checked
+// against the differences themselves.
+func TestDistance(t *testing.T) {
+	dir := t.TempDir()
+	list := []spec{{"far", tensor.F32, 1000}, {"near", tensor.F32, 1<<20 + 77}}
+	a, b := makeModel(t, dir+"/a", 1, 1<<40, list), makeModel(t, dir+"/b", 1, 1<<40, list)
+	path := filepath.Join(b, "model.safetensors")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)-4] ^= 2    // the last element of near
+	raw[len(raw)-4004] ^= 1 // another one
+	if err := os.WriteFile(path, raw, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	res, err := compareModels(t, t.Context(), a, b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	va, vb := readAll(t, a), readAll(t, b)
+	for i := range res.Tensors {
+		name := res.Plan.Tensors[i].Name
+		var sum float64
+		x, y := singles(va[name].raw), singles(vb[name].raw)
+		for k := range x {
+			sum += (x[k] - y[k]) * (x[k] - y[k])
+		}
+		if got, want := res.Tensors[i].Distance, math.Sqrt(sum); math.Abs(got-want) > 1e-12*want {
+			t.Errorf("%s: %g, want %g", name, got, want)
+		}
+		if branch := res.Tensors[i].Branch; (branch == merge.Equal) != (sum == 0) {
+			t.Errorf("%s: branch %s at a distance of %g", name, branch, math.Sqrt(sum))
+		}
+	}
+}
+
+// singles are the values of F32 bytes.
+func singles(raw []byte) []float64 {
+	v := make([]float64, len(raw)/4)
+	for i := range v {
+		v[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
+	}
+	return v
+}
+
+func TestCompareStops(t *testing.T) {
+	dir := t.TempDir()
+	a, b := makeModel(t, dir+"/a", 1, 1<<40, layers), makeModel(t, dir+"/b", 2, 1<<40, layers)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	cancel(cause)
+	if _, err := compareModels(t, ctx, a, b, nil); !errors.Is(err, cause) {
+		t.Errorf("error %v, want the cause", err)
+	}
+	var me *plan.MemoryError
+	if _, err := compareModels(t, t.Context(), a, b, func(r *recipe.Recipe) { r.MaxMemory = 1 << 20 }); !errors.As(err, &me) {
+		t.Errorf("error %v, want a *plan.MemoryError", err)
+	}
+	if _, err := compareModels(t, t.Context(), a, b, func(r *recipe.Recipe) { r.MaxMemory = me.Least }); err != nil {
+		t.Errorf("with the least memory: %v", err)
+	}
+}

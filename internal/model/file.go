@@ -1,0 +1,155 @@
+package model
+
+import (
+	"errors"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"slerpmerge/internal/tensor"
+	"slerpmerge/mmapio"
+	"slerpmerge/safetensors"
+	"slerpmerge/torchbin"
+)
+
+// A File is one weight file.
+type File struct {
+	Name  string // without the folder
+	Path  string
+	Bytes int64
+	// HeaderLen is the length of all that stands before the tensors' values.
+	// It is 0 for PyTorch checkpoints, whose table has no one place.
+	HeaderLen int64
+
+	data       *mmapio.File
+	checkpoint *torchbin.Checkpoint // nil for safetensors
+	first      int                  // index of its first tensor in Model.Tensors
+}
+
+// Table is the stretch of the file that says what is in it: the header of
+// safetensors, the ZIP directory of a PyTorch checkpoint, which has checksums
+// of the values too. n is 0 where there is none.
+func (f *File) Table() (off, n int64) {
+	switch {
+	case f.checkpoint == nil:
+		return 0, f.HeaderLen
+	case f.checkpoint.Directory == 0:
+		return 0, 0
+	}
+	return f.checkpoint.Directory, f.Bytes - f.checkpoint.Directory
+}
+
+// Identity tells this version of the file from another.
+func (f *File) Identity() mmapio.Identity { return f.data.Identity() }
+
+// openFile adds one weight file and its tensors.
+func (m *Model) openFile(pool *mmapio.Pool, path string) error {
+	f, err := pool.Open(path)
+	if err != nil {
+		return fileError(path, err)
+	}
+	m.Files = append(m.Files, File{Name: filepath.Base(path), Path: path, Bytes: f.Size(), data: f})
+	head := make([]byte, min(sniffLen, f.Size()))
+	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
+		return err
+	}
+	k := sniff(head)
+	switch k {
+	case kindLFS, kindHTML, kindTar, kindGGUF:
+		return &FormatError{Path: path, Msg: k.sentence(), Hint: k.hint()}
+	case kindHDF5:
+		return &UnusableError{Path: path, Msg: k.sentence(), Hint: k.hint()}
+	case kindTorchZip, kindTorchLegacy:
+		return m.openCheckpoint(f, path)
+	}
+	h, err := safetensors.ReadHeader(f, f.Size())
+	if err != nil {
+		var fe *safetensors.FormatError
+		if errors.As(err, &fe) {
+			known := &FormatError{Path: path, Err: err}
+			if k == kindUnknown && f.Size() > 0 && checkpointName(path) {
+				known.Msg = "is neither a PyTorch checkpoint nor a safetensors file"
+			}
+			return known
+		}
+		return err
+	}
+	m.format("safetensors")
+	m.Files[len(m.Files)-1].HeaderLen = h.DataStart
+	if m.Metadata == nil {
+		m.Metadata = h.Metadata
+	}
+	m.Tensors = slices.Grow(m.Tensors, len(h.Tensors))
+	for _, t := range h.Tensors {
+		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
+	}
+	return nil
+}
+
+// checkpointName reports whether a file is called as PyTorch's checkpoints are.
+func checkpointName(path string) bool {
+	return slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt"}, strings.ToLower(filepath.Ext(path)))
+}
+
+// format is called for every file; the first one names the model's.
+func (m *Model) format(name string) {
+	if m.Format == "" {
+		m.Format = name
+	}
+}
+
+// openCheckpoint adds the tensors of the PyTorch checkpoint that is the last
+// of m.Files.
+func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
+	c, err := torchbin.Open(f, f.Size())
+	if err != nil {
+		var fe *torchbin.FormatError
+		if errors.As(err, &fe) {
+			return &FormatError{Path: path, Err: err}
+		}
+		return err
+	}
+	m.format(c.Format)
+	last := &m.Files[len(m.Files)-1]
+	last.checkpoint, last.first = c, len(m.Tensors)
+	m.Tensors = slices.Grow(m.Tensors, len(c.Tensors))
+	for _, t := range c.Tensors {
+		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset, SharesWith: t.SharesWith})
+	}
+	return nil
+}
+
+// Source gives the values of Tensors[i].
+func (m *Model) Source(i int) tensor.Source {
+	t := &m.Tensors[i]
+	f := &m.Files[t.File]
+	if f.checkpoint != nil {
+		return f.checkpoint.Source(f.data, i-f.first)
+	}
+	return &section{file: f.data, base: t.Offset}
+}
+
+// A section is a tensor that lies in its file as it is: row-major and
+// contiguous.
+type section struct {
+	file *mmapio.File
+	base int64
+}
+
+func (s *section) ReadAt(p []byte, off int64) error {
+	n, err := s.file.ReadAt(p, s.base+off)
+	if n == len(p) {
+		return nil
+	}
+	if err == io.EOF { // the header was checked against the size, so the file shrank
+		if cerr := s.file.Check(); cerr != nil {
+			return cerr
+		}
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
+func (s *section) Drop(off, n int64)     { s.file.Drop(s.base+off, n) }

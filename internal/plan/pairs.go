@@ -1,0 +1,209 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/writer"
+)
+
+// Unlike is the action for a tensor that both parents have in shapes or types
+// which cannot be compared. Only Pairs plans it.
+const Unlike Action = "unlike"
+
+// Pairs plans a comparison of two models: what there is to measure, whether or
+// not the parents could be merged. Its tensors are Slerp (a pair to measure, at
+// the t that a merge would use), Follow (not of a floating type: only equal or
+// not), Copy (one parent has it) and Unlike. Nothing is laid out, and nothing
+// will be written.
+//
+// Errors are those of New. Blockers say why a comparison would mean nothing.
+func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
+	p := &Plan{Recipe: r, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}
+	p.label()
+	for _, m := range p.Models {
+		for _, note := range m.Notes {
+			if !slices.Contains(p.Warnings, note) {
+				p.Warnings = append(p.Warnings, note)
+			}
+		}
+		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
+			p.Blockers = append(p.Blockers, err.Error())
+		}
+	}
+	if len(p.Blockers) > 0 {
+		return p, nil
+	}
+	profile := func(name string) (float64, bool) { return p.flagT(name), true }
+	if r.Document != nil {
+		var err error
+		if profile, err = p.profileOf(r); err != nil {
+			return nil, err
+		}
+	}
+	p.measureStacks()
+	p.pairUp(whole(primary), whole(secondary), profile)
+	if len(p.Blockers) > 0 {
+		return p, nil
+	}
+	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	if r.Document == nil {
+		p.unusedT()
+	}
+	var err error
+	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes()+summaryBytes*int64(len(p.Tensors)))
+	return p, err
+}
+
+// pairUp pairs the tensors by name as a merge does: a tied head is compared
+// with one that is not, and left out where both are tied.
+func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
+	common := 0
+	var vocab mismatch
+	add := func(name string, oa, ob Operand) {
+		common++
+		t := comparable(name, oa, ob)
+		if t.Action == Slerp && !oa.Info().SameShape(ob.Info()) {
+			vocab.add(name, t.Why)
+		}
+		if t.Action == Slerp {
+			t.T, t.Mixed = profile(sharedName(name, oa, ob))
+		}
+		p.Tensors = append(p.Tensors, t)
+	}
+	only := func(name string, o Operand, role string) {
+		t := Tensor{Info: o.Info(), Action: Copy, A: o, Why: "only the primary has it"}
+		if role == "secondary" {
+			t.A, t.B, t.Why = Operand{}, o, "only the secondary has it"
+		}
+		t.Name = name
+		p.Tensors = append(p.Tensors, t)
+	}
+	for _, x := range a.parts {
+		ob := b.find(x.name)
+		lent := Operand{}
+		if ob.None() && model.IsHead(x.name) {
+			lent = b.tied(x.name)
+		}
+		switch {
+		case x.o.sharedHead() && (!lent.None() || ob.sharedHead()):
+		case !ob.None():
+			add(x.name, x.o, ob)
+		case !lent.None():
+			add(x.name, x.o, lent)
+		default:
+			only(x.name, x.o, "primary")
+		}
+	}
+	for _, x := range b.parts {
+		if !a.find(x.name).None() {
+			continue
+		}
+		lent := Operand{}
+		if model.IsHead(x.name) {
+			lent = a.tied(x.name)
+		}
+		switch {
+		case lent.None():
+			only(x.name, x.o, "secondary")
+		case !x.o.sharedHead():
+			add(x.name, lent, x.o)
+		}
+	}
+	for _, m := range p.Models {
+		if len(m.Tensors) == 0 {
+			p.block("%s holds no tensors", m.Name())
+			return
+		}
+	}
+	if vocab.count() > 0 {
+		p.warn("the vocabularies differ, so only a part of them is compared: %s (%s)", vocab.first, vocab.list())
+	}
+	if common == 0 {
+		p.block("%s and %s have no tensor name in common: they are different architectures", p.Primary.Name(), p.Secondary.Name())
+	}
+}
+
+// comparable decides what can be said of a tensor that both have.
+func comparable(name string, oa, ob Operand) Tensor {
+	ta, tb := oa.Info(), ob.Info()
+	t := Tensor{Info: ta, Action: Slerp, A: oa, B: ob}
+	t.Name = name
+	switch {
+	case !ta.SameShape(tb) && !isVocab(oa.Model, ta, tb):
+		t.Action = Unlike
+		t.Why = fmt.Sprintf("%s in the primary and %s in the secondary", shape(ta.Shape), shape(tb.Shape))
+	case !ta.DType.Blends() || !tb.DType.Blends():
+		t.Action, t.Why = Follow, "not of a floating type"
+		if ta.DType != tb.DType || !ta.SameShape(tb) {
+			t.Action, t.Why = Unlike, fmt.Sprintf("%v in the primary and %v in the secondary", ta.DType, tb.DType)
+		}
+	case !ta.SameShape(tb):
+		rows := min(ta.Shape[0], tb.Shape[0])
+		t.Shape = append([]uint64{rows}, ta.Shape[1:]...)
+		t.Why = fmt.Sprintf("the first %d rows, of %d in the primary and %d in the secondary", rows, ta.Shape[0], tb.Shape[0])
+	case oa.Tensor().Name != ob.Tensor().Name:
+		who := "secondary"
+		if oa.Tensor().Name != name {
+			who = "primary"
+		}
+		t.Why = fmt.Sprintf("the %s's head is tied: its embedding stands in", who)
+	}
+	return t
+}
+
+// profileOf gives the t of a recipe file for the tensors that it merges under
+// their own names: one that shuffles layers has none for those.
+func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) {
+	full, err := New(r, p.Models...)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range full.Warnings {
+		if !slices.Contains(p.Warnings, s) {
+			p.Warnings = append(p.Warnings, s)
+		}
+	}
+	for _, s := range full.Blockers {
+		p.warn("a merge would be refused: %s", s)
+	}
+	own := func(name string, o Operand) bool {
+		return o.None() || o.Tensor().Name == name || model.IsHead(name)
+	}
+	t := map[string]float64{}
+	for i := range full.Tensors {
+		if x := &full.Tensors[i]; x.Mixed && own(x.Name, x.A) && own(x.Name, x.B) {
+			t[x.Name] = x.T
+		}
+	}
+	return func(name string) (float64, bool) {
+		v, ok := t[name]
+		return v, ok
+	}, nil
+}
+
+// What a run that only reads holds beside its table: a thread's two chunks,
+// one tensor's share of the summary, and what writing a page takes.
+const (
+	readerBytes  = 2*128<<10 + threadBytes
+	summaryBytes = 256
+	pageBytes    = 2 << 20
+)
+
+// readBudget divides limit bytes for a run that only reads. With little memory
+// fewer pages stay resident, then there are fewer threads.
+func readBudget(limit int64, threads int, table int64) (Budget, error) {
+	var b Budget
+	for n := threads; n >= 1; n-- {
+		for pool := int64(maxPool); pool >= minPool; pool /= 2 {
+			b = Budget{Threads: n, Pool: pool, Total: fixedBytes + pageBytes + table + pool + int64(n)*readerBytes}
+			if b.Total <= limit {
+				return b, nil
+			}
+		}
+	}
+	return Budget{}, &MemoryError{Limit: limit, Least: b.Total}
+}

@@ -1,0 +1,82 @@
+package slerp
+
+import "slerpmerge/internal/tensor"
+
+// steady is the least share that |a-b|² must have of a·a + b·b for the
+// difference of the sums to keep enough of its digits: at worst four, as a rule
+// seven.
+const steady = 1e-6
+
+// SquaredDistance is |a-b|², and whether it can be told from the sums. Where
+// the parents are all but equal, the difference of the sums has lost its
+// digits, and a Gauge must measure it.
+func (s Sums) SquaredDistance() (d float64, ok bool) {
+	d = s.AA + s.BB - 2*s.AB
+	return d, !(d < steady*(s.AA+s.BB))
+}
+
+// A Gauge sums the squared differences of one block of a tensor pair, chunk by
+// chunk, in lanes as a Meter does. It has a fixed scratch of at most 16 KiB and
+// serves one goroutine at a time.
+type Gauge struct {
+	a, b   tensor.DType
+	lanes  [8]float64
+	fa, fb []float32
+	da, db []float64
+}
+
+// NewGauge makes a Gauge for parents of the given types, which must have
+// arithmetic (tensor.DType.Blends).
+func NewGauge(a, b tensor.DType) *Gauge {
+	check(a, b)
+	g := &Gauge{a: a, b: b}
+	if a == tensor.F64 || b == tensor.F64 {
+		g.da, g.db = make([]float64, strip), make([]float64, strip)
+	} else {
+		g.fa, g.fb = make([]float32, strip), make([]float32, strip)
+	}
+	return g
+}
+
+// Reset begins a new block.
+func (g *Gauge) Reset() { g.lanes = [8]float64{} }
+
+// Add takes the next elements of a block, the same number of them on both
+// sides: a multiple of 8, except in the last chunk of a block.
+func (g *Gauge) Add(a, b []byte) {
+	n := elems(g.a, a)
+	mustMatch(n, elems(g.b, b))
+	sizeA, sizeB := g.a.Size(), g.b.Size()
+	for n > 0 {
+		k := min(n, strip)
+		if g.da != nil {
+			decode64(g.a, g.da[:k], a)
+			decode64(g.b, g.db[:k], b)
+			sumDifferences(&g.lanes, g.da[:k], g.db[:k])
+		} else {
+			widen32(g.a, g.fa[:k], a)
+			widen32(g.b, g.fb[:k], b)
+			sumDifferences(&g.lanes, g.fa[:k], g.fb[:k])
+		}
+		a, b, n = a[k*sizeA:], b[k*sizeB:], n-k
+	}
+}
+
+// sumDifferences adds the squares to the lanes. Conversions keep machines from
+// fusing them into the sums.
+func sumDifferences[T float32 | float64](l *[8]float64, x, y []T) {
+	for len(x) >= 8 && len(y) >= 8 {
+		for i := range l {
+			d := float64(x[i]) - float64(y[i])
+			l[i] += float64(d * d)
+		}
+		x, y = x[8:], y[8:]
+	}
+	for i := range min(len(x), len(y)) {
+		d := float64(x[i]) - float64(y[i])
+		l[i] += float64(d * d)
+	}
+}
+
+// Sum folds the lanes to |a-b|² of the block.
+func (g *Gauge) Sum() float64 { return fold(&g.lanes) }
