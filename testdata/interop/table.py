@@ -27,6 +27,7 @@ ROWS = (
     ("mergekit", "mergekit", "takes them as parents: safetensors and `.bin`, whole and in shards, lazily unpickled too", r"mergekit, ours as a parent|mergekit as a consumer.*"),
     ("mergekit", "mergekit", "merges the same parents itself: every element within one unit in the last place of ours", r"mergekit's own merge"),
     ("mergekit", "mergekit", "merges by the same recipe itself: perplexity on held-out text within 0.1 % of ours", r"perplexity"),
+    ("mergekit", "mergekit", "has templates for chats: those that a recipe names here render every conversation as they do", r"chat template"),
     ("llama.cpp's converter", "llama-cpp-python", "makes GGUF of them (Llama, Mixtral, Qwen2) with every tensor and field in its place", r"converter"))
 VERSIONS = {"llama-cpp-python": "in llama-cpp-python {}"}
 # Checks with no program as judge, and those which show that a check can fail.

@@ -10,6 +10,7 @@ import importlib.resources, itertools, os, subprocess, sys, tempfile
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mergekit._data import chat_templates
+import record
 
 ROLES = ["system", "user", "assistant", "user_context", "tool"]
 
@@ -64,7 +65,9 @@ def main():
                     for render in renderers:
                         count += 1
                         unlike += render(messages, prompt) != want
-        print(f"{name}: {count} conversations, {unlike} rendered in another way")
+        text = f"{count} conversations, {unlike} rendered in another way"
+        record.check(name, "chat template", not unlike, text)
+        print(f"{name}: {text}")
         failed = failed or unlike > 0
     sys.exit(failed)
 
