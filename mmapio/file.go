@@ -163,6 +163,24 @@ func (f *File) Drop(off, n int64) {
 	dontNeed(d.file, from, min(off+n, f.size)-from)
 }
 
+// CopyTo has the system copy the n bytes at off to byte at of dst. Where it
+// can't, or does not come to the end, the error is [errors.ErrUnsupported]:
+// reading tells what is wrong, if anything is. Other errors are those of
+// writing to dst.
+func (f *File) CopyTo(dst *os.File, at, off, n int64) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed || off < 0 || n > f.size-off {
+		return errors.ErrUnsupported
+	}
+	d, err := f.descriptor()
+	if err != nil {
+		return errors.ErrUnsupported
+	}
+	defer f.pool.descriptors.release(d)
+	return copyRange(dst, at, d.file, off, n)
+}
+
 // Check compares the file at the path with what was opened. It returns a
 // *ChangedError if size, modification time or identity differ or nothing is
 // there any longer, and an *fs.PathError if that can't be found out. Call it

@@ -287,3 +287,53 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("directory: %v", err)
 	}
 }
+
+func TestCopyTo(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "src")
+	want := make([]byte, 100_000)
+	for i := range want {
+		want[i] = byte(i * i >> 3)
+	}
+	if err := os.WriteFile(path, want, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	dst, err := os.Create(filepath.Join(dir, "dst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	f, err := NewPool(1 << 20).Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.CopyTo(dst, 7, 1001, 50_000); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this system can't copy from file to file")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(dst.Name())
+	if err != nil || !bytes.Equal(got[7:], want[1001:51_001]) {
+		t.Errorf("%d bytes were copied wrongly: %v", len(got), err)
+	}
+	// What only reading can explain is left to it.
+	for name, err := range map[string]error{
+		"beyond the end": f.CopyTo(dst, 0, 99_999, 2),
+		"negative":       f.CopyTo(dst, 0, -1, 2),
+		"shrunk": func() error {
+			if err := os.Truncate(path, 10); err != nil {
+				return err
+			}
+			return f.CopyTo(dst, 0, 0, 100)
+		}(),
+	} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f.Close()
+	if err := f.CopyTo(dst, 0, 0, 1); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("closed: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package mmapio
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -22,4 +23,9 @@ func willNeed(f *os.File, off, n int64) {
 // dontNeed takes the n bytes at off out of the page cache. It is best effort.
 func dontNeed(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+}
+
+// copyRange copies n bytes at off of src to byte at of dst within the system.
+func copyRange(dst *os.File, at int64, src *os.File, off, n int64) error {
+	return errors.ErrUnsupported
 }

@@ -1,6 +1,7 @@
 package mmapio
 
 import (
+	"errors"
 	"os"
 	"strconv"
 
@@ -25,4 +26,21 @@ func willNeed(f *os.File, off, n int64) {
 // dontNeed takes the n bytes at off out of the page cache. It is best effort.
 func dontNeed(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+}
+
+// copyRange copies n bytes at off of src to byte at of dst within the system.
+func copyRange(dst *os.File, at int64, src *os.File, off, n int64) error {
+	for n > 0 {
+		m, err := unix.CopyFileRange(int(src.Fd()), &off, int(dst.Fd()), &at, int(min(n, 1<<30)), 0)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EFBIG:
+			return err
+		case err != nil || m == 0: // another file system, a kernel that lacks it, a file that shrank, a bad disk
+			return errors.ErrUnsupported
+		}
+		n -= int64(m)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@
 package mmapio
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -20,3 +21,8 @@ func willNeed(f *os.File, off, n int64) {}
 
 // dontNeed takes the n bytes at off out of the page cache. It is best effort.
 func dontNeed(f *os.File, off, n int64) {}
+
+// copyRange copies n bytes at off of src to byte at of dst within the system.
+func copyRange(dst *os.File, at int64, src *os.File, off, n int64) error {
+	return errors.ErrUnsupported
+}

@@ -1,7 +1,9 @@
 package torchbin
 
 import (
+	"errors"
 	"math/bits"
+	"os"
 	"slices"
 	"sync"
 
@@ -42,6 +44,14 @@ func (s *section) Drop(off, n int64) {
 	if d, ok := s.file.(tensor.Dropper); ok {
 		d.Drop(s.base+off, n)
 	}
+}
+
+// CopyTo is for files that can.
+func (s *section) CopyTo(dst *os.File, at, off, n int64) error {
+	if c, ok := s.file.(tensor.Copier); ok {
+		return c.CopyTo(dst, at, s.base+off, n)
+	}
+	return errors.ErrUnsupported
 }
 
 // A dim is one dimension of a block of elements, its strides in bytes.

@@ -130,7 +130,12 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		return err
 	}
 	w.fixed = max(w.fixed, next)
-	o.since += int64(len(p))
+	return o.wrote(w, off, end)
+}
+
+// wrote goes on after [off, end) was written.
+func (o *Output) wrote(w *openFile, off, end int64) error {
+	o.since += end - off
 	if len(w.gaps) == 0 {
 		return o.complete(w)
 	}
@@ -146,6 +151,42 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		w.run.off = end
 	}
 	return nil
+}
+
+// CopyAt is WriteAt for bytes that the system copies from another file: copy
+// does it, to byte off of dst. They lie in one extent, of a file without Sums.
+// If copy fails with errors.ErrUnsupported, nothing counts as written.
+func (o *Output) CopyAt(file int, off, n int64, copy func(dst *os.File, off int64) error) error {
+	if o.closed {
+		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
+	}
+	if err := o.flush.err(); err != nil {
+		return err
+	}
+	err := o.copyAt(o.files[file], off, n, copy)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		o.flush.fail(err)
+	}
+	return err
+}
+
+func (o *Output) copyAt(w *openFile, off, n int64, copy func(dst *os.File, off int64) error) error {
+	if err := o.open(w); err != nil {
+		return err
+	}
+	next := sort.Search(len(w.Fixed), func(i int) bool { return w.Fixed[i].Off > off })
+	if err := o.writeFixed(w, next); err != nil {
+		return err
+	}
+	if err := copy(w.f, off); errors.Is(err, errors.ErrUnsupported) {
+		return errors.ErrUnsupported
+	} else if err != nil {
+		return o.wrap("writing", w.f.Name(), err)
+	}
+	if err := w.gaps.take(off, off+n); err != nil {
+		return fmt.Errorf("writing %s: %w", w.Name, err)
+	}
+	return o.wrote(w, off, off+n)
 }
 
 // writeFixed writes the Fixed segments before number n, as far as they are

@@ -61,7 +61,8 @@ type engine struct {
 	whole    int // index into order: those before are written whole
 	noted    int // likewise: those before are in a note
 	results  []TensorResult
-	sums     bool // the format has checksums of the tensors
+	sums     bool        // the format has checksums of the tensors
+	noCopy   atomic.Bool // the system can't copy from file to file here
 
 	dispatched atomic.Int64 // bytes of parents that were asked for a first time
 	readAhead  *readAhead
@@ -317,7 +318,7 @@ func (e *engine) write() {
 			e.fail(err)
 			return
 		}
-		if err := e.out.WriteSummed(p.file, p.buf, p.off, p.sums); err != nil {
+		if err := e.put(p); err != nil {
 			e.fail(err)
 			return
 		}
@@ -344,6 +345,14 @@ func (e *engine) write() {
 			e.written(p.values())
 		}
 	}
+}
+
+// put writes a piece.
+func (e *engine) put(p *piece) error {
+	if p.from != nil {
+		return e.copyPiece(p)
+	}
+	return e.out.WriteSummed(p.file, p.buf, p.off, p.sums)
 }
 
 // account adds what the arithmetic of a piece could not hold, now that the

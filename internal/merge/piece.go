@@ -18,6 +18,7 @@ type piece struct {
 	segs []segment
 	sums []uint32 // CRC-32 of the segments, nil where the format has none
 	buf  []byte
+	from tensor.Copier // the system copies it from there, instead of buf; nil as a rule
 }
 
 // values counts the bytes of tensors in a piece.

@@ -140,6 +140,9 @@ func chunkElems(a, b operand) int64 { return chunkBytes / max(a.size, b.size) }
 
 // fill computes a piece.
 func (w *worker) fill(p *piece) error {
+	if p.from = w.e.copier(p); p.from != nil {
+		return nil
+	}
 	for k := range p.segs {
 		if err := w.e.stopped(); err != nil {
 			return err

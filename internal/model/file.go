@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -151,3 +152,7 @@ func (s *section) ReadAt(p []byte, off int64) error {
 
 func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
 func (s *section) Drop(off, n int64)     { s.file.Drop(s.base+off, n) }
+
+func (s *section) CopyTo(dst *os.File, at, off, n int64) error {
+	return s.file.CopyTo(dst, at, s.base+off, n)
+}

@@ -1,5 +1,7 @@
 package tensor
 
+import "os"
+
 // A Source gives the values of one tensor as row-major, contiguous,
 // little-endian bytes, whatever the file below it looks like.
 type Source interface {
@@ -15,4 +17,13 @@ type Source interface {
 // again.
 type Dropper interface {
 	Drop(off, n int64)
+}
+
+// A Copier is a Source that the system can copy to a file without the bytes
+// passing through this program: within it, or by sharing them.
+type Copier interface {
+	// CopyTo copies [off, off+n) to byte at of dst. An error that is
+	// errors.ErrUnsupported means that it has to be done by reading; a part
+	// may be copied then.
+	CopyTo(dst *os.File, at, off, n int64) error
 }

@@ -1,0 +1,49 @@
+package merge_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"slerpmerge/internal/merge"
+	"slerpmerge/internal/recipe"
+)
+
+// Tensors that stay as they are have the same bytes whether the system copies
+// them or they pass through the program, whole or gone on with.
+func TestCopiedBySystem(t *testing.T) {
+	dir := t.TempDir()
+	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
+	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	set := func(r *recipe.Recipe) { r.T, r.ShardSize = flat(0), 12e6 }
+	read := 0
+	restore := merge.CountReads(func(string, int) { read++ }) // what is counted is not copied unseen
+	_, filled := mergeModels(t, a, b, set)
+	restore()
+	if read == 0 {
+		t.Fatal("nothing was read")
+	}
+	_, copied := mergeModels(t, a, b, set)
+	sameFolder(t, copied, filled)
+
+	out := filepath.Join(t.TempDir(), "out")
+	stop := errors.New("stop")
+	for n := int64(0); ; n++ {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		left := 5 << 20 * (n + 1)
+		_, _, err := tryMergeUntil(t, ctx, a, b, func(r *recipe.Recipe) { set(r); r.Output = out }, merge.Options{Fingerprint: "f", Progress: func(n int64) {
+			if left -= n; left < 0 {
+				cancel(stop)
+			}
+		}})
+		cancel(nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+	}
+	sameFolder(t, out, filled)
+}
