@@ -50,8 +50,16 @@ func die(t *testing.T, o *Output, r *rand.Rand) {
 	}
 }
 
+// noFlush leaves out what takes the time: a test that reads back from memory
+// does not miss it.
+func noFlush(t *testing.T) {
+	hook(t, &syncFile, func(*os.File) error { return nil })
+	hook(t, &syncDir, func(string) error { return nil })
+}
+
 // Whatever the moments at which runs die, the last one ends in the same bytes.
 func TestResume(t *testing.T) {
+	noFlush(t)
 	tensors := f32s(5, 3000, 0, 20, 7, 5, 900)
 	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}})
 	for _, format := range []Format{Safetensors, Bin} {
@@ -79,7 +87,7 @@ func TestResume(t *testing.T) {
 			t.Fatalf("only %d files", len(want))
 		}
 
-		for round := range 100 {
+		for round := range 60 {
 			out := filepath.Join(t.TempDir(), "out")
 			notes := 0
 			for deaths := 0; ; deaths++ {
@@ -369,6 +377,7 @@ func FuzzJournal(f *testing.F) {
 // Whichever call of the system fails, and with whichever error, the run that
 // follows ends in the same bytes.
 func TestEveryFaultIsOvercome(t *testing.T) {
+	noFlush(t)
 	tensors := f32s(5, 700, 0, 20, 300)
 	data := [][]byte{counted(20), counted(2800), nil, counted(80), counted(1200)}
 	for _, format := range []Format{Safetensors, Bin} {
@@ -434,13 +443,13 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 				})
 			},
 			"flush": func(t *testing.T, fail func() error) {
-				hook(t, &syncFile, func(f *os.File) error { return errors.Join(fail(), flushFile(f)) })
+				hook(t, &syncFile, func(*os.File) error { return fail() })
 			},
 			"reserve": func(t *testing.T, fail func() error) {
 				hook(t, &reserve, func(f *os.File, n int64) error { return errors.Join(fail(), preallocate(f, n)) })
 			},
 			"flush of a folder": func(t *testing.T, fail func() error) {
-				hook(t, &syncDir, func(dir string) error { return errors.Join(fail(), flushFolder(dir)) })
+				hook(t, &syncDir, func(string) error { return fail() })
 			},
 			"rename": func(t *testing.T, fail func() error) {
 				hook(t, &rename, func(from, to string) error {
@@ -452,7 +461,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 			},
 		}
 		for kind, arm := range kinds {
-			for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EDQUOT, syscall.EROFS} {
+			for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
 				for nth, more := int64(1), true; more; nth++ {
 					out := filepath.Join(t.TempDir(), "out")
 					var calls atomic.Int64
