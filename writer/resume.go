@@ -267,6 +267,29 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	return at, errors.Join(err, o.lock.release())
 }
 
+// Tidy removes what a run left beside the output dir that died just after it
+// had put the output there: the folder that was replaced. Work that can be gone
+// on with stays, and so does all while another run is at it. It is best effort.
+func Tidy(dir string) {
+	p, err := locate(dir)
+	if err != nil {
+		return
+	}
+	for _, left := range []string{p.partial, p.old} {
+		if _, err := os.Lstat(left); err != nil {
+			continue
+		}
+		l, err := acquire(p.lock)
+		if err != nil {
+			return
+		}
+		if _, err := os.Lstat(filepath.Join(left, journalName)); errors.Is(err, fs.ErrNotExist) {
+			os.RemoveAll(left)
+		}
+		l.release()
+	}
+}
+
 // closeFiles closes what is open.
 func (o *Output) closeFiles() {
 	for _, w := range o.files {

@@ -119,6 +119,7 @@ func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 		return nil, err
 	case exists != nil:
 		if made, whole, err := report.Made(r.Output); err == nil && whole && made == fingerprint {
+			writer.Tidy(r.Output)
 			return nil, &doneError{p}
 		}
 		return nil, exists
