@@ -6,7 +6,7 @@ usage: rust.py BINARY SHARED TARGET
 SHARED is the folder that holds models/, interop/ and golden/; TARGET is the folder that cargo builds in. Names, types, shapes and
 a SHA-256 of every tensor must be those of `slerpmerge inspect --json --digest`. One line per check; exit status 1 when one fails.
 """
-import json, os, re, subprocess, sys, tempfile
+import json, os, re, shutil, subprocess, sys, tempfile
 import bin, check, record
 from check import guarded, model, shards, tool
 
@@ -21,8 +21,12 @@ CASES = {
 
 
 def build(target):
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", os.path.join(CRATE, "Cargo.toml"), "--target-dir", target], check=True)
-    return os.path.join(target, "release", "told")
+    """The program and the version of the crate. Cargo writes its lock file beside the source, hence the copy."""
+    source = os.path.join(target, "source")
+    shutil.copytree(CRATE, source, dirs_exist_ok=True)
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--manifest-path", os.path.join(source, "Cargo.toml"), "--target-dir", target], check=True)
+    with open(os.path.join(source, "Cargo.lock"), encoding="utf-8") as f: lock = f.read()
+    return os.path.join(target, "release", "told"), re.search(r'name = "safetensors"\nversion = "([^"]+)"', lock)[1]
 
 
 def told(program, files):
@@ -71,8 +75,7 @@ def changed(program, path, work):
 
 
 def main():
-    program = build(os.path.abspath(sys.argv[3]))
-    with open(os.path.join(CRATE, "Cargo.lock"), encoding="utf-8") as f: version = re.search(r'name = "safetensors"\nversion = "([^"]+)"', f.read())[1]
+    program, version = build(os.path.abspath(sys.argv[3]))
     record.peer("safetensors crate", version)
     with tempfile.TemporaryDirectory(prefix="interop-") as work:
         bin.write_types(os.path.join(work, "all"), list(bin.TYPES), 200)
