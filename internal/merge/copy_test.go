@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"slerpmerge/internal/merge"
@@ -17,11 +18,11 @@ func TestCopiedBySystem(t *testing.T) {
 	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
 	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
 	set := func(r *recipe.Recipe) { r.T, r.ShardSize = flat(0), 12e6 }
-	read := 0
-	restore := merge.CountReads(func(string, int) { read++ }) // what is counted is not copied unseen
+	var read atomic.Int64
+	restore := merge.CountReads(func(string, int) { read.Add(1) }) // what is counted is not copied unseen
 	_, filled := mergeModels(t, a, b, set)
 	restore()
-	if read == 0 {
+	if read.Load() == 0 {
 		t.Fatal("nothing was read")
 	}
 	_, copied := mergeModels(t, a, b, set)
