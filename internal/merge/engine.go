@@ -314,7 +314,11 @@ func (e *engine) write() {
 		if failed || p == nil {
 			return
 		}
-		if err := e.throttle.wait(e.ctx, len(p.buf)); err != nil {
+		moved := len(p.buf)
+		if p.from != nil { // read there, too
+			moved *= 2
+		}
+		if err := e.throttle.wait(e.ctx, moved); err != nil {
 			e.fail(err)
 			return
 		}
