@@ -14,6 +14,7 @@ const behindBytes = 64 << 20
 // other programs have there.
 type behind struct {
 	tensors []plan.Tensor
+	sources *sources
 	queue   []used
 	bytes   int64
 }
@@ -47,7 +48,7 @@ func (b *behind) written(p *piece) {
 		u := b.queue[0]
 		b.queue = b.queue[1:]
 		b.bytes -= u.n
-		if d, ok := source(u.o).(tensor.Dropper); ok {
+		if d, ok := b.sources.open(u.o).(tensor.Dropper); ok {
 			d.Drop(u.off, u.n)
 		}
 	}

@@ -21,14 +21,11 @@ type caster struct {
 	buf     [32 << 10]byte
 }
 
-// casters holds a pool for each pair of types.
-var casters sync.Map
-
-func newCast(src tensor.Source, from, to tensor.DType) tensor.Source {
+func (s *sources) cast(src tensor.Source, from, to tensor.DType) tensor.Source {
 	k := [2]tensor.DType{to, from}
-	pool, ok := casters.Load(k)
+	pool, ok := s.casters.Load(k)
 	if !ok {
-		pool, _ = casters.LoadOrStore(k, &sync.Pool{New: func() any { return &caster{convert: slerp.NewConverter(to, from)} }})
+		pool, _ = s.casters.LoadOrStore(k, &sync.Pool{New: func() any { return &caster{convert: slerp.NewConverter(to, from)} }})
 	}
 	return &cast{src, int64(from.Size()), int64(to.Size()), pool.(*sync.Pool)}
 }

@@ -27,7 +27,7 @@ func (e *engine) copier(p *piece) tensor.Copier {
 	if _, ok := e.out.(copySink); !ok {
 		return nil
 	}
-	c, _ := source(t.Sole()).(tensor.Copier)
+	c, _ := e.sources.open(t.Sole()).(tensor.Copier)
 	return c
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
-	"slerpmerge/internal/tensor"
 	"slerpmerge/slerp"
 	"slerpmerge/writer"
 )
@@ -64,6 +63,7 @@ type engine struct {
 	sums     bool        // the format has checksums of the tensors
 	noCopy   atomic.Bool // the system can't copy from file to file here
 
+	sources    sources
 	dispatched atomic.Int64 // bytes of parents that were asked for a first time
 	readAhead  *readAhead
 	behind     *behind // nil to leave the page cache alone
@@ -379,25 +379,3 @@ func (e *engine) account(p *piece) {
 		}
 	}
 }
-
-// source gives an operand's values; zeros where there is no tensor. Overridden
-// by tests.
-var source = func(o plan.Operand) tensor.Source {
-	if o.None() {
-		return zeros{}
-	}
-	src := o.Model.Source(o.Index)
-	if from := o.Tensor().DType; o.As != tensor.BOOL && o.As != from {
-		src = newCast(src, from, o.As)
-	}
-	if o.Rows != nil {
-		return newRows(src, o)
-	}
-	return src
-}
-
-// zeros is the tensor that stands in for a missing one.
-type zeros struct{}
-
-func (zeros) ReadAt(p []byte, off int64) error { clear(p); return nil }
-func (zeros) Prefetch(off, n int64)            {}

@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"context"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -10,13 +11,18 @@ import (
 
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/mmapio"
 )
 
 // CountReads has every read of a tensor's values reported, until restore.
 func CountReads(report func(name string, bytes int)) (restore func()) {
-	open := source
-	source = func(o plan.Operand) tensor.Source { return counted{open(o), o.Tensor().Name, report} }
-	return func() { source = open }
+	watch = func(o plan.Operand, src tensor.Source) tensor.Source {
+		if o.None() {
+			return src
+		}
+		return counted{src, o.Tensor().Name, report}
+	}
+	return func() { watch = nil }
 }
 
 type counted struct {
@@ -53,4 +59,24 @@ func SpoilNotes(t *testing.T, out, note string) {
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o666); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// RunNoting runs a plan into a sink that writes nothing and asks for a
+// checkpoint after every piece. It returns how many notes it was given.
+func RunNoting(p *plan.Plan, pool *mmapio.Pool) (int, error) {
+	pool.SetLimit(p.Budget.Pool)
+	var notes noteCounter
+	err := newEngine(context.Background(), p, &notes, true, nil).run()
+	return int(notes), err
+}
+
+type noteCounter int
+
+func (*noteCounter) WriteSummed(int, []byte, int64, []uint32) error { return nil }
+func (*noteCounter) Due() bool                                      { return true }
+func (n *noteCounter) Checkpoint(note []byte) error {
+	if note != nil {
+		*n++
+	}
+	return nil
 }

@@ -111,7 +111,7 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 		e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
 		e.throttle = newThrottle(opt.IOLimit)
 		if opt.DropPages {
-			e.behind = &behind{tensors: p.Tensors}
+			e.behind = &behind{tensors: p.Tensors, sources: &e.sources}
 		}
 		earlier := out.Earlier()
 		if !earlier.Found || opts.Restart {

@@ -47,7 +47,7 @@ func (r *readAhead) run() {
 				}
 			}
 			for _, o := range list {
-				asked += prefetch(o, off)
+				asked += r.prefetch(o, off)
 			}
 		}
 	}
@@ -70,7 +70,7 @@ func longest(list []plan.Operand) int64 {
 	return n
 }
 
-func prefetch(o plan.Operand, off int64) int64 {
+func (r *readAhead) prefetch(o plan.Operand, off int64) int64 {
 	if o.None() {
 		return 0
 	}
@@ -78,6 +78,6 @@ func prefetch(o plan.Operand, off int64) int64 {
 	if n <= 0 {
 		return 0
 	}
-	source(o).Prefetch(off, n)
+	r.e.sources.open(o).Prefetch(off, n)
 	return n
 }

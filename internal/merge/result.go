@@ -66,7 +66,8 @@ func (e *NonFiniteError) Error() string {
 	return fmt.Sprintf("tensor %s of %s has a NaN or Inf in it", e.Tensor, e.Model)
 }
 
-// decide turns the sums of a tensor into what is to be done with it.
+// decide turns the sums of a tensor into what is to be done with it. The
+// caller holds e.mu.
 func (e *engine) decide(i int, sum slerp.Sums, equal bool) (mix, error) {
 	t := &e.tensors[i]
 	r := &e.results[i]

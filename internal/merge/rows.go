@@ -16,6 +16,7 @@ type rows struct {
 	own   tensor.Source
 	dtype tensor.DType
 	width int64 // bytes of a row
+	from  *sources
 	*filling
 }
 
@@ -27,17 +28,14 @@ type filling struct {
 	row  []byte // once it was needed: the mean row, or for a gradient the last one
 }
 
-// fillings are kept for as long as the plans that they belong to may run.
-var fillings sync.Map // *plan.Rows -> *filling
-
-func newRows(own tensor.Source, o plan.Operand) tensor.Source {
-	f, ok := fillings.Load(o.Rows)
+func (s *sources) rows(own tensor.Source, o plan.Operand) tensor.Source {
+	f, ok := s.fillings.Load(o.Rows)
 	if !ok {
-		f, _ = fillings.LoadOrStore(o.Rows, &filling{Rows: o.Rows})
+		f, _ = s.fillings.LoadOrStore(o.Rows, &filling{Rows: o.Rows})
 	}
 	o.Rows = nil
 	info := o.Info()
-	return &rows{own: own, dtype: info.DType, width: info.Bytes() / int64(info.Shape[0]), filling: f.(*filling)}
+	return &rows{own: own, dtype: info.DType, width: info.Bytes() / int64(info.Shape[0]), from: s, filling: f.(*filling)}
 }
 
 func (r *rows) Prefetch(off, n int64) {
@@ -103,7 +101,7 @@ func (r *rows) sum(p []byte, at int64, terms []tokenizer.Term) error {
 		d := o.Info().DType
 		wide := int64(d.Size())
 		part := make([]byte, int64(len(p))/size*wide)
-		if err := source(o).ReadAt(part, (int64(t.Row)*r.width+at)/size*wide); err != nil {
+		if err := r.from.open(o).ReadAt(part, (int64(t.Row)*r.width+at)/size*wide); err != nil {
 			return err
 		}
 		types, parts, weights = append(types, d), append(parts, part), append(weights, t.Weight)
@@ -160,7 +158,7 @@ func (r *rows) gradient(p []byte, off int64) error {
 	other := r.Parents[1]
 	d := other.Info().DType
 	size, wide := int64(r.dtype.Size()), int64(d.Size())
-	src, adder := source(other), slerp.NewAdder(r.dtype, []tensor.DType{r.dtype, d})
+	src, adder := r.from.open(other), slerp.NewAdder(r.dtype, []tensor.DType{r.dtype, d})
 	theirs := make([]byte, min(int64(len(p)), chunkBytes)/size*wide)
 	for len(p) > 0 {
 		n := min(int64(len(p)), int64(len(theirs))/wide*size)

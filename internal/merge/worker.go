@@ -78,7 +78,7 @@ func (o operand) read(p []byte, off int64) error {
 }
 
 func (e *engine) operand(o plan.Operand, typ tensor.DType) operand {
-	x := operand{e: e, src: source(o), typ: typ, size: int64(typ.Size())}
+	x := operand{e: e, src: e.sources.open(o), typ: typ, size: int64(typ.Size())}
 	if !o.None() {
 		x.name = tensorName(o)
 	}
@@ -332,7 +332,9 @@ func (w *worker) once(dst []byte, i int) (slerp.Counts, error) {
 		}
 		sum = sum.Plus(meter.Sums())
 	}
+	w.e.mu.Lock() // a checkpoint reads the results
 	mix, err := w.e.decide(i, sum, equal)
+	w.e.mu.Unlock()
 	switch {
 	case err != nil:
 		return slerp.Counts{}, err
