@@ -30,22 +30,29 @@ func (p *Parser) FailAt(pos Pos, format string, args ...any) {
 // are keys that may be there but say nothing.
 func (p *Parser) Only(t Table, what string, known []string, ignored ...string) {
 	for _, k := range t.Keys {
-		if slices.Contains(known, k) || slices.Contains(ignored, k) {
+		if slices.Contains(known, k) || slices.Contains(ignored, k) || p.Suspect(t, k, known) {
 			continue
 		}
-		key, more := t.At[k].Key, ""
-		if p.Misplaced != nil {
-			more = p.Misplaced(k, known)
-		}
-		switch near := Nearest(k, known); {
-		case near != "":
-			p.Fail(key, "unknown key %s, did you mean %q?", Quote(k), near)
-		case more != "":
-			p.Fail(key, "key %s %s", Quote(k), more)
-		default:
-			p.Fail(key, "unknown key %s; %s has %s", Quote(k), what, Alternatives(known, "and"))
-		}
+		p.Fail(t.At[k].Key, "unknown key %s; %s has %s", Quote(k), what, Alternatives(known, "and"))
 	}
+}
+
+// Suspect fails for a key that is probably a mistake: one that is nearly a
+// known key, or that Misplaced knows. It reports whether it did.
+func (p *Parser) Suspect(t Table, key string, known []string) bool {
+	node, more := t.At[key].Key, ""
+	if p.Misplaced != nil {
+		more = p.Misplaced(key, known)
+	}
+	switch near := Nearest(key, known); {
+	case near != "":
+		p.Fail(node, "unknown key %s, did you mean %q?", Quote(key), near)
+	case more != "":
+		p.Fail(node, "key %s %s", Quote(key), more)
+	default:
+		return false
+	}
+	return true
 }
 
 // Items lists the entries of a list.

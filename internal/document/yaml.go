@@ -23,6 +23,8 @@ const (
 type Form struct {
 	Noun string // "a recipe"
 	Has  string // what is in it: "models and a method"
+	// Several continues the message about a second document: ", and ...".
+	Several string
 }
 
 // Load reads the one YAML document of a file: the value at its top.
@@ -44,7 +46,7 @@ func Load(src []byte, form Form) (*yaml.Node, *Problem) {
 		return nil, syntaxProblem(err)
 	}
 	if err := loader.Load(&second); err == nil {
-		return nil, &Problem{At(&second), "a second document starts here; " + form.Noun + " is one, so give each its own file"}
+		return nil, &Problem{At(&second), "a second document starts here; " + form.Noun + " is one document, so give each its own file" + form.Several}
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxProblem(err)
 	}
@@ -56,12 +58,18 @@ func Load(src []byte, form Form) (*yaml.Node, *Problem) {
 	return top, nil
 }
 
+// BackslashAdvice says how a path of Windows is written in YAML.
+const BackslashAdvice = `in double quotes a backslash begins an escape, so write a path with forward slashes or in single quotes: 'D:\models\a'`
+
 func syntaxProblem(err error) *Problem {
 	p := &Problem{Pos{1, 1}, "this is not YAML: " + err.Error()}
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		p.Message = "this is not YAML: " + e.Message
 		if e.ContextMsg != "" {
 			p.Message += " (" + e.ContextMsg + ")"
+		}
+		if strings.Contains(e.ContextMsg, "quoted scalar") && (strings.Contains(e.Message, "escape") || strings.Contains(e.Message, "hexadecimal")) {
+			p.Message += "; " + BackslashAdvice
 		}
 		if strings.Contains(e.ContextMsg, "an alias") {
 			p.Message += `; a filter * is written in quotes: "*"`
@@ -193,6 +201,12 @@ func (p *Parser) pairs(n *yaml.Node, merged bool) []Entry {
 // Table reads a mapping. what names it in messages: "a slice". Of a key that
 // stands twice the last counts, as for PyYAML, so that the rest can be checked.
 func (p *Parser) Table(n *yaml.Node, what string) (Table, bool) {
+	return p.TableWith(n, what, func(string) bool { return false })
+}
+
+// TableWith is Table for a mapping in which some keys, those that free reports,
+// may stand more than once.
+func (p *Parser) TableWith(n *yaml.Node, what string, free func(key string) bool) (Table, bool) {
 	t := Table{Node: n, At: map[string]Entry{}}
 	m := Follow(n)
 	if m.Kind != yaml.MappingNode {
@@ -206,7 +220,7 @@ func (p *Parser) Table(n *yaml.Node, what string) (Table, bool) {
 			continue
 		}
 		before, had := t.At[key.Value]
-		if had && !before.merged && !e.merged {
+		if had && !before.merged && !e.merged && !free(key.Value) {
 			p.Fail(e.Key, "key %s stands in line %d already", Quote(key.Value), before.Key.Line)
 		}
 		if !had {

@@ -64,7 +64,7 @@ func Open(pool *mmapio.Pool, path string) (*Model, error) {
 		return nil, err
 	}
 	if !st.IsDir() {
-		if err := m.openFile(pool, path); err != nil {
+		if err := m.openFile(pool, m.place); err != nil {
 			m.Close()
 			return nil, err
 		}
@@ -101,6 +101,11 @@ func Locate(path string) (*Model, error) {
 // find looks for the model, on the disk and in the cache.
 func (m *Model) find() (fs.FileInfo, error) {
 	st, err := os.Stat(m.Path)
+	if home := inHome(m.Path); home != "" && errors.Is(err, fs.ErrNotExist) {
+		if own, herr := os.Stat(home); herr == nil {
+			m.place, st, err = home, own, nil
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		dir, repo, found, cerr := findCached(m.Path)
 		if cerr != nil {
@@ -116,6 +121,21 @@ func (m *Model) find() (fs.FileInfo, error) {
 		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
 	}
 	return st, nil
+}
+
+// inHome is the path in the user's home directory that one with "~/" means. No
+// shell has expanded it in a recipe, a manifest or a quoted argument. It is ""
+// for other paths.
+func inHome(path string) string {
+	rest, ok := strings.CutPrefix(filepath.ToSlash(path), "~/")
+	if !ok {
+		return ""
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, rest)
 }
 
 // Place is the folder or file of the model: its Path, or where the cache has it.

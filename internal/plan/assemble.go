@@ -28,7 +28,7 @@ func (p *Plan) assemble() error {
 	for _, w := range d.Warnings {
 		p.warn("%s: %s", d.Place(w.Pos), w.Message)
 	}
-	problems := CheckLayers(d, p.Models)
+	problems := append(checkModules(d, p.Primary), CheckLayers(d, p.Models)...)
 	for _, problem := range []*recipe.Problem{p.readTokens(), p.template()} {
 		if problem != nil {
 			problems = append(problems, *problem)
@@ -105,14 +105,14 @@ func stackOf(m *model.Model) (stack string, layers int, err error) {
 func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
 	var problems []recipe.Problem
 	refs := d.Models()
-	for _, s := range d.Slices {
+	for k, s := range d.Slices {
 		for _, src := range s.Sources {
 			i := slices.IndexFunc(refs, src.Model.Same)
 			if src.Whole || i < 0 || models[i] == nil {
 				continue
 			}
 			m := models[i]
-			_, n, err := stackOf(m)
+			_, n, err := stackFor(d, k, m)
 			switch {
 			case err != nil:
 				problems = append(problems, recipe.Problem{Pos: src.Pos, Message: err.Error()})
@@ -129,13 +129,13 @@ func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
 func (p *Plan) assembleSlice(k int) {
 	d := p.Recipe.Document
 	s := &d.Slices[k]
-	p.starts = append(p.starts, len(p.layers))
 	p.at = s.Pos
 	sides := make([]*side, len(s.Sources))
 	for j := range s.Sources {
 		sides[j] = p.sideOf(k, j)
 	}
-	if k == len(d.Slices)-1 {
+	text := textModule(d, k, p.Primary)
+	if text && k == lastOf(d, k) {
 		p.lendHead(sides)
 	}
 	if s.Sources[0].Whole {
@@ -143,13 +143,16 @@ func (p *Plan) assembleSlice(k int) {
 	} else {
 		own := s.Sources[max(0, s.Base)] // the base model's settings go along with its layers
 		for l := range own.Layers.Len() {
+			if !text {
+				break
+			}
 			p.layers = append(p.layers, model.LayerSettings{Config: p.modelOf(own.Model).Config, Layer: own.Layers.From + l})
 		}
-		stack, _, _ := stackOf(p.Primary)
-		p.depth, p.from = map[string]int{stack: own.Layers.Len()}, p.starts[k]
+		stack, _, _ := stackFor(d, k, p.Primary)
+		p.depth, p.from = map[string]int{stack: own.Layers.Len()}, startOf(d, k)
 	}
-	switch d.Method {
-	case recipe.Slerp:
+	switch {
+	case d.Method == recipe.Slerp && len(sides) == 2:
 		var without mismatch
 		p.t = func(name string) float64 {
 			t, ok := d.T(k, name, p.position(name))
@@ -205,18 +208,21 @@ func (p *Plan) sideOf(k, j int) *side {
 	if !d.DType.Auto {
 		cast = d.DType.To
 	}
+	if d.Several() {
+		s.parts = slices.DeleteFunc(s.parts, func(x part) bool { return moduleOf(d, x.name) != d.Slices[k].Module })
+	}
 	if !src.Whole {
-		stack, depth, _ := stackOf(m)
+		stack, depth, _ := stackFor(d, k, m)
 		s.parts = slices.DeleteFunc(s.parts, func(x part) bool {
 			if in, l, ok := model.LayerOf(x.name); ok && in == stack && l < depth {
 				return l < src.Layers.From || l >= src.Layers.To
 			}
 			if model.BeforeLayers(x.name) {
-				return k != 0
+				return k != firstOf(d, k)
 			}
-			return k != len(d.Slices)-1
+			return k != lastOf(d, k)
 		})
-		out, _, _ := stackOf(p.Primary)
+		out, _, _ := stackFor(d, k, p.Primary)
 		for i := range s.parts {
 			name := s.parts[i].name
 			if in, l, ok := model.LayerOf(name); ok && in == stack {
@@ -225,7 +231,7 @@ func (p *Plan) sideOf(k, j int) *side {
 				if l >= depth { // extra layers stand behind all others
 					at = src.Layers.Len() + l - depth
 				}
-				s.parts[i].name = out + "." + strconv.Itoa(p.starts[k]+at) + rest
+				s.parts[i].name = out + "." + strconv.Itoa(startOf(d, k)+at) + rest
 			}
 		}
 		s.sort()

@@ -146,7 +146,6 @@ type Plan struct {
 	t         func(name string) float64 // of an output tensor
 	depth     map[string]int            // layers of each numbered stack of the output
 	layers    []model.LayerSettings     // of the output, where a recipe file puts them together
-	starts    []int                     // of the slices of the recipe, in layers of the output
 	from      int                       // the first layer of the current slice
 	rows      map[Operand][]*Rows       // by the root of the operand
 	edited    []tokenizer.File          // tokenizer files that a recipe changes

@@ -65,6 +65,8 @@ func (p *parser) slerp(t document.Table, s *Slice, base *ModelRef) {
 		p.FailAt(s.Sources[2].Pos, "slerp merges two models, and base_model %s is a third; base_model is one of the two", document.Quote(base.String()))
 	case n > 2:
 		p.FailAt(s.Sources[2].Model.Pos, "slerp merges two models, and %s is a third", document.Quote(s.Sources[2].Model.String()))
+	case n < 2 && p.doc.Several():
+		return // a module that is taken from one model
 	case n < 2:
 		p.FailAt(s.Sources[0].Pos, "slerp merges two models, and here is one")
 	}
@@ -80,13 +82,13 @@ func (p *parser) slerp(t document.Table, s *Slice, base *ModelRef) {
 // tensor shows with the models.
 func (p *parser) needsT(t document.Table) {
 	d := p.doc
-	if hasValue(d.file["t"]) || hasValue(d.module["t"]) {
-		return
+	has := func(s Slice) bool {
+		return slices.ContainsFunc(d.shared(s), func(l parameters) bool { return hasValue(l["t"]) })
 	}
-	anywhere := slices.ContainsFunc(d.Slices, func(s Slice) bool { return hasValue(s.params["t"]) })
+	anywhere := slices.ContainsFunc(d.Slices, has)
 	for _, s := range d.Slices {
 		switch {
-		case hasValue(s.params["t"]):
+		case has(s) || len(s.Sources) < 2:
 		case anywhere:
 			p.FailAt(s.Pos, "slerp needs t, and neither this slice nor the file has it")
 		default:
@@ -99,7 +101,7 @@ func (p *parser) needsT(t document.Table) {
 func (p *parser) linear(s *Slice) {
 	d := p.doc
 	for _, src := range s.Sources {
-		if !slices.ContainsFunc([]parameters{src.params, s.params, d.module, d.file}, func(l parameters) bool { return hasValue(l["weight"]) }) {
+		if !slices.ContainsFunc(append([]parameters{src.params}, d.shared(*s)...), func(l parameters) bool { return hasValue(l["weight"]) }) {
 			where := "; write parameters: {weight: 0.5} under it, or for all models under the file"
 			if src.Added {
 				where = ", which is merged too though models does not list it"

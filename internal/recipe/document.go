@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"slerpmerge/internal/document"
@@ -27,7 +28,7 @@ type Document struct {
 	Source   []byte // the file
 	Method   Method
 	Base     *ModelRef // nil if there is none
-	Module   string    // the one under modules, "" without that key
+	Modules  []Module  // those under modules, in order; nil without that key
 	Slices   []Slice   // of the output, in order; the models form is one slice of whole models
 	DType    DType     // parents are cast to it on load; Auto if not given
 	OutDType DType     // the output is cast to it; Auto if not given
@@ -38,8 +39,20 @@ type Document struct {
 
 	Warnings []Problem // in the order of the file
 
-	file, module parameters
+	file parameters
 }
+
+// A Module is a part of a model that a recipe merges on its own, such as the
+// vision tower.
+type Module struct {
+	Pos  Pos
+	Name string
+
+	params parameters
+}
+
+// Several reports whether the recipe tells how to merge several modules.
+func (d *Document) Several() bool { return len(d.Modules) > 1 }
 
 // A ModelRef names a model: a folder or a name on the hub.
 type ModelRef struct {
@@ -48,9 +61,11 @@ type ModelRef struct {
 	Revision string // "" if not given
 }
 
-// Same reports whether two references are to one model, by their words, as
-// mergekit compares them.
-func (m ModelRef) Same(o ModelRef) bool { return m.Path == o.Path && m.Revision == o.Revision }
+// Same reports whether two references are to one model. Spellings of one path
+// are the same, unlike for mergekit: "a", "a/" and "./a".
+func (m ModelRef) Same(o ModelRef) bool {
+	return m.Revision == o.Revision && (m.Path == o.Path || filepath.Clean(m.Path) == filepath.Clean(o.Path))
+}
 
 // String is the reference as a recipe has it.
 func (m ModelRef) String() string {
@@ -65,6 +80,7 @@ type Slice struct {
 	Pos     Pos
 	Sources []Source
 	Base    int // the index of the source that t = 0 means, -1 if none is the base
+	Module  int // the index of its module, 0 where the recipe has none
 
 	base   *ModelRef
 	params parameters
@@ -136,7 +152,7 @@ func resolve(param, tensor string, p float64, levels ...parameters) (float64, bo
 // recipe has none for it: that of the slice, else of the module, else of the
 // file (mergekit 0.1.5, parameter_sources; a source's is never read).
 func (d *Document) T(slice int, tensor string, p float64) (float64, bool) {
-	return resolve("t", tensor, p, d.Slices[slice].params, d.module, d.file)
+	return resolve("t", tensor, p, d.shared(d.Slices[slice])...)
 }
 
 // Weight is the weight of a source in a linear merge, false if the recipe has
@@ -155,13 +171,22 @@ func (d *Document) Scale(slice, source int, tensor string, p float64) (float64, 
 
 func (d *Document) ofSource(param string, slice, source int, tensor string, p float64) (float64, bool) {
 	s := d.Slices[slice]
-	return resolve(param, tensor, p, s.Sources[source].params, s.params, d.module, d.file)
+	return resolve(param, tensor, p, append([]parameters{s.Sources[source].params}, d.shared(s)...)...)
+}
+
+// shared lists the levels of parameters that all sources of a slice have, the
+// innermost first.
+func (d *Document) shared(s Slice) []parameters {
+	if len(d.Modules) == 0 {
+		return []parameters{s.params, d.file}
+	}
+	return []parameters{s.params, d.Modules[s.Module].params, d.file}
 }
 
 // Normalize reports whether a linear merge divides an output tensor by the sum
 // of its weights, which it does unless the recipe says otherwise.
 func (d *Document) Normalize(slice int, tensor string, p float64) bool {
-	for _, l := range []parameters{d.Slices[slice].params, d.module, d.file} {
+	for _, l := range d.shared(d.Slices[slice]) {
 		if v, ok := l["normalize"].pick(tensor, p); ok {
 			return v
 		}
@@ -201,7 +226,7 @@ func (d *Document) Place(p Pos) string { return fmt.Sprintf("%s:%d:%d", d.Name, 
 // output for source -1.
 func (d *Document) Unused(names func(slice, source int) []string) []Problem {
 	var problems []Problem
-	ask := func(level parameters, slice, source int) {
+	ask := func(level parameters, module, slice, source int) {
 		for _, param := range d.Method.parameters() {
 			setting := level[param.name]
 			if setting == nil || len(setting) == 1 && setting[0].Filter == "" {
@@ -209,7 +234,7 @@ func (d *Document) Unused(names func(slice, source int) []string) []Problem {
 			}
 			var all []string
 			for i, s := range d.Slices {
-				if slice >= 0 && slice != i {
+				if slice >= 0 && slice != i || module >= 0 && module != s.Module {
 					continue
 				}
 				if !param.perSource {
@@ -227,12 +252,14 @@ func (d *Document) Unused(names func(slice, source int) []string) []Problem {
 			}
 		}
 	}
-	ask(d.file, -1, -1)
-	ask(d.module, -1, -1)
+	ask(d.file, -1, -1, -1)
+	for i, m := range d.Modules {
+		ask(m.params, i, -1, -1)
+	}
 	for i, s := range d.Slices {
-		ask(s.params, i, -1)
+		ask(s.params, -1, i, -1)
 		for j, src := range s.Sources {
-			ask(src.params, i, j)
+			ask(src.params, -1, i, j)
 		}
 	}
 	slices.SortStableFunc(problems, document.ByPlace)

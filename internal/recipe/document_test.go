@@ -44,8 +44,14 @@ var wrong = []struct {
 		`5:15 slerp needs t`,
 		`6:1 unknown key "paramaters", did you mean "parameters"?`,
 		`7:1 unknown key "Dtype", did you mean "dtype"?`,
-		`8:1 unknown key "quux"; a recipe has merge_method, base_model, models,`,
 	}},
+	{"revision of a model", "merge_method: passthrough\nmodels: [{model: a, revision: v1}]\n", []string{`2:21 key "revision" is not read here, nor by mergekit; a revision belongs to its model: write model: NAME@REVISION`}},
+	{"revision of a source", "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1], revision: v1}]}]\n", []string{`2:53 key "revision" is not read here`}},
+	{"method of a slice", "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1]}], merge_method: linear}]\n", []string{`2:55 merge_method in a slice does nothing, and it differs from the file's`}},
+	{"known key twice", "merge_method: passthrough\nmodels: [{model: a}]\ndtype: float16\ndtype: float32\n", []string{`4:1 key "dtype" stands in line 3 already`}},
+	{"backslash that is an escape", `models: [{model: "D:\Uni\models"}]`, []string{`1:23 this is not YAML: did not find expected hexadecimal number (while scanning a quoted scalar); in double quotes a backslash`}},
+	{"backslash before m", `models: [{model: "D:\models\a"}]`, []string{`1:21 this is not YAML: found unknown escape character (while scanning a quoted scalar); in double quotes a backslash`}},
+	{"backslash that makes a line break", "merge_method: passthrough\nmodels: [{model: \"D:\\new\\table\"}]\n", []string{`2:18 the path "D:\new\table" has control characters; in double quotes`}},
 	{"parameter at the top", pair + "merge_method: slerp\nt: 0.5\n", []string{`5:15 slerp needs t`, `6:1 key "t" stands outside of parameters; put it under "parameters"`}},
 	{"pattern", pair + "merge_method: slerp\nparameters:\n  t:\n    - pattern: mlp\n      value: 1\n", []string{
 		`8:7 unknown key "pattern"; an entry of t has filter and value`}},
@@ -64,7 +70,8 @@ var wrong = []struct {
 	{"models as names", "merge_method: linear\nmodels: [a]\n", []string{`2:10 an entry of models is a mapping of keys to values, not the text "a"`}},
 	{"no model", "merge_method: linear\nmodels:\n  - parameters: {weight: 1}\n", []string{`3:5 the entry names no model`}},
 	{"range under models", "merge_method: passthrough\nmodels:\n  - model: a\n    layer_range: [0, 2]\n", []string{`4:5 layer_range has no place under models`}},
-	{"two modules", "merge_method: passthrough\nmodules:\n  text: {models: [{model: a}]}\n  vision: {models: [{model: a}]}\n", []string{`4:3 "vision" is a second module`}},
+	{"modules alike", "merge_method: passthrough\nmodules:\n  text: {models: [{model: a}]}\n  text: {models: [{model: a}]}\n", []string{`4:3 key "text" stands in line 3 already`}},
+	{"modules without t", pair[:0] + "merge_method: slerp\nbase_model: a\nmodules:\n  text: {models: [{model: a}, {model: b}]}\n  vision: {models: [{model: a}, {model: b}], parameters: {t: 1}}\n", []string{`4:18 slerp needs t, and neither this slice nor the file has it`}},
 	{"module of both", "merge_method: passthrough\nmodules:\n  text:\n    models: [{model: a}]\n    slices: [{sources: [{model: b, layer_range: [0, 1]}]}]\n", []string{
 		`5:5 "slices" stands beside "models"; a module has exactly one of models and slices`}},
 
@@ -221,6 +228,12 @@ func TestWarnings(t *testing.T) {
 		{"range", pair + "merge_method: slerp\nparameters: {t: [-0.5, 1.5, yes]}\n", []string{
 			`6:18 t = -0.5 lies outside 0 (base_model) to 1`, `6:24 t = 1.5 lies outside`, `6:29 yes counts as 1 for t`}},
 		{"never", pair + "merge_method: slerp\nparameters:\n  t:\n    - value: 1\n    - filter: mlp\n      value: []\n", []string{`9:7 this entry of t is never used`}},
+		{"constants", "factor: &f 0.5\nfactor: &m a\nx-block: &b {parameters: {scale: *f}}\nmerge_method: passthrough\nmodels: [{model: *m, <<: *b}]\n", []string{
+			`2:1 key "factor" says nothing to a merge and is ignored, as in mergekit`, `3:1 key "x-block" says nothing`}},
+		{"method of a slice", "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1]}], merge_method: passthrough}]\n", []string{
+			`2:55 merge_method in a slice does nothing; the file's is the same`}},
+		{"old spelling", "merge_method: passthrough\nmodels: [{model: a}]\ntokenizer_source: model:a\n", []string{
+			`3:19 model: before the name is an old spelling; write tokenizer_source: a`}},
 		{"residual", "merge_method: passthrough\nslices:\n  - sources: [{model: {model: a, override_architecture: x}, layer_range: [0, 1]}]\n    residual_weight: 0.1\n", []string{
 			`3:34 override_architecture does nothing here`, `4:5 residual_weight does nothing`}},
 	} {
@@ -272,7 +285,7 @@ chat_template: |
 		t.Fatal(err)
 	}
 	a, b := recipe.ModelRef{Path: "./a+b@c", Revision: "main"}, recipe.ModelRef{Path: "org/b", Revision: "v1"}
-	if d.Method != recipe.Slerp || !d.Base.Same(a) || d.Module != "default" || len(d.Slices) != 2 || d.DType.To != tensor.BF16 || d.OutDType.To != tensor.F32 || d.OutDType.Auto {
+	if d.Method != recipe.Slerp || !d.Base.Same(a) || len(d.Modules) != 1 || d.Modules[0].Name != "default" || len(d.Slices) != 2 || d.DType.To != tensor.BF16 || d.OutDType.To != tensor.F32 || d.OutDType.Auto {
 		t.Errorf("%+v", d)
 	}
 	if s := d.Slices[0]; s.Base != 1 || !s.Sources[0].Model.Same(a) || !s.Sources[1].Model.Same(b) || s.Sources[1].Layers.To != 4 {

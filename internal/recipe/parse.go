@@ -15,7 +15,8 @@ import (
 // the Document beside that is what could be read, good for its Models and
 // Slices alone, and nil if nothing could.
 func ParseDocument(name string, src []byte) (*Document, error) {
-	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules"})
+	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules",
+		Several: ", and run them with \"slerpmerge batch\", whose jobs can use the results of others"})
 	if problem != nil {
 		return nil, document.NewError(name, src, []Problem{*problem})
 	}
@@ -40,8 +41,12 @@ func (p *parser) warn(n *yaml.Node, format string, args ...any) {
 	p.doc.Warnings = append(p.doc.Warnings, Problem{Pos: document.At(n), Message: fmt.Sprintf(format, args...)})
 }
 
-// misplaced knows parameters that stand beside "parameters".
+// misplaced knows parameters that stand beside "parameters", and revisions that
+// stand beside their model.
 func misplaced(key string, known []string) string {
+	if key == "revision" && slices.Contains(known, "model") {
+		return "is not read here, nor by mergekit; a revision belongs to its model: write model: NAME@REVISION"
+	}
 	if slices.Contains(known, "parameters") && isParameter(key) {
 		return "stands outside of parameters; put it under \"parameters\""
 	}
@@ -52,12 +57,18 @@ var documentKeys = []string{"merge_method", "base_model", "models", "slices", "m
 	"tokenizer_source", "tokenizer", "chat_template"}
 
 func (p *parser) document(n *yaml.Node) {
-	t, ok := p.Table(n, "a recipe")
+	known := slices.Concat(documentKeys, []string{"name"})
+	unknown := func(key string) bool { return !slices.Contains(known, key) }
+	t, ok := p.TableWith(n, "a recipe", unknown)
 	if !ok {
 		return
 	}
-	p.Only(t, "a recipe", documentKeys, "name")
 	d := p.doc
+	for _, k := range t.Keys { // mergekit ignores other keys, and people keep anchors under them
+		if unknown(k) && !p.Suspect(t, k, documentKeys) {
+			p.warn(t.At[k].Key, "key %s says nothing to a merge and is ignored, as in mergekit", document.Quote(k))
+		}
+	}
 	p.method(t)
 	if v := t.Value("base_model"); v != nil {
 		d.Base, _ = p.model(v)
@@ -119,22 +130,22 @@ func (p *parser) modules(n *yaml.Node) {
 	if !ok {
 		return
 	}
-	for i, name := range t.Keys {
-		key, v := t.At[name].Key, t.At[name].Value
-		if i > 0 {
-			p.Fail(key, "%s is a second module; recipes for models of several modules can't be run here, only one module can", document.Quote(name))
-			continue
-		}
-		m, ok := p.Table(v, "a module")
+	for _, name := range t.Keys {
+		m, ok := p.Table(t.At[name].Value, "a module")
 		if !ok {
 			continue
 		}
-		p.doc.Module = name
+		module := Module{Pos: document.At(t.At[name].Key), Name: name}
 		p.Only(m, "a module", []string{"models", "slices", "parameters"}, "name")
 		if v := m.Value("parameters"); v != nil {
-			p.doc.module = p.parameters(v, "the module", true)
+			module.params = p.parameters(v, "the module", true)
 		}
+		first := len(p.doc.Slices)
 		p.content(m, "a module", []string{"models", "slices"})
+		for i := first; i < len(p.doc.Slices); i++ {
+			p.doc.Slices[i].Module = len(p.doc.Modules)
+		}
+		p.doc.Modules = append(p.doc.Modules, module)
 	}
 }
 
@@ -176,7 +187,8 @@ func (p *parser) slices(n *yaml.Node) []Slice {
 		if !ok {
 			continue
 		}
-		p.Only(t, "a slice", []string{"sources", "base_model", "parameters"}, "residual_weight")
+		p.Only(t, "a slice", []string{"sources", "base_model", "parameters"}, "residual_weight", "merge_method")
+		p.sliceMethod(t)
 		if e, ok := t.At["residual_weight"]; ok {
 			p.warn(e.Key, "residual_weight does nothing, here as in mergekit")
 		}
@@ -209,6 +221,19 @@ func (p *parser) slices(n *yaml.Node) []Slice {
 		all = append(all, s)
 	}
 	return all
+}
+
+// sliceMethod rules on a merge_method in a slice, which mergekit ignores: one
+// that repeats the file's does no harm.
+func (p *parser) sliceMethod(t document.Table) {
+	e, ok := t.At["merge_method"]
+	switch {
+	case !ok:
+	case document.Follow(e.Value).Value == string(p.doc.Method):
+		p.warn(e.Key, "merge_method in a slice does nothing; the file's is the same")
+	default:
+		p.Fail(e.Key, "merge_method in a slice does nothing, and it differs from the file's; a recipe has one method for all slices")
+	}
 }
 
 // source reads what models and sources have in common.

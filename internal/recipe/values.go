@@ -3,6 +3,7 @@ package recipe
 import (
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -113,6 +114,10 @@ func (p *parser) named(n *yaml.Node, ref *ModelRef) (*ModelRef, bool) {
 		p.Fail(n, "the model has no name; it is a folder or a name on the hub")
 		return nil, false
 	}
+	if len(ref.Path) > 1 && ref.Path[1] == ':' && strings.ContainsFunc(ref.Path, unicode.IsControl) { // "D:\new\table"
+		p.Fail(n, "the path %s has control characters; %s", document.Quote(ref.Path), document.BackslashAdvice)
+		return nil, false
+	}
 	return ref, true
 }
 
@@ -220,11 +225,18 @@ func (p *parser) vocabulary(t document.Table) {
 }
 
 func (p *parser) vocabularySource(n *yaml.Node, v *Vocabulary) {
-	switch f := document.Follow(n); {
+	f := document.Follow(n)
+	old, isOld := strings.CutPrefix(f.Value, "model:") // as mergekit 0.0.3 spelled it
+	switch {
 	case f.Kind == yaml.ScalarNode && f.Value == "union":
 		v.Union = true
 	case f.Kind == yaml.ScalarNode && f.Value == "base":
 		v.Base = true
+	case f.Kind == yaml.ScalarNode && isOld && strings.TrimSpace(old) != "":
+		p.warn(n, "model: before the name is an old spelling; write tokenizer_source: %s", strings.TrimSpace(old))
+		named := *f
+		named.Value = strings.TrimSpace(old)
+		v.Model, _ = p.model(&named)
 	default:
 		v.Model, _ = p.model(n)
 	}
