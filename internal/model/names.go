@@ -8,20 +8,6 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// Stacks counts the layers of every numbered stack by the name before the
-// number: {"model.layers": 32} for model.layers.0... to model.layers.31....
-// Only the first number of a name counts, so that the experts inside a layer
-// are no stack of their own.
-func (m *Model) Stacks() map[string]int {
-	s := map[string]int{}
-	for i := range m.Tensors {
-		if prefix, n, ok := LayerOf(m.Tensors[i].Name); ok && n+1 > s[prefix] {
-			s[prefix] = n + 1
-		}
-	}
-	return s
-}
-
 // LayerOf splits "model.layers.7.mlp.up_proj.weight" into "model.layers" and
 // 7, and reports whether there is a number to split at.
 func LayerOf(name string) (prefix string, n int, ok bool) {

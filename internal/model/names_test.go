@@ -1,25 +1,10 @@
 package model
 
 import (
-	"maps"
 	"testing"
 
 	"slerpmerge/internal/tensor"
 )
-
-func TestStacks(t *testing.T) {
-	m := &Model{}
-	for _, name := range []string{
-		"model.embed_tokens.weight", "model.layers.0.mlp.experts.7.w1", "model.layers.11.norm", "visual.blocks.3.attn.qkv.weight",
-		"h.2.ln", "3.weight", "a.b.c", "x.4", "y.99999999999999999999.z", "model.layers..w",
-	} {
-		m.Tensors = append(m.Tensors, Tensor{Info: tensor.Info{Name: name}})
-	}
-	want := map[string]int{"model.layers": 12, "visual.blocks": 4, "h": 3}
-	if got := m.Stacks(); !maps.Equal(got, want) {
-		t.Errorf("Stacks() = %v, want %v", got, want)
-	}
-}
 
 func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{

@@ -67,39 +67,6 @@ func (p *Plan) modelOf(ref recipe.ModelRef) *model.Model {
 	return p.Models[slices.IndexFunc(p.Recipe.Document.Models(), ref.Same)]
 }
 
-// stackOf finds the numbered layers of a model: the stack that has as many as
-// config.json says, or the only one.
-func stackOf(m *model.Model) (stack string, layers int, err error) {
-	stacks := m.Stacks()
-	depth, known := int64(0), false
-	if m.Config != nil {
-		depth, known = m.Config.Int(depthNames...)
-	}
-	var found []string
-	for name, n := range stacks {
-		if !known || int64(n) == depth {
-			found = append(found, name)
-		}
-	}
-	if known && len(found) == 0 { // extra layers, such as for multi-token prediction
-		for name, n := range stacks {
-			if int64(n) > depth {
-				found = append(found, name)
-			}
-		}
-	}
-	slices.Sort(found)
-	switch {
-	case len(found) == 1 && known:
-		return found[0], int(depth), nil
-	case len(found) == 1:
-		return found[0], stacks[found[0]], nil
-	case len(found) == 0:
-		return "", 0, fmt.Errorf("%s has no numbered layers, so no layer_range can be taken of it", m.Name())
-	}
-	return "", 0, fmt.Errorf("%s has several series of layers (%s), so it is not clear which one layer_range means", m.Name(), strings.Join(found, ", "))
-}
-
 // CheckLayers looks for layers in a recipe that its models don't have. models
 // are those of d.Models; nil stands for one that could not be opened.
 func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {

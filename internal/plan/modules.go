@@ -132,14 +132,17 @@ func textModule(d *recipe.Document, k int, m *model.Model) bool {
 	if !d.Several() {
 		return true
 	}
-	stack, _, err := stackOf(m)
+	stack, _, err := m.TextStack()
 	return err == nil && moduleOf(d, stack) == d.Slices[k].Module
 }
 
 // stackFor finds the numbered layers that layer_range means in slice k.
 func stackFor(d *recipe.Document, k int, m *model.Model) (stack string, layers int, err error) {
 	if textModule(d, k, m) {
-		return stackOf(m)
+		if stack, layers, err = m.TextStack(); err != nil {
+			err = fmt.Errorf("%w, so it is not clear which layers layer_range means", err)
+		}
+		return stack, layers, err
 	}
 	for name, n := range m.Stacks() {
 		if moduleOf(d, name) == d.Slices[k].Module && (n > layers || n == layers && name < stack) {

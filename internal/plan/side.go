@@ -67,18 +67,13 @@ func (s *side) tied(head string) Operand {
 // another name.
 func (o Operand) sharedHead() bool { return !o.None() && o.Model.SharedHead(o.Index) }
 
-// measureStacks counts the layers over which gradients are spread.
+// measureStacks counts the layers over which gradients are spread. Those of
+// the text stop at the depth that config.json states: what follows is extra,
+// such as a layer for multi-token prediction.
 func (p *Plan) measureStacks() {
 	p.depth = p.Primary.Stacks()
-	if p.Primary.Config == nil {
-		return
-	}
-	if n, ok := p.Primary.Config.Int(depthNames...); ok && n > 0 {
-		for stack, layers := range p.depth {
-			if int64(layers) > n && !strings.Contains(stack, "vision") && !strings.Contains(stack, "audio") {
-				p.depth[stack] = int(n) // what follows is extra: a multi-token-prediction layer
-			}
-		}
+	if stack, layers, err := p.Primary.TextStack(); err == nil {
+		p.depth[stack] = layers
 	}
 }
 
