@@ -183,10 +183,10 @@ func planOf(p *plan.Plan) planJSON {
 				j.Sources = append(j.Sources, sourceJSON{s.parent, src.Name, src.DType.String(), s.o.Model.Files[src.File].Name, nil})
 			}
 		}
-		for k := range t.Terms {
-			src := t.Terms[k].Tensor()
-			weight := t.Terms[k].Weight / t.Divisor
-			j.Sources = append(j.Sources, sourceJSON{t.Terms[k].Model.Name(), src.Name, src.DType.String(), t.Terms[k].Model.Files[src.File].Name, &weight})
+		for _, term := range t.Terms() {
+			src := term.Tensor()
+			weight := term.Weight / t.Sum.Divisor
+			j.Sources = append(j.Sources, sourceJSON{term.Model.Name(), src.Name, src.DType.String(), term.Model.Files[src.File].Name, &weight})
 		}
 		v.Tensors = append(v.Tensors, j)
 	}

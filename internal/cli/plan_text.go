@@ -124,7 +124,7 @@ func what(t *plan.Tensor) string {
 	if t.Mixed {
 		return fmt.Sprintf("%s, t %v", t.Action, t.T)
 	}
-	return string(t.Action)
+	return t.Action.String()
 }
 
 // maxParts keeps the table of a plan readable, whatever names a file holds.

@@ -126,7 +126,7 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 func (e *engine) fits(i int) bool {
 	t := &e.tensors[i]
 	a, b := pairTypes(t)
-	return t.Tail.None() && t.Elems()*int64(a.Size()+b.Size()) <= e.budget.Hold && t.Bytes() <= e.budget.Piece
+	return t.Tail == nil && t.Elems()*int64(a.Size()+b.Size()) <= e.budget.Hold && t.Bytes() <= e.budget.Piece
 }
 
 // run works until all is written or something fails.

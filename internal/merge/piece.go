@@ -127,8 +127,8 @@ func operands(t *plan.Tensor) []plan.Operand {
 	if t.Action != plan.Linear {
 		return []plan.Operand{t.A, t.B}
 	}
-	list := make([]plan.Operand, len(t.Terms))
-	for i, term := range t.Terms {
+	list := make([]plan.Operand, len(t.Terms()))
+	for i, term := range t.Terms() {
 		list[i] = term.Operand
 	}
 	return list

@@ -103,8 +103,8 @@ func (e *engine) notFinite(i int) error {
 		return nil
 	}
 	t := &e.tensors[i]
-	names := make([]string, len(t.Terms))
-	for k, term := range t.Terms {
+	names := make([]string, len(t.Terms()))
+	for k, term := range t.Terms() {
 		names[k] = term.Model.Name()
 	}
 	return &NonFiniteError{Model: strings.Join(names, " or "), Tensor: model.Quote(t.Name)}

@@ -30,7 +30,7 @@ func (s *sources) bare(o plan.Operand) tensor.Source {
 	if o.None() {
 		return zeros{}
 	}
-	src := o.Model.Source(o.Index)
+	src := o.Model.Source(int(o.Index))
 	if from := o.Tensor().DType; o.As != tensor.BOOL && o.As != from {
 		src = s.cast(src, from, o.As)
 	}

@@ -224,11 +224,12 @@ func (w *worker) follow(dst []byte, s segment) error {
 func (w *worker) add(dst []byte, s segment) (slerp.Counts, error) {
 	t := &w.e.tensors[s.tensor]
 	var counts slerp.Counts
-	list := make([]operand, len(t.Terms))
-	types := make([]tensor.DType, len(t.Terms))
-	weights := make([]float64, len(t.Terms))
+	terms := t.Terms()
+	list := make([]operand, len(terms))
+	types := make([]tensor.DType, len(terms))
+	weights := make([]float64, len(terms))
 	width := int64(0) // bytes of one element of all terms
-	for i, term := range t.Terms {
+	for i, term := range terms {
 		types[i], weights[i] = term.Info().DType, term.Weight
 		list[i] = w.e.operand(term.Operand, types[i])
 		width += list[i].size
@@ -246,7 +247,7 @@ func (w *worker) add(dst []byte, s segment) (slerp.Counts, error) {
 				return counts, err
 			}
 		}
-		counts.Add(adder.Add(dst[:n*size], chunks, weights, t.Divisor))
+		counts.Add(adder.Add(dst[:n*size], chunks, weights, t.Sum.Divisor))
 		dst, at = dst[n*size:], at+n
 	}
 	return counts, nil
@@ -267,7 +268,7 @@ func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
 		}
 		dst, s.off = dst[n:], blended
 	}
-	more, err := w.convert(dst, w.e.operand(t.Tail, t.Tail.Info().DType), t.DType, s.off)
+	more, err := w.convert(dst, w.e.operand(t.Tail.Operand, t.Tail.Info().DType), t.DType, s.off)
 	counts.Add(more)
 	return counts, err
 }

@@ -234,7 +234,7 @@ func (p *Plan) add(k int, sides []*side) {
 		if p.leftOut(name, sides) {
 			continue
 		}
-		t := Tensor{Info: tensor.Info{Name: name}, Action: Linear, Divisor: 1}
+		t := Tensor{Info: tensor.Info{Name: name}, Action: Linear, Sum: &Sum{Divisor: 1}}
 		at, sum, ok := p.position(name), 0.0, true
 		for j, s := range sides {
 			o := s.find(name)
@@ -257,17 +257,17 @@ func (p *Plan) add(k int, sides []*side) {
 				w = v
 			}
 			sum += w
-			t.Terms = append(t.Terms, Term{o, w})
+			t.Sum.Terms = append(t.Sum.Terms, Term{o, w})
 		}
-		first := t.Terms[0].Info()
+		first := t.Sum.Terms[0].Info()
 		t.Shape, t.DType = first.Shape, first.DType
-		for _, term := range t.Terms[1:] {
+		for _, term := range t.Sum.Terms[1:] {
 			if info := term.Info(); !info.SameShape(first) {
-				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Terms[0].Model.Name(), shape(info.Shape), term.Model.Name()))
+				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Sum.Terms[0].Model.Name(), shape(info.Shape), term.Model.Name()))
 			}
 		}
 		if d.Method == recipe.Linear && d.Normalize(k, name, at) {
-			t.Divisor = sum
+			t.Sum.Divisor = sum
 			if sum == 0 {
 				zero.add(name, "")
 			}
@@ -311,28 +311,28 @@ func (p *Plan) leftOut(name string, sides []*side) bool {
 // settle decides the type of a weighted sum, and makes of one that is only
 // one tensor a copy of it.
 func (p *Plan) settle(t Tensor) Tensor {
-	one := t.Terms[0]
+	one := t.Sum.Terms[0]
 	var types []tensor.DType
 	blends := true
-	for _, term := range t.Terms {
+	for _, term := range t.Sum.Terms {
 		types = append(types, term.Info().DType)
 		blends = blends && term.Info().DType.Blends()
 	}
 	if !blends { // integers are not added up: the first one is taken
-		if len(t.Terms) == 2 && types[0] == types[1] {
-			t.A, t.B, t.Action = one.Operand, t.Terms[1].Operand, Follow
+		if len(t.Sum.Terms) == 2 && types[0] == types[1] {
+			t.A, t.B, t.Action = one.Operand, t.Sum.Terms[1].Operand, Follow
 		} else {
 			t.A, t.Action = one.Operand, Copy
-			if len(t.Terms) > 1 {
+			if len(t.Sum.Terms) > 1 {
 				p.warn("%s is not of a floating type in every model, that of %s goes along", model.Quote(t.Name), one.Model.Name())
 			}
 		}
-		t.Terms = nil
+		t.Sum = nil
 		return t
 	}
 	t.DType = p.outType(types...)
-	if len(t.Terms) == 1 && one.Weight == t.Divisor {
-		t.A, t.Terms = one.Operand, nil
+	if len(t.Sum.Terms) == 1 && one.Weight == t.Sum.Divisor {
+		t.A, t.Sum = one.Operand, nil
 		t.Action = copyOrConvert(types[0], t.DType)
 	}
 	return t

@@ -78,7 +78,7 @@ func (o Operand) root() Operand {
 	}
 	if name := o.Tensor().SharesWith; name != "" {
 		if i, ok := o.Model.Lookup(name); ok {
-			return Operand{Model: o.Model, Index: i, As: o.As, Rows: o.Rows}
+			return Operand{Model: o.Model, Index: int32(i), As: o.As, Rows: o.Rows}
 		}
 	}
 	return o

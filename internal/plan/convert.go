@@ -21,7 +21,7 @@ func (p *Plan) convert() {
 			continue // as transformers saves it; where config.json is silent, classes disagree
 		}
 		src := &m.Tensors[i]
-		t := Tensor{Info: src.Info, Action: Copy, A: Operand{Model: m, Index: i}}
+		t := Tensor{Info: src.Info, Action: Copy, A: Operand{Model: m, Index: int32(i)}}
 		if src.DType.Blends() {
 			t.DType = p.outType(src.DType)
 			t.Action = copyOrConvert(src.DType, t.DType)

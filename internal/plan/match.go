@@ -201,7 +201,7 @@ func sharedName(name string, oa, ob Operand) string {
 	}
 	root := oa.root()
 	for i := range oa.Model.Tensors {
-		e := Operand{Model: oa.Model, Index: i, As: oa.As, Rows: oa.Rows}
+		e := Operand{Model: oa.Model, Index: int32(i), As: oa.As, Rows: oa.Rows}
 		if model.IsEmbedding(e.Tensor().Name) && e.root() == root {
 			return e.Tensor().Name
 		}

@@ -10,10 +10,6 @@ import (
 	"slerpmerge/writer"
 )
 
-// Unlike is the action for a tensor that both parents have in shapes or types
-// which cannot be compared. Only Pairs plans it.
-const Unlike Action = "unlike"
-
 // Pairs plans a comparison of two models: what there is to measure, whether or
 // not the parents could be merged. Its tensors are Slerp (a pair to measure, at
 // the t that a merge would use), Follow (not of a floating type: only equal or

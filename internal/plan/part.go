@@ -81,7 +81,7 @@ func (p *Plan) Parts() []Part {
 			cmp.Compare(slices.Index(kinds, x.Kind), slices.Index(kinds, y.Kind)),
 			cmp.Compare(x.Stack, y.Stack),
 			cmp.Compare(first(x), first(y)),
-			cmp.Compare(x.MinT, y.MinT), cmp.Compare(x.Action, y.Action), cmp.Compare(x.Types, y.Types), cmp.Compare(x.From, y.From), cmp.Compare(x.why, y.why))
+			cmp.Compare(x.MinT, y.MinT), cmp.Compare(x.Action.String(), y.Action.String()), cmp.Compare(x.Types, y.Types), cmp.Compare(x.From, y.From), cmp.Compare(x.why, y.why))
 	})
 	return list
 }
@@ -131,7 +131,7 @@ func (p *Plan) parentsOf(t *Tensor) string {
 	}
 	var names []string
 	for _, m := range p.Models {
-		if t.A.Model == m || t.B.Model == m || slices.ContainsFunc(t.Terms, func(x Term) bool { return x.Model == m }) {
+		if t.A.Model == m || t.B.Model == m || slices.ContainsFunc(t.Terms(), func(x Term) bool { return x.Model == m }) {
 			names = append(names, m.Name())
 		}
 	}
@@ -153,8 +153,8 @@ func types(t *Tensor) string {
 	}
 	add(t.A)
 	add(t.B)
-	for i := range t.Terms {
-		add(t.Terms[i].Operand)
+	for _, term := range t.Terms() {
+		add(term.Operand)
 	}
 	to := t.DType.String()
 	if len(from) == 0 || len(from) == 1 && from[0] == to {

@@ -20,28 +20,40 @@ import (
 )
 
 // An Action is what happens to one tensor.
-type Action string
+type Action uint8
 
 const (
+	none Action = iota // of no tensor
 	// Slerp measures both parents and blends them; which branch of the
 	// formula applies (slerp, linear, or copy of equal bytes) shows when they
 	// are measured.
-	Slerp Action = "slerp"
+	Slerp
 	// Copy takes the bytes of one parent as they are.
-	Copy Action = "copy"
+	Copy
 	// Convert takes the values of one parent in another type.
-	Convert Action = "convert"
+	Convert
 	// Follow takes the primary's bytes and compares the secondary's: integer
 	// and boolean tensors can't be blended.
-	Follow Action = "follow"
+	Follow
 	// Linear is a weighted sum: of several parents, or of one that is scaled.
-	Linear Action = "linear"
+	Linear
+	// Unlike is for a tensor that both parents have in shapes or types which
+	// cannot be compared. Only Pairs plans it.
+	Unlike
 )
+
+var actions = [...]string{none: "", Slerp: "slerp", Copy: "copy", Convert: "convert", Follow: "follow", Linear: "linear", Unlike: "unlike"}
+
+// String is the word that plans and records use.
+func (a Action) String() string { return actions[a] }
+
+// MarshalText is String, for JSON.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // An Operand is one parent's tensor. The zero Operand is none.
 type Operand struct {
 	Model *model.Model
-	Index int // into Model.Tensors
+	Index int32 // into Model.Tensors
 	// As is the type that the values are rounded to before anything is done
 	// with them; BOOL, the zero value, leaves them as they are stored.
 	As tensor.DType
@@ -75,30 +87,50 @@ type Term struct {
 func (o Operand) None() bool { return o.Model == nil }
 
 // A Tensor is one output tensor. Its Info is as it will be written.
+//
+// There can be a million of them: what only few tensors need is behind a
+// pointer.
 type Tensor struct {
 	tensor.Info
 	Action Action
-	T      float64
-	Mixed  bool    // both parents have it, and T says how much of each is taken
-	A, B   Operand // primary's and secondary's; none where the action needs none
+	Mixed  bool // both parents have it, and T says how much of each is taken
 	// ZeroA and ZeroB put zeros in the place of a missing tensor.
 	ZeroA, ZeroB bool
-	// Tail is the parent whose rows from Shared on are taken as they are; only
-	// those before are measured and blended.
-	Tail    Operand
-	Shared  uint64
-	Terms   []Term  // of Linear, which has neither A nor B
-	Divisor float64 // of their sum
-	Why     string  // what is out of the ordinary, "" when nothing is
+	T            float64
+	A, B         Operand // primary's and secondary's; none where the action needs none
+	Tail         *Tail   // nil where all rows are blended
+	Sum          *Sum    // of Linear, which has neither A nor B; else nil
+	Why          string  // what is out of the ordinary, "" when nothing is
+}
+
+// A Tail is the parent whose rows from Shared on are taken as they are; only
+// those before are measured and blended.
+type Tail struct {
+	Operand
+	Shared uint64
+}
+
+// A Sum is a weighted sum.
+type Sum struct {
+	Terms   []Term
+	Divisor float64
+}
+
+// Terms are the summands of Linear; nil for any other action.
+func (t *Tensor) Terms() []Term {
+	if t.Sum == nil {
+		return nil
+	}
+	return t.Sum.Terms
 }
 
 // BlendElems is the number of elements that are blended: all, or those of the
 // rows that both parents have.
 func (t *Tensor) BlendElems() int64 {
-	if t.Tail.None() {
+	if t.Tail == nil {
 		return t.Elems()
 	}
-	return t.Elems() / int64(t.Shape[0]) * int64(t.Shared)
+	return t.Elems() / int64(t.Shape[0]) * int64(t.Tail.Shared)
 }
 
 // Sole is the operand of Copy and Convert.

@@ -31,7 +31,7 @@ type part struct {
 func whole(m *model.Model) *side {
 	s := &side{parts: make([]part, len(m.Tensors)), last: m}
 	for i := range m.Tensors {
-		s.parts[i] = part{m.Tensors[i].Name, Operand{Model: m, Index: i}}
+		s.parts[i] = part{m.Tensors[i].Name, Operand{Model: m, Index: int32(i)}}
 	}
 	s.sort()
 	return s
@@ -54,7 +54,7 @@ func (s *side) find(name string) Operand {
 // side has no head of its own; none otherwise.
 func (s *side) tied(head string) Operand {
 	if i, ok := s.last.TiedEmbedding(); ok {
-		o := Operand{Model: s.last, Index: i}
+		o := Operand{Model: s.last, Index: int32(i)}
 		if s.dress != nil {
 			o = s.dress(head, o)
 		}
@@ -65,7 +65,7 @@ func (s *side) tied(head string) Operand {
 
 // sharedHead reports whether the operand is a head that is the embedding under
 // another name.
-func (o Operand) sharedHead() bool { return !o.None() && o.Model.SharedHead(o.Index) }
+func (o Operand) sharedHead() bool { return !o.None() && o.Model.SharedHead(int(o.Index)) }
 
 // measureStacks counts the layers over which gradients are spread. Those of
 // the text stop at the depth that config.json states: what follows is extra,

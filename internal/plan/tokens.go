@@ -105,9 +105,9 @@ func (p *Plan) retoken(name string, o Operand) Operand {
 	for _, m := range p.Models {
 		same := Operand{}
 		if i, ok := m.Lookup(name); ok {
-			same = Operand{Model: m, Index: i, As: o.As}
+			same = Operand{Model: m, Index: int32(i), As: o.As}
 		} else if i, ok := m.TiedEmbedding(); ok && model.IsHead(name) {
-			same = Operand{Model: m, Index: i, As: o.As}
+			same = Operand{Model: m, Index: int32(i), As: o.As}
 		}
 		rows.Parents = append(rows.Parents, same)
 	}

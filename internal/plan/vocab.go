@@ -61,7 +61,7 @@ func (p *Plan) vocabulary(name string, oa, ob Operand) Tensor {
 		t.Action, t.A, t.B = Slerp, oa, ob
 	}
 	if rows > common {
-		t.Tail, t.Shared = long, common
+		t.Tail = &Tail{long, common}
 	}
 	return t
 }

@@ -191,7 +191,7 @@ func (c *card) levels() {
 		g := &parts[i]
 		what := g.T()
 		if !g.Mixed {
-			what = strings.TrimSpace(string(g.Action) + " " + g.Remark())
+			what = strings.TrimSpace(g.Action.String() + " " + g.Remark())
 		}
 		c.printf("| %s | %s | %d | %s |\n", g.Kind, markdown(g.Where()), g.Tensors, markdown(what))
 	}

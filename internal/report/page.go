@@ -331,10 +331,10 @@ func (p *page) note(i int) string {
 	if p.Merged && (t.Action == plan.Copy || t.Action == plan.Convert || t.Action == plan.Follow) {
 		text = joined("from "+plain(from(p.s.Result.Plan, t)), text)
 	}
-	for k, term := range t.Terms {
+	for k, term := range t.Terms() {
 		w := fmt.Sprintf("%v × %s", term.Weight, plain(term.Model.Name()))
-		if k == len(t.Terms)-1 && t.Divisor != 1 {
-			w += fmt.Sprintf(", over %v", t.Divisor)
+		if k == len(t.Terms())-1 && t.Sum.Divisor != 1 {
+			w += fmt.Sprintf(", over %v", t.Sum.Divisor)
 		}
 		text = joined(text, w)
 	}

@@ -228,8 +228,8 @@ func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
 	if t.Action != plan.Slerp {
 		line.From = from(p, t)
 	}
-	for _, term := range t.Terms {
-		line.Weights, line.Divisor = append(line.Weights, term.Weight), t.Divisor
+	for _, term := range t.Terms() {
+		line.Weights, line.Divisor = append(line.Weights, term.Weight), t.Sum.Divisor
 	}
 	return line
 }
@@ -238,7 +238,7 @@ func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
 func from(p *plan.Plan, t *plan.Tensor) string {
 	var names []string
 	for i, m := range p.Models {
-		uses := t.A.Model == m || t.B.Model == m && t.A.None() || slices.ContainsFunc(t.Terms, func(x plan.Term) bool { return x.Model == m })
+		uses := t.A.Model == m || t.B.Model == m && t.A.None() || slices.ContainsFunc(t.Terms(), func(x plan.Term) bool { return x.Model == m })
 		if !uses {
 			continue
 		}
