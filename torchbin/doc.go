@@ -48,7 +48,7 @@
 // # Writing
 //
 // Encode lays out the ZIP form for every release of PyTorch that knows the
-// types (formats.md 2.5): a plain dict, everything stored, every body at a
+// types (docs/formats.md 3.4): a plain dict, everything stored, every body at a
 // multiple of 64 bytes, one storage for each tensor that is not tied to an
 // earlier one. Everything but the values and their checksums is known
 // beforehand, and every checksum stands behind its values, so that a file is

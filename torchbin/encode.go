@@ -59,7 +59,7 @@ type Sum struct {
 	At     int64
 }
 
-// Encode lays out a file as formats.md 2.5 says: an archive of the pickled
+// Encode lays out a file as docs/formats.md 3.4 says: an archive of the pickled
 // dict, the byte order, one storage for each tensor that is not tied to an
 // earlier one, in the order of the tensors, and the version. It follows from
 // the arguments alone.

@@ -36,7 +36,7 @@ type pickler struct {
 }
 
 // pickleOf pickles a dict of names to tensors with the opcodes that torch
-// writes (formats.md 2.2).
+// writes (docs/formats.md 3.2).
 func pickleOf(tensors []tensor.Info, storage []int) ([]byte, error) {
 	if len(tensors) > maxTensors {
 		return nil, fmt.Errorf("%d tensors, more than %d", len(tensors), maxTensors)

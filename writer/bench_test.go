@@ -11,7 +11,7 @@ import (
 // BenchmarkWrite writes 1 GiB in pieces of 2 MiB and waits until it is on the
 // disk. work=… spends some time on every piece, as merging does; that is what
 // write-back hides behind. Run with -benchtime 5x; the first round of a variant
-// touches memory that was never used and doesn't count (reference/io-measured.md).
+// touches memory that was never used and doesn't count.
 func BenchmarkWrite(b *testing.B) {
 	const size, step = 1 << 30, 2 << 20
 	piece := counted(step)

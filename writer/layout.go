@@ -86,7 +86,7 @@ var layers = map[Format]layer{
 }
 
 // Lay decides the files that hold the tensors. Tensors go to shards in the
-// order given, by Hugging Face's rule (formats.md 1.8): shardSize limits the
+// order given, by Hugging Face's rule (docs/formats.md 2.3): shardSize limits the
 // bytes of the tensors in a file. A model without tensors is one file.
 //
 // storage says for each tensor which one's bytes it shares: its own index, or

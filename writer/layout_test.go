@@ -27,7 +27,7 @@ func f32s(elems ...uint64) []tensor.Info {
 	return tensors
 }
 
-// The expectations follow from the rule in formats.md 1.8, by hand.
+// The expectations follow from the rule in docs/formats.md 2.3, by hand.
 func TestSplit(t *testing.T) {
 	for _, c := range []struct {
 		name  string

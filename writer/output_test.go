@@ -168,7 +168,7 @@ func TestNoTensors(t *testing.T) {
 	o := create(t, out, Options{})
 	must(t, o.Presize(l))
 	must(t, o.Publish())
-	// formats.md 1.5 test_empty, with metadata; the header has 32 bytes.
+	// The reference's test_empty, with metadata; the header has 32 bytes.
 	if got, want := string(readAll(t, out)["model.safetensors"]), "\x20\x00\x00\x00\x00\x00\x00\x00"+`{"__metadata__":{"format":"pt"}}`; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -8,7 +8,7 @@ import (
 
 // placeSafetensors lays out one safetensors file.
 func placeSafetensors(tensors []tensor.Info, _, which []int) (File, error) {
-	// transformers 4 refuses files without this entry (formats.md 1.8).
+	// transformers 4 refuses files without this entry (docs/formats.md 2.2).
 	enc, err := safetensors.Encode(pick(tensors, which), map[string]string{"format": "pt"})
 	if err != nil {
 		return File{}, err

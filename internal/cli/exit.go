@@ -20,7 +20,7 @@ import (
 	"slerpmerge/writer"
 )
 
-// The exit codes, DESIGN.md section 4. Scripts rely on them.
+// The exit codes. Scripts rely on them.
 const (
 	exitDone        = 0
 	exitFailed      = 1

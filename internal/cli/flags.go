@@ -226,7 +226,7 @@ func (f *mergeFlags) recipe(output string) (recipe.Recipe, error) {
 }
 
 // compat sets what LLM-SLERP-Merge does where the flags do not say otherwise
-// already (peers.md section 3).
+// already.
 func (f *mergeFlags) compat(r *recipe.Recipe) error {
 	if f.Compat == "" {
 		return nil

@@ -134,8 +134,8 @@ type inspectTensor struct {
 	SHA256 string    `json:"sha256,omitempty"`
 }
 
-// inspectJSON writes the object of DESIGN.md section 4 tensor by tensor: a
-// million of them would not fit in memory as one text.
+// inspectJSON writes the object of --json tensor by tensor: a million of them
+// would not fit in memory as one text.
 func inspectJSON(w io.Writer, m *model.Model, chosen []int, sums [][sha256.Size]byte) error {
 	put := func(v any) string {
 		b, err := json.Marshal(v)

@@ -78,7 +78,7 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 
 // reference is a model as a recipe names it: of the hub by its name, or a path
 // that mergekit takes for one; it asks the hub for whatever has exactly one
-// slash (found-by-running.md 10).
+// slash.
 func reference(m *model.Model) recipe.ModelRef {
 	path := m.Path
 	if m.Place() != path { // in the cache

@@ -15,8 +15,8 @@ import (
 // Models of the first days have no organisation.
 var hubName = regexp.MustCompile(`^((?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?$`)
 
-// findCached finds the folder of a name in the Hugging Face cache (formats.md
-// 7.2): the snapshot that refs/REVISION names, main if none is given, or whose
+// findCached finds the folder of a name in the Hugging Face cache (docs/formats.md
+// 4.2): the snapshot that refs/REVISION names, main if none is given, or whose
 // commit is the revision. Nothing is ever fetched. repo is the name without
 // its revision; found is false if name is none, or one that the cache does not
 // have at all.
@@ -67,8 +67,8 @@ func missingRevision(home, repo, revision string) error {
 	return e
 }
 
-// cacheFolder is where the Hub's tools keep what they download (formats.md
-// 7.3).
+// cacheFolder is where the Hub's tools keep what they download (docs/formats.md
+// 4.2).
 func cacheFolder() string {
 	for _, name := range []string{"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"} {
 		if dir := os.Getenv(name); dir != "" {

@@ -18,7 +18,7 @@ import (
 // A family is one way to name the weights of a folder.
 type family struct{ single, index, ext string }
 
-// families in the order in which transformers looks for them (formats.md 1.8).
+// families in the order in which transformers looks for them (docs/formats.md 2.4).
 // Beside its index a single file is a stray: the index wins.
 var families = []family{
 	{"model.safetensors", "model.safetensors.index.json", ".safetensors"},
@@ -175,7 +175,7 @@ func bare(err error) error {
 
 // companionKeep lists the files that make a folder of weights a model that can be
 // used: tokenizer, chat template, generation and processor settings
-// (formats.md 7.1). All are copied byte for byte.
+// (docs/formats.md 4.1). All are copied byte for byte.
 var companionKeep = []string{
 	"generation_config.json",
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

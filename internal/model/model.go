@@ -321,7 +321,7 @@ func (m *Model) Elems() int64 {
 	return n
 }
 
-// cacheName finds ORG, NAME and the commit in a path of the Hugging Face cache (formats.md 7.2).
+// cacheName finds ORG, NAME and the commit in a path of the Hugging Face cache (docs/formats.md 4.2).
 var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/([^/]+)$`)
 
 // Name is how messages call the model: its Label, its name on the Hub where it

@@ -24,7 +24,7 @@ const (
 const sniffLen = 264
 
 // legacyMagic opens the stream that torch wrote before 1.6: a pickle of its
-// magic number (formats.md 2.4).
+// magic number (docs/formats.md 3.3).
 var legacyMagic = []byte{0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e}
 
 // sniff tells the kind of a file from its first bytes, never from its name.

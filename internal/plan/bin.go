@@ -9,7 +9,7 @@ import (
 )
 
 // oldTypes are those that have a storage class in PyTorch. All others are
-// rebuilt by a function that PyTorch 1.13 does not have (formats.md 2.2).
+// rebuilt by a function that PyTorch 1.13 does not have (docs/formats.md 3.2).
 var oldTypes = []tensor.DType{tensor.F64, tensor.F32, tensor.F16, tensor.BF16, tensor.I64, tensor.I32, tensor.I16, tensor.I8,
 	tensor.U8, tensor.BOOL, tensor.C64}
 

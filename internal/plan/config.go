@@ -72,7 +72,7 @@ func (p *Plan) mainType() (tensor.DType, bool) {
 
 // tokenizerOf says whose tokenizer goes along. LLM-SLERP-Merge takes the
 // primary's only where it has special_tokens_map.json and the secondary has
-// not (peers.md section 3, line 16).
+// not (line 16 of its script).
 func (p *Plan) tokenizerOf() recipe.Tokenizer {
 	if p.Recipe.Tokenizer != recipe.TokenizerSeed {
 		return p.Recipe.Tokenizer

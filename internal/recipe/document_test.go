@@ -315,7 +315,7 @@ chat_template: |
 	}
 }
 
-// Precedence and defaults of linear and passthrough (peers.md 1.2).
+// Precedence and defaults of linear and passthrough (mergekit 0.1.5, merge_methods).
 func TestLevels(t *testing.T) {
 	d, err := parse(t, "r.yml", `
 merge_method: linear

@@ -132,7 +132,7 @@ const (
 )
 
 // Vocab says what becomes of the rows of a vocabulary that only one parent
-// has (DESIGN.md section 6).
+// has.
 type Vocab string
 
 const (

@@ -42,7 +42,7 @@ func (s Setting) rule(name string) *Rule {
 }
 
 // At is the value for a tensor at position p, 0 to 1, of its slice, and false
-// if no rule has one. As in mergekit (0.1.5, evaluate_setting; peers.md 1.2),
+// if no rule has one. As in mergekit (0.1.5, evaluate_setting),
 // filters are plain, case-sensitive parts of names: layers.1 also takes
 // layers.10.
 func (s Setting) At(name string, p float64) (float64, bool) {

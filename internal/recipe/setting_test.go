@@ -12,7 +12,7 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// The test vectors of peers.md 1.2: the usual recipe over 32 layers.
+// Values that mergekit 0.1.5 gives: the usual recipe over 32 layers.
 func TestSettingAt(t *testing.T) {
 	s, err := recipe.ParseTFlags([]string{"self_attn=0,0.5,0.3,0.7,1", "mlp=1,0.5,0.7,0.3,0", "0.5"})
 	if err != nil {

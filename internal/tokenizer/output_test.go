@@ -197,7 +197,7 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-// TestGolden has the shape of ../shared/golden/vocab-union and vocab-base: a base
+// TestGolden has the shape of two golden recipes, vocab-union and vocab-base: a base
 // of 1024 entries of which the first four are special added tokens, and a model
 // with eight more. The ids are those of output-tokens.json.
 func TestGolden(t *testing.T) {

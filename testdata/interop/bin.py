@@ -32,7 +32,7 @@ TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16
          "U64": "uint64", "U32": "uint32", "U16": "uint16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz",
          "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu", "F4": "float4_e2m1fn_x2"}
 OLD_TYPES = list(TYPES)[:11]
-# formats.md 2.2: what torch writes for a state dict
+# docs/formats.md 3.2: what torch writes for a state dict
 OPCODES = set("PROTO GLOBAL EMPTY_TUPLE REDUCE MARK BINUNICODE BINPUT LONG_BINPUT BINGET LONG_BINGET BININT1 BININT2 BININT LONG1 TUPLE TUPLE1 TUPLE2 TUPLE3 "
               "BINPERSID NEWFALSE NEWTRUE SETITEM SETITEMS EMPTY_DICT BUILD STOP".split())
 
@@ -119,7 +119,7 @@ def order(out):
 
 
 def zipped(path):
-    """The container as formats.md 2.5 wants it: stored, aligned, with right checksums at all three places; a pickle of plain opcodes."""
+    """The container as docs/formats.md 3.4 wants it: stored, aligned, with right checksums at all three places; a pickle of plain opcodes."""
     with zipfile.ZipFile(path) as z, open(path, "rb") as f:
         if bad := z.testzip(): return False, f"{bad} has a wrong CRC"
         entries = z.infolist()
