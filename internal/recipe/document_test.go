@@ -103,6 +103,7 @@ slices:
   - sources: [{model: a}]
   - sources: []
   - {}
+  - sources: [{model: a, layer_range: [3, 3]}]
 `, []string{
 		`3:39 layer_range [4, 2] is reversed`,
 		`4:40 layer_range has no negative layers`,
@@ -112,6 +113,7 @@ slices:
 		`8:15 the source has no layer_range`,
 		`9:5 the slice has no sources`,
 		`10:5 the slice has no sources`,
+		`11:39 layer_range [3, 3] has no layers, since the last is excluded; [3, 4] is layer 3`,
 	}},
 	{"unequal lengths", "merge_method: linear\nparameters: {weight: 1}\nslices: [{sources: [{model: a, layer_range: [0, 4]}, {model: b, layer_range: [0, 3]}]}]\n", []string{
 		`3:78 layer_range [0, 3] has 3 layers and that of "a" has 4`}},

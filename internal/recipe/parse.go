@@ -285,6 +285,10 @@ func (p *parser) layerRange(t document.Table) (Range, bool) {
 		p.Fail(v, "layer_range %s is reversed; the first layer comes first, and the last is excluded", r)
 		return r, false
 	}
+	if r.Len() == 0 {
+		p.Fail(v, "layer_range %s has no layers, since the last is excluded; [%d, %d] is layer %d", r, r.From, r.From+1, r.From)
+		return r, false
+	}
 	return r, true
 }
 
