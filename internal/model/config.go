@@ -21,10 +21,11 @@ const maxConfig = 16 << 20
 type Config struct {
 	raw    []byte
 	fields []field
+	parts  []string // the paths of the objects that describe a language model
 }
 
-// A field is one member of the object, or of an object directly inside it:
-// sub is then the outer name.
+// A field is one member of the object, or of an object inside it: sub is then
+// the path to that object, such as thinker_config.text_config.
 type field struct {
 	sub, name        string
 	start            int // where the decoder stood before the name
@@ -43,7 +44,7 @@ func ParseConfig(raw []byte) (*Config, error) {
 }
 
 func (c *Config) scan() error {
-	c.fields = c.fields[:0]
+	c.fields, c.parts = c.fields[:0], nil
 	d := jsontext.NewDecoder(bytes.NewReader(standIns(c.raw)))
 	tok, err := d.ReadToken()
 	if err != nil {
@@ -52,9 +53,10 @@ func (c *Config) scan() error {
 	if tok.Kind() != '{' {
 		return errors.New("not a JSON object")
 	}
-	if err := c.scanObject(d, ""); err != nil {
+	if err := c.scanObject(d, "", 0); err != nil {
 		return jsonError(err)
 	}
+	c.sortParts()
 	if _, err := d.ReadToken(); err != io.EOF {
 		return errors.New("data after the JSON object")
 	}
@@ -88,7 +90,11 @@ func standIns(raw []byte) []byte {
 	return out
 }
 
-func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
+// maxNesting is how deep members are looked for: a model of several parts has
+// its text_config at the second or third level.
+const maxNesting = 6
+
+func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 	for d.PeekKind() != '}' {
 		before := int(d.InputOffset())
 		tok, err := d.ReadToken()
@@ -99,16 +105,21 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
 		kind := d.PeekKind()
 		afterName := int(d.InputOffset())
 		f.kind = kind
-		keep := sub == "" || slices.Contains(nestedFields, f.name)
+		part := kind == '{' && isPart(f.name)
+		keep := level == 0 || part || slices.Contains(nestedFields, f.name)
 		i := len(c.fields)
 		if keep {
 			c.fields = append(c.fields, f)
 		}
-		if kind == '{' && sub == "" {
+		if kind == '{' && level < maxNesting {
+			path := joinPath(sub, f.name)
+			if part {
+				c.parts = append(c.parts, path)
+			}
 			if _, err := d.ReadToken(); err != nil {
 				return err
 			}
-			if err := c.scanObject(d, tok0(f.name)); err != nil {
+			if err := c.scanObject(d, path, level+1); err != nil {
 				return err
 			}
 		} else if err := d.SkipValue(); err != nil {
@@ -127,18 +138,20 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string) error {
 
 // nestedFields are what is ever looked for below the top. The rest is not
 // remembered: id2label alone can have 100,000 members.
-var nestedFields = slices.Concat(depthFields, layerFields, []string{"dtype", "torch_dtype", "vocab_size", "tie_word_embeddings", "quant_method",
+var nestedFields = slices.Concat(DepthNames, layerFields, []string{"dtype", "torch_dtype", "vocab_size", "tie_word_embeddings", "quant_method",
 	"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
 	"num_local_experts", "num_experts"})
 
-var depthFields = []string{"num_hidden_layers", "n_layer", "num_layers"}
-
-// tok0 names a nested object; an empty name must not look like the top level.
-func tok0(name string) string {
-	if name == "" {
-		return "\x00"
+// joinPath is the path to an object of that name inside another one. A name that
+// would make the path ambiguous gives one that nothing is looked for at.
+func joinPath(sub, name string) string {
+	if name == "" || strings.ContainsAny(name, ".\x00") {
+		name = "\x00"
 	}
-	return name
+	if sub == "" {
+		return name
+	}
+	return sub + "." + name
 }
 
 // valueStart skips the white space and the colon before a value.
@@ -206,15 +219,11 @@ func (c *Config) String(name string) string {
 	return string(b)
 }
 
-// textConfigs are the members in which models of several parts keep the
-// settings of their language model.
-var textConfigs = []string{"", "text_config", "llm_config", "language_config"}
-
 // Int is an integer member, looked for at the top and then in the part that
 // describes the language model; any of the names will do, since families
 // disagree (num_hidden_layers, n_layer).
 func (c *Config) Int(names ...string) (int64, bool) {
-	for _, sub := range textConfigs {
+	for _, sub := range c.textPaths() {
 		for _, name := range names {
 			if n, err := strconv.ParseInt(string(c.rawIn(sub, name)), 10, 64); err == nil {
 				return n, true
@@ -226,7 +235,7 @@ func (c *Config) Int(names ...string) (int64, bool) {
 
 // Bool is a boolean member, looked for as Int does.
 func (c *Config) Bool(name string) (value, ok bool) {
-	for _, sub := range textConfigs {
+	for _, sub := range c.textPaths() {
 		switch string(c.rawIn(sub, name)) {
 		case "true":
 			return true, true
@@ -254,7 +263,7 @@ func (c *Config) Strings(name string) []string {
 }
 
 // Dtype gives the member of that name at the top the value, and the members
-// of that name in the objects directly below it: all that are text, or
+// of that name in the objects below it: all that are text, or
 // without all those that said the same as the one at the top (the parts of a
 // model may be of unlike types). It reports whether there was one. value is
 // JSON text.
@@ -275,8 +284,7 @@ func (c *Config) Dtype(name, value string, all bool) (found bool) {
 }
 
 // SetAll replaces the value of every member of that name that exists, at the
-// top and in the objects directly below it, and reports whether there was
-// one. value is JSON text.
+// top and in the objects below it, and reports whether there was one. value is JSON text.
 func (c *Config) SetAll(name, value string) bool {
 	found := false
 	for i := len(c.fields) - 1; i >= 0; i-- { // backwards: offsets before stay true

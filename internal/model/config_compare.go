@@ -17,17 +17,6 @@ func (c *Config) Names() []string {
 	return names
 }
 
-// LanguagePart is the settings of the language model: of a model of several
-// parts those that describe it, else c itself.
-func (c *Config) LanguagePart() *Config {
-	for _, sub := range textConfigs[1:] {
-		if part, err := ParseConfig(c.Raw(sub)); err == nil {
-			return part
-		}
-	}
-	return c
-}
-
 // SameJSON reports whether two JSON texts have the same value, whatever their
 // white space, the order of their members and the form of their numbers. An
 // absent text (nil) is the same as null.

@@ -35,7 +35,7 @@ func (m *Model) TextStack() (stack string, layers int, err error) {
 	}
 	depth, known := int64(0), false
 	if m.Config != nil {
-		depth, known = m.Config.Int(depthFields...)
+		depth, known = m.Config.Depth()
 	}
 	found := slices.Sorted(maps.Keys(stacks))
 	if known {

@@ -44,6 +44,9 @@ func (p *Plan) assemble() error {
 	for k := range d.Slices {
 		p.assembleSlice(k)
 	}
+	if len(p.Blockers) == 0 { // else the tensors are not those of an output
+		p.checkLayers()
+	}
 	if len(p.Blockers) > 0 {
 		return nil
 	}
@@ -113,7 +116,9 @@ func (p *Plan) assembleSlice(k int) {
 			if !text {
 				break
 			}
-			p.layers = append(p.layers, model.LayerSettings{Config: p.modelOf(own.Model).Config, Layer: own.Layers.From + l})
+			m := p.modelOf(own.Model)
+			_, depth, _ := m.TextStack()
+			p.layers = append(p.layers, model.LayerSettings{Config: m.Config, Layer: own.Layers.From + l, Depth: depth})
 		}
 		stack, _, _ := stackFor(d, k, p.Primary)
 		p.depth, p.from = map[string]int{stack: own.Layers.Len()}, startOf(d, k)

@@ -13,14 +13,11 @@ import (
 	"slerpmerge/internal/tokenizer"
 )
 
-// depthNames are those of the number of layers.
-var depthNames = []string{"num_hidden_layers", "n_layer", "num_layers"}
-
 // sizes are the settings of config.json that decide shapes, by the names that
 // the families of transformers give them.
 var sizes = [][]string{
 	{"hidden_size", "n_embd", "d_model"},
-	depthNames,
+	model.DepthNames,
 	{"num_attention_heads", "n_head"},
 	{"num_key_value_heads"},
 	{"head_dim"},
@@ -43,7 +40,7 @@ func (p *Plan) compare(b *model.Model, depth bool) {
 	for _, names := range sizes {
 		x, okx := a.Config.Int(names...)
 		y, oky := b.Config.Int(names...)
-		if okx && oky && x != y && (depth || names[0] != depthNames[0]) {
+		if okx && oky && x != y && (depth || names[0] != model.DepthNames[0]) {
 			name := names[0]
 			if i := slices.IndexFunc(names, a.Config.Has); i >= 0 {
 				name = names[i]
@@ -207,8 +204,8 @@ func beyondDepth(a, b *model.Model, layers int) bool {
 	if a.Config == nil || b.Config == nil {
 		return false
 	}
-	x, okx := a.Config.Int(depthNames...)
-	y, oky := b.Config.Int(depthNames...)
+	x, okx := a.Config.Depth()
+	y, oky := b.Config.Depth()
 	return okx && oky && x == y && int64(layers) >= x
 }
 

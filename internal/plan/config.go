@@ -22,9 +22,12 @@ func (p *Plan) editConfig() {
 	if p.Primary.Config == nil {
 		return
 	}
-	c, err := model.ParseConfig(p.Primary.Config.Bytes())
-	if err != nil {
-		panic("plan: internal error: a config that was parsed does not parse: " + err.Error())
+	c := p.config
+	if c == nil {
+		var err error
+		if c, err = model.ParseConfig(p.Primary.Config.Bytes()); err != nil {
+			panic("plan: internal error: a config that was parsed does not parse: " + err.Error())
+		}
 	}
 	if d, ok := p.mainType(); ok {
 		value := strconv.Quote(recipe.LongName(d))
@@ -34,9 +37,6 @@ func (p *Plan) editConfig() {
 		if !old && !now && !p.Recipe.DType.Auto {
 			c.Set("torch_dtype", value)
 		}
-	}
-	if p.layers != nil {
-		c.SetLayers(p.layers)
 	}
 	p.setVocabSize(c)
 	// Else vocab_size stays: the parents' vocabularies are equal, and some models

@@ -178,6 +178,7 @@ type Plan struct {
 	t         func(name string) float64 // of an output tensor
 	depth     map[string]int            // layers of each numbered stack of the output
 	layers    []model.LayerSettings     // of the output, where a recipe file puts them together
+	config    *model.Config             // the output's, once layers are made true in it
 	from      int                       // the first layer of the current slice
 	rows      map[Operand][]*Rows       // by the root of the operand
 	edited    []tokenizer.File          // tokenizer files that a recipe changes

@@ -1,0 +1,278 @@
+package plan
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+)
+
+// A layerTable is a hash for each layer of a model: of the names, without the
+// layer's own, and the shapes of its tensors.
+type layerTable []uint64
+
+// layersOf makes the table of the layers of one stack.
+func layersOf(m *model.Model, stack string, depth int) layerTable {
+	table := make(layerTable, depth)
+	h := fnv.New64a()
+	var word [8]byte
+	for i := range m.Tensors {
+		t := &m.Tensors[i]
+		in, l, ok := model.LayerOf(t.Name)
+		if !ok || in != stack || l >= depth || model.IsBuffer(t.Info) {
+			continue
+		}
+		h.Reset()
+		rest := t.Name[len(in)+1:]
+		h.Write([]byte(rest[strings.IndexByte(rest, '.'):]))
+		for _, n := range t.Shape {
+			binary.LittleEndian.PutUint64(word[:], n)
+			h.Write(word[:])
+		}
+		table[l] += h.Sum64() // whatever the order of the tensors
+	}
+	return table
+}
+
+// A layerCheck holds the layers of an output that is put together of layers
+// against what its config.json will say of them.
+type layerCheck struct {
+	p      *Plan
+	tables map[*model.Model]layerTable
+}
+
+// checkLayers makes config.json true for the layers of the output, and says
+// where it can't be.
+func (p *Plan) checkLayers() {
+	if p.layers == nil || p.Primary.Config == nil {
+		return
+	}
+	stack, depth, err := p.Primary.TextStack()
+	if err != nil {
+		return
+	}
+	if len(p.layers) == depth && !slices.ContainsFunc(p.layers, func(l model.LayerSettings) bool { return l.Config != p.Primary.Config || l.Depth != depth }) {
+		same := true
+		for j, l := range p.layers {
+			same = same && l.Layer == j
+		}
+		if same {
+			return
+		}
+	}
+	c, err := model.ParseConfig(p.Primary.Config.Bytes())
+	if err != nil {
+		panic("plan: internal error: a config that was parsed does not parse: " + err.Error())
+	}
+	report := c.SetLayers(stack, depth, p.layers)
+	p.config = c
+	for _, note := range report.Notes {
+		p.warnFirst("%s", note)
+	}
+	check := layerCheck{p, map[*model.Model]layerTable{}}
+	check.issues(report.Issues)
+	check.places()
+	check.blends()
+}
+
+// source is the model that a layer of the output comes from; nil where its
+// config tells nothing.
+func (c *layerCheck) source(j int) *model.Model {
+	l := c.p.layers[j]
+	i := slices.IndexFunc(c.p.Models, func(m *model.Model) bool { return m.Config == l.Config })
+	if i < 0 || l.Config == nil {
+		return nil
+	}
+	return c.p.Models[i]
+}
+
+// table is that of a model of so many layers.
+func (c *layerCheck) table(m *model.Model) layerTable {
+	t, ok := c.tables[m]
+	if !ok {
+		if stack, depth, err := m.TextStack(); err == nil {
+			t = layersOf(m, stack, depth)
+		}
+		c.tables[m] = t
+	}
+	return t
+}
+
+// issues says what config.json can't be made to say of the layers. Layers whose
+// tensors transformers would look for in vain forbid the merge.
+func (c *layerCheck) issues(issues []model.LayerIssue) {
+	for len(issues) > 0 {
+		n := 1
+		for n < len(issues) && issues[n].Key == issues[0].Key {
+			n++
+		}
+		group := issues[:n]
+		issues = issues[n:]
+		sparse := func(kind string) bool {
+			return kind == "dense" || kind == "sparse" || kind == "moe" || kind == "hash_moe"
+		}
+		first, broken := -1, false
+		var more []int
+		for i, x := range group {
+			lost := c.unlike(x)
+			switch {
+			case !lost && sparse(x.Has): // no mixture by its tensors
+			case first < 0 || lost && !broken:
+				first, broken, more = i, lost, nil
+			case lost == broken:
+				more = append(more, x.Layer)
+			}
+		}
+		if first < 0 {
+			continue
+		}
+		x := group[first]
+		key := "by a default of its class"
+		if x.Key != "" {
+			key = "by " + x.Key
+		}
+		text := fmt.Sprintf("layer %d of the output was %s as layer %d of %s, and config.json makes it %s (%s)",
+			x.Layer, x.Has, c.p.layers[x.Layer].Layer, c.source(x.Layer).Name(), x.Gets, key)
+		if len(more) > 0 {
+			text += fmt.Sprintf("; so are layers %s", Ranges(more))
+			if len(more) == 1 {
+				text = strings.Replace(text, "; so are layers", "; so is layer", 1)
+			}
+		}
+		if broken {
+			c.p.at = c.p.sliceOf(x.Layer)
+			c.p.block("%s: transformers would leave tensors of it at random, since it looks for those of the other kind", text)
+		} else {
+			c.p.warnFirst("%s", text)
+		}
+	}
+}
+
+// unlike reports whether a layer has other tensors than one of the kind that
+// the output's config makes it.
+func (c *layerCheck) unlike(x model.LayerIssue) bool {
+	m := c.source(x.Layer)
+	if m == nil {
+		return false
+	}
+	table, own := c.table(m), c.p.layers[x.Layer].Layer
+	if own >= len(table) {
+		return false
+	}
+	if x.Like >= 0 && x.Like < len(table) {
+		return table[x.Like] != table[own]
+	}
+	return slices.ContainsFunc(table, func(h uint64) bool { return h != table[own] })
+}
+
+// sliceOf is the place in the recipe of the slice that a layer of the output
+// belongs to.
+func (p *Plan) sliceOf(layer int) (pos recipe.Pos) {
+	d := p.Recipe.Document
+	for k := range d.Slices {
+		if textModule(d, k, p.Primary) && startOf(d, k) <= layer {
+			pos = d.Slices[k].Pos
+		}
+	}
+	return pos
+}
+
+// places looks for layers whose tensors differ in a way that config.json does
+// not say. As a rule the first layer or the last one is such a layer, and the
+// class goes by its place.
+func (c *layerCheck) places() {
+	said := map[*model.Model][]string{}
+	var wrong []int
+	for j := range c.p.layers {
+		m := c.source(j)
+		if m == nil {
+			continue
+		}
+		table, i := c.table(m), c.p.layers[j].Layer
+		if i >= len(table) || !slices.ContainsFunc(table, func(h uint64) bool { return h != table[0] }) {
+			continue
+		}
+		texts, ok := said[m]
+		if !ok {
+			texts = m.Config.LayerTexts(len(table))
+			said[m] = texts
+		}
+		if table[i] != expected(table, texts, i, j, len(c.p.layers)) {
+			wrong = append(wrong, j)
+		}
+	}
+	if len(wrong) == 0 {
+		return
+	}
+	j := wrong[0]
+	text := ""
+	if len(wrong) > 1 {
+		text = fmt.Sprintf(" (so do layers %s)", Ranges(wrong[1:]))
+	}
+	c.p.warnFirst("layer %d of the output has the tensors of layer %d of %s, which are not those that layers have at that place, and no setting of config.json says so%s: transformers may leave some of them at random",
+		j, c.p.layers[j].Layer, c.source(j).Name(), text)
+}
+
+// expected is the hash of a layer at place j of n, of which config.json says
+// what it says of layer i: that of the first or the last layer where these are
+// special, else that which most of the others have.
+func expected(table layerTable, texts []string, i, j, n int) uint64 {
+	last := len(table) - 1
+	count := map[uint64]int{}
+	best := table[i]
+	for k := range table {
+		if texts[k] != texts[i] || (k == 0 || k == last) && last > 1 {
+			continue
+		}
+		count[table[k]]++
+	}
+	for k := range table {
+		if count[table[k]] > count[best] {
+			best = table[k]
+		}
+	}
+	switch {
+	case j == 0 && texts[0] == texts[i]:
+		return table[0]
+	case j == n-1 && texts[last] == texts[i]:
+		return table[last]
+	}
+	return best
+}
+
+// blends says where layers of unlike kinds are blended with each other.
+func (c *layerCheck) blends() {
+	d := c.p.Recipe.Document
+	kinds := map[*model.Model][]string{}
+	of := func(m *model.Model) []string {
+		k, ok := kinds[m]
+		if !ok && m.Config != nil {
+			if _, depth, err := m.TextStack(); err == nil {
+				k = m.Config.LayerKinds(depth)
+			}
+			kinds[m] = k
+		}
+		return k
+	}
+	for k := range d.Slices {
+		sources := d.Slices[k].Sources
+		if sources[0].Whole || len(sources) < 2 || !textModule(d, k, c.p.Primary) {
+			continue
+		}
+		a := c.p.modelOf(sources[0].Model)
+		for _, src := range sources[1:] {
+			b := c.p.modelOf(src.Model)
+			for l := range src.Layers.Len() {
+				x, y := sources[0].Layers.From+l, src.Layers.From+l
+				if ka, kb := of(a), of(b); x != y && x < len(ka) && y < len(kb) && ka[x] != kb[y] && ka[x] != "" && kb[y] != "" {
+					c.p.warnFirst("layer %d of the output blends layer %d of %s (%s) with layer %d of %s (%s)", startOf(d, k)+l, x, a.Name(), ka[x], y, b.Name(), kb[y])
+					return
+				}
+			}
+		}
+	}
+}
