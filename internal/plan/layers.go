@@ -55,6 +55,8 @@ func (p *Plan) checkLayers() {
 	if err != nil {
 		return
 	}
+	check := layerCheck{p, map[*model.Model]layerTable{}}
+	check.blends()
 	if len(p.layers) == depth && !slices.ContainsFunc(p.layers, func(l model.LayerSettings) bool { return l.Config != p.Primary.Config || l.Depth != depth }) {
 		same := true
 		for j, l := range p.layers {
@@ -73,10 +75,8 @@ func (p *Plan) checkLayers() {
 	for _, note := range report.Notes {
 		p.warnFirst("%s", note)
 	}
-	check := layerCheck{p, map[*model.Model]layerTable{}}
 	check.issues(report.Issues)
 	check.places()
-	check.blends()
 }
 
 // source is the model that a layer of the output comes from; nil where its
