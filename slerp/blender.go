@@ -1,6 +1,10 @@
 package slerp
 
-import "slerpmerge/internal/tensor"
+import (
+	"math"
+
+	"slerpmerge/internal/tensor"
+)
 
 // piece is how many elements a kernel gets at a time: few enough that doing a
 // piece again costs little, and that the scheduler never waits long.
@@ -11,7 +15,8 @@ const piece = 4096
 type Blender struct {
 	out, a, b  tensor.DType
 	limit      float64
-	wide       bool // the arithmetic is float64
+	wide       bool    // the arithmetic is float64
+	near       float32 // nearness of the output type
 	fused      blendFunc
 	joined     joinFunc
 	fa, fb, fy []float32
@@ -22,15 +27,15 @@ type Blender struct {
 // strip after widening. They report false, having written anything, if some
 // result needs the definition's care: not finite, or too small.
 type (
-	blendFunc func(dst, a, b []byte, s0, s1 float64) bool
-	joinFunc  func(dst []byte, a, b []float32, s0, s1 float64) bool
+	blendFunc func(dst, a, b []byte, s0, s1 float64, near float32) bool
+	joinFunc  func(dst []byte, a, b []float32, s0, s1 float64, near float32) bool
 )
 
 // NewBlender makes a Blender for an output and two inputs of the given types,
 // which must have arithmetic (tensor.DType.Blends).
 func NewBlender(out, a, b tensor.DType) *Blender {
 	check(out, a, b)
-	k := &Blender{out: out, a: a, b: b, limit: limit(out)}
+	k := &Blender{out: out, a: a, b: b, limit: limit(out), near: nearness(out)}
 	k.wide = isWide(out) || isWide(a) || isWide(b)
 	if a == b {
 		k.fused = blendKernel(out, a)
@@ -54,15 +59,19 @@ func (k *Blender) Blend(dst, a, b []byte, s0, s1 float64) Counts {
 	n := elems(k.out, dst)
 	mustMatch(n, elems(k.a, a))
 	mustMatch(n, elems(k.b, b))
+	near := k.near
+	if !isNormal32(s0) || !isNormal32(s1) {
+		near = float32(math.Inf(1)) // weigh every element
+	}
 	var c Counts
 	sizeOut, sizeA, sizeB := k.out.Size(), k.a.Size(), k.b.Size()
 	for n > 0 {
 		m := min(n, piece)
 		to, x, y := dst[:m*sizeOut], a[:m*sizeA], b[:m*sizeB]
-		if k.fused == nil || !k.fused(to, x, y, s0, s1) {
+		if k.fused == nil || !k.fused(to, x, y, s0, s1, near) {
 			for m := m; m > 0; m -= strip {
 				j := min(m, strip)
-				c.Add(k.strip(to[:j*sizeOut], x[:j*sizeA], y[:j*sizeB], s0, s1))
+				c.Add(k.strip(to[:j*sizeOut], x[:j*sizeA], y[:j*sizeB], s0, s1, near))
 				to, x, y = to[j*sizeOut:], x[j*sizeA:], y[j*sizeB:]
 			}
 		}
@@ -72,29 +81,29 @@ func (k *Blender) Blend(dst, a, b []byte, s0, s1 float64) Counts {
 }
 
 // strip is Blend for up to a strip of elements.
-func (k *Blender) strip(dst, a, b []byte, s0, s1 float64) Counts {
+func (k *Blender) strip(dst, a, b []byte, s0, s1 float64, near float32) Counts {
 	n := len(dst) / k.out.Size()
 	// Where the fused kernel has given up, the joined one would, too.
 	if k.fused == nil && k.joined != nil {
 		fa, fb := k.fa[:n], k.fb[:n]
 		widen32(k.a, fa, a)
 		widen32(k.b, fb, b)
-		if k.joined(dst, fa, fb, s0, s1) {
+		if k.joined(dst, fa, fb, s0, s1, near) {
 			return Counts{}
 		}
 	}
 	if k.wide {
 		return k.strip64(dst, a, b, s0, s1)
 	}
-	return k.strip32(dst, a, b, float32(s0), float32(s1))
+	return k.strip32(dst, a, b, s0, s1, near)
 }
 
-func (k *Blender) strip32(dst, a, b []byte, s0, s1 float32) (c Counts) {
+func (k *Blender) strip32(dst, a, b []byte, s0, s1 float64, near float32) (c Counts) {
 	n := len(dst) / k.out.Size()
 	fa, fb, fy := k.fa[:n], k.fb[:n], k.fy[:n]
 	widen32(k.a, fa, a)
 	widen32(k.b, fb, b)
-	blend32(fy, fa, fb, s0, s1)
+	blend32(fy, fa, fb, s0, s1, near)
 	encode32(k.out, dst, fy)
 	for i, y := range fy {
 		if overflows(float64(y), k.limit) && finite(float64(fa[i])) && finite(float64(fb[i])) {

@@ -85,11 +85,11 @@ func wideKernel(out tensor.DType) blendFunc {
 	switch {
 	case !useAsm:
 	case out == tensor.F32:
-		return blending(blendF32, 4, 4)
+		return blending(wide(blendF32), 4, 4)
 	case out == tensor.BF16:
-		return blending(blendF32ToBF16, 2, 4)
+		return blending(wide(blendF32ToBF16), 2, 4)
 	case out == tensor.F16:
-		return blending(blendF32ToF16, 2, 4)
+		return blending(wide(blendF32ToF16), 2, 4)
 	}
 	return nil
 }
@@ -110,13 +110,21 @@ func joinKernel(out tensor.DType, wide bool) joinFunc {
 	if kernel == nil {
 		return nil
 	}
-	return func(dst []byte, a, b []float32, s0, s1 float64) bool {
-		return kernel(dst, raw(a), raw(b), s0, s1)
+	return func(dst []byte, a, b []float32, s0, s1 float64, near float32) bool {
+		return kernel(dst, raw(a), raw(b), s0, s1, near)
 	}
 }
 
-func blending[F float32 | float64](kernel func(dst, a, b *byte, n int, s0, s1 F) uint32, out, in int) blendFunc {
-	return func(dst, a, b []byte, s0, s1 float64) bool {
+// A mixer blends n elements, a multiple of step.
+type mixer func(dst, a, b *byte, n int, s0, s1 float64, near float32) uint32
+
+// wide is a kernel that has no use for near.
+func wide(kernel func(dst, a, b *byte, n int, s0, s1 float64) uint32) mixer {
+	return func(dst, a, b *byte, n int, s0, s1 float64, _ float32) uint32 { return kernel(dst, a, b, n, s0, s1) }
+}
+
+func blending(kernel mixer, out, in int) blendFunc {
+	return func(dst, a, b []byte, s0, s1 float64, near float32) bool {
 		// The payload of a NaN among the coefficients could wrap around as
 		// a BF16 is rounded, unseen.
 		if !finite(s0) || !finite(s1) {
@@ -124,7 +132,7 @@ func blending[F float32 | float64](kernel func(dst, a, b *byte, n int, s0, s1 F)
 		}
 		n := len(dst) / out
 		whole := n &^ (step - 1)
-		if whole > 0 && kernel(at(dst), at(a), at(b), whole, F(s0), F(s1)) != 0 {
+		if whole > 0 && kernel(at(dst), at(a), at(b), whole, s0, s1, near) != 0 {
 			return false
 		}
 		if whole == n {
@@ -133,7 +141,7 @@ func blending[F float32 | float64](kernel func(dst, a, b *byte, n int, s0, s1 F)
 		var d, x, y [4 * step]byte
 		copy(x[:], a[whole*in:])
 		copy(y[:], b[whole*in:])
-		bad := kernel(&d[0], &x[0], &y[0], step, F(s0), F(s1))
+		bad := kernel(&d[0], &x[0], &y[0], step, s0, s1, near)
 		copy(dst[whole*out:], d[:])
 		return bad == 0
 	}

@@ -206,117 +206,293 @@ loop:
 	VZEROUPPER
 	RET
 
-// func blendBF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
-// Requires: AVX, AVX2, MMX+
-TEXT ·blendBF16(SB), NOSPLIT, $0-44
+// func blendBF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·blendBF16(SB), NOSPLIT, $0-60
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
-	VBROADCASTSS s0+32(FP), Y0
-	VBROADCASTSS s1+36(FP), Y1
-	VPBROADCASTD upperHalf<>+0(SB), Y2
-	VPBROADCASTD magnitudes<>+0(SB), Y3
-	VPBROADCASTD belowHalf<>+0(SB), Y4
-	VPBROADCASTD one<>+0(SB), Y5
-	VPXOR        Y6, Y6, Y6
+	VPXOR        Y0, Y0, Y0
+	VCVTSD2SS    s0+32(FP), X0, X0
+	VBROADCASTSS X0, Y1
+	VPXOR        Y0, Y0, Y0
+	VCVTSD2SS    s1+40(FP), X0, X0
+	VBROADCASTSS X0, Y2
+	VBROADCASTSS near+48(FP), Y0
+	VPBROADCASTD upperHalf<>+0(SB), Y3
+	VPXOR        Y4, Y4, Y4
 	MOVQ         n+24(FP), BX
 
 loop:
-	PREFETCHT0   1024(CX)
-	PREFETCHT0   1024(DX)
-	PREFETCHT0   1024(AX)
-	VMOVDQU      (CX), Y8
-	VPSLLD       $0x10, Y8, Y7
-	VPAND        Y2, Y8, Y8
-	VMOVDQU      (DX), Y10
-	VPSLLD       $0x10, Y10, Y9
-	VPAND        Y2, Y10, Y10
-	VMULPS       Y0, Y7, Y7
-	VMULPS       Y1, Y9, Y9
-	VADDPS       Y9, Y7, Y7
-	VMULPS       Y0, Y8, Y8
-	VMULPS       Y1, Y10, Y10
-	VADDPS       Y10, Y8, Y8
-	VPSRLD       $0x10, Y7, Y9
-	VPAND        Y5, Y9, Y9
-	VPADDD       Y4, Y7, Y7
-	VPADDD       Y9, Y7, Y7
-	VPSRLD       $0x10, Y8, Y9
-	VPAND        Y5, Y9, Y9
-	VPADDD       Y4, Y8, Y8
-	VPADDD       Y9, Y8, Y8
+	PREFETCHT0 1024(CX)
+	PREFETCHT0 1024(DX)
+	PREFETCHT0 1024(AX)
+	VMOVDQU    (CX), Y5
+	VPSLLD     $0x10, Y5, Y5
+	VMOVDQU    (DX), Y6
+	VPSLLD     $0x10, Y6, Y6
+	VMULPS     Y5, Y1, Y5
+	VMULPS     Y6, Y2, Y6
+	VADDPS     Y6, Y5, Y7
+	VSUBPS     Y6, Y5, Y5
+	VANDPS     magnitude32<>+0(SB), Y5, Y5
+	VANDPS     magnitude32<>+0(SB), Y7, Y6
+	VMULPS     Y0, Y5, Y5
+	VCMPPS     $0x19, Y5, Y6, Y5
+	VPAND      (CX), Y3, Y6
+	VPAND      (DX), Y3, Y9
+	VMULPS     Y6, Y1, Y6
+	VMULPS     Y9, Y2, Y9
+	VADDPS     Y9, Y6, Y10
+	VSUBPS     Y9, Y6, Y6
+	VANDPS     magnitude32<>+0(SB), Y6, Y6
+	VANDPS     magnitude32<>+0(SB), Y10, Y9
+	VMULPS     Y0, Y6, Y6
+	VCMPPS     $0x19, Y6, Y9, Y6
+	VORPS      Y5, Y6, Y9
+	VMOVMSKPS  Y9, SI
+	TESTL      SI, SI
+	JNZ        redo
+
+redone:
+	VPSRLD       $0x10, Y7, Y5
+	VPAND        one32<>+0(SB), Y5, Y5
+	VPADDD       belowHalf32<>+0(SB), Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VPSRLD       $0x10, Y10, Y5
+	VPAND        one32<>+0(SB), Y5, Y5
+	VPADDD       belowHalf32<>+0(SB), Y10, Y10
+	VPADDD       Y5, Y10, Y10
 	VPSRLD       $0x10, Y7, Y7
-	VPBLENDW     $0xaa, Y8, Y7, Y7
+	VPBLENDW     $0xaa, Y10, Y7, Y7
 	VMOVDQU      Y7, (AX)
-	VPAND        Y3, Y7, Y7
-	VPMAXUW      Y7, Y6, Y6
+	VPAND        magnitudes<>+0(SB), Y7, Y7
+	VPMAXUW      Y7, Y4, Y4
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	ADDQ         $0x20, AX
 	SUBQ         $0x10, BX
 	JNZ          loop
 	VPBROADCASTD beyonds<>+0(SB), Y0
-	VPCMPGTW     Y0, Y6, Y0
+	VPCMPGTW     Y0, Y4, Y0
 	VPMOVMSKB    Y0, AX
-	MOVL         AX, bad+40(FP)
+	MOVL         AX, bad+56(FP)
 	VZEROUPPER
 	RET
 
+redo:
+	VMOVDQU      (CX), X8
+	VPSLLD       $0x10, X8, X8
+	VCVTPS2PD    X8, Y9
+	VMOVDQU      (DX), X8
+	VPSLLD       $0x10, X8, X8
+	VCVTPS2PD    X8, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X8
+	VMOVDQU      16(CX), X9
+	VPSLLD       $0x10, X9, X9
+	VCVTPS2PD    X9, Y9
+	VMOVDQU      16(DX), X11
+	VPSLLD       $0x10, X11, X11
+	VCVTPS2PD    X11, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y8, Y9
+	VBLENDVPS    Y5, Y9, Y7, Y7
+	VPAND        (CX), X3, X5
+	VCVTPS2PD    X5, Y5
+	VPAND        (DX), X3, X8
+	VCVTPS2PD    X8, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X8
+	VPAND        16(CX), X3, X5
+	VCVTPS2PD    X5, Y5
+	VPAND        16(DX), X3, X9
+	VCVTPS2PD    X9, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBLENDVPS    Y6, Y5, Y10, Y10
+	JMP          redone
+
+DATA magnitude32<>+0(SB)/4, $0x7fffffff
+DATA magnitude32<>+4(SB)/4, $0x7fffffff
+DATA magnitude32<>+8(SB)/4, $0x7fffffff
+DATA magnitude32<>+12(SB)/4, $0x7fffffff
+DATA magnitude32<>+16(SB)/4, $0x7fffffff
+DATA magnitude32<>+20(SB)/4, $0x7fffffff
+DATA magnitude32<>+24(SB)/4, $0x7fffffff
+DATA magnitude32<>+28(SB)/4, $0x7fffffff
+GLOBL magnitude32<>(SB), RODATA|NOPTR, $32
+
+DATA belowHalf32<>+0(SB)/4, $0x00007fff
+DATA belowHalf32<>+4(SB)/4, $0x00007fff
+DATA belowHalf32<>+8(SB)/4, $0x00007fff
+DATA belowHalf32<>+12(SB)/4, $0x00007fff
+DATA belowHalf32<>+16(SB)/4, $0x00007fff
+DATA belowHalf32<>+20(SB)/4, $0x00007fff
+DATA belowHalf32<>+24(SB)/4, $0x00007fff
+DATA belowHalf32<>+28(SB)/4, $0x00007fff
+GLOBL belowHalf32<>(SB), RODATA|NOPTR, $32
+
+DATA one32<>+0(SB)/4, $0x00000001
+DATA one32<>+4(SB)/4, $0x00000001
+DATA one32<>+8(SB)/4, $0x00000001
+DATA one32<>+12(SB)/4, $0x00000001
+DATA one32<>+16(SB)/4, $0x00000001
+DATA one32<>+20(SB)/4, $0x00000001
+DATA one32<>+24(SB)/4, $0x00000001
+DATA one32<>+28(SB)/4, $0x00000001
+GLOBL one32<>(SB), RODATA|NOPTR, $32
+
 DATA magnitudes<>+0(SB)/4, $0x7fff7fff
-GLOBL magnitudes<>(SB), RODATA|NOPTR, $4
-
-DATA belowHalf<>+0(SB)/4, $0x00007fff
-GLOBL belowHalf<>(SB), RODATA|NOPTR, $4
-
-DATA one<>+0(SB)/4, $0x00000001
-GLOBL one<>(SB), RODATA|NOPTR, $4
+DATA magnitudes<>+4(SB)/4, $0x7fff7fff
+DATA magnitudes<>+8(SB)/4, $0x7fff7fff
+DATA magnitudes<>+12(SB)/4, $0x7fff7fff
+DATA magnitudes<>+16(SB)/4, $0x7fff7fff
+DATA magnitudes<>+20(SB)/4, $0x7fff7fff
+DATA magnitudes<>+24(SB)/4, $0x7fff7fff
+DATA magnitudes<>+28(SB)/4, $0x7fff7fff
+GLOBL magnitudes<>(SB), RODATA|NOPTR, $32
 
 DATA beyonds<>+0(SB)/4, $0x7f7f7f7f
 GLOBL beyonds<>(SB), RODATA|NOPTR, $4
 
-// func blendF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
-// Requires: AVX, AVX2, F16C, MMX+
-TEXT ·blendF16(SB), NOSPLIT, $0-44
+// func blendF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·blendF16(SB), NOSPLIT, $0-60
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
-	VBROADCASTSS s0+32(FP), Y0
-	VBROADCASTSS s1+36(FP), Y1
-	VPBROADCASTD magnitude<>+0(SB), Y2
-	VPXOR        Y3, Y3, Y3
+	VPBROADCASTD magnitude<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VCVTSD2SS    s0+32(FP), X2, X2
+	VBROADCASTSS X2, Y3
+	VPXOR        Y2, Y2, Y2
+	VCVTSD2SS    s1+40(FP), X2, X2
+	VBROADCASTSS X2, Y4
+	VBROADCASTSS near+48(FP), Y2
 	MOVQ         n+24(FP), BX
 
 loop:
-	PREFETCHT0   1024(CX)
-	PREFETCHT0   1024(DX)
-	PREFETCHT0   1024(AX)
-	VCVTPH2PS    (CX), Y4
-	VCVTPH2PS    (DX), Y5
-	VMULPS       Y0, Y4, Y4
-	VMULPS       Y1, Y5, Y5
-	VADDPS       Y5, Y4, Y4
-	VPAND        Y2, Y4, Y5
-	VPMAXUD      Y5, Y3, Y3
-	VCVTPS2PH    $0x00, Y4, (AX)
-	VCVTPH2PS    16(CX), Y4
-	VCVTPH2PS    16(DX), Y5
-	VMULPS       Y0, Y4, Y4
-	VMULPS       Y1, Y5, Y5
-	VADDPS       Y5, Y4, Y4
-	VPAND        Y2, Y4, Y5
-	VPMAXUD      Y5, Y3, Y3
-	VCVTPS2PH    $0x00, Y4, 16(AX)
+	PREFETCHT0 1024(CX)
+	PREFETCHT0 1024(DX)
+	PREFETCHT0 1024(AX)
+	VCVTPH2PS  (CX), Y5
+	VCVTPH2PS  (DX), Y6
+	VMULPS     Y5, Y3, Y5
+	VMULPS     Y6, Y4, Y6
+	VADDPS     Y6, Y5, Y7
+	VSUBPS     Y6, Y5, Y5
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y0, Y7, Y6
+	VMULPS     Y2, Y5, Y5
+	VCMPPS     $0x19, Y5, Y6, Y5
+	VCVTPH2PS  16(CX), Y6
+	VCVTPH2PS  16(DX), Y9
+	VMULPS     Y6, Y3, Y6
+	VMULPS     Y9, Y4, Y9
+	VADDPS     Y9, Y6, Y10
+	VSUBPS     Y9, Y6, Y6
+	VANDPS     Y0, Y6, Y6
+	VANDPS     Y0, Y10, Y9
+	VMULPS     Y2, Y6, Y6
+	VCMPPS     $0x19, Y6, Y9, Y6
+	VORPS      Y5, Y6, Y9
+	VMOVMSKPS  Y9, SI
+	TESTL      SI, SI
+	JNZ        redo
+
+redone:
+	VPAND        Y0, Y7, Y5
+	VPMAXUD      Y5, Y1, Y1
+	VCVTPS2PH    $0x00, Y7, (AX)
+	VPAND        Y0, Y10, Y5
+	VPMAXUD      Y5, Y1, Y1
+	VCVTPS2PH    $0x00, Y10, 16(AX)
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	ADDQ         $0x20, AX
 	SUBQ         $0x10, BX
 	JNZ          loop
 	VPBROADCASTD beyond477FEFFF<>+0(SB), Y0
-	VPCMPGTD     Y0, Y3, Y0
+	VPCMPGTD     Y0, Y1, Y0
 	VPMOVMSKB    Y0, AX
-	MOVL         AX, bad+40(FP)
+	MOVL         AX, bad+56(FP)
 	VZEROUPPER
 	RET
+
+redo:
+	VCVTPH2PS    (CX), X8
+	VCVTPS2PD    X8, Y9
+	VCVTPH2PS    (DX), X8
+	VCVTPS2PD    X8, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X8
+	VCVTPH2PS    8(CX), X9
+	VCVTPS2PD    X9, Y9
+	VCVTPH2PS    8(DX), X11
+	VCVTPS2PD    X11, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y8, Y9
+	VBLENDVPS    Y5, Y9, Y7, Y7
+	VCVTPH2PS    16(CX), X5
+	VCVTPS2PD    X5, Y5
+	VCVTPH2PS    16(DX), X8
+	VCVTPS2PD    X8, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X8
+	VCVTPH2PS    24(CX), X5
+	VCVTPS2PD    X5, Y5
+	VCVTPH2PS    24(DX), X9
+	VCVTPS2PD    X9, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBLENDVPS    Y6, Y5, Y10, Y10
+	JMP          redone
 
 DATA magnitude<>+0(SB)/4, $0x7fffffff
 GLOBL magnitude<>(SB), RODATA|NOPTR, $4
@@ -324,104 +500,254 @@ GLOBL magnitude<>(SB), RODATA|NOPTR, $4
 DATA beyond477FEFFF<>+0(SB)/4, $0x477fefff
 GLOBL beyond477FEFFF<>(SB), RODATA|NOPTR, $4
 
-// func joinBF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
-// Requires: AVX, AVX2, MMX+
-TEXT ·joinBF16(SB), NOSPLIT, $0-44
+// func joinBF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·joinBF16(SB), NOSPLIT, $0-60
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
-	VBROADCASTSS s0+32(FP), Y0
-	VBROADCASTSS s1+36(FP), Y1
-	VPBROADCASTD magnitude<>+0(SB), Y2
-	VPXOR        Y3, Y3, Y3
-	VPBROADCASTD belowHalf<>+0(SB), Y4
-	VPBROADCASTD one<>+0(SB), Y5
+	VPBROADCASTD magnitude<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VCVTSD2SS    s0+32(FP), X2, X2
+	VBROADCASTSS X2, Y3
+	VPXOR        Y2, Y2, Y2
+	VCVTSD2SS    s1+40(FP), X2, X2
+	VBROADCASTSS X2, Y4
+	VBROADCASTSS near+48(FP), Y2
 	MOVQ         n+24(FP), BX
 
 loop:
-	PREFETCHT0   1024(CX)
-	PREFETCHT0   1024(DX)
-	PREFETCHT0   1024(AX)
-	VMULPS       (CX), Y0, Y6
-	VMULPS       (DX), Y1, Y7
-	VADDPS       Y7, Y6, Y6
-	VPAND        Y2, Y6, Y7
-	VPMAXUD      Y7, Y3, Y3
-	VPSRLD       $0x10, Y6, Y7
-	VPAND        Y5, Y7, Y7
-	VPADDD       Y4, Y6, Y6
-	VPADDD       Y7, Y6, Y6
-	VMULPS       32(CX), Y0, Y7
-	VMULPS       32(DX), Y1, Y8
-	VADDPS       Y8, Y7, Y7
-	VPAND        Y2, Y7, Y8
-	VPMAXUD      Y8, Y3, Y3
-	VPSRLD       $0x10, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPADDD       Y4, Y7, Y7
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x10, Y6, Y6
+	PREFETCHT0 1024(CX)
+	PREFETCHT0 1024(DX)
+	PREFETCHT0 1024(AX)
+	VMOVUPS    (CX), Y5
+	VMOVUPS    (DX), Y6
+	VMULPS     Y5, Y3, Y5
+	VMULPS     Y6, Y4, Y6
+	VADDPS     Y6, Y5, Y7
+	VSUBPS     Y6, Y5, Y5
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y0, Y7, Y6
+	VMULPS     Y2, Y5, Y5
+	VCMPPS     $0x19, Y5, Y6, Y5
+	VMOVUPS    32(CX), Y6
+	VMOVUPS    32(DX), Y9
+	VMULPS     Y6, Y3, Y6
+	VMULPS     Y9, Y4, Y9
+	VADDPS     Y9, Y6, Y10
+	VSUBPS     Y9, Y6, Y6
+	VANDPS     Y0, Y6, Y6
+	VANDPS     Y0, Y10, Y9
+	VMULPS     Y2, Y6, Y6
+	VCMPPS     $0x19, Y6, Y9, Y6
+	VORPS      Y5, Y6, Y9
+	VMOVMSKPS  Y9, SI
+	TESTL      SI, SI
+	JNZ        redo
+
+redone:
+	VPAND        Y0, Y7, Y5
+	VPMAXUD      Y5, Y1, Y1
+	VPSRLD       $0x10, Y7, Y5
+	VPAND        one32<>+0(SB), Y5, Y5
+	VPADDD       belowHalf32<>+0(SB), Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VPAND        Y0, Y10, Y5
+	VPMAXUD      Y5, Y1, Y1
+	VPSRLD       $0x10, Y10, Y5
+	VPAND        one32<>+0(SB), Y5, Y5
+	VPADDD       belowHalf32<>+0(SB), Y10, Y10
+	VPADDD       Y5, Y10, Y10
 	VPSRLD       $0x10, Y7, Y7
-	VPACKUSDW    Y7, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, (AX)
+	VPSRLD       $0x10, Y10, Y10
+	VPACKUSDW    Y10, Y7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VMOVDQU      Y7, (AX)
 	ADDQ         $0x40, CX
 	ADDQ         $0x40, DX
 	ADDQ         $0x20, AX
 	SUBQ         $0x10, BX
 	JNZ          loop
 	VPBROADCASTD beyond7F7F7FFF<>+0(SB), Y0
-	VPCMPGTD     Y0, Y3, Y0
+	VPCMPGTD     Y0, Y1, Y0
 	VPMOVMSKB    Y0, AX
-	MOVL         AX, bad+40(FP)
+	MOVL         AX, bad+56(FP)
 	VZEROUPPER
 	RET
+
+redo:
+	VMOVUPS      (CX), X8
+	VCVTPS2PD    X8, Y9
+	VMOVUPS      (DX), X8
+	VCVTPS2PD    X8, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X8
+	VMOVUPS      16(CX), X9
+	VCVTPS2PD    X9, Y9
+	VMOVUPS      16(DX), X11
+	VCVTPS2PD    X11, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y8, Y9
+	VBLENDVPS    Y5, Y9, Y7, Y7
+	VMOVUPS      32(CX), X5
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      32(DX), X8
+	VCVTPS2PD    X8, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X8
+	VMOVUPS      48(CX), X5
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      48(DX), X9
+	VCVTPS2PD    X9, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBLENDVPS    Y6, Y5, Y10, Y10
+	JMP          redone
 
 DATA beyond7F7F7FFF<>+0(SB)/4, $0x7f7f7fff
 GLOBL beyond7F7F7FFF<>(SB), RODATA|NOPTR, $4
 
-// func joinF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
-// Requires: AVX, AVX2, F16C, MMX+
-TEXT ·joinF16(SB), NOSPLIT, $0-44
+// func joinF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·joinF16(SB), NOSPLIT, $0-60
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
-	VBROADCASTSS s0+32(FP), Y0
-	VBROADCASTSS s1+36(FP), Y1
-	VPBROADCASTD magnitude<>+0(SB), Y2
-	VPXOR        Y3, Y3, Y3
+	VPBROADCASTD magnitude<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VCVTSD2SS    s0+32(FP), X2, X2
+	VBROADCASTSS X2, Y3
+	VPXOR        Y2, Y2, Y2
+	VCVTSD2SS    s1+40(FP), X2, X2
+	VBROADCASTSS X2, Y4
+	VBROADCASTSS near+48(FP), Y2
 	MOVQ         n+24(FP), BX
 
 loop:
-	PREFETCHT0   1024(CX)
-	PREFETCHT0   1024(DX)
-	PREFETCHT0   1024(AX)
-	VMULPS       (CX), Y0, Y4
-	VMULPS       (DX), Y1, Y5
-	VADDPS       Y5, Y4, Y4
-	VPAND        Y2, Y4, Y5
-	VPMAXUD      Y5, Y3, Y3
-	VCVTPS2PH    $0x00, Y4, (AX)
-	VMULPS       32(CX), Y0, Y4
-	VMULPS       32(DX), Y1, Y5
-	VADDPS       Y5, Y4, Y4
-	VPAND        Y2, Y4, Y5
-	VPMAXUD      Y5, Y3, Y3
-	VCVTPS2PH    $0x00, Y4, 16(AX)
+	PREFETCHT0 1024(CX)
+	PREFETCHT0 1024(DX)
+	PREFETCHT0 1024(AX)
+	VMOVUPS    (CX), Y5
+	VMOVUPS    (DX), Y6
+	VMULPS     Y5, Y3, Y5
+	VMULPS     Y6, Y4, Y6
+	VADDPS     Y6, Y5, Y7
+	VSUBPS     Y6, Y5, Y5
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y0, Y7, Y6
+	VMULPS     Y2, Y5, Y5
+	VCMPPS     $0x19, Y5, Y6, Y5
+	VMOVUPS    32(CX), Y6
+	VMOVUPS    32(DX), Y9
+	VMULPS     Y6, Y3, Y6
+	VMULPS     Y9, Y4, Y9
+	VADDPS     Y9, Y6, Y10
+	VSUBPS     Y9, Y6, Y6
+	VANDPS     Y0, Y6, Y6
+	VANDPS     Y0, Y10, Y9
+	VMULPS     Y2, Y6, Y6
+	VCMPPS     $0x19, Y6, Y9, Y6
+	VORPS      Y5, Y6, Y9
+	VMOVMSKPS  Y9, SI
+	TESTL      SI, SI
+	JNZ        redo
+
+redone:
+	VPAND        Y0, Y7, Y5
+	VPMAXUD      Y5, Y1, Y1
+	VCVTPS2PH    $0x00, Y7, (AX)
+	VPAND        Y0, Y10, Y5
+	VPMAXUD      Y5, Y1, Y1
+	VCVTPS2PH    $0x00, Y10, 16(AX)
 	ADDQ         $0x40, CX
 	ADDQ         $0x40, DX
 	ADDQ         $0x20, AX
 	SUBQ         $0x10, BX
 	JNZ          loop
 	VPBROADCASTD beyond477FEFFF<>+0(SB), Y0
-	VPCMPGTD     Y0, Y3, Y0
+	VPCMPGTD     Y0, Y1, Y0
 	VPMOVMSKB    Y0, AX
-	MOVL         AX, bad+40(FP)
+	MOVL         AX, bad+56(FP)
 	VZEROUPPER
 	RET
 
+redo:
+	VMOVUPS      (CX), X8
+	VCVTPS2PD    X8, Y9
+	VMOVUPS      (DX), X8
+	VCVTPS2PD    X8, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X8
+	VMOVUPS      16(CX), X9
+	VCVTPS2PD    X9, Y9
+	VMOVUPS      16(DX), X11
+	VCVTPS2PD    X11, Y11
+	VBROADCASTSD s1+40(FP), Y12
+	VMULPD       Y12, Y11, Y13
+	VFNMADD213PD Y13, Y12, Y11
+	VBROADCASTSD s0+32(FP), Y12
+	VFMADD213PD  Y13, Y12, Y9
+	VSUBPD       Y11, Y9, Y9
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y8, Y9
+	VBLENDVPS    Y5, Y9, Y7, Y7
+	VMOVUPS      32(CX), X5
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      32(DX), X8
+	VCVTPS2PD    X8, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X8
+	VMOVUPS      48(CX), X5
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      48(DX), X9
+	VCVTPS2PD    X9, Y9
+	VBROADCASTSD s1+40(FP), Y11
+	VMULPD       Y11, Y9, Y12
+	VFNMADD213PD Y12, Y11, Y9
+	VBROADCASTSD s0+32(FP), Y11
+	VFMADD213PD  Y12, Y11, Y5
+	VSUBPD       Y9, Y5, Y5
+	VCVTPD2PSY   Y5, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBLENDVPS    Y6, Y5, Y10, Y10
+	JMP          redone
+
 // func blendF32(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64) (bad uint32)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·blendF32(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -438,33 +764,37 @@ loop:
 	PREFETCHT0   1024(AX)
 	VCVTPS2PD    (CX), Y4
 	VCVTPS2PD    (DX), Y5
-	VMULPD       Y0, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VCVTPD2PSY   Y4, X6
+	VMULPD       Y1, Y5, Y6
+	VFNMADD213PD Y6, Y1, Y5
+	VFMADD213PD  Y6, Y0, Y4
+	VSUBPD       Y5, Y4, Y4
+	VCVTPD2PSY   Y4, X7
 	VCVTPS2PD    16(CX), Y4
 	VCVTPS2PD    16(DX), Y5
-	VMULPD       Y0, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VADDPD       Y5, Y4, Y4
+	VMULPD       Y1, Y5, Y6
+	VFNMADD213PD Y6, Y1, Y5
+	VFMADD213PD  Y6, Y0, Y4
+	VSUBPD       Y5, Y4, Y4
 	VCVTPD2PSY   Y4, X4
-	VINSERTF128  $0x01, X4, Y6, Y4
+	VINSERTF128  $0x01, X4, Y7, Y4
 	VMOVUPS      Y4, (AX)
 	VPAND        Y2, Y4, Y4
 	VPMAXUD      Y4, Y3, Y3
 	VCVTPS2PD    32(CX), Y4
 	VCVTPS2PD    32(DX), Y5
-	VMULPD       Y0, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VCVTPD2PSY   Y4, X6
+	VMULPD       Y1, Y5, Y6
+	VFNMADD213PD Y6, Y1, Y5
+	VFMADD213PD  Y6, Y0, Y4
+	VSUBPD       Y5, Y4, Y4
+	VCVTPD2PSY   Y4, X7
 	VCVTPS2PD    48(CX), Y4
 	VCVTPS2PD    48(DX), Y5
-	VMULPD       Y0, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VADDPD       Y5, Y4, Y4
+	VMULPD       Y1, Y5, Y6
+	VFNMADD213PD Y6, Y1, Y5
+	VFMADD213PD  Y6, Y0, Y4
+	VSUBPD       Y5, Y4, Y4
 	VCVTPD2PSY   Y4, X4
-	VINSERTF128  $0x01, X4, Y6, Y4
+	VINSERTF128  $0x01, X4, Y7, Y4
 	VMOVUPS      Y4, 32(AX)
 	VPAND        Y2, Y4, Y4
 	VPMAXUD      Y4, Y3, Y3
@@ -484,7 +814,7 @@ DATA beyond7F7FFFFF<>+0(SB)/4, $0x7f7fffff
 GLOBL beyond7F7FFFFF<>(SB), RODATA|NOPTR, $4
 
 // func blendF32ToBF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64) (bad uint32)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·blendF32ToBF16(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -494,30 +824,62 @@ TEXT ·blendF32ToBF16(SB), NOSPLIT, $0-52
 	VPBROADCASTQ cut<>+0(SB), Y2
 	VPBROADCASTD magnitude<>+0(SB), Y3
 	VPXOR        Y4, Y4, Y4
-	VPBROADCASTD belowHalf<>+0(SB), Y5
-	VPBROADCASTD one<>+0(SB), Y6
-	VPCMPEQD     Y7, Y7, Y7
+	VPBROADCASTD one<>+0(SB), Y5
+	VPCMPEQD     Y6, Y6, Y6
 	MOVQ         n+24(FP), BX
 
 loop:
 	PREFETCHT0   1024(CX)
 	PREFETCHT0   1024(DX)
 	PREFETCHT0   1024(AX)
-	VCVTPS2PD    (CX), Y8
-	VCVTPS2PD    (DX), Y9
-	VMULPD       Y0, Y8, Y8
-	VMULPD       Y1, Y9, Y9
-	VADDPD       Y9, Y8, Y8
+	VCVTPS2PD    (CX), Y7
+	VCVTPS2PD    (DX), Y8
+	VMULPD       Y1, Y8, Y9
+	VFNMADD213PD Y9, Y1, Y8
+	VFMADD213PD  Y9, Y0, Y7
+	VSUBPD       Y8, Y7, Y7
+	VPAND        Y2, Y7, Y8
+	VPADDQ       Y2, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPANDN       Y7, Y2, Y7
+	VCVTPD2PSY   Y7, X10
+	VCVTPS2PD    16(CX), Y7
+	VCVTPS2PD    16(DX), Y8
+	VMULPD       Y1, Y8, Y9
+	VFNMADD213PD Y9, Y1, Y8
+	VFMADD213PD  Y9, Y0, Y7
+	VSUBPD       Y8, Y7, Y7
+	VPAND        Y2, Y7, Y8
+	VPADDQ       Y2, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPANDN       Y7, Y2, Y7
+	VCVTPD2PSY   Y7, X7
+	VINSERTF128  $0x01, X7, Y10, Y7
+	VPAND        Y3, Y7, Y8
+	VPMAXUD      Y8, Y4, Y4
+	VPSUBD       Y5, Y8, Y8
+	VPMINUD      Y8, Y6, Y6
+	VPSRLD       $0x10, Y7, Y8
+	VPAND        one32<>+0(SB), Y8, Y8
+	VPADDD       belowHalf32<>+0(SB), Y7, Y7
+	VPADDD       Y8, Y7, Y7
+	VCVTPS2PD    32(CX), Y8
+	VCVTPS2PD    32(DX), Y9
+	VMULPD       Y1, Y9, Y11
+	VFNMADD213PD Y11, Y1, Y9
+	VFMADD213PD  Y11, Y0, Y8
+	VSUBPD       Y9, Y8, Y8
 	VPAND        Y2, Y8, Y9
 	VPADDQ       Y2, Y9, Y9
 	VPOR         Y9, Y8, Y8
 	VPANDN       Y8, Y2, Y8
 	VCVTPD2PSY   Y8, X10
-	VCVTPS2PD    16(CX), Y8
-	VCVTPS2PD    16(DX), Y9
-	VMULPD       Y0, Y8, Y8
-	VMULPD       Y1, Y9, Y9
-	VADDPD       Y9, Y8, Y8
+	VCVTPS2PD    48(CX), Y8
+	VCVTPS2PD    48(DX), Y9
+	VMULPD       Y1, Y9, Y11
+	VFNMADD213PD Y11, Y1, Y9
+	VFMADD213PD  Y11, Y0, Y8
+	VSUBPD       Y9, Y8, Y8
 	VPAND        Y2, Y8, Y9
 	VPADDQ       Y2, Y9, Y9
 	VPOR         Y9, Y8, Y8
@@ -526,46 +888,17 @@ loop:
 	VINSERTF128  $0x01, X8, Y10, Y8
 	VPAND        Y3, Y8, Y9
 	VPMAXUD      Y9, Y4, Y4
-	VPSUBD       Y6, Y9, Y9
-	VPMINUD      Y9, Y7, Y7
+	VPSUBD       Y5, Y9, Y9
+	VPMINUD      Y9, Y6, Y6
 	VPSRLD       $0x10, Y8, Y9
-	VPAND        Y6, Y9, Y9
-	VPADDD       Y5, Y8, Y8
+	VPAND        one32<>+0(SB), Y9, Y9
+	VPADDD       belowHalf32<>+0(SB), Y8, Y8
 	VPADDD       Y9, Y8, Y8
-	VCVTPS2PD    32(CX), Y9
-	VCVTPS2PD    32(DX), Y11
-	VMULPD       Y0, Y9, Y9
-	VMULPD       Y1, Y11, Y11
-	VADDPD       Y11, Y9, Y9
-	VPAND        Y2, Y9, Y11
-	VPADDQ       Y2, Y11, Y11
-	VPOR         Y11, Y9, Y9
-	VPANDN       Y9, Y2, Y9
-	VCVTPD2PSY   Y9, X10
-	VCVTPS2PD    48(CX), Y9
-	VCVTPS2PD    48(DX), Y11
-	VMULPD       Y0, Y9, Y9
-	VMULPD       Y1, Y11, Y11
-	VADDPD       Y11, Y9, Y9
-	VPAND        Y2, Y9, Y11
-	VPADDQ       Y2, Y11, Y11
-	VPOR         Y11, Y9, Y9
-	VPANDN       Y9, Y2, Y9
-	VCVTPD2PSY   Y9, X9
-	VINSERTF128  $0x01, X9, Y10, Y9
-	VPAND        Y3, Y9, Y11
-	VPMAXUD      Y11, Y4, Y4
-	VPSUBD       Y6, Y11, Y11
-	VPMINUD      Y11, Y7, Y7
-	VPSRLD       $0x10, Y9, Y11
-	VPAND        Y6, Y11, Y11
-	VPADDD       Y5, Y9, Y9
-	VPADDD       Y11, Y9, Y9
+	VPSRLD       $0x10, Y7, Y7
 	VPSRLD       $0x10, Y8, Y8
-	VPSRLD       $0x10, Y9, Y9
-	VPACKUSDW    Y9, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
-	VMOVDQU      Y8, (AX)
+	VPACKUSDW    Y8, Y7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VMOVDQU      Y7, (AX)
 	ADDQ         $0x40, CX
 	ADDQ         $0x40, DX
 	ADDQ         $0x20, AX
@@ -574,8 +907,8 @@ loop:
 	VPBROADCASTD beyond7F7F7FFF<>+0(SB), Y0
 	VPCMPGTD     Y0, Y4, Y0
 	VPBROADCASTD small<>+0(SB), Y1
-	VPMINUD      Y1, Y7, Y1
-	VPCMPEQD     Y1, Y7, Y1
+	VPMINUD      Y1, Y6, Y1
+	VPCMPEQD     Y1, Y6, Y1
 	VPOR         Y1, Y0, Y0
 	VPMOVMSKB    Y0, AX
 	MOVL         AX, bad+48(FP)
@@ -585,11 +918,14 @@ loop:
 DATA cut<>+0(SB)/8, $0x000000001fffffff
 GLOBL cut<>(SB), RODATA|NOPTR, $8
 
+DATA one<>+0(SB)/4, $0x00000001
+GLOBL one<>(SB), RODATA|NOPTR, $4
+
 DATA small<>+0(SB)/4, $0x007ffffe
 GLOBL small<>(SB), RODATA|NOPTR, $4
 
 // func blendF32ToF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64) (bad uint32)
-// Requires: AVX, AVX2, F16C, MMX+
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·blendF32ToF16(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -607,49 +943,53 @@ loop:
 	PREFETCHT0   1024(AX)
 	VCVTPS2PD    (CX), Y5
 	VCVTPS2PD    (DX), Y6
-	VMULPD       Y0, Y5, Y5
-	VMULPD       Y1, Y6, Y6
-	VADDPD       Y6, Y5, Y5
+	VMULPD       Y1, Y6, Y7
+	VFNMADD213PD Y7, Y1, Y6
+	VFMADD213PD  Y7, Y0, Y5
+	VSUBPD       Y6, Y5, Y5
 	VPAND        Y2, Y5, Y6
 	VPADDQ       Y2, Y6, Y6
 	VPOR         Y6, Y5, Y5
 	VPANDN       Y5, Y2, Y5
-	VCVTPD2PSY   Y5, X7
+	VCVTPD2PSY   Y5, X8
 	VCVTPS2PD    16(CX), Y5
 	VCVTPS2PD    16(DX), Y6
-	VMULPD       Y0, Y5, Y5
-	VMULPD       Y1, Y6, Y6
-	VADDPD       Y6, Y5, Y5
+	VMULPD       Y1, Y6, Y7
+	VFNMADD213PD Y7, Y1, Y6
+	VFMADD213PD  Y7, Y0, Y5
+	VSUBPD       Y6, Y5, Y5
 	VPAND        Y2, Y5, Y6
 	VPADDQ       Y2, Y6, Y6
 	VPOR         Y6, Y5, Y5
 	VPANDN       Y5, Y2, Y5
 	VCVTPD2PSY   Y5, X5
-	VINSERTF128  $0x01, X5, Y7, Y5
+	VINSERTF128  $0x01, X5, Y8, Y5
 	VPAND        Y3, Y5, Y6
 	VPMAXUD      Y6, Y4, Y4
 	VCVTPS2PH    $0x00, Y5, (AX)
 	VCVTPS2PD    32(CX), Y5
 	VCVTPS2PD    32(DX), Y6
-	VMULPD       Y0, Y5, Y5
-	VMULPD       Y1, Y6, Y6
-	VADDPD       Y6, Y5, Y5
+	VMULPD       Y1, Y6, Y7
+	VFNMADD213PD Y7, Y1, Y6
+	VFMADD213PD  Y7, Y0, Y5
+	VSUBPD       Y6, Y5, Y5
 	VPAND        Y2, Y5, Y6
 	VPADDQ       Y2, Y6, Y6
 	VPOR         Y6, Y5, Y5
 	VPANDN       Y5, Y2, Y5
-	VCVTPD2PSY   Y5, X7
+	VCVTPD2PSY   Y5, X8
 	VCVTPS2PD    48(CX), Y5
 	VCVTPS2PD    48(DX), Y6
-	VMULPD       Y0, Y5, Y5
-	VMULPD       Y1, Y6, Y6
-	VADDPD       Y6, Y5, Y5
+	VMULPD       Y1, Y6, Y7
+	VFNMADD213PD Y7, Y1, Y6
+	VFMADD213PD  Y7, Y0, Y5
+	VSUBPD       Y6, Y5, Y5
 	VPAND        Y2, Y5, Y6
 	VPADDQ       Y2, Y6, Y6
 	VPOR         Y6, Y5, Y5
 	VPANDN       Y5, Y2, Y5
 	VCVTPD2PSY   Y5, X5
-	VINSERTF128  $0x01, X5, Y7, Y5
+	VINSERTF128  $0x01, X5, Y8, Y5
 	VPAND        Y3, Y5, Y6
 	VPMAXUD      Y6, Y4, Y4
 	VCVTPS2PH    $0x00, Y5, 16(AX)
@@ -739,50 +1079,49 @@ TEXT ·narrowBF16(SB), NOSPLIT, $0-32
 	MOVQ         src+8(FP), CX
 	VPBROADCASTD magnitude<>+0(SB), Y0
 	VPXOR        Y1, Y1, Y1
-	VPBROADCASTD belowHalf<>+0(SB), Y2
-	VPBROADCASTD one<>+0(SB), Y3
-	VPBROADCASTD vanishBF16<>+0(SB), Y4
-	VPXOR        Y5, Y5, Y5
+	VPBROADCASTD one<>+0(SB), Y2
+	VPBROADCASTD vanishBF16<>+0(SB), Y3
+	VPXOR        Y4, Y4, Y4
 	MOVQ         n+16(FP), DX
 
 loop:
 	PREFETCHT0   1024(AX)
 	PREFETCHT0   1024(CX)
-	VMOVDQU      (CX), Y6
+	VMOVDQU      (CX), Y5
+	VPAND        Y0, Y5, Y6
+	VPMAXUD      Y6, Y1, Y1
+	VPAND        Y0, Y5, Y6
+	VPSUBD       Y2, Y6, Y6
+	VPMINUD      Y3, Y6, Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPSRLD       $0x10, Y5, Y6
+	VPAND        one32<>+0(SB), Y6, Y6
+	VPADDD       belowHalf32<>+0(SB), Y5, Y5
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      32(CX), Y6
 	VPAND        Y0, Y6, Y7
 	VPMAXUD      Y7, Y1, Y1
 	VPAND        Y0, Y6, Y7
-	VPSUBD       Y3, Y7, Y7
-	VPMINUD      Y4, Y7, Y8
+	VPSUBD       Y2, Y7, Y7
+	VPMINUD      Y3, Y7, Y8
 	VPCMPEQD     Y8, Y7, Y7
-	VPSUBD       Y7, Y5, Y5
+	VPSUBD       Y7, Y4, Y4
 	VPSRLD       $0x10, Y6, Y7
-	VPAND        Y3, Y7, Y7
-	VPADDD       Y2, Y6, Y6
+	VPAND        one32<>+0(SB), Y7, Y7
+	VPADDD       belowHalf32<>+0(SB), Y6, Y6
 	VPADDD       Y7, Y6, Y6
-	VMOVDQU      32(CX), Y7
-	VPAND        Y0, Y7, Y8
-	VPMAXUD      Y8, Y1, Y1
-	VPAND        Y0, Y7, Y8
-	VPSUBD       Y3, Y8, Y8
-	VPMINUD      Y4, Y8, Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VPSUBD       Y8, Y5, Y5
-	VPSRLD       $0x10, Y7, Y8
-	VPAND        Y3, Y8, Y8
-	VPADDD       Y2, Y7, Y7
-	VPADDD       Y8, Y7, Y7
+	VPSRLD       $0x10, Y5, Y5
 	VPSRLD       $0x10, Y6, Y6
-	VPSRLD       $0x10, Y7, Y7
-	VPACKUSDW    Y7, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, (AX)
+	VPACKUSDW    Y6, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
 	JNZ          loop
-	VEXTRACTI128 $0x01, Y5, X0
-	VPADDD       X5, X0, X0
+	VEXTRACTI128 $0x01, Y4, X0
+	VPADDD       X4, X0, X0
 	VPSHUFD      $0x4e, X0, X2
 	VPADDD       X2, X0, X0
 	VPSHUFD      $0xb1, X0, X2

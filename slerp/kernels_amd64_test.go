@@ -82,14 +82,14 @@ func TestKernelsKeepTheirWork(t *testing.T) {
 			a, b := random(r, c.in, n, m), random(r, c.in, n, m)
 			// Only F32 to BF16 gives up subnormal results.
 			ok := c.in != tensor.F32 || c.out != tensor.BF16 || m == weights
-			if blend(dst, a, b, 0.5, 0.5) != ok {
+			if blend(dst, a, b, 0.5, 0.5, nearness(c.out)) != ok {
 				t.Errorf("blending %v to %v, mix %d: kept its work: %v", c.in, c.out, m, !ok)
 			}
 		}
 		for _, i := range []int{0, n - 1} {
 			a := random(r, c.in, n, weights)
 			putCode(c.in, a, i, nanCodes[c.in])
-			if blend(dst, a, a, 0.5, 0.5) {
+			if blend(dst, a, a, 0.5, 0.5, nearness(c.out)) {
 				t.Errorf("blending %v to %v: overlooked the NaN at %d", c.in, c.out, i)
 			}
 		}

@@ -249,8 +249,11 @@ func TestCounts(t *testing.T) {
 		{tensor.F8E4M3, tensor.F32, 465, 0, 1, 0, 448, Counts{Overflow: 1}},
 		{tensor.F8E4M3, tensor.F32, inf, 0, 1, 1, math.NaN(), Counts{}},
 		{tensor.F8E5M2, tensor.F32, 61440, 0, 1, 0, inf, Counts{Overflow: 1}},
-		// Finite parents whose products cancel as infinities: NaN, counted.
-		{tensor.BF16, tensor.BF16, 0x1p127, 0x1p127, 4, -4, math.NaN(), Counts{Overflow: 1}},
+		// Finite parents whose products overflow, and cancel.
+		{tensor.BF16, tensor.BF16, 0x1p127, 0x1p127, 4, -4, 0, Counts{}},
+		{tensor.F32, tensor.F32, 0x1p127, -0x1p127, 4, 4.5, -0x1p126, Counts{}},
+		{tensor.F64, tensor.F64, 0x1p1023, 0x1p1023, 4, -4.5, -0x1p1022, Counts{}},
+		{tensor.F64, tensor.F64, 0x1p1023, -0x1p1023, -4, 4, -inf, Counts{Overflow: 1}},
 	} {
 		a, b, dst := make([]byte, c.in.Size()), make([]byte, c.in.Size()), make([]byte, c.out.Size())
 		x, _ := nearest(c.in, c.a)

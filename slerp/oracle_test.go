@@ -3,6 +3,7 @@ package slerp
 import (
 	"encoding/binary"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -128,11 +129,9 @@ func blended(out, da, db tensor.DType, a, b []byte, s0, s1 float64) ([]byte, Cou
 	wide := out.Size() > 2 || da.Size() > 2 || db.Size() > 2
 	for i := range n {
 		x, y := value(da, code(da, a, i)), value(db, code(db, b, i))
-		var z float64
-		if wide {
-			z = float64(s0*x) + float64(s1*y)
-		} else {
-			z = float64(float32(float32(s0)*float32(x)) + float32(float32(s1)*float32(y)))
+		z := weighed(x, y, s0, s1)
+		if !wide {
+			z = float64(mixed(out, float32(x), float32(y), s0, s1))
 		}
 		bits, over := nearest(out, z)
 		putCode(out, dst, i, bits)
@@ -141,6 +140,47 @@ func blended(out, da, db tensor.DType, a, b []byte, s0, s1 float64) ([]byte, Cou
 		}
 	}
 	return dst, c
+}
+
+// mixed is s0*x + s1*y in float32, or weighed where the terms cancel, where the
+// sum is not finite, and where a coefficient is not 0 and not a normal float32.
+func mixed(out tensor.DType, x, y float32, s0, s1 float64) float32 {
+	share := float32(1.0 / 32)
+	if out == tensor.BF16 {
+		share = 1.0 / 256
+	}
+	p, q := float64(float32(s0)*x), float64(float32(s1)*y)
+	r := float32(p + q) // of two float32, rounding twice is rounding once
+	fine := math.Abs(float64(r)) >= float64(float32(math.Abs(p)+math.Abs(q))*share) && finite(float64(r))
+	for _, s := range []float64{s0, s1} {
+		size := math.Abs(float64(float32(s)))
+		fine = fine && (s == 0 || size >= 0x1p-126 && size <= math.MaxFloat32)
+	}
+	if fine {
+		return r
+	}
+	return float32(weighed(float64(x), float64(y), s0, s1))
+}
+
+// weighed is fma(s0, x, w) - fma(-s1, y, w), w = s1*y. Where that is not finite
+// and the operands are, it is made again with an exponent that has no end.
+func weighed(x, y, s0, s1 float64) float64 {
+	w := s1 * y
+	w = math.FMA(s0, x, w) - math.FMA(-s1, y, w)
+	if finite(w) {
+		return w
+	}
+	if !finite(x) || !finite(y) || !finite(s0) || !finite(s1) {
+		return float64(s0*x) + float64(s1*y)
+	}
+	num := func(x float64) *big.Float { return new(big.Float).SetPrec(300).SetFloat64(x) }
+	round := func(x *big.Float) *big.Float { return new(big.Float).SetPrec(53).Set(x) }
+	q := num(0).Mul(num(s1), num(y))
+	t := round(q)
+	e := round(num(0).Sub(q, t))
+	f := round(num(0).Add(num(0).Mul(num(s0), num(x)), t))
+	z, _ := f.Add(f, e).Float64()
+	return z
 }
 
 // measured is the lane rule as the package comment has it.

@@ -23,28 +23,32 @@ func measureF16(l *float64, a *byte, b *byte, n int)
 func measureF32(l *float64, a *byte, b *byte, n int)
 
 // blendBF16 is dst = s0*a + s1*b in float32, BF16 to BF16.
+// Where the terms cancel, an element is made in float64.
 // n is a multiple of 16, not 0. bad is 0 if every result is right.
 //
 //go:noescape
-func blendBF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
+func blendBF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
 
 // blendF16 is dst = s0*a + s1*b in float32, F16 to F16.
+// Where the terms cancel, an element is made in float64.
 // n is a multiple of 16, not 0. bad is 0 if every result is right.
 //
 //go:noescape
-func blendF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
+func blendF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
 
 // joinBF16 is dst = s0*a + s1*b in float32, F32 to BF16.
+// Where the terms cancel, an element is made in float64.
 // n is a multiple of 16, not 0. bad is 0 if every result is right.
 //
 //go:noescape
-func joinBF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
+func joinBF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
 
 // joinF16 is dst = s0*a + s1*b in float32, F32 to F16.
+// Where the terms cancel, an element is made in float64.
 // n is a multiple of 16, not 0. bad is 0 if every result is right.
 //
 //go:noescape
-func joinF16(dst *byte, a *byte, b *byte, n int, s0 float32, s1 float32) (bad uint32)
+func joinF16(dst *byte, a *byte, b *byte, n int, s0 float64, s1 float64, near float32) (bad uint32)
 
 // blendF32 is dst = s0*a + s1*b in float64, F32 to F32.
 // n is a multiple of 16, not 0. bad is 0 if every result is right.

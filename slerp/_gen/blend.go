@@ -14,11 +14,22 @@ const (
 	limF16   = 0x477f_f000 // the same in F16: 65520
 	limF32   = 0x7f80_0000
 	leastF32 = 0x0080_0000 // the least normal float32
+
+	notGreaterEqual = 0x19 // a predicate of VCMPPS: also true of NaN
 )
 
-func blend(name, scalar, doc string) (dst, a, b reg.GPVirtual) {
-	TEXT(name, NOSPLIT, "func(dst, a, b *byte, n int, s0, s1 "+scalar+") (bad uint32)")
-	Doc(doc, "n is a multiple of 16, not 0. bad is 0 if every result is right.")
+func blend32(name, doc string) (dst, a, b reg.GPVirtual) {
+	return blend(name, "func(dst, a, b *byte, n int, s0, s1 float64, near float32) (bad uint32)", doc,
+		"Where the terms cancel, an element is made in float64.")
+}
+
+func blend64(name, doc string) (dst, a, b reg.GPVirtual) {
+	return blend(name, "func(dst, a, b *byte, n int, s0, s1 float64) (bad uint32)", doc)
+}
+
+func blend(name, signature string, doc ...string) (dst, a, b reg.GPVirtual) {
+	TEXT(name, NOSPLIT, signature)
+	Doc(append(doc, "n is a multiple of 16, not 0. bad is 0 if every result is right.")...)
 	Pragma("noescape")
 	return pointer("dst"), pointer("a"), pointer("b")
 }
@@ -67,26 +78,22 @@ func report(bad reg.VecVirtual) {
 	Store(mask, ReturnIndex(0))
 }
 
-// weigh32 is s0*x + s1*y in float32, each operation rounded. It ends in x.
-func weigh32(x, y, s0, s1 reg.VecVirtual) reg.VecVirtual {
-	VMULPS(s0, x, x)
-	VMULPS(s1, y, y)
-	VADDPS(y, x, x)
-	return x
-}
-
+// weigh64 is s0*x + s1*y with the error of the product s1*y made good. It ends
+// in x.
 func weigh64(x, y, s0, s1 reg.VecVirtual) reg.VecVirtual {
-	VMULPD(s0, x, x)
-	VMULPD(s1, y, y)
-	VADDPD(y, x, x)
+	w := YMM()
+	VMULPD(s1, y, w)
+	VFNMADD213PD(w, s1, y)
+	VFMADD213PD(w, s0, x)
+	VSUBPD(y, x, x)
 	return x
 }
 
 // A rounder rounds float32 codes to BF16, to nearest even, in the upper half.
-type rounder struct{ below, one reg.VecVirtual }
+type rounder struct{ below, one operand.Op }
 
 func newRounder() rounder {
-	return rounder{all32("belowHalf", 0x7fff), all32("one", 1)}
+	return rounder{every32("belowHalf32", 0x7fff), every32("one32", 1)}
 }
 
 func (r rounder) round(y reg.VecVirtual) {
@@ -106,28 +113,120 @@ func pack(low, high reg.VecVirtual, m operand.Mem) {
 	VMOVDQU(low, m)
 }
 
+// A float32 blend takes sixteen elements a turn, in two vectors of results.
+// half and whole load a half or all of one vector, as float32.
+type mix struct {
+	a, b        reg.GPVirtual
+	s0, s1      reg.VecVirtual // as float32
+	near        reg.VecVirtual
+	abs         operand.Op
+	r, mask     [2]reg.VecVirtual
+	whole, half func(p reg.GPVirtual, vector, half int) reg.VecVirtual
+}
+
+// newMix loads what does not change. The float32 coefficients are rounded
+// here from the float64 ones.
+func newMix(a, b reg.GPVirtual, abs operand.Op) *mix {
+	m := &mix{a: a, b: b, near: YMM(), abs: abs}
+	m.s0, m.s1 = single("s0"), single("s1")
+	VBROADCASTSS(param("near"), m.near)
+	return m
+}
+
+// turn makes r = s0*x + s1*y, each operation rounded. Where the terms p and q
+// cancel, |r| < (|p|+|q|)*near, or their sizes overflow in the sum, it goes by
+// redo. One of |p+q| and |p-q| is |p|+|q|, and the other is not more than it.
+func (m *mix) turn() {
+	for i := range m.r {
+		x, y, size := m.whole(m.a, i, 0), m.whole(m.b, i, 0), YMM()
+		m.r[i], m.mask[i] = YMM(), YMM()
+		VMULPS(x, m.s0, x)
+		VMULPS(y, m.s1, y)
+		VADDPS(y, x, m.r[i])
+		VSUBPS(y, x, x)
+		VANDPS(m.abs, x, x)
+		VANDPS(m.abs, m.r[i], size)
+		VMULPS(m.near, x, x)
+		VCMPPS(operand.Imm(notGreaterEqual), x, size, m.mask[i])
+	}
+	any, bits := YMM(), GP32()
+	VORPS(m.mask[0], m.mask[1], any)
+	VMOVMSKPS(any, bits)
+	TESTL(bits, bits)
+	JNZ(operand.LabelRef("redo"))
+	Label("redone")
+}
+
+// redo makes the marked results again in float64, and goes back. It stands
+// after the end of the function: seldom is an element of sixteen marked.
+func (m *mix) redo() {
+	Label("redo")
+	for i := range m.r {
+		var out [2]reg.VecVirtual
+		for h := range out {
+			x, y, s := YMM(), YMM(), YMM()
+			VCVTPS2PD(m.half(m.a, i, h), x)
+			VCVTPS2PD(m.half(m.b, i, h), y)
+			w := YMM()
+			VBROADCASTSD(param("s1"), s)
+			VMULPD(s, y, w)
+			VFNMADD213PD(w, s, y)
+			VBROADCASTSD(param("s0"), s)
+			VFMADD213PD(w, s, x)
+			VSUBPD(y, x, x)
+			out[h] = XMM()
+			VCVTPD2PSY(x, out[h])
+		}
+		y := YMM()
+		VINSERTF128(operand.Imm(1), out[1], out[0].AsY(), y)
+		VBLENDVPS(m.mask[i], y, m.r[i], m.r[i])
+	}
+	JMP(operand.LabelRef("redone"))
+}
+
+// single is a coefficient as float32, in every place.
+func single(name string) reg.VecVirtual {
+	x, y := XMM(), YMM()
+	VCVTSD2SS(param(name), zero().AsX(), x)
+	VBROADCASTSS(x, y)
+	return y
+}
+
 func blendBF16() {
-	dst, a, b := blend("blendBF16", "float32", "blendBF16 is dst = s0*a + s1*b in float32, BF16 to BF16.")
-	s0, s1 := scalars32()
-	upper, abs := all32("upperHalf", 0xffff_0000), all32("magnitudes", 0x7fff_7fff)
-	r, most := newRounder(), zero()
-	split := func(m operand.Mem) (even, odd reg.VecVirtual) {
-		even, odd = YMM(), YMM()
-		VMOVDQU(m, odd)
-		VPSLLD(operand.Imm(16), odd, even)
-		VPAND(upper, odd, odd)
-		return even, odd
+	dst, a, b := blend32("blendBF16", "blendBF16 is dst = s0*a + s1*b in float32, BF16 to BF16.")
+	m := newMix(a, b, every32("magnitude32", 0x7fff_ffff))
+	upper, most := all32("upperHalf", 0xffff_0000), zero()
+	r := newRounder()
+	// The vectors are the even elements and the odd ones.
+	m.whole = func(p reg.GPVirtual, odd, _ int) reg.VecVirtual {
+		x := YMM()
+		if odd == 1 {
+			VPAND(at(p, 0), upper, x)
+			return x
+		}
+		VMOVDQU(at(p, 0), x)
+		VPSLLD(operand.Imm(16), x, x)
+		return x
+	}
+	m.half = func(p reg.GPVirtual, odd, h int) reg.VecVirtual {
+		x := XMM()
+		if odd == 1 {
+			VPAND(at(p, 16*h), upper.AsX(), x)
+			return x
+		}
+		VMOVDQU(at(p, 16*h), x)
+		VPSLLD(operand.Imm(16), x, x)
+		return x
 	}
 	loop(func() {
-		xe, xo := split(at(a, 0))
-		ye, yo := split(at(b, 0))
-		even, odd := weigh32(xe, ye, s0, s1), weigh32(xo, yo, s0, s1)
+		m.turn()
+		even, odd := m.r[0], m.r[1]
 		r.round(even)
 		r.round(odd)
 		VPSRLD(operand.Imm(16), even, even)
 		VPBLENDW(operand.Imm(0b10101010), odd, even, even)
 		VMOVDQU(even, at(dst, 0))
-		VPAND(abs, even, even)
+		VPAND(every32("magnitudes", 0x7fff_7fff), even, even)
 		VPMAXUW(even, most, most)
 	}, stream{a, 2}, stream{b, 2}, stream{dst, 2})
 	bad := YMM()
@@ -135,60 +234,79 @@ func blendBF16() {
 	report(bad)
 	VZEROUPPER()
 	RET()
+	m.redo()
 }
 
 func blendF16() {
-	dst, a, b := blend("blendF16", "float32", "blendF16 is dst = s0*a + s1*b in float32, F16 to F16.")
-	s0, s1 := scalars32()
+	dst, a, b := blend32("blendF16", "blendF16 is dst = s0*a + s1*b in float32, F16 to F16.")
 	w := newWatch()
+	m := newMix(a, b, w.abs)
+	m.whole = func(p reg.GPVirtual, i, _ int) reg.VecVirtual {
+		x := YMM()
+		VCVTPH2PS(at(p, 16*i), x)
+		return x
+	}
+	m.half = func(p reg.GPVirtual, i, h int) reg.VecVirtual {
+		x := XMM()
+		VCVTPH2PS(at(p, 16*i+8*h), x)
+		return x
+	}
 	loop(func() {
-		for off := 0; off < step; off += 8 {
-			x, y := YMM(), YMM()
-			VCVTPH2PS(at(a, 2*off), x)
-			VCVTPH2PS(at(b, 2*off), y)
-			x = weigh32(x, y, s0, s1)
-			w.see(x)
-			VCVTPS2PH(operand.Imm(0), x, at(dst, 2*off))
+		m.turn()
+		for i, y := range m.r {
+			w.see(y)
+			VCVTPS2PH(operand.Imm(0), y, at(dst, 16*i))
 		}
 	}, stream{a, 2}, stream{b, 2}, stream{dst, 2})
 	w.verdict(limF16)
+	m.redo()
+}
+
+// joined has F32 operands, which are widened elements.
+func (m *mix) joined() {
+	m.whole = func(p reg.GPVirtual, i, _ int) reg.VecVirtual {
+		x := YMM()
+		VMOVUPS(at(p, 32*i), x)
+		return x
+	}
+	m.half = func(p reg.GPVirtual, i, h int) reg.VecVirtual {
+		x := XMM()
+		VMOVUPS(at(p, 32*i+16*h), x)
+		return x
+	}
 }
 
 func joinBF16() {
-	dst, a, b := blend("joinBF16", "float32", "joinBF16 is dst = s0*a + s1*b in float32, F32 to BF16.")
-	s0, s1 := scalars32()
+	dst, a, b := blend32("joinBF16", "joinBF16 is dst = s0*a + s1*b in float32, F32 to BF16.")
 	w, r := newWatch(), newRounder()
+	m := newMix(a, b, w.abs)
+	m.joined()
 	loop(func() {
-		var out [2]reg.VecVirtual
-		for i := range out {
-			x, y := YMM(), YMM()
-			VMULPS(at(a, 32*i), s0, x)
-			VMULPS(at(b, 32*i), s1, y)
-			VADDPS(y, x, x)
-			w.see(x)
-			r.round(x)
-			out[i] = x
+		m.turn()
+		for _, y := range m.r {
+			w.see(y)
+			r.round(y)
 		}
-		pack(out[0], out[1], at(dst, 0))
+		pack(m.r[0], m.r[1], at(dst, 0))
 	}, stream{a, 4}, stream{b, 4}, stream{dst, 2})
 	w.verdict(limBF16)
+	m.redo()
 }
 
 func joinF16() {
-	dst, a, b := blend("joinF16", "float32", "joinF16 is dst = s0*a + s1*b in float32, F32 to F16.")
-	s0, s1 := scalars32()
+	dst, a, b := blend32("joinF16", "joinF16 is dst = s0*a + s1*b in float32, F32 to F16.")
 	w := newWatch()
+	m := newMix(a, b, w.abs)
+	m.joined()
 	loop(func() {
-		for i := range 2 {
-			x, y := YMM(), YMM()
-			VMULPS(at(a, 32*i), s0, x)
-			VMULPS(at(b, 32*i), s1, y)
-			VADDPS(y, x, x)
-			w.see(x)
-			VCVTPS2PH(operand.Imm(0), x, at(dst, 16*i))
+		m.turn()
+		for i, y := range m.r {
+			w.see(y)
+			VCVTPS2PH(operand.Imm(0), y, at(dst, 16*i))
 		}
 	}, stream{a, 4}, stream{b, 4}, stream{dst, 2})
 	w.verdict(limF16)
+	m.redo()
 }
 
 // sum64 is s0*a + s1*b of eight F32 elements in float64, each half passed
@@ -207,7 +325,7 @@ func sum64(a, b operand.Mem, s0, s1 reg.VecVirtual, shape func(reg.VecVirtual)) 
 }
 
 func blendF32() {
-	dst, a, b := blend("blendF32", "float64", "blendF32 is dst = s0*a + s1*b in float64, F32 to F32.")
+	dst, a, b := blend64("blendF32", "blendF32 is dst = s0*a + s1*b in float64, F32 to F32.")
 	s0, s1 := scalars64()
 	w := newWatch()
 	loop(func() {
@@ -233,12 +351,12 @@ func roundOdd(cut reg.VecVirtual) func(d reg.VecVirtual) {
 }
 
 func blendF32ToBF16() {
-	dst, a, b := blend("blendF32ToBF16", "float64",
+	dst, a, b := blend64("blendF32ToBF16",
 		"blendF32ToBF16 is dst = s0*a + s1*b in float64, F32 to BF16, rounded once. It leaves subnormal results to the caller.")
 	s0, s1 := scalars64()
 	cut := all64("cut", 1<<29-1)
 	w, r := newWatch(), newRounder()
-	w.one, w.least = r.one, YMM()
+	w.one, w.least = all32("one", 1), YMM()
 	VPCMPEQD(w.least, w.least, w.least)
 	loop(func() {
 		var out [2]reg.VecVirtual
@@ -253,7 +371,7 @@ func blendF32ToBF16() {
 }
 
 func blendF32ToF16() {
-	dst, a, b := blend("blendF32ToF16", "float64",
+	dst, a, b := blend64("blendF32ToF16",
 		"blendF32ToF16 is dst = s0*a + s1*b in float64, F32 to F16, rounded once.")
 	s0, s1 := scalars64()
 	cut := all64("cut", 1<<29-1)

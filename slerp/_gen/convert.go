@@ -79,7 +79,7 @@ func narrow(name, doc string) (dst, src reg.GPVirtual) {
 func narrowBF16() {
 	dst, src := narrow("narrowBF16", "narrowBF16 rounds F32 to BF16.")
 	w, r := newWatch(), newRounder()
-	under := tally{w.abs, r.one, all32("vanishBF16", 0x8000-1), zero()} // 2^-134
+	under := tally{w.abs, all32("one", 1), all32("vanishBF16", 0x8000-1), zero()} // 2^-134
 	loop(func() {
 		var out [2]reg.VecVirtual
 		for i := range out {

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -101,21 +102,33 @@ func zero() reg.VecVirtual {
 	return y
 }
 
-// scalars32 and scalars64 are the coefficients, broadcast.
-func scalars32() (s0, s1 reg.VecVirtual) {
-	s0, s1 = YMM(), YMM()
-	m0, _ := Param("s0").Resolve()
-	m1, _ := Param("s1").Resolve()
-	VBROADCASTSS(m0.Addr, s0)
-	VBROADCASTSS(m1.Addr, s1)
-	return s0, s1
+// every32 is v in all 32-bit places of a vector in memory, for an operand that
+// has no register.
+func every32(name string, v uint32) operand.Mem {
+	m, ok := constants[name]
+	if !ok {
+		m = GLOBL(name, attr.RODATA|attr.NOPTR)
+		for i := range 8 {
+			DATA(4*i, operand.U32(v))
+		}
+		constants[name] = m
+	}
+	return m
 }
 
+// param is a parameter in memory.
+func param(name string) operand.Mem {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return p.Addr
+}
+
+// scalars64 are the coefficients, broadcast.
 func scalars64() (s0, s1 reg.VecVirtual) {
 	s0, s1 = YMM(), YMM()
-	m0, _ := Param("s0").Resolve()
-	m1, _ := Param("s1").Resolve()
-	VBROADCASTSD(m0.Addr, s0)
-	VBROADCASTSD(m1.Addr, s1)
+	VBROADCASTSD(param("s0"), s0)
+	VBROADCASTSD(param("s1"), s1)
 	return s0, s1
 }
