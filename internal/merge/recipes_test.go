@@ -24,7 +24,7 @@ func TestRecipes(t *testing.T) {
 	t.Chdir("../../testdata") // recipes name ./models
 	for name, want := range map[string]string{
 		"gradient-classic":     "179938caa0175b5b9bc1e73aed18b684dc5be4987b056c78b37798555d5a9475",
-		"gradient-base-second": "9c279402055b5151f0051c6d4fe0cf81ffd04561a140c4a5006cb373740252dd",
+		"gradient-base-second": "545b4b2812e7b1bd93b370a3b16aef2d4066ba51ef6d82e30a04266893885662",
 		"filter-substring":     "9de44eb603ef09af46a2e9c6127515e562e24511db519322212f05acb23f7b8c",
 		"slices-offset-depths": "19d9450836fa37a9121fe2391978f508ea8908360be7ce0372f47ada687ff19d",
 		"franken-passthrough":  "fd7b73a44f6a437c4d5ca6dcf760bfc84011b99f37df87dd12190b41e64e8656",
