@@ -96,8 +96,8 @@ func cmdMkmodel(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Check(out.Close())
 	}
-	if layout.Index != nil {
-		ts.Check(os.WriteFile(filepath.Join(dir, layout.IndexName), layout.Index, 0o666))
+	if layout.IndexName != "" {
+		ts.Check(os.WriteFile(filepath.Join(dir, layout.IndexName), layout.Index(), 0o666))
 	}
 	if config != "" {
 		ts.Check(os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o666))

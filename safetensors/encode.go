@@ -55,7 +55,7 @@ func Encode(tensors []tensor.Info, metadata map[string]string) (*Layout, error) 
 		return nil, err
 	}
 
-	h := append(make([]byte, lengthSize, 1<<10+100*len(tensors)), '{')
+	h := append(make([]byte, lengthSize, headerRoom(tensors)), '{')
 	if metadata != nil {
 		h = append(appendText(h, metadataName), ':', '{')
 		for i, k := range slices.Sorted(maps.Keys(metadata)) {
@@ -116,9 +116,18 @@ func Encode(tensors []tensor.Info, metadata map[string]string) (*Layout, error) 
 	return l, nil
 }
 
+// headerRoom is about the length of a header, rather more than less.
+func headerRoom(tensors []tensor.Info) int {
+	n := 1 << 10
+	for i := range tensors {
+		t := &tensors[i]
+		n += 48 + 2*14 + len(t.Name) + 8*len(t.Shape)
+	}
+	return min(n, MaxHeader)
+}
+
 // checkNames refuses what a header cannot say.
 func checkNames(tensors []tensor.Info) error {
-	seen := make(map[string]struct{}, len(tensors))
 	for i := range tensors {
 		name := tensors[i].Name
 		if name == metadataName {
@@ -127,10 +136,9 @@ func checkNames(tensors []tensor.Info) error {
 		if !utf8.ValidString(name) {
 			return fmt.Errorf("the tensor name %s is not UTF-8", quote(name))
 		}
-		if _, twice := seen[name]; twice {
-			return fmt.Errorf("the tensor %s occurs twice", quote(name))
-		}
-		seen[name] = struct{}{}
+	}
+	if name, twice := tensor.Repeated(len(tensors), func(i int) string { return tensors[i].Name }); twice {
+		return fmt.Errorf("the tensor %s occurs twice", quote(name))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package safetensors
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"slices"
 
@@ -73,7 +72,7 @@ func ReadHeader(r io.ReaderAt, size int64) (*Header, error) {
 		return nil, err
 	}
 	h := p.header
-	if name, twice := repeated(h.Tensors); twice {
+	if name, twice := tensor.Repeated(len(h.Tensors), func(i int) string { return h.Tensors[i].Name }); twice {
 		return nil, malformed("the tensor %s occurs twice", quote(name))
 	}
 	sortTensors(h.Tensors)
@@ -110,38 +109,6 @@ func headerLength(r io.ReaderAt, size int64) (int64, error) {
 		return 0, short("the header of %d bytes does not fit in a file of %d%s", n, size, kind)
 	}
 	return int64(n), nil
-}
-
-// repeated looks for a name that two tensors have. The hashes are seeded
-// anew each time, so that no file can be made to have many equal ones.
-func repeated(tensors []Tensor) (string, bool) {
-	seed := maphash.MakeSeed()
-	hashes := make([]uint64, len(tensors))
-	for i := range tensors {
-		hashes[i] = maphash.String(seed, tensors[i].Name)
-	}
-	slices.Sort(hashes)
-	suspects := make(map[uint64]bool)
-	for i := 1; i < len(hashes); i++ {
-		if hashes[i] == hashes[i-1] {
-			suspects[hashes[i]] = true
-		}
-	}
-	if len(suspects) == 0 {
-		return "", false
-	}
-	seen := make(map[string]bool)
-	for i := range tensors {
-		name := tensors[i].Name
-		if !suspects[maphash.String(seed, name)] {
-			continue
-		}
-		if seen[name] {
-			return name, true
-		}
-		seen[name] = true
-	}
-	return "", false
 }
 
 // sortTensors sorts by (Begin, End), equal ones in the order they have. As a

@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -186,31 +187,58 @@ func checkShardName(file []byte, ext string) error {
 // It is an error if a name is not UTF-8 or occurs twice. The index need not be
 // sorted.
 func (x Index) Encode(totalSize, totalParameters int64) ([]byte, error) {
-	sorted := slices.SortedFunc(slices.Values(x), func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	out := append(make([]byte, 0, 1<<10+100*len(x)), "{\n  \"metadata\": {\n"...)
+	out := bytes.NewBuffer(make([]byte, 0, 1<<10+100*len(x)))
+	err := WriteIndex(out, len(x), func(i int) Entry { return x[i] }, totalSize, totalParameters)
+	return out.Bytes(), err
+}
+
+// WriteIndex writes what Encode gives, for a list of n entries that need not
+// exist as an Index. An error may come after a part was written.
+func WriteIndex(w io.Writer, n int, entry func(i int) Entry, totalSize, totalParameters int64) error {
+	order := make([]int32, n)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	byName := func(a, b int32) int { return strings.Compare(entry(int(a)).Name, entry(int(b)).Name) }
+	if !slices.IsSortedFunc(order, byName) {
+		slices.SortFunc(order, byName)
+	}
+	out := append(make([]byte, 0, indexChunk+1<<10), "{\n  \"metadata\": {\n"...)
 	if totalParameters > 0 {
 		out = append(strconv.AppendInt(append(out, `    "total_parameters": `...), totalParameters, 10), ",\n"...)
 	}
 	out = strconv.AppendInt(append(out, `    "total_size": `...), totalSize, 10)
 	out = append(out, "\n  },\n  \"weight_map\": {"...)
-	for i, e := range sorted {
+	last := ""
+	for i, k := range order {
+		e := entry(int(k))
 		if !utf8.ValidString(e.Name) || !utf8.ValidString(e.File) {
-			return nil, fmt.Errorf("the tensor name %s or its shard's %s is not UTF-8", quote(e.Name), quote(e.File))
+			return fmt.Errorf("the tensor name %s or its shard's %s is not UTF-8", quote(e.Name), quote(e.File))
 		}
 		if i > 0 {
-			if e.Name == sorted[i-1].Name {
-				return nil, fmt.Errorf("the tensor %s occurs twice", quote(e.Name))
+			if e.Name == last {
+				return fmt.Errorf("the tensor %s occurs twice", quote(e.Name))
 			}
 			out = append(out, ',')
 		}
+		last = e.Name
 		out = append(appendASCII(append(out, "\n    "...), e.Name), ": "...)
-		out = appendASCII(out, e.File)
+		if out = appendASCII(out, e.File); len(out) >= indexChunk {
+			if _, err := w.Write(out); err != nil {
+				return err
+			}
+			out = out[:0]
+		}
 	}
-	if len(sorted) > 0 {
+	if n > 0 {
 		out = append(out, "\n  "...)
 	}
-	return append(out, "}\n}\n"...), nil
+	_, err := w.Write(append(out, "}\n}\n"...))
+	return err
 }
+
+// indexChunk is how much of an index is written at once.
+const indexChunk = 32 << 10
 
 // appendASCII appends a JSON string with the escapes of Python's json module:
 // whatever is not printable ASCII becomes UTF-16 units.

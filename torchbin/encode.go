@@ -115,17 +115,15 @@ func check(tensors []tensor.Info, storage []int) error {
 	if len(tensors) == 0 {
 		return errors.New("a checkpoint without tensors can't be told from another pickle")
 	}
-	seen := make(map[string]struct{}, len(tensors))
+	if name, twice := tensor.Repeated(len(tensors), func(i int) string { return tensors[i].Name }); twice {
+		return fmt.Errorf("the tensor %s occurs twice", quote(name))
+	}
 	left := uint64(math.MaxInt64 - maxOverhead)
 	for i := range tensors {
 		t := &tensors[i]
 		if !utf8.ValidString(t.Name) {
 			return fmt.Errorf("the tensor name %s is not UTF-8", quote(t.Name))
 		}
-		if _, twice := seen[t.Name]; twice {
-			return fmt.Errorf("the tensor %s occurs twice", quote(t.Name))
-		}
-		seen[t.Name] = struct{}{}
 		size, err := t.ByteLen()
 		if err != nil {
 			return fmt.Errorf("tensor %s: %s: %w", quote(t.Name), t.DType, err)

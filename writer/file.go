@@ -24,10 +24,14 @@ type openFile struct {
 
 func (o *Output) presize(file File) error {
 	w := &openFile{File: file}
-	var err error
-	if w.gaps, err = newGaps(file); err != nil {
+	err := o.layout.Fix(&w.File)
+	if err != nil {
 		return err
 	}
+	if w.gaps, err = newGaps(w.File); err != nil {
+		return err
+	}
+	w.Unfix()
 	name, err := o.name(file.Name)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func (o *Output) open(w *openFile) error {
 		return o.wrap("opening", name, err)
 	}
 	w.f, w.sums = f, make(map[int]checksum)
-	return nil
+	return o.layout.Fix(&w.File)
 }
 
 // WriteAt writes p at byte off of file, an index into the Files of the layout.
@@ -197,6 +201,9 @@ func (o *Output) writeFixed(w *openFile, n int) error {
 		if err := o.write(w.f, s.Data, s.Off); err != nil {
 			return err
 		}
+		if !w.Summed { // nothing in it changes, and it can be the whole table
+			w.Fixed[w.fixed].Data = nil
+		}
 	}
 	return nil
 }
@@ -247,6 +254,7 @@ func (o *Output) complete(w *openFile) error {
 	}
 	o.flush.finish(w.f)
 	w.f, w.sums = nil, nil
+	w.Unfix()
 	return nil
 }
 

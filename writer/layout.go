@@ -1,14 +1,17 @@
 package writer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"sort"
 
 	"slerpmerge/internal/tensor"
+	"slerpmerge/safetensors"
 )
 
 // A Layout says, before any byte is computed, what every file of weights
@@ -16,20 +19,69 @@ import (
 type Layout struct {
 	Files      []File
 	IndexName  string // "" with one file
-	Index      []byte // nil with one file
+	IndexBytes int64  // its size, 0 with one file
 	TotalBytes int64  // of the tensors' values, without headers
+
+	tensors Table
+	storage []int
 }
+
+// A Table gives the tensors of a model one by one, so that they need not be
+// copied for Lay. What Info points to must not change while the layout is used.
+type Table interface {
+	Len() int
+	Info(i int) *tensor.Info
+}
+
+// Infos is a Table of its own.
+type Infos []tensor.Info
+
+// Len is the number of tensors.
+func (t Infos) Len() int { return len(t) }
+
+// Info is tensor i.
+func (t Infos) Info(i int) *tensor.Info { return &t[i] }
 
 // A File is one file of weights. Its bytes are of two kinds: those of Fixed,
 // known beforehand but for checksums, and those of Extents, the tensors'
 // values. The latter are owed to WriteAt, each byte once; then the file is
 // complete.
+//
+// Fixed of all files together is as large as the table of tensors. LayTable
+// leaves it out; Fix makes it and Unfix gives its memory back.
 type File struct {
 	Name    string
 	Size    int64     // bytes
 	Tensors int       // those that share another's bytes included
 	Fixed   []Segment // in offset order
 	Extents []Extent  // in offset order, those of tensors without elements included
+	Summed  bool      // the format has checksums of the extents
+
+	which []int32 // its tensors, in the order of the model
+	place func(shard) (File, error)
+}
+
+// Fix makes Fixed of a file of LayTable, unless it is there. The places of checksums hold zeros.
+func (l *Layout) Fix(f *File) error {
+	if f.Fixed != nil || f.place == nil {
+		return nil
+	}
+	made, err := f.place(shard{l.tensors, l.storage, f.which})
+	if err != nil {
+		return err
+	}
+	if made.Size != f.Size {
+		return fmt.Errorf("laying out %s again: internal error: %d bytes instead of %d", f.Name, made.Size, f.Size)
+	}
+	f.Fixed = made.Fixed
+	return nil
+}
+
+// Unfix drops Fixed if Fix can make it again.
+func (f *File) Unfix() {
+	if f.place != nil {
+		f.Fixed = nil
+	}
 }
 
 // A Segment is a run of bytes known beforehand.
@@ -72,12 +124,11 @@ const (
 	Bin
 )
 
-// A layer is what Lay needs to know about a Format. place lays out one shard:
-// the tensors at the indices which, in the order of the model.
+// A layer is what Lay needs to know about a Format. place lays out one shard.
 type layer struct {
 	stem, ext string
 	shares    bool // tensors can be one storage under several names
-	place     func(tensors []tensor.Info, storage, which []int) (File, error)
+	place     func(shard) (File, error)
 }
 
 var layers = map[Format]layer{
@@ -92,7 +143,24 @@ var layers = map[Format]layer{
 // storage says for each tensor which one's bytes it shares: its own index, or
 // that of an earlier one of the same type and shape that has bytes of its own.
 // Nil means that none are shared. Safetensors can't share.
+//
+// LayTable does the same for any Table, and leaves out the Fixed bytes of the
+// files.
 func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
+	l, err := LayTable(Infos(tensors), storage, shardSize, format)
+	if err != nil {
+		return nil, err
+	}
+	for i := range l.Files {
+		if err := l.Fix(&l.Files[i]); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// LayTable is Lay without Fixed.
+func LayTable(tensors Table, storage []int, shardSize int64, format Format) (*Layout, error) {
 	f, ok := layers[format]
 	if !ok {
 		return nil, fmt.Errorf("laying out the weights: unknown format %d", format)
@@ -111,34 +179,78 @@ func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (
 	for _, which := range shards {
 		slices.Sort(which)
 	}
-	l := &Layout{TotalBytes: total}
-	fileOf := make([]string, len(tensors))
+	l := &Layout{TotalBytes: total, Files: make([]File, len(shards)), tensors: tensors, storage: storage}
 	for i, which := range shards {
-		file, err := f.place(tensors, storage, which)
+		file, err := f.place(shard{tensors, storage, which})
 		if err != nil {
 			return nil, fmt.Errorf("laying out the weights: %w", err)
 		}
-		file.Name, file.Tensors = f.stem+f.ext, len(which)
+		file.Name, file.Tensors, file.which, file.place = f.stem+f.ext, len(which), which, f.place
+		file.Unfix()
 		if len(shards) > 1 {
 			file.Name = fmt.Sprintf("%s-%05d-of-%05d%s", f.stem, i+1, len(shards), f.ext)
 		}
-		for _, t := range which {
-			fileOf[t] = file.Name
-		}
-		l.Files = append(l.Files, file)
+		l.Files[i] = file
 	}
 	if len(shards) > 1 {
 		l.IndexName = f.stem + f.ext + ".index.json"
-		if l.Index, err = encodeIndex(tensors, storage, fileOf, total); err != nil {
+		var size byteCounter
+		if err := l.WriteIndex(&size); err != nil {
 			return nil, fmt.Errorf("laying out %s: %w", l.IndexName, err)
 		}
+		l.IndexBytes = int64(size)
 	}
 	return l, nil
 }
 
+// WriteIndex writes the index of the shards, in the form of transformers.
+func (l *Layout) WriteIndex(w io.Writer) error {
+	fileOf := make([]int32, l.tensors.Len())
+	for i := range l.Files {
+		for _, t := range l.Files[i].which {
+			fileOf[t] = int32(i)
+		}
+	}
+	var elems int64
+	for i := range fileOf {
+		if owns(l.storage, i) {
+			elems += l.tensors.Info(i).Elems()
+		}
+	}
+	return safetensors.WriteIndex(w, len(fileOf), func(i int) safetensors.Entry {
+		return safetensors.Entry{Name: l.tensors.Info(i).Name, File: l.Files[fileOf[i]].Name}
+	}, l.TotalBytes, elems)
+}
+
+// Index is what WriteIndex writes, nil with one file.
+func (l *Layout) Index() []byte {
+	if l.IndexName == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := l.WriteIndex(&b); err != nil { // LayTable has done it before
+		panic("writer: internal error: " + err.Error())
+	}
+	return b.Bytes()
+}
+
+// OpenIndex gives what WriteIndex writes.
+func (l *Layout) OpenIndex() io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(l.WriteIndex(w)) }()
+	return r
+}
+
+type byteCounter int64
+
+func (n *byteCounter) Write(p []byte) (int, error) {
+	*n += byteCounter(len(p))
+	return len(p), nil
+}
+
 // Bytes is the size of all files, the index included.
 func (l *Layout) Bytes() int64 {
-	n := int64(len(l.Index))
+	n := l.IndexBytes
 	for _, f := range l.Files {
 		n += f.Size
 	}
@@ -164,14 +276,13 @@ func (l *Layout) Before(m Mark) int64 {
 func owns(storage []int, i int) bool { return storage == nil || storage[i] == i }
 
 // measure gives the size of every tensor's own bytes and of all.
-func measure(tensors []tensor.Info, storage []int) (sizes []int64, total int64, err error) {
-	sizes = make([]int64, len(tensors))
-	seen := make(map[string]bool, len(tensors))
-	for i, t := range tensors {
-		if seen[t.Name] {
-			return nil, 0, fmt.Errorf("tensor %q occurs twice", t.Name)
-		}
-		seen[t.Name] = true
+func measure(tensors Table, storage []int) (sizes []int64, total int64, err error) {
+	sizes = make([]int64, tensors.Len())
+	if name, twice := tensor.Repeated(len(sizes), func(i int) string { return tensors.Info(i).Name }); twice {
+		return nil, 0, fmt.Errorf("tensor %q occurs twice", name)
+	}
+	for i := range sizes {
+		t := tensors.Info(i)
 		n, err := t.ByteLen()
 		if err != nil {
 			return nil, 0, fmt.Errorf("tensor %q: %w", t.Name, err)
@@ -194,14 +305,14 @@ func measure(tensors []tensor.Info, storage []int) (sizes []int64, total int64, 
 // limit. Shards are numbered in the order in which they close, so that an
 // oversize tensor comes before the tensors that surround it. A tensor without
 // bytes of its own goes where those it shares are.
-func split(sizes []int64, storage []int, limit int64) [][]int {
-	var shards [][]int
-	var open []int
+func split(sizes []int64, storage []int, limit int64) [][]int32 {
+	var shards [][]int32
+	var open []int32
 	var size int64
-	sharers := map[int][]int{}
+	sharers := map[int][]int32{}
 	for i := range storage {
 		if !owns(storage, i) {
-			sharers[storage[i]] = append(sharers[storage[i]], i)
+			sharers[storage[i]] = append(sharers[storage[i]], int32(i))
 		}
 	}
 	for i, n := range sizes {
@@ -209,14 +320,14 @@ func split(sizes []int64, storage []int, limit int64) [][]int {
 			continue
 		}
 		if n > limit {
-			shards = append(shards, append([]int{i}, sharers[i]...))
+			shards = append(shards, append([]int32{int32(i)}, sharers[i]...))
 			continue
 		}
 		if size > limit-n {
 			shards = append(shards, open)
 			open, size = nil, 0
 		}
-		open = append(append(open, i), sharers[i]...)
+		open = append(append(open, int32(i)), sharers[i]...)
 		size += n
 	}
 	if len(open) > 0 || len(shards) == 0 {

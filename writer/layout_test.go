@@ -32,27 +32,27 @@ func TestSplit(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		sizes []int64
-		want  [][]int
+		want  [][]int32
 	}{
-		{"empty model", nil, [][]int{nil}},
-		{"one", []int64{10}, [][]int{{0}}},
-		{"exact fit", []int64{4, 6, 1}, [][]int{{0, 1}, {2}}},
-		{"one above the fit", []int64{4, 7}, [][]int{{0}, {1}}},
-		{"oversize alone", []int64{11}, [][]int{{0}}},
-		{"oversize first", []int64{11, 4, 4}, [][]int{{0}, {1, 2}}},
-		{"oversize in the middle: the open shard goes on", []int64{4, 11, 4}, [][]int{{1}, {0, 2}}},
-		{"oversize last: before the shard it follows", []int64{4, 4, 11}, [][]int{{2}, {0, 1}}},
-		{"two oversize", []int64{11, 12}, [][]int{{0}, {1}}},
-		{"not the best packing", []int64{6, 6, 2, 6, 2, 2}, [][]int{{0}, {1, 2}, {3, 4, 5}}},
-		{"zero elements fit a full shard", []int64{10, 0, 1}, [][]int{{0, 1}, {2}}},
-		{"nothing but zero elements", []int64{0, 0}, [][]int{{0, 1}}},
-		{"zero elements after oversize", []int64{11, 0}, [][]int{{0}, {1}}},
+		{"empty model", nil, [][]int32{nil}},
+		{"one", []int64{10}, [][]int32{{0}}},
+		{"exact fit", []int64{4, 6, 1}, [][]int32{{0, 1}, {2}}},
+		{"one above the fit", []int64{4, 7}, [][]int32{{0}, {1}}},
+		{"oversize alone", []int64{11}, [][]int32{{0}}},
+		{"oversize first", []int64{11, 4, 4}, [][]int32{{0}, {1, 2}}},
+		{"oversize in the middle: the open shard goes on", []int64{4, 11, 4}, [][]int32{{1}, {0, 2}}},
+		{"oversize last: before the shard it follows", []int64{4, 4, 11}, [][]int32{{2}, {0, 1}}},
+		{"two oversize", []int64{11, 12}, [][]int32{{0}, {1}}},
+		{"not the best packing", []int64{6, 6, 2, 6, 2, 2}, [][]int32{{0}, {1, 2}, {3, 4, 5}}},
+		{"zero elements fit a full shard", []int64{10, 0, 1}, [][]int32{{0, 1}, {2}}},
+		{"nothing but zero elements", []int64{0, 0}, [][]int32{{0, 1}}},
+		{"zero elements after oversize", []int64{11, 0}, [][]int32{{0}, {1}}},
 	} {
 		if got := split(c.sizes, nil, 10); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: split(%v) = %v, want %v", c.name, c.sizes, got, c.want)
 		}
 	}
-	if got, want := split([]int64{math.MaxInt64 / 4, 1}, nil, math.MaxInt64), [][]int{{0, 1}}; !reflect.DeepEqual(got, want) {
+	if got, want := split([]int64{math.MaxInt64 / 4, 1}, nil, math.MaxInt64), [][]int32{{0, 1}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("without limit: %v, want %v", got, want)
 	}
 }
@@ -92,11 +92,11 @@ func TestLayNamesAndSizes(t *testing.T) {
 		if !slices.Equal(files, c.files) || !slices.Equal(sizes, c.sizes) {
 			t.Errorf("%s: files %v of %v bytes, want %v of %v", c.name, files, sizes, c.files, c.sizes)
 		}
-		if (l.Index != nil) != (len(c.files) > 1) || (l.IndexName == "model.safetensors.index.json") != (len(c.files) > 1) {
-			t.Errorf("%s: index %q in %q", c.name, l.Index, l.IndexName)
+		if (l.Index() != nil) != (len(c.files) > 1) || (l.IndexName == "model.safetensors.index.json") != (len(c.files) > 1) {
+			t.Errorf("%s: index %q in %q", c.name, l.Index(), l.IndexName)
 		}
-		if l.TotalBytes != total || l.Bytes() != sum+int64(len(l.Index)) {
-			t.Errorf("%s: total %d, all %d, want %d and %d", c.name, l.TotalBytes, l.Bytes(), total, sum+int64(len(l.Index)))
+		if l.TotalBytes != total || l.Bytes() != sum+int64(len(l.Index())) {
+			t.Errorf("%s: total %d, all %d, want %d and %d", c.name, l.TotalBytes, l.Bytes(), total, sum+int64(len(l.Index())))
 		}
 		checkTiled(t, l, f32s(c.elems...))
 	}

@@ -42,6 +42,7 @@ type Output struct {
 	lock   *lock
 	made   []string     // folders above OUT that this run created, outermost first
 	need   atomic.Int64 // bytes of the layout; the flusher reads it too
+	layout *Layout
 	files  []*openFile
 	others []string // names of the complete files beside them
 	flush  *flusher
@@ -194,15 +195,18 @@ func (o *Output) Presize(l *Layout) error {
 		o.flush.fail(err)
 		return err
 	}
-	if l.Index != nil {
-		return o.Put(l.IndexName, l.Index)
+	if l.IndexName == "" {
+		return nil
 	}
-	return nil
+	index := l.OpenIndex()
+	defer index.Close()
+	return o.PutFrom(l.IndexName, index)
 }
 
 func (o *Output) presizeAll(l *Layout) error {
 	need := l.Bytes()
 	o.need.Store(need)
+	o.layout = l
 	o.every = min(max(need/checkpointParts, minCheckpoint), maxCheckpoint)
 	if o.valid > 0 {
 		err := o.takeUp(l)

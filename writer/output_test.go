@@ -139,7 +139,7 @@ func TestPublish(t *testing.T) {
 		}
 		delete(got, f.Name)
 	}
-	want := map[string][]byte{"config.json": []byte("{}"), "additional_chat_templates/x.jinja": []byte("x"), "empty.txt": {}, l.IndexName: l.Index}
+	want := map[string][]byte{"config.json": []byte("{}"), "additional_chat_templates/x.jinja": []byte("x"), "empty.txt": {}, l.IndexName: l.Index()}
 	if !maps.EqualFunc(got, want, bytes.Equal) {
 		t.Errorf("small files %q, want %q", got, want)
 	}

@@ -88,18 +88,24 @@ func (o *Output) takeUp(l *Layout) error {
 			return fmt.Errorf("its %s is not as it was left", file.Name)
 		}
 		w := &openFile{File: file}
-		if w.gaps, err = newGaps(file); err != nil {
+		if err := l.Fix(&w.File); err != nil {
+			return err
+		}
+		if w.gaps, err = newGaps(w.File); err != nil {
 			return err
 		}
 		switch {
 		case i < at.File:
-			w.gaps, w.fixed = nil, len(file.Fixed)
+			w.gaps, w.fixed = nil, len(w.Fixed)
 			o.earlier.Bytes += file.Size
 		case i == at.File:
 			if err := o.takeUpFile(w, at); err != nil {
 				return err
 			}
 			o.earlier.Bytes += at.Off
+		}
+		if w.f == nil {
+			w.Unfix()
 		}
 		o.files = append(o.files, w)
 	}

@@ -1,81 +1,84 @@
 package writer
 
 import (
+	"slices"
+
 	"slerpmerge/internal/tensor"
 	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
 )
 
+// A shard is the tensors of a table at the indices which, in the order of the
+// model.
+type shard struct {
+	tensors Table
+	storage []int
+	which   []int32
+}
+
+// infos copies the table of the shard.
+func (s *shard) infos() []tensor.Info {
+	list := make([]tensor.Info, len(s.which))
+	for i, t := range s.which {
+		list[i] = *s.tensors.Info(int(t))
+	}
+	return list
+}
+
 // placeSafetensors lays out one safetensors file.
-func placeSafetensors(tensors []tensor.Info, _, which []int) (File, error) {
+func placeSafetensors(s shard) (File, error) {
+	infos := s.infos()
 	// transformers 4 refuses files without this entry (docs/formats.md 2.2).
-	enc, err := safetensors.Encode(pick(tensors, which), map[string]string{"format": "pt"})
+	enc, err := safetensors.Encode(infos, map[string]string{"format": "pt"})
 	if err != nil {
 		return File{}, err
 	}
 	file := File{
 		Size:    enc.Size,
 		Fixed:   []Segment{{0, enc.Header}},
-		Extents: make([]Extent, len(which)),
+		Extents: make([]Extent, len(infos)),
 	}
 	for n, i := range enc.Order {
-		file.Extents[n] = Extent{Tensor: which[i], Off: enc.Offsets[i], Len: tensors[which[i]].Bytes()}
+		file.Extents[n] = Extent{Tensor: int(s.which[i]), Off: enc.Offsets[i], Len: infos[i].Bytes()}
 	}
 	return file, nil
 }
 
 // placeBin lays out one PyTorch checkpoint. Its storages stand in the order
 // of the model.
-func placeBin(tensors []tensor.Info, storage, which []int) (File, error) {
-	place := make(map[int]int, len(which)) // of a tensor in which
-	local := make([]int, len(which))
-	for i, t := range which {
-		place[t] = i
+func placeBin(s shard) (File, error) {
+	local := make([]int, len(s.which))
+	for i, t := range s.which {
 		local[i] = i
-		if !owns(storage, t) {
-			local[i] = place[storage[t]]
+		if !owns(s.storage, int(t)) { // which is sorted
+			local[i], _ = slices.BinarySearch(s.which, int32(s.storage[t]))
 		}
 	}
-	enc, err := torchbin.Encode(pick(tensors, which), local)
+	infos := s.infos()
+	enc, err := torchbin.Encode(infos, local)
 	if err != nil {
 		return File{}, err
 	}
-	file := File{Size: enc.Size, Fixed: make([]Segment, len(enc.Parts))}
+	file := File{Size: enc.Size, Summed: true, Fixed: make([]Segment, len(enc.Parts)), Extents: make([]Extent, 0, len(infos))}
 	for i, p := range enc.Parts {
 		file.Fixed[i] = Segment(p)
 	}
-	extent := make([]int, len(which))
-	for i, t := range which {
+	extent := make([]int32, len(infos))
+	for i, t := range s.which {
 		if local[i] != i {
 			continue
 		}
-		extent[i] = len(file.Extents)
-		file.Extents = append(file.Extents, Extent{Tensor: t, Off: enc.Offsets[i], Len: tensors[t].Bytes()})
+		extent[i] = int32(len(file.Extents))
+		file.Extents = append(file.Extents, Extent{Tensor: int(t), Off: enc.Offsets[i], Len: infos[i].Bytes()})
 	}
-	for _, s := range enc.Sums {
-		x := &file.Extents[extent[s.Tensor]]
-		x.Sums = append(x.Sums, s.At)
+	places := make([]int64, 2*len(file.Extents)) // one behind the values, one in the directory
+	for _, sum := range enc.Sums {
+		k := extent[sum.Tensor]
+		x := &file.Extents[k]
+		if x.Sums == nil {
+			x.Sums = places[2*k:][:0:2]
+		}
+		x.Sums = append(x.Sums, sum.At)
 	}
 	return file, nil
-}
-
-func pick(tensors []tensor.Info, which []int) []tensor.Info {
-	shard := make([]tensor.Info, len(which))
-	for i, t := range which {
-		shard[i] = tensors[t]
-	}
-	return shard
-}
-
-// encodeIndex is the index of the shards, in the form of transformers.
-func encodeIndex(tensors []tensor.Info, storage []int, fileOf []string, total int64) ([]byte, error) {
-	index := make(safetensors.Index, len(tensors))
-	var elems int64
-	for i, t := range tensors {
-		index[i] = safetensors.Entry{Name: t.Name, File: fileOf[i]}
-		if owns(storage, i) {
-			elems += t.Elems()
-		}
-	}
-	return index.Encode(total, elems)
 }

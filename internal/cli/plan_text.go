@@ -82,8 +82,8 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(f.Tensors, "tensor"), f.Size)
 		}
 	}
-	if p.Layout.Index != nil {
-		fmt.Fprintf(w, "file\t%s\t\t%d bytes\n", p.Layout.IndexName, len(p.Layout.Index))
+	if p.Layout.IndexName != "" {
+		fmt.Fprintf(w, "file\t%s\t\t%d bytes\n", p.Layout.IndexName, p.Layout.IndexBytes)
 	}
 	if names, n := beside(p); len(names) > 0 {
 		fmt.Fprintf(w, "with\t%s\t\t%s\n", strings.Join(names, ", "), size(n))

@@ -40,6 +40,7 @@ type weightFile struct {
 	size        int64        // what can be compared: of data or of the layout, whichever is less
 	asked       int64        // up to here it has been read ahead
 	crc         uint32       // of the current extent
+	sums        []uint32     // of the extents that are compared, where the format has them
 	found       map[int]int  // by tensor, the index into Differences, as far as it was kept
 }
 
@@ -116,23 +117,27 @@ func (c *comparer) WriteSummed(file int, p []byte, off int64, _ []uint32) error 
 	for ; i < len(w.Extents) && w.Extents[i].Off < end; i++ {
 		x := &w.Extents[i]
 		from, to := max(x.Off, off), min(x.Off+x.Len, end)
-		if err := c.compare(file, x, p[from-off:to-off], from); err != nil {
+		if err := c.compare(file, i, p[from-off:to-off], from); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// compare compares a part of a tensor, which should stand at byte off of its
+// compare compares a part of extent k, which should stand at byte off of its
 // file. Parts come in order.
-func (c *comparer) compare(file int, x *writer.Extent, want []byte, off int64) error {
+func (c *comparer) compare(file, k int, want []byte, off int64) error {
 	w := &c.files[file]
+	x := &w.Extents[k]
 	if len(x.Sums) > 0 {
 		if off == x.Off {
 			w.crc = 0
 		}
+		if w.sums == nil {
+			w.sums = make([]uint32, len(w.Extents))
+		}
 		if w.crc = crc32.Update(w.crc, crc32.IEEETable, want); off+int64(len(want)) == x.Off+x.Len {
-			w.PutSums(*x, w.crc)
+			w.sums[k] = w.crc
 		}
 	}
 	t := &c.Plan.Tensors[x.Tensor]
@@ -208,6 +213,13 @@ func (c *comparer) compareFixed(file int) error {
 	w := &c.files[file]
 	if w.data == nil {
 		return nil
+	}
+	if err := c.Plan.Layout.Fix(&w.File); err != nil {
+		return err
+	}
+	defer w.Unfix()
+	for k, sum := range w.sums {
+		w.PutSums(w.Extents[k], sum)
 	}
 	if err := c.adoptSums(w); err != nil {
 		return err

@@ -102,10 +102,11 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 	e.wake = sync.NewCond(&e.mu)
 	e.state = make([]state, len(p.Tensors))
 	e.results = make([]TensorResult, len(p.Tensors))
+	e.order = make([]int32, 0, len(p.Tensors))
 	for _, f := range p.Layout.Files {
+		e.sums = e.sums || f.Summed
 		for _, x := range f.Extents {
 			e.order = append(e.order, int32(x.Tensor))
-			e.sums = e.sums || len(x.Sums) > 0
 		}
 	}
 	for i := range p.Tensors {

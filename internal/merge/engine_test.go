@@ -75,8 +75,8 @@ func makeModel(t testing.TB, dir string, seed uint64, shard int64, list []spec) 
 			t.Fatal(err)
 		}
 	}
-	if l.Index != nil {
-		if err := os.WriteFile(filepath.Join(dir, l.IndexName), l.Index, 0o666); err != nil {
+	if l.Index() != nil {
+		if err := os.WriteFile(filepath.Join(dir, l.IndexName), l.Index(), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -195,8 +195,8 @@ func (c *comparer) compareOthers(ctx context.Context, names []string) error {
 	text := func(name string, b []byte) error {
 		return c.compareFile(name, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
 	}
-	if p.Layout.Index != nil {
-		if err := text(p.Layout.IndexName, p.Layout.Index); err != nil {
+	if p.Layout.IndexName != "" {
+		if err := c.compareFile(p.Layout.IndexName, func() (io.ReadCloser, error) { return p.Layout.OpenIndex(), nil }); err != nil {
 			return err
 		}
 	}

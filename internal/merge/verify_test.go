@@ -194,7 +194,7 @@ func TestVerifyFlips(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			m := mergeAssorted(t, c.format, c.shard)
-			if v := m.verify(t, 1); v.Count != 0 || len(v.BadSums) != 0 || v.Tensors != len(assorted) || v.Sums != len(m.Layout.Files)+1+min(1, len(m.Layout.Index)) {
+			if v := m.verify(t, 1); v.Count != 0 || len(v.BadSums) != 0 || v.Tensors != len(assorted) || v.Sums != len(m.Layout.Files)+1+min(1, len(m.Layout.Index())) {
 				t.Fatalf("what was just made: %+v", v)
 			}
 			r := rand.New(rand.NewPCG(3, 4))

@@ -16,6 +16,7 @@ func (p *Plan) convert() {
 		p.block("%s holds no tensors", m.Name())
 		return
 	}
+	p.Tensors = make([]Tensor, 0, len(m.Tensors))
 	for i := range m.Tensors {
 		if p.Recipe.Format != recipe.Bin && m.SharedHead(i) && m.TiedFlag() {
 			continue // as transformers saves it; where config.json is silent, classes disagree

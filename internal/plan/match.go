@@ -50,6 +50,7 @@ func (p *Plan) match(a, b *side) {
 	tiedA, tiedB := a.tied, b.tied
 	var shapes, vocab, onlyA, onlyB, ints mismatch
 	common := 0
+	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	add := func(name string, oa, ob Operand, why string) {
 		ta, tb := oa.Info(), ob.Info()
 		if !ta.SameShape(tb) {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -45,7 +44,7 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	if len(p.Blockers) > 0 {
 		return p, nil
 	}
-	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	p.sort()
 	if r.Document == nil {
 		p.unusedT()
 	}
@@ -58,6 +57,7 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 // with one that is not, and left out where both are tied.
 func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	common := 0
+	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	var vocab mismatch
 	add := func(name string, oa, ob Operand) {
 		common++

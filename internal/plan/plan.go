@@ -280,8 +280,38 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 	if len(p.Blockers) > 0 {
 		return p, nil
 	}
-	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	p.sort()
 	return p, p.lay()
+}
+
+// sort puts the tensors in the order of the output. From here on names and
+// shapes that parents have in common are in memory once.
+func (p *Plan) sort() {
+	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		for _, o := range []Operand{t.A, t.B} {
+			t.shareTexts(o)
+		}
+		for _, term := range t.Terms() {
+			t.shareTexts(term.Operand)
+		}
+	}
+}
+
+// shareTexts gives the operand's entry the name and shape of the output tensor
+// where they are equal.
+func (t *Tensor) shareTexts(o Operand) {
+	if o.None() {
+		return
+	}
+	own := o.Tensor()
+	if own.Name == t.Name {
+		own.Name = t.Name
+	}
+	if own.SameShape(t.Info) {
+		own.Shape = t.Shape
+	}
 }
 
 // label calls models whose names are alike by their paths.
@@ -298,12 +328,14 @@ func (p *Plan) label() {
 // exact reports whether every value is written as it stands in the parent.
 func (p *Plan) exact() bool { return p.Recipe.Method == recipe.Convert && p.Recipe.DType.Auto }
 
+// A table is the tensors of a plan as Lay wants them.
+type table []Tensor
+
+func (t table) Len() int                { return len(t) }
+func (t table) Info(i int) *tensor.Info { return &t[i].Info }
+
 // lay decides the files once the tensors are known.
 func (p *Plan) lay() error {
-	infos := make([]tensor.Info, len(p.Tensors))
-	for i := range p.Tensors {
-		infos[i] = p.Tensors[i].Info
-	}
 	format := writer.Safetensors
 	if p.Recipe.Format == recipe.Bin {
 		format = writer.Bin
@@ -311,7 +343,7 @@ func (p *Plan) lay() error {
 		p.newTypes()
 	}
 	var err error
-	if p.Layout, err = writer.Lay(infos, p.Storage, p.Recipe.ShardSize, format); err != nil {
+	if p.Layout, err = writer.LayTable(table(p.Tensors), p.Storage, p.Recipe.ShardSize, format); err != nil {
 		return &Error{Blockers: []string{err.Error()}}
 	}
 	p.editConfig()
@@ -402,18 +434,18 @@ func (p *Plan) Refusal() error {
 // written. So do what unpickling leaves behind (217 bytes for a tensor were
 // measured, and 600 while it goes on) and the headers within a .bin.
 func (p *Plan) tableBytes() int64 {
-	const entry, unpickled, unpickling, record, configs = 800, 256, 384, 64, 4
+	const entry, unpickled, unpickling, fixed, configs = 800, 256, 384, 480, 4
 	n, gather, peak := entry*int64(len(p.Tensors))/3, int64(0), int64(0)
 	perFile := int64(1536)
 	if p.Recipe.Format == recipe.Bin {
 		perFile = 3584
+		most := 0 // in a file
 		for _, f := range p.Layout.Files {
-			for _, s := range f.Fixed {
-				n += int64(len(s.Data)) + record
-			}
+			most = max(most, f.Tensors)
 		}
+		n += fixed * int64(most)
 	}
-	n += perFile*max(0, int64(len(p.Layout.Files))-16) + 3*int64(len(p.Layout.Index))
+	n += perFile*max(0, int64(len(p.Layout.Files))-16) + 0
 	for _, m := range p.Models {
 		n += entry*int64(len(m.Tensors))/3 + m.TextBytes()
 		if strings.HasPrefix(m.Format, "torch") {

@@ -95,8 +95,8 @@ func makeModel(dir string, s shape, seed uint64, sparse bool, format writer.Form
 		}
 		check(w.Close())
 	}
-	if l.Index != nil {
-		check(os.WriteFile(filepath.Join(dir, l.IndexName), l.Index, 0o666))
+	if l.Index() != nil {
+		check(os.WriteFile(filepath.Join(dir, l.IndexName), l.Index(), 0o666))
 	}
 	config := fmt.Sprintf(`{
   "architectures": ["LlamaForCausalLM"],
