@@ -34,9 +34,10 @@ type Model struct {
 	Metadata map[string]string // of the only or first file
 	Notes    []string          // what a user should know, such as a stray file
 
-	place  string  // where it was found
-	repo   string  // its name on the Hub, where Path is one
-	byName []int32 // indexes of Tensors sorted by name, made by the first Lookup
+	place  string   // where it was found
+	repo   string   // its name on the Hub, where Path is one
+	byName []int32  // indexes of Tensors sorted by name, made by the first Lookup
+	stored []string // names of Tensors in their files, where they are called otherwise
 }
 
 // A Tensor is one entry of the table. Offset counts from the start of the
@@ -294,6 +295,9 @@ func (m *Model) TextBytes() int64 {
 	var n int64
 	for i := range m.Tensors {
 		n += 5*int64(len(m.Tensors[i].Name)) + 16*int64(len(m.Tensors[i].Shape))
+		if m.stored != nil {
+			n += 16 + int64(len(m.stored[i]))
+		}
 	}
 	for k, v := range m.Metadata {
 		n += 3 * int64(len(k)+len(v)+64)

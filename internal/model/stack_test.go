@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,7 +24,8 @@ func TestStacks(t *testing.T) {
 	}
 }
 
-// tableOf makes a model of tensors that are given as NAME or NAME:WIDTH.
+// tableOf makes a model of tensors that are given as NAME or NAME:SHAPE, such
+// as 4x8; {a,b} in a name stands for either.
 func tableOf(t *testing.T, config string, specs ...string) *Model {
 	t.Helper()
 	m := &Model{Path: "m"}
@@ -34,14 +36,27 @@ func tableOf(t *testing.T, config string, specs ...string) *Model {
 		}
 		m.Config = c
 	}
-	for _, spec := range specs {
-		info := tensor.Info{Name: spec, DType: tensor.BF16, Shape: []uint64{4, 4}}
-		if name, width, ok := strings.Cut(spec, ":"); ok {
-			var n uint64
-			if _, err := fmt.Sscan(width, &n); err != nil {
-				t.Fatal(err)
+	for len(specs) > 0 {
+		spec := specs[0]
+		specs = specs[1:]
+		if open, end := strings.IndexByte(spec, '{'), strings.IndexByte(spec, '}'); open >= 0 {
+			var all []string
+			for word := range strings.SplitSeq(spec[open+1:end], ",") {
+				all = append(all, spec[:open]+word+spec[end+1:])
 			}
-			info.Name, info.Shape = name, []uint64{n}
+			specs = append(all, specs...)
+			continue
+		}
+		info := tensor.Info{Name: spec, DType: tensor.BF16, Shape: []uint64{4, 4}}
+		if name, shape, ok := strings.Cut(spec, ":"); ok {
+			info.Name, info.Shape = name, nil
+			for d := range strings.SplitSeq(shape, "x") {
+				n, err := strconv.ParseUint(d, 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				info.Shape = append(info.Shape, n)
+			}
 		}
 		m.Tensors = append(m.Tensors, Tensor{Info: info})
 	}

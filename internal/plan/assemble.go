@@ -234,6 +234,11 @@ func (p *Plan) add(k int, sides []*side) {
 		}
 	}
 	slices.Sort(names)
+	for _, other := range sides[1:] {
+		if p.layouts(sides[0], other) {
+			return
+		}
+	}
 	var shapes, without, missing, zero mismatch
 	for _, name := range slices.Compact(names) {
 		if p.leftOut(name, sides) {

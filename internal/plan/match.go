@@ -47,6 +47,9 @@ func (p *Plan) match(a, b *side) {
 	if p.layers == nil { // whole models
 		layers = p.compareStacks(a.last, b.last)
 	}
+	if len(layers) == 0 && p.layouts(a, b) {
+		return
+	}
 	tiedA, tiedB := a.tied, b.tied
 	var shapes, vocab, onlyA, onlyB, ints mismatch
 	common := 0
@@ -149,6 +152,7 @@ func (p *Plan) match(a, b *side) {
 	}
 	p.missing(&onlyA, a.last, b.last)
 	p.missing(&onlyB, b.last, a.last)
+	p.towers(a, b)
 	if n := ints.count(); n > 0 {
 		p.warn("%s not of a floating type %s of unlike types in the parents, the primary's go along: %s", tensors(n), isAre(n), ints.first)
 	}

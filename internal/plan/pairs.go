@@ -32,6 +32,9 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	if len(p.Blockers) > 0 {
 		return p, nil
 	}
+	if p.align(); len(p.Blockers) > 0 {
+		return p, nil
+	}
 	profile := func(name string) (float64, bool) { return p.flagT(name), true }
 	if r.Document != nil {
 		var err error

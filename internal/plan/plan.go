@@ -188,6 +188,7 @@ type Plan struct {
 	ranks     map[string]int            // of Warnings that are not of middling weight
 	untied    bool                      // the primary's head is its embedding, and is written beside it
 	depthSaid bool                      // unlike numbers of layers are among the Blockers
+	hint      string                    // for the only one of the Blockers
 }
 
 // A Companion is a file that goes along, as Name: as a rule a copy, byte for
@@ -258,7 +259,10 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 			p.block("%v", err)
 		}
 	}
-	if len(p.Blockers) > 0 { // shapes of packed tensors would only confuse
+	if len(p.Blockers) == 0 { // shapes of packed tensors would only confuse
+		p.align()
+	}
+	if len(p.Blockers) > 0 {
 		return p, nil
 	}
 	var err error
@@ -403,6 +407,9 @@ func (p *Plan) Refusal() error {
 		return p.OutputErr
 	}
 	hint := ""
+	if len(p.Blockers) == 1 {
+		hint = p.hint
+	}
 	if p.Unlike != "" && len(p.Blockers) == 1 {
 		hint = "try --vocab extend, which keeps the rows that only one has as they are"
 	}

@@ -1,0 +1,124 @@
+package model
+
+import (
+	"slices"
+	"strings"
+)
+
+// wrappers are the modules that torch.compile, FSDP, activation checkpointing
+// and trainers put around others. They appear in the names of a state dict
+// that was taken from the wrapped model; transformers knows none of them.
+var wrappers = []string{"_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module", "_forward_module"}
+
+// dataParallel is the wrapper of DataParallel and DistributedDataParallel. The
+// word is an ordinary one, so it counts only in front of every name.
+const dataParallel = "module."
+
+// StoredName is the name of Tensors[i] in its file.
+func (m *Model) StoredName(i int) string {
+	if m.stored != nil {
+		return m.stored[i]
+	}
+	return m.Tensors[i].Name
+}
+
+// rename gives the tensors other names, by their index.
+func (m *Model) rename(name func(i int) string) {
+	if m.stored == nil {
+		m.stored = make([]string, len(m.Tensors))
+		for i := range m.Tensors {
+			m.stored[i] = m.Tensors[i].Name
+		}
+	}
+	var shared [][2]int // a tensor and the one that it shares its values with
+	for i := range m.Tensors {
+		if with := m.Tensors[i].SharesWith; with != "" {
+			if j, ok := m.Lookup(with); ok {
+				shared = append(shared, [2]int{i, j})
+			}
+		}
+	}
+	for i := range m.Tensors {
+		m.Tensors[i].Name = name(i)
+	}
+	for _, s := range shared {
+		m.Tensors[s[0]].SharesWith = m.Tensors[s[1]].Name
+	}
+	m.byName = nil
+}
+
+// Unwrap calls the tensors as they are called without the modules that
+// PyTorch's tools wrap around others, and undoes an earlier Align. It returns
+// the wrappers that it left out. Names that would no longer differ from one
+// another stay as they are.
+func (m *Model) Unwrap() []string {
+	if m.stored != nil {
+		m.rename(m.StoredName)
+		m.stored = nil
+	}
+	var found []string
+	parallel := len(m.Tensors) > 0
+	for i := range m.Tensors {
+		t := &m.Tensors[i]
+		bare, words := unwrapped(t.Name)
+		for _, w := range words {
+			if !slices.Contains(found, w) {
+				found = append(found, w)
+			}
+		}
+		if len(t.Shape) > 0 && !strings.HasPrefix(bare, dataParallel) { // AveragedModel has a scalar beside its module
+			parallel = false
+		}
+	}
+	if parallel = parallel && slices.ContainsFunc(m.Tensors, func(t Tensor) bool { return len(t.Shape) > 0 }); parallel {
+		found = append([]string{strings.TrimSuffix(dataParallel, ".")}, found...)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	bare := func(i int) string {
+		name, _ := unwrapped(m.StoredName(i))
+		if parallel {
+			name = strings.TrimPrefix(name, dataParallel)
+		}
+		return name
+	}
+	m.rename(bare)
+	if m.repeats() {
+		m.rename(m.StoredName)
+		m.stored = nil
+		return nil
+	}
+	return found
+}
+
+// repeats reports whether two tensors have one name.
+func (m *Model) repeats() bool {
+	m.Lookup("")
+	for k := 1; k < len(m.byName); k++ {
+		if m.Tensors[m.byName[k]].Name == m.Tensors[m.byName[k-1]].Name {
+			return true
+		}
+	}
+	return false
+}
+
+// unwrapped takes the wrappers out of a name, wherever they stand in it, and
+// names them.
+func unwrapped(name string) (bare string, found []string) {
+	if !strings.Contains(name, "_") {
+		return name, nil
+	}
+	for _, w := range wrappers {
+		if !strings.Contains(name, w) {
+			continue
+		}
+		parts := strings.Split(name, ".")
+		kept := slices.DeleteFunc(parts, func(part string) bool { return part == w })
+		if text := strings.Join(kept, "."); text != name && text != "" {
+			name = text
+			found = append(found, w)
+		}
+	}
+	return name, found
+}

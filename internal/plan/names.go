@@ -1,0 +1,49 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"slerpmerge/internal/model"
+)
+
+// align calls the tensors of every model as the primary calls them, without
+// the wrappers of PyTorch's tools, and says so.
+func (p *Plan) align() {
+	for _, m := range p.Models {
+		if found := m.Unwrap(); len(found) > 0 {
+			p.warn("%s was saved from a wrapped model: %s. %s left out of its names, which transformers would not know", m.Name(), strings.Join(found, ". and "), isAre(len(found)))
+		}
+	}
+	for i, m := range p.Models[1:] {
+		if d := p.Recipe.Document; d != nil {
+			p.at = d.Models()[1+i].Pos
+		}
+		said, err := m.Align(p.Primary)
+		if err != nil {
+			p.block("%v", err)
+			continue
+		}
+		if len(said) == 0 {
+			continue
+		}
+		var list mismatch
+		for _, r := range said {
+			list.names = append(list.names, renaming(r))
+		}
+		if n := len(list.names); n > maxNamed {
+			list.names, list.skip = list.names[:maxNamed], n-maxNamed
+		}
+		p.warn("%s has the network of %s under other names: %s", m.Name(), p.Primary.Name(), list.list())
+	}
+}
+
+func renaming(r model.Renaming) string {
+	side := func(s string) string {
+		if s == "" {
+			return "no prefix"
+		}
+		return model.Quote(s)
+	}
+	return fmt.Sprintf("%s is paired with %s", side(r.From), side(r.To))
+}
