@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/nlpodyssey/gopickle/types"
 
@@ -28,6 +27,13 @@ type Checkpoint struct {
 	// legacy stream, which has no such list.
 	Directory int64
 
+	// Entry are the keys that lead from the object to the state_dict, none if
+	// that is the object itself.
+	Entry []string
+
+	// Aside describes what else could have been the model, in words.
+	Aside []string
+
 	// Tensors are in the order of their values in the file, so that a program
 	// which goes through them reads on and on. Tensors that begin at the same
 	// byte are in the order of the pickle.
@@ -47,72 +53,41 @@ type Tensor struct {
 	SharesWith string
 }
 
-// Open reads and checks the table of a file of size bytes.
+// Open reads and checks the table of a file of size bytes. Of several
+// state_dicts it takes that which entry names: keys with slashes between, or
+// TopLevel. If entry is empty, the state_dict is the object itself or found by
+// the keys that trainers use.
 //
-// What is wrong with the content is a *FormatError. Errors of f are wrapped.
-func Open(f File, size int64) (*Checkpoint, error) {
-	head := make([]byte, max(0, min(size, 264)))
+// What is wrong with the content is a *FormatError, a choice that can't be made
+// an *EntryError. Errors of f are wrapped.
+func Open(f File, size int64, entry string) (*Checkpoint, error) {
+	head := make([]byte, max(0, min(size, tarBlock)))
 	if err := readFull(f, head, 0); err != nil {
 		return nil, err
 	}
 	switch {
 	case len(head) >= 4 && string(head[:4]) == "PK\x03\x04":
-		return openZip(f, size)
-	case len(head) >= len(legacyMagic) && string(head[:len(legacyMagic)]) == legacyMagic:
-		return openLegacy(f, size)
-	case len(head) >= 262 && string(head[257:262]) == "ustar":
-		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read; load it with torch and save it anew")
+		return openZip(f, size, entry)
+	case isTar(head):
+		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read")
+	case isLegacy(head):
+		return openLegacy(f, size, entry)
+	case len(head) >= 2 && head[0] == 0x80 && (head[1] == 4 || head[1] == 5):
+		return nil, malformed("a bare pickle, or a legacy stream of pickle protocol %d, is not read", head[1])
 	case len(head) >= 2 && head[0] == 0x80 && head[1] <= 5:
-		return nil, malformed("a bare pickle, or a legacy stream of another pickle protocol than 2, is not read; load it with torch and save it anew")
+		return nil, malformed("a bare pickle, which torch.save does not write, is not read")
 	}
 	return nil, malformed("neither a ZIP archive nor a legacy stream of torch.save")
 }
 
-// wrappers are the keys below which trainers put the state_dict.
-var wrappers = []string{"state_dict", "model", "module"}
-
 // table makes a Checkpoint of the unpickled object.
-func table(format string, top any) (*Checkpoint, error) {
-	dict, ok := entries(top)
-	if !ok {
-		return nil, malformed("the object is %s, not a dict of names to tensors; save the state_dict", describe(top))
+func table(format string, top any, entry string) (*Checkpoint, error) {
+	dict, path, aside, err := state(top, entry)
+	if err != nil {
+		return nil, err
 	}
-	found := ""
-	if hasTensors(dict) {
-		found = "the top level"
-	}
-	chosen := dict
-	seen := make(map[string]any)
-	for _, e := range dict {
-		name, ok := e.Key.(string)
-		if !ok || !slices.Contains(wrappers, name) {
-			continue
-		}
-		if old, twice := seen[name]; !twice {
-			seen[name] = e.Value
-		} else if old == e.Value {
-			continue
-		} else {
-			return nil, malformed("the name %s occurs twice with different values", quote(name))
-		}
-		inner, ok := entries(e.Value)
-		if !ok || !hasTensors(inner) {
-			continue
-		}
-		if found != "" {
-			return nil, malformed("tensors stand both in %s and in %s, so it is not clear which are the model", found, quote(name))
-		}
-		found, chosen = quote(name), inner
-	}
-	if found == "" {
-		return nil, malformed("no tensors at the top level, nor in state_dict, model or module there")
-	}
-	c := &Checkpoint{Format: format}
-	return c, c.fill(chosen)
-}
-
-func hasTensors(dict types.Dict) bool {
-	return slices.ContainsFunc(dict, func(e types.DictEntry) bool { _, ok := e.Value.(*value); return ok })
+	c := &Checkpoint{Format: format, Entry: path, Aside: aside}
+	return c, c.fill(dict)
 }
 
 func describe(v any) string {
@@ -155,9 +130,6 @@ func (c *Checkpoint) fill(dict types.Dict) error {
 		}
 		if long += len(name); long > maxPickle {
 			return malformed("the names are longer than %d bytes in all", maxPickle)
-		}
-		if !utf8.ValidString(name) { // a byte string of Python 2
-			name = latin1(name)
 		}
 		if old, twice := seen[name]; twice {
 			a, _ := old.(*value)
@@ -270,13 +242,4 @@ func (v *value) contiguous() bool {
 		}
 	}
 	return true
-}
-
-// latin1 reads bytes as ISO 8859-1.
-func latin1(s string) string {
-	r := make([]rune, len(s))
-	for i := range len(s) {
-		r[i] = rune(s[i])
-	}
-	return string(r)
 }

@@ -163,21 +163,6 @@ func (n *named) PyNew(args ...any) (any, error) {
 	return nil, n.d.fail(n.d.refuse("%s can't be made this way", n.name))
 }
 
-// An opaque is the result of a call that no tensor needs.
-type opaque struct{ d *decoder }
-
-// PySetState refuses BUILD.
-func (o *opaque) PySetState(any) error {
-	return o.d.fail(o.d.refuse("would set the state of an object that has none"))
-}
-
-func ignored(d *decoder, args []any) (any, error) {
-	if len(args) == 0 {
-		return nil, malformed("called without arguments")
-	}
-	return &opaque{d}, nil
-}
-
 // An orderedDict is a collections.OrderedDict, its entries in the order in
 // which they were set.
 type orderedDict struct {
@@ -185,22 +170,17 @@ type orderedDict struct {
 	d *decoder
 }
 
-// PySetState takes the attributes, such as _metadata, and forgets them.
+// PySetState takes the attributes, such as _metadata, and forgets them. An
+// attribute with the name of a method would take its place: what the dict says
+// that it holds would not be what it holds.
 func (o *orderedDict) PySetState(state any) error {
 	d := o.d
-	dict, ok := state.(*types.Dict)
+	dict, ok := entries(state)
 	if !ok {
 		return d.fail(d.refuse("the state is no dict"))
 	}
-	d.steps += len(*dict) // it can be used over and over
-	if d.steps > maxSteps {
-		return d.fail(d.refuse("the pickle takes more than %d steps", maxSteps))
-	}
-	for _, e := range *dict {
-		name, ok := e.Key.(string)
-		if !ok || len(name) >= 2 && name[:2] == "__" {
-			return d.fail(d.refuse("the state would replace an attribute that is no text or begins with __: %s", quote(name)))
-		}
+	if err := d.attributes(dict, orderedDictNames); err != nil {
+		return d.fail(d.refuse("the state of an OrderedDict: %s", err.Reason))
 	}
 	return nil
 }
@@ -231,9 +211,8 @@ func makeOrderedDict(d *decoder, args []any) (any, error) {
 		if len(pair) != 2 {
 			return nil, malformed("wants no arguments or a list of pairs")
 		}
-		switch pair[0].(type) {
-		case *types.List, *types.Dict, *types.Set, *orderedDict:
-			return nil, malformed("a key that can't be hashed")
+		if !isKey(pair[0]) {
+			return nil, malformed("a key that is no text, number or tuple of them")
 		}
 		o.Set(pair[0], pair[1])
 	}

@@ -28,8 +28,11 @@
 //
 // # Pickles
 //
-// The object is a dict or OrderedDict of names to tensors, or a dict in which
-// "state_dict", "model" or "module" is one. Values that are no tensors are
+// The object is a dict or OrderedDict of names to tensors, a state_dict, or a dict
+// in which one is found: below state_dict, model_state_dict, model_state, model,
+// module or net, the first one that has any counts, or below the only key that
+// has any, at any depth. The state of an optimizer is none, nor are a lone number
+// and the state of a random number generator. Other values than tensors are
 // ignored. A tensor is a call of a rebuilding function on a storage, an offset,
 // a shape and strides, these in elements; a storage is a persistent id of its
 // class, key, location and count of elements. Several tensors may share one
@@ -41,6 +44,12 @@
 // of the operands on the stack, and the sizes of all tables against limits.
 // Then the same checks feed gopickle opcode by opcode, whose functions are
 // replaced by ones that only take notes. Protocols 4 and 5 are refused.
+//
+// A file that is accepted gives what torch.load gives, of PyTorch 1.13 and 2.15,
+// with weights_only and without. So what these read differently, or fail at, is
+// refused: attributes that would replace a value or a method, arguments that
+// Python does not take, keys that it can't hash. testdata/interop/difffuzz.py
+// compares generated files with both.
 //
 // Sparse, quantised, conjugated, negated and meta tensors are refused, and so
 // are complex numbers other than complex64 and big-endian files.

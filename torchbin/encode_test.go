@@ -117,7 +117,7 @@ func assemble(t testing.TB, l *Layout, tensors []tensor.Info) []byte {
 // checkOpen makes sure that Open reads the table that was encoded.
 func checkOpen(t testing.TB, l *Layout, tensors []tensor.Info, storage []int) {
 	t.Helper()
-	c, err := Open(sparse{l}, l.Size)
+	c, err := Open(sparse{l}, l.Size, "")
 	if err != nil {
 		t.Fatalf("what Encode made is refused: %v", err)
 	}
@@ -313,7 +313,10 @@ func TestEncodeLarge(t *testing.T) {
 			var place uint64
 			if n, _ := fmt.Sscanf(title, "place %d", &place); n == 1 {
 				a, err := openArchive(sparse{l}, l.Size)
-				if err != nil || a.find("data/1").header != int64(place) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e, err := a.find("data/1"); err != nil || e.header != int64(place) {
 					t.Errorf("the second storage is not at %d: %v", place, err)
 				}
 			}
@@ -350,7 +353,11 @@ func TestEncodeHeaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := a.find("data/0").header
+		e, err := a.find("data/0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := e.header
 		var head [128]byte
 		if err := readFull(sparse{l}, head[:], at); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 // nothing is ever looked up.
 type global struct {
 	name    string // module and name, for messages
+	index   uint8  // in globalList
+	made    kind   // what a call makes
 	dtype   tensor.DType
 	isDType bool // torch.float32 and the like
 	storage bool // a storage class whose elements are of dtype
@@ -18,26 +20,39 @@ type global struct {
 	call    func(d *decoder, args []any) (any, error)
 }
 
+// globalList holds the globals by their index.
+var globalList []*global
+
 // globals are found by their module and name with a line feed between, which
 // neither can hold.
 var globals = func() map[string]*global {
 	m := make(map[string]*global)
 	add := func(module, name string, g global) {
 		g.name = module + "." + name
+		g.index = uint8(len(globalList))
+		if g.made == kindMissing {
+			g.made = kindObject
+		}
+		globalList = append(globalList, &g)
 		m[module+"\n"+name] = &g
 	}
-	add("collections", "OrderedDict", global{call: makeOrderedDict})
-	add("torch._utils", "_rebuild_tensor_v2", global{call: rebuildTensor})
-	add("torch._utils", "_rebuild_tensor_v3", global{call: rebuildTensorOf})
-	add("torch._utils", "_rebuild_parameter", global{call: rebuildParameter})
-	add("torch._utils", "_rebuild_parameter_with_state", global{call: rebuildParameter})
-	add("torch._tensor", "_rebuild_from_type_v2", global{call: rebuildFromType})
-	add("torch.nn.parameter", "Parameter", global{call: rebuildParameter})
+	add("collections", "OrderedDict", global{call: makeOrderedDict, made: kindOrdered})
+	add("torch._utils", "_rebuild_tensor_v2", global{call: rebuildTensor, made: kindTensor})
+	add("torch._utils", "_rebuild_tensor_v3", global{call: rebuildTensorOf, made: kindTensor})
+	add("torch._utils", "_rebuild_parameter", global{call: rebuildParameter(3, 3), made: kindTensor})
+	add("torch._utils", "_rebuild_parameter_with_state", global{call: rebuildParameter(4, 4), made: kindTensor})
+	add("torch._tensor", "_rebuild_from_type_v2", global{call: rebuildFromType, made: kindTensor})
+	add("torch.nn.parameter", "Parameter", global{call: rebuildParameter(1, 2), made: kindTensor})
 	add("torch", "Tensor", global{})
-	add("torch", "Size", global{call: ignored})
-	add("torch", "device", global{call: ignored})
-	add("_codecs", "encode", global{call: ignored})
-	add("__builtin__", "set", global{call: ignored})
+	add("torch", "Size", global{call: makeSize})
+	add("torch", "device", global{call: makeDevice})
+	add("collections", "Counter", global{call: makeCounter})
+	add("_codecs", "encode", global{call: encodeText})
+	for _, module := range []string{"__builtin__", "builtins"} { // as Python 2 and 3 call it
+		add(module, "set", global{call: makeSet})
+		add(module, "complex", global{call: makeComplex})
+		add(module, "bytearray", global{call: encodeText})
+	}
 	add("torch.storage", "UntypedStorage", global{storage: true, untyped: true, dtype: tensor.U8})
 	for name, d := range map[string]tensor.DType{
 		"Double": tensor.F64, "Float": tensor.F32, "Half": tensor.F16, "BFloat16": tensor.BF16,
@@ -86,6 +101,9 @@ var refusals = map[string]string{
 func (s *scanner) checkGlobal() error {
 	key := s.qualified()
 	if s.global = globals[key]; s.global != nil {
+		if s.protocol > 2 && strings.HasPrefix(key, "__builtin__\n") { // Python 2's name, which it does not have then
+			return s.refuse("the global %s in pickle protocol %d", dotted(key), s.protocol)
+		}
 		return nil
 	}
 	why := "is not on the list of what a state_dict may name"

@@ -18,10 +18,8 @@ func TestBombs(t *testing.T) {
 	many := func(key, value string, n int) string {
 		return "}(" + key + memoPut(90) + value + strings.Repeat(memoGet(90)+value, n-1) + "u"
 	}
-	parts := persistent(float, "0", 4) + memoPut(0) + nums(4) + memoPut(1) + nums(1) + memoPut(2) + ordered + memoPut(3) + v2 + memoPut(4)
+
 	for _, c := range []struct{ name, pkl, word string }{
-		{"metadata", object(dict(text("x"), tuple(parts, many(text("conj"), "\x89", 200_000)+memoPut(5)),
-			text("l"), "]("+strings.Repeat(memoGet(4)+"("+memoGet(0)+"K\x00"+memoGet(1)+memoGet(2)+"\x89"+memoGet(3)+memoGet(5)+"tR", 50)+"e", text("w"), four)), "steps"},
 		{"state", object(dict(text("x"), ordered+many(text("a"), "N", 200_000)+memoPut(1)+"b",
 			text("y"), ordered+strings.Repeat(memoGet(1)+"b", 50), text("w"), four)), "steps"},
 		{"opcodes", object(dict(text("w"), four, text("x"), "N"+strings.Repeat("q\x00", 9<<20))), "steps"},

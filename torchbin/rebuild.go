@@ -64,6 +64,9 @@ func (d *decoder) storage(id any) (*storage, *FormatError) {
 	if !ok || !class.global.storage {
 		return nil, malformed("the class is no storage class")
 	}
+	if d.legacy && class.untyped {
+		return nil, malformed("a legacy stream has no untyped storages")
+	}
 	key, ok := tuple.Get(2).(string)
 	switch {
 	case !ok:
@@ -177,6 +180,9 @@ func rebuildTensorOf(d *decoder, args []any) (any, error) {
 	if dtype.missing {
 		return nil, malformed("%s has no place in safetensors", dtype.name)
 	}
+	if args[4] == true { // torch sets the storage of a leaf in place
+		return nil, malformed("a tensor made this way can't require a gradient")
+	}
 	return d.rebuild(s, dtype.dtype, args, args[7:])
 }
 
@@ -196,25 +202,19 @@ func (d *decoder) rebuild(s *storage, dtype tensor.DType, args, metadata []any) 
 	if len(v.shape) != len(v.strides) {
 		return nil, malformed("%d dimensions, but %d strides", len(v.shape), len(v.strides))
 	}
-	if _, ok := args[4].(bool); !ok {
-		return nil, malformed("requires_grad is no bool")
+	if err := v.gradient(args[4]); err != nil {
+		return nil, err
 	}
-	if hooks, ok := entries(args[5]); args[5] != nil && (!ok || len(hooks) > 0) {
-		return nil, malformed("the hooks are no empty dict")
+	if err := noHooks(args[5]); err != nil {
+		return nil, err
 	}
 	for _, m := range metadata {
 		bits, ok := entries(m)
 		if m != nil && !ok {
 			return nil, malformed("the metadata are no dict")
 		}
-		d.steps += len(bits) // they can be used over and over
-		if d.steps > maxSteps {
-			return nil, malformed("the pickle takes more than %d steps", maxSteps)
-		}
-		for _, e := range bits {
-			if e.Value != false || e.Key != "conj" && e.Key != "neg" {
-				return nil, malformed("a conjugated or negated view; call resolve_conj() and resolve_neg() before saving")
-			}
+		if len(bits) > 0 { // torch looks at the keys alone: {"neg": False} negates, too
+			return nil, malformed("a conjugated or negated view; call resolve_conj() and resolve_neg() before saving")
 		}
 	}
 	if err := v.measure(); err != nil {
@@ -289,27 +289,85 @@ func (v *value) measure() error {
 	return nil
 }
 
-// rebuildParameter is Parameter, _rebuild_parameter and
-// _rebuild_parameter_with_state: a tensor, requires_grad, hooks, a state.
-func rebuildParameter(d *decoder, args []any) (any, error) {
-	if len(args) == 0 || len(args) > 4 {
-		return nil, malformed("%d arguments", len(args))
+// rebuildParameter is Parameter(tensor[, requires_grad]), _rebuild_parameter,
+// which has the hooks too, and _rebuild_parameter_with_state, which also has
+// attributes. They take from least to most arguments.
+func rebuildParameter(least, most int) func(d *decoder, args []any) (any, error) {
+	return func(d *decoder, args []any) (any, error) {
+		if len(args) < least || len(args) > most {
+			return nil, malformed("%d arguments", len(args))
+		}
+		v, ok := args[0].(*value)
+		if !ok {
+			return nil, malformed("the first argument is no tensor")
+		}
+		grad := any(true) // unless it is said
+		if len(args) > 1 {
+			grad = args[1]
+		}
+		if err := v.gradient(grad); err != nil {
+			return nil, err
+		}
+		if len(args) > 2 {
+			if err := noHooks(args[2]); err != nil {
+				return nil, err
+			}
+		}
+		if len(args) > 3 {
+			if err := d.tensorState(args[3]); err != nil {
+				return nil, err
+			}
+		}
+		return v, nil
 	}
-	v, ok := args[0].(*value)
+}
+
+// gradient checks requires_grad, which torch sets only where numbers have
+// derivatives.
+func (v *value) gradient(grad any) error {
+	on, ok := grad.(bool)
 	if !ok {
-		return nil, malformed("the first argument is no tensor")
+		return malformed("requires_grad is no bool")
 	}
-	if len(args) > 1 {
-		if _, ok := args[1].(bool); !ok {
-			return nil, malformed("requires_grad is no bool")
+	if on && !differentiable[v.dtype] {
+		return malformed("a tensor of %s can't require a gradient", v.dtype)
+	}
+	return nil
+}
+
+// differentiable are the types that torch has gradients for.
+var differentiable = map[tensor.DType]bool{
+	tensor.F64: true, tensor.F32: true, tensor.F16: true, tensor.BF16: true, tensor.C64: true,
+	tensor.F8E4M3: true, tensor.F8E5M2: true, tensor.F8E4M3FNUZ: true, tensor.F8E5M2FNUZ: true, tensor.F8E8M0: true, tensor.F4: true,
+}
+
+func noHooks(arg any) error {
+	if hooks, ok := entries(arg); arg != nil && (!ok || len(hooks) > 0) {
+		return malformed("the hooks are no empty dict")
+	}
+	return nil
+}
+
+// tensorState checks the attributes that torch sets on a tensor: None, a dict,
+// or a tuple of two of these.
+func (d *decoder) tensorState(state any) error {
+	parts := []any{state}
+	if pair, ok := state.(*types.Tuple); ok {
+		if pair.Len() != 2 {
+			return malformed("the state is a tuple of %d, not 2", pair.Len())
+		}
+		parts = *pair
+	}
+	for _, part := range parts {
+		dict, ok := entries(part)
+		if part != nil && !ok {
+			return malformed("the state is no dict")
+		}
+		if err := d.attributes(dict, tensorNames); err != nil {
+			return err
 		}
 	}
-	if len(args) > 2 {
-		if hooks, ok := entries(args[2]); args[2] != nil && (!ok || len(hooks) > 0) {
-			return nil, malformed("the hooks are no empty dict")
-		}
-	}
-	return v, nil
+	return nil
 }
 
 // rebuildFromType is _rebuild_from_type_v2(function, type, args, state).
@@ -329,5 +387,9 @@ func rebuildFromType(d *decoder, args []any) (any, error) {
 	if !ok {
 		return nil, malformed("the arguments are no tuple")
 	}
-	return f.call(d, *inner)
+	v, err := f.call(d, *inner)
+	if err != nil {
+		return nil, err
+	}
+	return v, d.tensorState(args[3])
 }

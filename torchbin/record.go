@@ -14,12 +14,18 @@ import (
 // held in memory. torch.save deflates nothing.
 const maxUnpacked = 32 << 20
 
-// find returns an entry by its name below the prefix.
-func (a *archive) find(name string) *entry {
-	if i, ok := a.byName[strings.ToLower(name)]; ok && a.entries[i].name == name {
-		return &a.entries[i]
+// find returns an entry by its name below the prefix, nil if there is none. It
+// is an error if there is one in another case: torch's ZIP reader takes it, other
+// readers do not.
+func (a *archive) find(name string) (*entry, error) {
+	i, ok := a.byName[strings.ToLower(name)]
+	if !ok {
+		return nil, nil
 	}
-	return nil
+	if e := &a.entries[i]; e.name == name {
+		return e, nil
+	}
+	return nil, malformed("the entry %s differs from %s only in case", quote(a.entries[i].name), quote(name))
 }
 
 // A record is the content of an entry, or the place of a pickle in a legacy
@@ -93,7 +99,7 @@ func (a *archive) text(e *entry) (string, error) {
 }
 
 // openZip reads a checkpoint of the ZIP form.
-func openZip(f File, size int64) (*Checkpoint, error) {
+func openZip(f File, size int64, entry string) (*Checkpoint, error) {
 	a, err := openArchive(f, size)
 	if err != nil {
 		return nil, err
@@ -101,7 +107,11 @@ func openZip(f File, size int64) (*Checkpoint, error) {
 	if err := a.checkKind(); err != nil {
 		return nil, err
 	}
-	rec, err := a.content(a.find("data.pkl"), maxPickle)
+	pkl, err := a.find("data.pkl")
+	if err != nil {
+		return nil, err
+	}
+	rec, err := a.content(pkl, maxPickle)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +124,7 @@ func openZip(f File, size int64) (*Checkpoint, error) {
 			return nil, err
 		}
 	}
-	c, err := table("torch-zip", top)
+	c, err := table("torch-zip", top, entry)
 	if err != nil {
 		return nil, err
 	}
@@ -124,9 +134,19 @@ func openZip(f File, size int64) (*Checkpoint, error) {
 
 // checkKind makes sure that the archive is a checkpoint of a known version.
 func (a *archive) checkKind() error {
-	pkl, version := a.find("data.pkl"), a.find("version")
+	var found [4]*entry
+	for i, name := range []string{"data.pkl", "version", ".data/version", "byteorder"} {
+		var err error
+		if found[i], err = a.find(name); err != nil {
+			return err
+		}
+	}
+	pkl, version, order := found[0], found[1], found[3]
 	if pkl == nil || version == nil {
 		return malformed("the archive has no data.pkl and version, so torch.save did not write it")
+	}
+	if found[2] != nil { // torch prefers it
+		return malformed("the archive has two versions")
 	}
 	text, err := a.text(version)
 	if err != nil {
@@ -135,7 +155,6 @@ func (a *archive) checkKind() error {
 	if n, err := strconv.ParseUint(strings.TrimSuffix(text, "\n"), 10, 8); err != nil || n < 1 || n > 10 {
 		return malformed("the version %s of the archive is not known, only 1 to 10", quote(text))
 	}
-	order := a.find("byteorder")
 	if order == nil {
 		return nil
 	}
@@ -150,12 +169,14 @@ func (a *archive) checkKind() error {
 
 // place finds the record of a storage.
 func (a *archive) place(s *storage) error {
-	e := a.find("data/" + s.key)
+	e, err := a.find("data/" + s.key)
 	switch {
+	case err != nil:
+		return err
 	case e == nil:
 		return malformed("the archive lacks the storage %s", quote(s.key))
 	case e.method != stored:
-		return malformed("the storage %s is compressed, which torch.save does not do; load the file with torch and save it anew", quote(s.key))
+		return malformed("the storage %s is compressed, which torch.save does not do", quote(s.key))
 	case e.size != s.count*s.size():
 		return malformed("the storage %s has %d bytes, but %d elements of %d bytes are declared", quote(s.key), e.size, s.count, s.size())
 	}

@@ -101,8 +101,8 @@ func TestRefusedPickles(t *testing.T) {
 		{"setitem int", object(num(1), num(2), num(3), "s"), "SETITEM"},
 		{"setitems tensor", object(four, "(", text("a"), "Nu"), "SETITEMS"},
 		{"append dict", object("}Na"), "APPEND"},
-		{"key list", object("}]Ns"), "hashed"},
-		{"key in pairs", object(call(glob("collections", "OrderedDict"), "]("+"](]Ne"+"e")), "hashed"},
+		{"key list", object("}]Ns"), "a key"},
+		{"key in pairs", object(call(glob("collections", "OrderedDict"), "]("+"](]Ne"+"e")), "a key"},
 		// 7: arguments
 		{"arity 5", v2with(good[:5]...), "arguments"},
 		{"arity 8", v2with(append(good[:6:6], "N", "N")...), "arguments"},
@@ -149,7 +149,7 @@ func TestRefusedPickles(t *testing.T) {
 		{"reduce text", object(text("a"), ")R"), "called"},
 		{"reduce tensor", object(four, ")R"), "called"},
 		{"reduce class", object(call(float, num(4))), "can't be called"},
-		{"encode nothing", object(glob("_codecs", "encode"), ")R"), "without arguments"},
+		{"encode nothing", object(glob("_codecs", "encode"), ")R"), "a text and an encoding"},
 		{"parameter of none", object(call(glob("torch._utils", "_rebuild_parameter"), "N", "\x89", ordered)), "tensor"},
 		{"type function", object(call(glob("torch._tensor", "_rebuild_from_type_v2"), glob("torch", "Size"), glob("torch", "Tensor"), ")", "}")), "function"},
 		// 8, 9: broken streams
@@ -187,11 +187,8 @@ func TestRefusedPickles(t *testing.T) {
 		{"lone tensor", object(four), "lone tensor"},
 		{"list", object("](" + four + "e"), "a list"},
 		{"number", object(num(1)), "not a dict"},
-		{"no tensors", object("}"), "no tensors"},
 		{"int key", object(dict(text("w"), four, num(1), four)), "no text"},
 		{"twice", object(dict(text("w"), four, text("w"), tens(storage, 0, []int64{4}, []int64{1}))), "twice"},
-		{"two models", object(dict(text("model"), dict(text("w"), four), text("module"), dict(text("w"), four))), "not clear"},
-		{"nested", object(dict(text("model"), dict(text("model"), dict(text("w"), four)))), "no tensors"},
 	} {
 		t.Run(c.name, func(t *testing.T) { refused(t, archiveOf(c.pkl), c.word) })
 	}

@@ -33,6 +33,8 @@ type scanner struct {
 	pos   int64 // bytes read so far
 	limit int64 // bytes that can be read
 
+	protocol byte // as PROTO says
+
 	at    int64 // where the current opcode stands
 	op    byte
 	bytes []byte // the current opcode and what belongs to it
@@ -40,7 +42,7 @@ type scanner struct {
 	global *global // what the last GLOBAL names
 	stack  []cell
 	marks  []int // heights of the stack
-	memo   []kind
+	memo   []memoCell
 	read   []bool // by memo entry: whether any GET reads it
 	keep   []bool // read of the first pass, in the second
 
@@ -197,7 +199,7 @@ func (s *scanner) refusedOpcode() error {
 		}
 		return s.refuse("would make an object of the global %s, which is not allowed", dotted(s.qualified()))
 	case s.op >= 0x8c && s.op <= 0x95:
-		return s.refuse("belongs to pickle protocol 4, which is not read; load the file with torch and save it anew, without pickle_protocol")
+		return s.refuse("belongs to pickle protocol 4, which is not read")
 	}
 	return s.refuse("is not allowed in a state_dict")
 }

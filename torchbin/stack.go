@@ -12,19 +12,29 @@ type kind uint8
 const (
 	kindMissing kind = iota // a memo entry that was never written
 	kindPlain               // None, numbers, texts
-	kindTuple
+	kindKey                 // a tuple of plain values and such tuples, which can be a key
+	kindTuple               // any other tuple
 	kindList
 	kindDict
 	kindSet
 	kindGlobal
 	kindStorage // made by a persistent id
-	kindObject  // made by a call
+	kindOrdered // an OrderedDict
+	kindTensor
+	kindObject // another result of a call
 )
 
 // A cell is a value on the stack.
 type cell struct {
-	kind kind
-	held uint32 // bytes to give back if an opcode takes the value off for good
+	kind   kind
+	global uint8  // index into globalList if the kind is kindGlobal
+	held   uint32 // bytes to give back if an opcode takes the value off for good
+}
+
+// A memoCell is a value in the memo.
+type memoCell struct {
+	kind   kind
+	global uint8
 }
 
 // What gopickle's values take, in bytes, with what it allocates ahead.
@@ -51,8 +61,9 @@ func (s *scanner) apply() error {
 			return s.refuse("stands only at the beginning")
 		}
 		if v := s.bytes[1]; v > 3 {
-			return s.refuse("pickle protocol %d is not read; load the file with torch and save it anew, without pickle_protocol", v)
+			return s.refuse("pickle protocol %d is not read", v)
 		}
+		s.protocol = s.bytes[1]
 		return nil
 	case '.':
 		if len(s.marks) != 0 || len(s.stack) != 1 {
@@ -80,17 +91,28 @@ func (s *scanner) apply() error {
 		}
 		return s.push(kindPlain, heldSmall+len(s.bytes))
 	case 'T', 'U':
+		head := 2
+		if s.op == 'T' {
+			head = 5
+		}
+		if !utf8.Valid(s.bytes[head:]) {
+			return s.refuse("a byte string of Python 2 that is not UTF-8, which torch.load does not take either unless it is told its encoding")
+		}
 		return s.push(kindPlain, heldSmall+len(s.bytes))
 	case 'c':
 		if err := s.checkGlobal(); err != nil {
 			return err
 		}
-		return s.push(kindGlobal, heldGlobal)
+		if err := s.push(kindGlobal, heldGlobal); err != nil {
+			return err
+		}
+		s.stack[len(s.stack)-1].global = s.global.index
+		return nil
 	case ')':
-		return s.push(kindTuple, heldSmall)
+		return s.push(kindKey, heldSmall)
 	case 0x85, 0x86, 0x87:
 		n := int(s.op) - 0x84
-		return s.combine(n, kindTuple, heldSmall+16*n)
+		return s.tuple(n, heldSmall+16*n)
 	case ']':
 		return s.push(kindList, heldList)
 	case '}':
@@ -102,24 +124,24 @@ func (s *scanner) apply() error {
 		if err != nil {
 			return err
 		}
-		return s.combine(n, kindTuple, max(heldTuple, n*heldItem))
+		return s.tuple(n, max(heldTuple, n*heldItem))
 	case 'Q':
-		if err := s.want(1, "a tuple as the persistent id", kindTuple); err != nil {
+		if err := s.want(1, "a tuple as the persistent id", kindTuple, kindKey); err != nil {
 			return err
 		}
 		s.giveBack()
 		return s.combine(1, kindStorage, heldObject)
 	case 'R', 0x81:
-		if err := s.want(1, "a tuple of arguments", kindTuple); err != nil {
+		if err := s.want(1, "a tuple of arguments", kindTuple, kindKey); err != nil {
 			return err
 		}
 		if err := s.want(2, "something that can be called", kindGlobal); err != nil {
 			return err
 		}
 		s.giveBack()
-		return s.combine(2, kindObject, heldObject)
+		return s.combine(2, globalList[s.stack[len(s.stack)-2].global].made, heldObject)
 	case 'b':
-		if err := s.want(2, "an object that takes a state", kindObject); err != nil {
+		if err := s.want(2, "an object that takes a state", kindOrdered, kindTensor, kindObject); err != nil {
 			return err
 		}
 		s.stack = s.stack[:len(s.stack)-1]
@@ -138,9 +160,28 @@ func (s *scanner) push(k kind, held int) error {
 		return s.refuse("more than %d values on the stack", maxStack)
 	}
 	s.held += int64(held)
-	s.stack = append(s.stack, cell{k, uint32(held)})
+	s.stack = append(s.stack, cell{kind: k, held: uint32(held)})
 	return nil
 }
+
+// tuple replaces the top n values by a tuple of them.
+func (s *scanner) tuple(n, held int) error {
+	if err := s.have(n); err != nil {
+		return err
+	}
+	k := kindKey
+	for _, c := range s.stack[len(s.stack)-n:] {
+		if !c.kind.key() {
+			k = kindTuple
+		}
+	}
+	return s.combine(n, k, held)
+}
+
+// key reports whether a value can be a key of a dict here. Python also takes
+// other values as keys, such as tensors, which no checkpoint has; those that it
+// does not take, as no mode of torch.load does, are among those refused.
+func (k kind) key() bool { return k == kindPlain || k == kindKey }
 
 // giveBack is called when the tuple on top has been used. What it held is
 // free, if no memo entry has it, too.
@@ -211,13 +252,12 @@ func (s *scanner) fill() error {
 	if n%2 != 0 {
 		return s.refuse("a key without a value")
 	}
-	if err := s.want(n+1, "a dict to put items into", kindDict, kindObject); err != nil {
+	if err := s.want(n+1, "a dict to put items into", kindDict, kindOrdered); err != nil {
 		return err
 	}
 	for i := len(s.stack) - n; i < len(s.stack); i += 2 {
-		switch s.stack[i].kind {
-		case kindList, kindDict, kindSet:
-			return s.refuse("a key that can't be hashed")
+		if !s.stack[i].kind.key() {
+			return s.refuse("a key that is no text, number or tuple of them")
 		}
 	}
 	s.stack = s.stack[:len(s.stack)-n]
@@ -235,11 +275,15 @@ func (s *scanner) memoIndex() int {
 // remember writes or reads a memo entry.
 func (s *scanner) remember(i int) error {
 	if s.op == 'h' || s.op == 'j' {
-		if i >= len(s.memo) || s.memo[i] == kindMissing {
+		if i >= len(s.memo) || s.memo[i].kind == kindMissing {
 			return s.refuse("memo entry %d was never written", i)
 		}
 		s.read[i] = true
-		return s.push(s.memo[i], 0)
+		if err := s.push(s.memo[i].kind, 0); err != nil {
+			return err
+		}
+		s.stack[len(s.stack)-1].global = s.memo[i].global
+		return nil
 	}
 	if err := s.have(1); err != nil {
 		return err
@@ -248,10 +292,10 @@ func (s *scanner) remember(i int) error {
 		return s.refuse("memo entry %d, more than %d", i, maxMemo)
 	}
 	for i >= len(s.memo) {
-		s.memo, s.read = append(s.memo, kindMissing), append(s.read, false)
+		s.memo, s.read = append(s.memo, memoCell{}), append(s.read, false)
 	}
 	if top := &s.stack[len(s.stack)-1]; s.keep == nil || i < len(s.keep) && s.keep[i] {
-		s.memo[i] = top.kind
+		s.memo[i] = memoCell{top.kind, top.global}
 		if s.keep != nil {
 			top.held = 0
 			s.held += heldMemo

@@ -263,6 +263,9 @@ func (a *archive) checkEntry(name string, e *entry) error {
 	switch {
 	case e.flags&refusedFlags != 0:
 		return malformed("the entry %s is encrypted or patched", quote(name))
+	case e.method != stored && e.method != deflated:
+		// With another method the file can also begin as safetensors does.
+		return malformed("the entry %s is compressed by method %d", quote(name), e.method)
 	case !utf8.ValidString(name) || strings.ContainsAny(name, "\\\x00") || strings.HasPrefix(name, "/"):
 		return malformed("the entry %s has an unsafe name", quote(name))
 	case e.method == stored && e.packed != e.size:

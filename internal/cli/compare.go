@@ -20,13 +20,14 @@ type compareCmd struct {
 	Secondary *string `arg:"" optional:"" help:"The model that t = 1 would give."`
 	Recipe    string  `short:"r" placeholder:"FILE" help:"A mergekit YAML (slerp) that names the models and t."`
 
-	T           tFlags   `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"What t a merge would use, as for merge: it is shown beside the angles (default 0.5)."`
-	Extrapolate bool     `help:"Allow -t outside 0 to 1."`
-	JSON        bool     `name:"json" help:"Print the result as JSON."`
-	CSV         string   `name:"csv" placeholder:"FILE" help:"Write a line for each tensor to FILE, to standard output for -."`
-	HTML        string   `name:"html" placeholder:"FILE" help:"Write a page with pictures and a table of all tensors to FILE, to standard output for -."`
-	MaxMemory   byteSize `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Threads     int      `placeholder:"N" help:"Worker threads (default all cores)."`
+	T           tFlags     `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"What t a merge would use, as for merge: it is shown beside the angles (default 0.5)."`
+	Extrapolate bool       `help:"Allow -t outside 0 to 1."`
+	JSON        bool       `name:"json" help:"Print the result as JSON."`
+	CSV         string     `name:"csv" placeholder:"FILE" help:"Write a line for each tensor to FILE, to standard output for -."`
+	HTML        string     `name:"html" placeholder:"FILE" help:"Write a page with pictures and a table of all tensors to FILE, to standard output for -."`
+	MaxMemory   byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
+	Entry       entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the model, as for merge. Repeatable."`
+	Threads     int        `placeholder:"N" help:"Worker threads (default all cores)."`
 }
 
 // Help is shown below the flags.
@@ -37,7 +38,7 @@ func (compareCmd) Help() string {
 // Run compares.
 func (c *compareCmd) Run(a *app) error {
 	flags := mergeFlags{Primary: c.Primary, Secondary: c.Secondary, Recipe: c.Recipe, T: c.T, Extrapolate: c.Extrapolate,
-		outputFlags: outputFlags{DType: dtypeFlag{recipe.DType{Auto: true}}, Format: string(recipe.Safetensors), ShardSize: 5e9, MaxMemory: c.MaxMemory, Threads: c.Threads},
+		outputFlags: outputFlags{DType: dtypeFlag{recipe.DType{Auto: true}}, Format: string(recipe.Safetensors), ShardSize: 5e9, MaxMemory: c.MaxMemory, Threads: c.Threads, Entry: c.Entry},
 		Missing:     string(recipe.MissingCopy), NonFinite: string(recipe.NonFiniteWarn), Vocab: string(recipe.VocabError), Tokenizer: string(recipe.TokenizerPrimary)}
 	r, err := flags.recipe("")
 	if err != nil {

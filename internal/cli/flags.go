@@ -153,15 +153,34 @@ func (t tFlags) setting() (recipe.Setting, error) {
 	return s, nil
 }
 
+// entryFlags are all --entry of a command line.
+type entryFlags struct{ entries []recipe.Entry }
+
+// Decode takes one more for kong.
+func (f *entryFlags) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("entry", &text); err != nil {
+		return err
+	}
+	var args []string
+	for _, e := range f.entries {
+		args = append(args, e.String())
+	}
+	var err error
+	f.entries, err = recipe.ParseEntries(append(args, text))
+	return err
+}
+
 // outputFlags are what merge, plan and convert share: the form of what is
 // written, and what it may cost.
 type outputFlags struct {
-	DType     dtypeFlag `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: float32, float16, bfloat16, or auto, the type each has (in a merge: in the primary) (default ${default})."`
-	Format    string    `enum:"safetensors,bin" default:"safetensors" placeholder:"FORMAT" help:"Format of the weight files: safetensors or bin, PyTorch's (default ${default})."`
-	ShardSize byteSize  `placeholder:"SIZE" default:"5GB" help:"Bytes of tensors per file, such as 500MB or 2GiB (default ${default})."`
-	MaxMemory byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Threads   int       `placeholder:"N" help:"Worker threads (default all cores)."`
-	JSON      bool      `name:"json" help:"Print the result as JSON."`
+	DType     dtypeFlag  `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: float32, float16, bfloat16, or auto, the type each has (in a merge: in the primary) (default ${default})."`
+	Format    string     `enum:"safetensors,bin" default:"safetensors" placeholder:"FORMAT" help:"Format of the weight files: safetensors or bin, PyTorch's (default ${default})."`
+	ShardSize byteSize   `placeholder:"SIZE" default:"5GB" help:"Bytes of tensors per file, such as 500MB or 2GiB (default ${default})."`
+	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
+	Threads   int        `placeholder:"N" help:"Worker threads (default all cores)."`
+	Entry     entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the model, such as ema or ema/model, where it holds several; . is the top level. N: limits it to the N-th model. Repeatable."`
+	JSON      bool       `name:"json" help:"Print the result as JSON."`
 }
 
 // runFlags are what merge and convert share: how the work is done, not what
@@ -178,6 +197,7 @@ type runFlags struct {
 func (f *outputFlags) put(r *recipe.Recipe) error {
 	r.DType, r.Format = f.DType.DType, recipe.Format(f.Format)
 	r.ShardSize, r.MaxMemory, r.Threads = int64(f.ShardSize), int64(f.MaxMemory), f.Threads
+	r.Entries = f.Entry.entries
 	if r.Threads == 0 {
 		r.Threads = runtime.GOMAXPROCS(0)
 	}

@@ -20,10 +20,11 @@ import (
 )
 
 type inspectCmd struct {
-	Path   string `arg:"" help:"Model folder or weight file."`
-	JSON   bool   `name:"json" help:"Print the result as JSON."`
-	Digest bool   `help:"Add the SHA-256 of every tensor's values."`
-	Filter string `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
+	Path   string     `arg:"" help:"Model folder or weight file."`
+	JSON   bool       `name:"json" help:"Print the result as JSON."`
+	Digest bool       `help:"Add the SHA-256 of every tensor's values."`
+	Entry  entryFlags `placeholder:"KEY" help:"Which entry of a PyTorch checkpoint is the model, such as ema/model, where it holds several; . is the top level."`
+	Filter string     `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
 }
 
 // Help is shown below the flags.
@@ -37,11 +38,12 @@ const digestPool = 16 << 20
 // Run inspects.
 func (c *inspectCmd) Run(a *app) error {
 	pool := mmapio.NewPool(planPool)
-	m, err := model.Open(pool, c.Path)
+	models, err := openModels(pool, []string{c.Path}, c.Entry.entries)
+	defer closeAll(models)
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	m := models[0]
 	for _, n := range m.Notes {
 		a.log.warn(n)
 	}

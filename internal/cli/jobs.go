@@ -44,7 +44,7 @@ var notForJobs = []string{"help", "output", "recipe", "json", "dry-run"}
 // Flags that can be given more than once, and those that have no place beside
 // a recipe.
 var (
-	listFlags = []string{"t"}
+	listFlags = []string{"t", "entry"}
 	pairFlags = []string{"t", "extrapolate", "compat"}
 )
 

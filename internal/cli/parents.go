@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -16,10 +17,13 @@ import (
 func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
 	paths := r.Parents()
 	models := make([]*model.Model, len(paths))
+	if err := checkEntries(r.Entries, len(paths)); err != nil {
+		return models, err
+	}
 	var absent []recipe.Problem
 	var hints []string
 	for i, path := range paths {
-		m, err := model.Open(pool, path)
+		m, err := model.OpenEntry(pool, path, r.Entry(i).Key)
 		var unusable *model.UnusableError
 		switch {
 		case err == nil:
@@ -34,11 +38,56 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
 		}
 	}
 	if len(absent) == 0 {
-		return models, nil
+		return models, useEntries(r.Entries, models)
 	}
 	err := r.Document.Reject(append(absent, plan.CheckLayers(r.Document, models)...)...)
 	err.Hints = hints
 	return models, err
+}
+
+// openModels opens models that no recipe names.
+func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry) ([]*model.Model, error) {
+	var models []*model.Model
+	if err := checkEntries(entries, len(paths)); err != nil {
+		return nil, err
+	}
+	for i, path := range paths {
+		m, err := model.OpenEntry(pool, path, recipe.Recipe{Entries: entries}.Entry(i).Key)
+		if err != nil {
+			return models, err
+		}
+		models = append(models, m)
+	}
+	return models, useEntries(entries, models)
+}
+
+// checkEntries refuses an entry of a model that there is not.
+func checkEntries(entries []recipe.Entry, n int) error {
+	for _, e := range entries {
+		if e.Model > n {
+			return &requestError{msg: fmt.Sprintf("--entry %s: there are only %s", e, plural(n, "model"))}
+		}
+	}
+	return nil
+}
+
+// useEntries refuses an entry that says nothing, because it is about a model of
+// a format that has none.
+func useEntries(entries []recipe.Entry, models []*model.Model) error {
+	for _, e := range entries {
+		found := false
+		for i, m := range models {
+			found = found || m.HasEntries() && (e.Model == 0 || e.Model == i+1)
+		}
+		switch {
+		case found:
+		case e.Model > 0:
+			return &requestError{msg: fmt.Sprintf("--entry %s: %s is no PyTorch checkpoint, so it has no entries", e, models[e.Model-1].Path)}
+		default:
+			return &requestError{msg: fmt.Sprintf("--entry %s: no PyTorch checkpoint is among the models, so there are no entries", e)}
+		}
+	}
+	return nil
 }
 
 // withModels adds to what is wrong with a recipe file what is wrong with its

@@ -12,18 +12,20 @@ import (
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
 
 type verifyCmd struct {
-	Out       string    `arg:"" help:"Folder that merge or convert has made."`
-	Parents   pathsFlag `placeholder:"MODEL..." help:"Where the parents are now, in the order of the merge, when they have moved. Comes after OUT."`
-	Sample    shareFlag `placeholder:"PERCENT" default:"100%" help:"Compare only so much of every weight file, such as 5%, in whole tensors; always the same ones (default ${default})."`
-	MaxMemory byteSize  `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Threads   int       `placeholder:"N" help:"Worker threads (default all cores)."`
-	JSON      bool      `name:"json" help:"Print the result as JSON."`
+	Out       string     `arg:"" help:"Folder that merge or convert has made."`
+	Parents   pathsFlag  `placeholder:"MODEL..." help:"Where the parents are now, in the order of the merge, when they have moved. Comes after OUT."`
+	Sample    shareFlag  `placeholder:"PERCENT" default:"100%" help:"Compare only so much of every weight file, such as 5%, in whole tensors; always the same ones (default ${default})."`
+	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
+	Entry     entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the parent now, where it is another than in the merge. Repeatable."`
+	Threads   int        `placeholder:"N" help:"Worker threads (default all cores)."`
+	JSON      bool       `name:"json" help:"Print the result as JSON."`
 }
 
 // Help is shown below the flags.
@@ -106,8 +108,15 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 	} else {
 		paths = fromAbove(c.Out, paths)
 	}
+	entries := c.Entry.entries
+	if len(entries) == 0 {
+		entries = rec.Entries()
+	}
+	if err := checkEntries(entries, len(paths)); err != nil {
+		return models, err
+	}
 	for i, path := range paths {
-		m, err := model.Open(pool, path)
+		m, err := model.OpenEntry(pool, path, recipe.Recipe{Entries: entries}.Entry(i).Key)
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}
@@ -117,7 +126,7 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 		}
 		models = append(models, m)
 	}
-	return models, nil
+	return models, useEntries(c.Entry.entries, models)
 }
 
 // fromAbove gives relative paths that are not there from here as they are from

@@ -101,13 +101,20 @@ func (m *Model) format(name string) {
 // openCheckpoint adds the tensors of the PyTorch checkpoint that is the last
 // of m.Files.
 func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
-	c, err := torchbin.Open(f, f.Size())
+	c, err := torchbin.Open(f, f.Size(), m.Entry)
 	if err != nil {
 		var fe *torchbin.FormatError
-		if errors.As(err, &fe) {
+		var ee *torchbin.EntryError
+		switch {
+		case errors.As(err, &fe):
 			return &FormatError{Path: path, Err: err}
+		case errors.As(err, &ee):
+			return &UnusableError{Path: path, Msg: err.Error(), Hint: entryHint(ee.Entries)}
 		}
 		return err
+	}
+	if text := m.entryNote(c); text != "" && len(m.Files) == 1 {
+		m.Notes = append(m.Notes, path+": "+text)
 	}
 	m.format(c.Format)
 	last := &m.Files[len(m.Files)-1]

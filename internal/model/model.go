@@ -27,6 +27,7 @@ type Model struct {
 	Label  string  // what Name says, where the path's last part won't do
 	Dir    string  // the folder, "" for a single weight file
 	Format string  // "safetensors", "torch-zip" or "torch-legacy", of the first file
+	Entry  string  // the entry of PyTorch checkpoints that was asked for, "" for none
 	Config *Config // nil when there is no config.json
 	Files  []File  // the weight files, in the order of the tensors
 	// Tensors is the table, in file order: by shard, then by offset.
@@ -58,21 +59,33 @@ type Tensor struct {
 //
 // What is wrong with the content of a file is a *FormatError; a path with
 // nothing in it that could be a model is an *UnusableError.
-func Open(pool *mmapio.Pool, path string) (*Model, error) {
-	m := &Model{Path: path, place: path}
+func Open(pool *mmapio.Pool, path string) (*Model, error) { return OpenEntry(pool, path, "") }
+
+// OpenEntry is Open for a model of PyTorch checkpoints that hold several: entry
+// says which one, as torchbin.Open takes it. Other formats have no entries.
+func OpenEntry(pool *mmapio.Pool, path, entry string) (*Model, error) {
+	m := &Model{Path: path, place: path, Entry: entry}
 	st, err := m.find()
 	if err != nil {
 		return nil, err
 	}
 	if !st.IsDir() {
-		if err := m.openFile(pool, m.place); err != nil {
+		err := m.openFile(pool, m.place)
+		if err == nil {
+			err = m.checkValues()
+		}
+		if err != nil {
 			m.Close()
 			return nil, err
 		}
 		return m, nil
 	}
 	m.Dir = m.place
-	if err := m.openFolder(pool); err != nil {
+	err = m.openFolder(pool)
+	if err == nil {
+		err = m.checkValues()
+	}
+	if err != nil {
 		var fe *FormatError
 		if errors.As(err, &fe) && fe.Hint == "" && errors.Is(err, fs.ErrNotExist) { // a link to nothing
 			fe.Hint = m.downloadHint()

@@ -27,8 +27,9 @@ func TestQuote(t *testing.T) {
 
 func TestSniff(t *testing.T) {
 	for in, want := range map[string]kind{
-		"PK\x03\x04rest":                                   kindTorchZip,
-		string(legacyMagic) + "x":                          kindTorchLegacy,
+		"PK\x03\x04rest": kindTorchZip,
+		"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20":         kindTorchLegacy,
+		"\x80\x03\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20":         kindTorchLegacy,
 		"GGUF\x03\x00\x00\x00":                             kindGGUF,
 		"version https://git-lfs.github.com/spec/v1\n":     kindLFS,
 		"\x89HDF\r\n\x1a\n":                                kindHDF5,

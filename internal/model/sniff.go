@@ -23,10 +23,6 @@ const (
 // sniffLen is how many bytes sniff wants: a tar names itself at byte 257.
 const sniffLen = 264
 
-// legacyMagic opens the stream that torch wrote before 1.6: a pickle of its
-// magic number (docs/formats.md 3.3).
-var legacyMagic = []byte{0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e}
-
 // sniff tells the kind of a file from its first bytes, never from its name.
 // What has no mark of its own counts as safetensors when its header length
 // and first brace are plausible.
@@ -34,8 +30,6 @@ func sniff(b []byte) kind {
 	switch {
 	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
 		return kindTorchZip
-	case bytes.HasPrefix(b, legacyMagic):
-		return kindTorchLegacy
 	case len(b) > 8 && b[0] == 0x80 && b[1] <= 5 && b[8] != '{': // another pickle: torchbin says what is wrong
 		return kindTorchLegacy
 	case bytes.HasPrefix(b, []byte("GGUF")):

@@ -49,6 +49,9 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 // identify writes down what one parent is.
 func identify(h hash.Hash, m *model.Model) error {
 	fmt.Fprintf(h, "model %q\n", m.Format)
+	if m.Entry != "" {
+		fmt.Fprintf(h, "entry %q\n", m.Entry)
+	}
 	for i := range m.Files {
 		f := &m.Files[i]
 		fmt.Fprintf(h, "file %q %+v\n", f.Name, f.Identity())

@@ -18,6 +18,7 @@ type Recipe struct {
 	Primary   string
 	Secondary string    // "" for Convert
 	Document  *Document // the recipe file that says all of this instead, nil without one
+	Entries   []Entry   // which entries of PyTorch checkpoints are the parents
 	Output    string    // "" when only a plan is wanted
 
 	DType     DType

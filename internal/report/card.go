@@ -238,6 +238,11 @@ func (c *card) recipe() {
 func (c *card) flags() string {
 	r := c.p.Recipe
 	s := ""
+	for i, m := range c.p.Models {
+		if m.Entry != "" {
+			s += " --entry " + model.ShellWord(fmt.Sprintf("%d:%s", i+1, m.Entry))
+		}
+	}
 	for _, f := range []struct{ name, value, usual string }{
 		{"vocab", string(r.Vocab), string(recipe.VocabError)},
 		{"missing", string(r.Missing), string(recipe.MissingCopy)},

@@ -84,6 +84,7 @@ type provParent struct {
 	Role   string     `json:"role"`
 	Path   string     `json:"path"`
 	Format string     `json:"format"`
+	Entry  string     `json:"entry,omitempty"`         // of a PyTorch checkpoint, that was asked for
 	Config string     `json:"config_sha256,omitempty"` // of config.json
 	Files  []provFile `json:"files"`
 }
@@ -195,7 +196,7 @@ func provRecipeOf(r recipe.Recipe) provRecipe {
 
 // provParentOf writes down what a parent is.
 func provParentOf(m *model.Model) (provParent, error) {
-	v := provParent{Path: m.Path, Format: m.Format}
+	v := provParent{Path: m.Path, Format: m.Format, Entry: m.Entry}
 	if m.Config != nil {
 		sum := sha256.Sum256(m.Config.Bytes())
 		v.Config = hex.EncodeToString(sum[:])

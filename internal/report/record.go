@@ -244,6 +244,17 @@ func (rec *Record) Parents() []string {
 	return paths
 }
 
+// Entries are the entries of PyTorch checkpoints that the parents are, where
+// the merge was told.
+func (rec *Record) Entries() (entries []recipe.Entry) {
+	for i, p := range rec.head.Parents {
+		if p.Entry != "" {
+			entries = append(entries, recipe.Entry{Model: i + 1, Key: p.Entry})
+		}
+	}
+	return entries
+}
+
 // Companions are the files that went along with the weights, but for
 // config.json; nil if the record does not tell.
 func (rec *Record) Companions() []string { return rec.head.Output.Companions }
@@ -300,6 +311,7 @@ func (v *provenance) recipe() (recipe.Recipe, error) {
 	if len(v.Parents) != parents {
 		return r, fmt.Errorf("it has %d parents, the record %d", parents, len(v.Parents))
 	}
+	r.Entries = (&Record{head: *v}).Entries()
 	r.Primary = v.Parents[0].Path
 	if r.Document == nil && parents == 2 {
 		r.Secondary = v.Parents[1].Path
