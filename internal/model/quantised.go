@@ -1,8 +1,13 @@
 package model
 
 import (
+	"bytes"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"slerpmerge/internal/tensor"
 )
 
 // packed are name endings under which quantisers keep integers with scales.
@@ -18,20 +23,26 @@ var packed = []struct{ ending, what string }{
 // that only count together with their scales.
 func (m *Model) Mergeable() error {
 	const hint = "merge the model it was quantised from, then quantise the result"
+	quantised := func(how string) error {
+		return &UnusableError{Path: m.Path, Msg: "is quantised (" + how + "), and quantised weights can be neither merged nor brought to another type", Hint: hint}
+	}
+	how := m.quantised()
 	if m.Config != nil {
-		if m.Config.Has("quantization_config") && string(m.Config.Raw("quantization_config")) != "null" {
-			method := m.quantMethod()
-			return &UnusableError{Path: m.Path, Msg: "is quantised (" + method + " in config.json), and quantised weights can be neither merged nor brought to another type", Hint: hint}
+		if method, ok := m.quantMethod(); ok {
+			return quantised(method + " in config.json")
 		}
 		if t := m.Config.String("peft_type"); t != "" {
 			return &UnusableError{Path: m.Path, Msg: "is a " + Quote(t) + " adapter, not a whole model"}
 		}
 	}
+	if how != "" {
+		return quantised(how)
+	}
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
 		for _, p := range packed {
 			if strings.HasSuffix(t.Name, p.ending) && !(p.ending == "_blocks" && t.DType.Blends()) {
-				return &UnusableError{Path: m.Path, Msg: "is quantised (" + p.what + ": " + Quote(t.Name) + " is a packed tensor or its scale), and quantised weights can be neither merged nor brought to another type", Hint: hint}
+				return quantised(p.what + ": " + Quote(t.Name) + " is a packed tensor or its scale")
 			}
 		}
 		if strings.Contains(t.Name, ".lora_A.") || strings.HasPrefix(t.Name, "base_model.model.") {
@@ -42,12 +53,246 @@ func (m *Model) Mergeable() error {
 	return nil
 }
 
-func (m *Model) quantMethod() string {
-	for i := range m.Config.fields {
-		f := &m.Config.fields[i]
-		if f.sub == "quantization_config" && f.name == "quant_method" {
-			return Quote(strings.Trim(string(m.Config.raw[f.valStart:f.valEnd]), `"`))
+// quantMethod is how config.json says that the weights are quantised, and
+// whether it does.
+func (m *Model) quantMethod() (string, bool) {
+	for _, name := range []string{"quantization_config", "compression_config"} {
+		if raw := m.Config.Raw(name); len(raw) > 0 && string(raw) != "null" {
+			for i := range m.Config.fields {
+				f := &m.Config.fields[i]
+				if f.sub == name && f.name == "quant_method" {
+					return Quote(strings.Trim(string(m.Config.raw[f.valStart:f.valEnd]), `"`)), true
+				}
+			}
+			return name, true
 		}
 	}
-	return "quantization_config"
+	// MLX says how many bits and how large the groups are.
+	if raw := m.Config.Raw("quantization"); bytes.HasPrefix(raw, []byte("{")) && (bytes.Contains(raw, []byte(`"bits"`)) || bytes.Contains(raw, []byte(`"group_size"`))) {
+		return "MLX", true
+	}
+	return "", false
+}
+
+// quantised finds a tensor of codes, integers or floats of at most 8 bits, that
+// has a scale beside it, and says what they are; "" if there is none.
+//
+// The structure decides: the codes have two dimensions, and in the same module
+// there is a smaller tensor that is a scale by its name and belongs to them, or
+// beside a weight one of floats that is no bias and has the shape of a scale: one
+// number, one for each row or column, or one for each block. Names then tell
+// the method.
+func (m *Model) quantised() string {
+	for i := range m.Tensors {
+		t := &m.Tensors[i]
+		if !isCode(t.DType) {
+			continue
+		}
+		module, leaf := parentOf(t.Name), lastPart(t.Name)
+		if module == "" && leaf == "scaled_fp8" {
+			return "scaled FP8 of ComfyUI: it has the mark scaled_fp8"
+		}
+		if len(squeezed(t.Shape)) < 2 && !anyOf(leaf, flatCodes) {
+			continue
+		}
+		scale := m.scaleOf(t, module, leaf)
+		if scale == nil {
+			continue
+		}
+		return fmt.Sprintf("%s: %s is %v with %s for a scale", m.method(t, scale, module, leaf), Quote(t.Name), t.DType, Quote(scale.Name))
+	}
+	return ""
+}
+
+// isCode reports whether quantised weights are stored in a type.
+func isCode(d tensor.DType) bool {
+	switch d {
+	case tensor.BOOL, tensor.C64, tensor.F16, tensor.BF16, tensor.F32, tensor.F64:
+		return false
+	}
+	return true
+}
+
+// Words in the last components of names. One that begins with an equals sign
+// is the whole component.
+var (
+	// Codes that are the only ones of their module, so that any scale in it is theirs.
+	soleCodes = []string{"=weight", "=qweight", "=q_weight", "=W_q", "=_data", "=_weight_qdata", "=qdata", "=weight_packed", "=weight_quantized", "=codes", "=indices",
+		"=Qidxs", "=trellis", "=dense_weights", "=kernel", "=B"}
+	flatCodes  = []string{"=W_q", "=_data", "=_weight_qdata", "=codes", "=dense_weights"} // may have one dimension
+	shapeCodes = []string{"=weight", "=kernel"}                                           // a scale of theirs may have any name
+	scaleWords = []string{"scale", "scaling_factor", "absmax", "amax", "scb", "zero", "codebook", "invperm", "row_offsets",
+		"=suh", "=svh", "=su", "=sv", "=s", "=meta", "=lut", "=tlut", "=tables", "=tables2"}
+	// Parameters that stand beside weights of any type: biases, and the
+	// magnitudes of weight normalisation and DoRA.
+	ordinaryWords = []string{"bias", "weight_g", "weight_v", "original0", "original1", "magnitude", "running_", "gamma", "beta", "mean", "std", "logit_scale", "layer_scale"}
+)
+
+// anyOf reports whether the last component of a name has one of the words.
+func anyOf(leaf string, words []string) bool {
+	lower := strings.ToLower(leaf)
+	return slices.ContainsFunc(words, func(w string) bool {
+		if whole, ok := strings.CutPrefix(w, "="); ok {
+			return strings.EqualFold(leaf, whole)
+		}
+		return strings.Contains(lower, w)
+	})
+}
+
+// scaleOf finds the scale that belongs to codes; nil if there is none.
+func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
+	if lastPart(module) == "_data" { // quanto packs the codes of an inner tensor
+		module = parentOf(module)
+	}
+	sole, stem := anyOf(leaf, soleCodes), leaf
+	for _, end := range []string{"_weight", "_blocks", "_quantized", "_qdata", "_packed", "_codes"} {
+		stem = strings.TrimSuffix(stem, end)
+	}
+	var found *Tensor
+	m.eachIn(module, func(s *Tensor) bool {
+		own := lastPart(s.Name)
+		if s == codes || s.Elems() >= codes.Elems() || anyOf(own, ordinaryWords) {
+			return true
+		}
+		derived := stem != "" && (strings.HasPrefix(own, stem+"_") || strings.HasSuffix(own, "_"+stem))
+		if s.DType == codes.DType && codes.DType.Blends() && !derived { // all were brought to one type
+			return true
+		}
+		named := anyOf(own, scaleWords)
+		isScale := strings.Contains(strings.ToLower(own), "scal")
+		// A scale is a float, but those of MXFP4 and MXFP8 are exponents, and
+		// a zero point or a codebook may be anything.
+		number := s.DType.Blends() || s.DType == tensor.F8E8M0 || isScale && s.DType == tensor.U8 || !isScale
+		switch {
+		case named && number && (sole || derived):
+			found = s
+		case !named && s.DType.Blends() && !isCode(s.DType) && anyOf(leaf, shapeCodes) && scales(s.Shape, codes.Shape):
+			found = s
+		}
+		return found == nil
+	})
+	if found == nil && anyOf(leaf, []string{"=indices", "=codes"}) {
+		for _, name := range []string{module + ".centroids.weight", module + ".codebooks.weight"} {
+			if i, ok := m.Lookup(name); ok {
+				found = &m.Tensors[i]
+			}
+		}
+	}
+	return found
+}
+
+// scales reports whether a tensor has the shape of scales for another: one
+// number, one for each index of a dimension, or one for each block.
+func scales(scale, codes []uint64) bool {
+	s, c := squeezed(scale), squeezed(codes)
+	switch {
+	case len(s) == 0:
+		return true
+	case len(s) == 1:
+		return slices.Contains(c, s[0])
+	case len(s) != len(c):
+		return false
+	}
+	for i := range s {
+		if s[i] > c[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// squeezed is a shape without its dimensions of one element.
+func squeezed(shape []uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(shape), func(d uint64) bool { return d == 1 })
+}
+
+// eachIn calls f for the tensors that are directly in a module until f returns
+// false.
+func (m *Model) eachIn(module string, f func(*Tensor) bool) {
+	if module != "" {
+		module += "."
+	}
+	m.Lookup("")
+	at := func(name string) int {
+		k, _ := slices.BinarySearchFunc(m.byName, name, func(i int32, name string) int { return strings.Compare(m.Tensors[i].Name, name) })
+		return k
+	}
+	for k := at(module); k < len(m.byName); {
+		t := &m.Tensors[m.byName[k]]
+		rest, ok := strings.CutPrefix(t.Name, module)
+		if !ok {
+			return
+		}
+		if dot := strings.IndexByte(rest, '.'); dot >= 0 { // past the module that it is in: / comes after the dot
+			k = max(k+1, at(module+rest[:dot]+"/"))
+			continue
+		}
+		if !f(t) {
+			return
+		}
+		k++
+	}
+}
+
+// method names the quantiser that stores codes and scales in this way.
+func (m *Model) method(codes, scale *Tensor, module, leaf string) string {
+	has := func(leaf string) bool {
+		if module != "" {
+			leaf = module + "." + leaf
+		}
+		_, ok := m.Lookup(leaf)
+		return ok
+	}
+	float8 := codes.DType.Blends()
+	switch {
+	case has("scale_weight"), has("comfy_quant"):
+		return "scaled weights of ComfyUI"
+	case has("W_q"):
+		return "HQQ"
+	case strings.HasSuffix(leaf, "_qdata"):
+		return "torchao"
+	case strings.HasSuffix(module, ".weight") && leaf == "_data", strings.HasSuffix(module, "._data"):
+		return "quanto"
+	case has("q_weight"):
+		return "EXL2"
+	case has("trellis"):
+		return "EXL3 or QTIP"
+	case has("Qidxs"):
+		return "QuIP#"
+	case leaf == "codes":
+		return "AQLM"
+	case leaf == "indices":
+		return "VPTQ"
+	case has("dense_weights"):
+		return "SpQR"
+	case has("tables2"):
+		return "HIGGS"
+	case has("qweight"):
+		return "GPTQ or AWQ"
+	case has("B") && has("s"):
+		return "Marlin"
+	case has("qbiases"), codes.DType == tensor.U32 && has("scales"):
+		return "MLX"
+	case has("weight_scales") && !float8:
+		return "EETQ"
+	case has("weight_packed"):
+		return "compressed-tensors"
+	case has("weight_scale_2"):
+		return "NVFP4"
+	case has("SCB"), has("weight.absmax"):
+		return "bitsandbytes"
+	case has("weights_scaling_factor"):
+		return "TensorRT-LLM"
+	case strings.HasSuffix(leaf, "_blocks"):
+		return "MXFP4"
+	case strings.HasSuffix(leaf, "_quantized"), has("input_activation_scale"):
+		return "packed integers of Gemma"
+	case has("weight_scale_inv"), strings.HasSuffix(scale.Name, "_scale_inv"):
+		return "block-scaled FP8"
+	case codes.DType == tensor.U8 && has("weight_scale"):
+		return "packed 8-bit, such as BitNet"
+	case float8:
+		return "scaled FP8"
+	}
+	return "scaled integers"
 }
