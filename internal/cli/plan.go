@@ -81,8 +81,7 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 // slash.
 func reference(m *model.Model) recipe.ModelRef {
 	path := m.Path
-	if m.Place() != path { // in the cache
-		name, revision, _ := strings.Cut(path, "@")
+	if name, revision := m.Repo(); m.Place() != path && name != "" { // in the cache
 		return recipe.ModelRef{Path: name, Revision: revision}
 	}
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {

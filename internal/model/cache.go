@@ -30,6 +30,12 @@ func findCached(name string) (dir, repo string, found bool, err error) {
 	if st, err := os.Stat(home); err != nil || !st.IsDir() {
 		return "", repo, false, nil
 	}
+	dir, err = snapshot(home, repo, revision)
+	return dir, repo, true, err
+}
+
+// snapshot is the folder of a revision of the model whose cache is home.
+func snapshot(home, repo, revision string) (dir string, err error) {
 	if revision == "" {
 		revision = "main"
 	}
@@ -39,16 +45,42 @@ func findCached(name string) (dir, repo string, found bool, err error) {
 	case err == nil:
 		commit = strings.TrimSpace(string(ref))
 	case !errors.Is(err, fs.ErrNotExist):
-		return "", repo, true, err
+		return "", err
 	}
 	if commit == "" || strings.ContainsAny(commit, `/\`) {
-		return "", repo, true, missingRevision(home, repo, revision)
+		return "", missingRevision(home, repo, revision)
 	}
 	dir = filepath.Join(home, "snapshots", commit)
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-		return "", repo, true, missingRevision(home, repo, revision)
+		return "", missingRevision(home, repo, revision)
 	}
-	return dir, repo, true, nil
+	return dir, nil
+}
+
+// cachedRepo is the name of a model by that of its folder in the cache.
+func cachedRepo(folder string) (repo string, ok bool) {
+	name, ok := strings.CutPrefix(folder, "models--")
+	return strings.Replace(name, "--", "/", 1), ok && name != ""
+}
+
+// cacheHome is the folder of a model in a cache of the Hub if path is that
+// folder itself, or one of those in it that hold no model.
+func cacheHome(path string) (home, repo string, ok bool) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", "", false
+	}
+	home = abs
+	switch filepath.Base(abs) {
+	case "snapshots", "refs", "blobs":
+		home = filepath.Dir(abs)
+	}
+	repo, ok = cachedRepo(filepath.Base(home))
+	if ok {
+		st, err := os.Stat(filepath.Join(home, "snapshots"))
+		ok = err == nil && st.IsDir()
+	}
+	return home, repo, ok
 }
 
 // missingRevision says what the cache has instead.
@@ -104,8 +136,7 @@ func Cached() []string {
 	entries, _ := os.ReadDir(cacheFolder())
 	var names []string
 	for _, e := range entries {
-		name, ok := strings.CutPrefix(e.Name(), "models--")
-		name = strings.Replace(name, "--", "/", 1)
+		name, ok := cachedRepo(e.Name())
 		if ok && e.IsDir() && hubName.MatchString(name) {
 			names = append(names, name)
 		}

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,121 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"slerpmerge/mmapio"
-	"slerpmerge/safetensors"
 )
-
-// A family is one way to name the weights of a folder.
-type family struct{ single, index, ext string }
-
-// families in the order in which transformers looks for them (docs/formats.md 2.4).
-// Beside its index a single file is a stray: the index wins.
-var families = []family{
-	{"model.safetensors", "model.safetensors.index.json", ".safetensors"},
-	{"pytorch_model.bin", "pytorch_model.bin.index.json", ".bin"},
-}
-
-// weights says which files of a folder hold its model, in order, and where
-// an index puts each tensor (nil without one).
-type weights struct {
-	files  []string
-	index  safetensors.Index
-	stray  string // a single file beside an index
-	family family
-}
-
-func findWeights(pool *mmapio.Pool, dir string) (*weights, error) {
-	for _, f := range families {
-		hasIndex, err := present(filepath.Join(dir, f.index))
-		if err != nil {
-			return nil, err
-		}
-		hasSingle, err := present(filepath.Join(dir, f.single))
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case hasIndex:
-			path := filepath.Join(dir, f.index)
-			ix, err := readIndex(pool, path, f.ext)
-			if err != nil {
-				return nil, err
-			}
-			w := &weights{index: ix, family: f, files: ix.Files()}
-			if hasSingle && !slices.Contains(w.files, f.single) {
-				w.stray = f.single
-			}
-			return w, nil
-		case hasSingle:
-			return &weights{files: []string{f.single}, family: f}, nil
-		}
-	}
-	return nil, noWeights(dir)
-}
-
-func readIndex(pool *mmapio.Pool, path, ext string) (safetensors.Index, error) {
-	f, err := pool.Open(path)
-	if err != nil {
-		return nil, fileError(path, err)
-	}
-	defer f.Close()
-	ix, err := safetensors.ReadIndex(f, f.Size(), ext)
-	var fe *safetensors.FormatError
-	if errors.As(err, &fe) {
-		return nil, &FormatError{Path: path, Err: err}
-	}
-	return ix, err
-}
-
-// noWeights explains a folder without a model by what else is in it.
-func noWeights(dir string) error {
-	names, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	has := func(pattern string) string {
-		for _, n := range names {
-			if ok, _ := filepath.Match(pattern, n.Name()); ok {
-				return n.Name()
-			}
-		}
-		return ""
-	}
-	e := &UnusableError{Path: dir}
-	switch {
-	case has("adapter_config.json") != "" || has("adapter_model.*") != "":
-		e.Msg = "is a LoRA adapter, not a whole model"
-		e.Hint = "merge the adapter into its base model with peft first: merge_and_unload(), save_pretrained(FOLDER)"
-	case has("*.gguf") != "":
-		e.Msg = "holds only " + Quote(has("*.gguf")) + ", a GGUF file: llama.cpp's format can't be merged"
-		e.Hint = kindGGUF.hint()
-	case has("model-*-of-*.safetensors") != "":
-		e.Msg = "has shards but no index that says which tensor is in which"
-		e.Hint = "download model.safetensors.index.json too"
-	case has("pytorch_model-*-of-*.bin") != "":
-		e.Msg = "has shards but no index that says which tensor is in which"
-		e.Hint = "download pytorch_model.bin.index.json too"
-	case has("consolidated*") != "":
-		e.Msg = "holds consolidated weights in the naming of the original release, not a Hugging Face model"
-		e.Hint = "use the Hugging Face conversion of this model (with config.json and model.safetensors)"
-	case has("*.incomplete") != "":
-		e.Msg = "holds an unfinished download and no model"
-	case has("tf_model.h5") != "" || has("flax_model.msgpack") != "":
-		e.Msg = "holds TensorFlow or Flax weights only"
-		e.Hint = "load the model in transformers with from_tf or from_flax and save it as safetensors"
-	case has("*.safetensors") != "":
-		e.Msg = "has no model.safetensors and no model.safetensors.index.json"
-		e.Hint = "name the file itself: " + filepath.Join(dir, has("*.safetensors"))
-	case has("[!t]*.bin")+has("*.pt")+has("*.pth") != "": // training_args.bin holds no weights
-		name := cmp.Or(has("[!t]*.bin"), has("*.pt"), has("*.pth"))
-		e.Msg = "has no pytorch_model.bin and no pytorch_model.bin.index.json"
-		e.Hint = "name the file itself, if it is a checkpoint: " + filepath.Join(dir, name)
-	default:
-		e.Msg = "no model here: no model.safetensors or pytorch_model.bin, and no index of shards"
-	}
-	return e
-}
 
 // present reports whether a name stands in a folder, be it a dangling link:
 // what is there but can't be read must not be passed over.

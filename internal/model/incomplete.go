@@ -11,7 +11,7 @@ import (
 
 // complete makes sure that all weight files are there before any is opened:
 // whoever broke off a download wants to hear of everything that is missing.
-func (m *Model) complete(w *weights) error {
+func (m *Model) complete(s *shelf, w *weights) error {
 	var missing []string
 	more := 0
 	for _, name := range w.files {
@@ -45,8 +45,30 @@ func (m *Model) complete(w *weights) error {
 	if len(w.files) == 1 {
 		of = "1 weight file"
 	}
-	return &FormatError{Path: m.Path, Hint: m.downloadHint(),
+	e := &FormatError{Path: m.Path, Hint: m.downloadHint(),
 		Msg: fmt.Sprintf("is incomplete: %d of %s %s not there: %s%s", n, of, verb, list, m.unfinished())}
+	if w.index == nil {
+		return e
+	}
+	var others []string
+	single := ""
+	for _, name := range s.left(w) {
+		of, _ := parseWeightName(w.name)
+		switch n, _ := parseWeightName(name); {
+		case n.shard && n.ext == of.ext:
+			others = append(others, name)
+		case name == strings.TrimSuffix(w.name, ".index.json"):
+			single = name
+		}
+	}
+	switch {
+	case len(others) > 0:
+		e.Msg += fmt.Sprintf("; shards of another set are: %s", nameList(others))
+		e.Hint = fmt.Sprintf("%s is the index of other shards than these: get the index that belongs to them", w.name)
+	case single != "":
+		e.Hint += fmt.Sprintf("; or name %s to merge that file alone", filepath.Join(m.Dir, single))
+	}
+	return e
 }
 
 // maxListed is how many missing files a message names.
@@ -87,8 +109,8 @@ func unfinishedIn(folders []string) string {
 
 // downloadHint says how to get what is missing.
 func (m *Model) downloadHint() string {
-	if found := hubName.FindStringSubmatch(m.Path); m.Label != "" && found != nil {
-		return download(found[1], found[2])
+	if m.repo != "" {
+		return download(m.repo, m.revision)
 	}
 	if abs, err := filepath.Abs(m.Dir); err == nil {
 		home := filepath.Dir(filepath.Dir(abs))

@@ -35,10 +35,11 @@ type Model struct {
 	Metadata map[string]string // of the only or first file
 	Notes    []string          // what a user should know, such as a stray file
 
-	place  string   // where it was found
-	repo   string   // its name on the Hub, where Path is one
-	byName []int32  // indexes of Tensors sorted by name, made by the first Lookup
-	stored []string // names of Tensors in their files, where they are called otherwise
+	place    string   // where it was found
+	repo     string   // its name on the Hub, where Path is one, or the cache's folder
+	revision string   // that was asked for, "" for main
+	byName   []int32  // indexes of Tensors sorted by name, made by the first Lookup
+	stored   []string // names of Tensors in their files, where they are called otherwise
 }
 
 // A Tensor is one entry of the table. Offset counts from the start of the
@@ -69,31 +70,56 @@ func OpenEntry(pool *mmapio.Pool, path, entry string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !st.IsDir() {
-		err := m.openFile(pool, m.place)
-		if err == nil {
-			err = m.checkValues()
-		}
-		if err != nil {
-			m.Close()
-			return nil, err
-		}
-		return m, nil
+	if st.IsDir() {
+		m.Dir = m.place
+		err = m.openFolder(pool, "")
+	} else {
+		err = m.openNamed(pool, m.place)
 	}
-	m.Dir = m.place
-	err = m.openFolder(pool)
 	if err == nil {
 		err = m.checkValues()
 	}
-	if err != nil {
-		var fe *FormatError
-		if errors.As(err, &fe) && fe.Hint == "" && errors.Is(err, fs.ErrNotExist) { // a link to nothing
-			fe.Hint = m.downloadHint()
-		}
-		m.Close()
-		return nil, err
+	if err == nil {
+		return m, nil
 	}
-	return m, nil
+	var fe *FormatError
+	if errors.As(err, &fe) && fe.Hint == "" && m.Dir != "" && errors.Is(err, fs.ErrNotExist) { // a link to nothing
+		fe.Hint = m.downloadHint()
+	}
+	m.Close()
+	return nil, err
+}
+
+// openNamed opens the model that a file stands for. An index stands for all
+// of its shards, and so does each of them: a part is no model.
+func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
+	dir, file := filepath.Split(path)
+	dir = filepath.Clean(dir)
+	n, ok := parseWeightName(file)
+	if ok && n.index {
+		m.Dir = dir
+		return m.openFolder(pool, file)
+	}
+	s, err := newShelf(pool, dir)
+	if err != nil {
+		return err
+	}
+	index, err := s.listing(file)
+	switch {
+	case err != nil:
+		return err
+	case index != "":
+		m.Dir = dir
+		m.Notes = append(m.Notes, fmt.Sprintf("%s is one file of %s: the whole model is read", path, index))
+		return m.openFolder(pool, index)
+	case s.part(file):
+		return &UnusableError{Path: path, Msg: "is one part of a model, and no index beside it lists it",
+			Hint: "download the index and the other parts too, and name their folder"}
+	case s.has("config.json"): // what makes the weights a model lies beside them
+		m.Dir = dir
+		return m.openFolder(pool, file)
+	}
+	return m.openFile(pool, path)
 }
 
 // Locate finds a model's folder, by Open's rules, without looking at its
@@ -129,7 +155,15 @@ func (m *Model) find() (fs.FileInfo, error) {
 			return nil, notFound(m.Path, repo)
 		}
 		m.Label, m.repo, m.place = repo, repo, dir
+		m.revision = hubName.FindStringSubmatch(m.Path)[2]
 		st, err = os.Stat(dir)
+	} else if home, repo, ok := cacheHome(m.place); err == nil && ok && st.IsDir() {
+		dir, err := snapshot(home, repo, "")
+		if err != nil {
+			return nil, err
+		}
+		m.Label, m.repo, m.place = repo, repo, dir
+		return os.Stat(dir)
 	}
 	if err != nil {
 		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
@@ -177,8 +211,15 @@ func notFound(path, repo string) error {
 	return e
 }
 
-func (m *Model) openFolder(pool *mmapio.Pool) error {
-	w, err := findWeights(pool, m.Dir)
+// openFolder opens the model of the folder m.Dir. The name of a weight file or
+// of an index says which, "" leaves it to the folder.
+func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
+	s, err := newShelf(pool, m.Dir)
+	if err != nil {
+		return fileError(m.Dir, err)
+	}
+	badConfig := m.readConfig()
+	w, err := m.weights(s, name)
 	var none *UnusableError
 	if errors.As(err, &none) {
 		if text := m.unfinished(); text != "" {
@@ -188,15 +229,13 @@ func (m *Model) openFolder(pool *mmapio.Pool) error {
 	if err != nil {
 		return err
 	}
-	if err := m.complete(w); err != nil {
+	if err := m.complete(s, w); err != nil {
 		return err
 	}
-	if err := m.readConfig(); err != nil {
-		return err
+	if badConfig != nil {
+		return badConfig
 	}
-	if w.stray != "" {
-		m.Notes = append(m.Notes, fmt.Sprintf("%s stands beside %s and is ignored: the index wins", filepath.Join(m.Dir, w.stray), w.family.index))
-	}
+	m.noteLeft(s, w)
 	if m.Config == nil || len(m.Companions(true)) == 0 {
 		if text := m.unfinished(); text != "" {
 			m.Notes = append(m.Notes, m.Path+": config.json or the tokenizer is missing"+text)
@@ -211,6 +250,43 @@ func (m *Model) openFolder(pool *mmapio.Pool) error {
 		return m.agree(w)
 	}
 	return nil
+}
+
+// weights finds the weight files of the folder.
+func (m *Model) weights(s *shelf, name string) (*weights, error) {
+	if n, ok := parseWeightName(name); ok && n.index {
+		return s.named(name)
+	}
+	if name != "" {
+		return &weights{files: []string{name}, name: name, named: true}, nil
+	}
+	return s.find(m.Config)
+}
+
+// noteLeft says which files that look like weights are not read.
+func (m *Model) noteLeft(s *shelf, w *weights) {
+	note := func(format string, args ...any) { m.Notes = append(m.Notes, m.Dir+": "+fmt.Sprintf(format, args...)) }
+	if w.stale != "" {
+		note("%s is not read: the shards that it lists are not there, and %s is whole", w.stale, w.name)
+	}
+	left := s.left(w)
+	if len(left) == 0 || w.named && w.index == nil {
+		return // who names a file knows that there are others
+	}
+	verb := "are"
+	if len(left) == 1 {
+		verb = "is"
+	}
+	why := "the model is " + w.name
+	if w.index != nil {
+		why = w.name + " does not list "
+		if len(left) == 1 {
+			why += "it"
+		} else {
+			why += "them"
+		}
+	}
+	note("%s %s not read: %s", nameList(left), verb, why)
 }
 
 func (m *Model) readConfig() error {
@@ -233,7 +309,7 @@ func (m *Model) readConfig() error {
 // elsewhere.
 func (m *Model) agree(w *weights) error {
 	bad := func(format string, args ...any) error {
-		return &FormatError{Path: filepath.Join(m.Dir, w.family.index), Msg: fmt.Sprintf(format, args...),
+		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(w.name)), Msg: fmt.Sprintf(format, args...),
 			Hint: "the folder is incomplete or mixed from two models: download it again"}
 	}
 	for i, t := range m.Tensors {
@@ -360,8 +436,8 @@ func (m *Model) Name() string {
 // was asked for, "" for main; both are "" where the model does not lie in the
 // Hugging Face cache.
 func (m *Model) Repo() (name, revision string) {
-	if found := hubName.FindStringSubmatch(m.Path); m.repo != "" && found != nil {
-		return m.repo, found[2]
+	if m.repo != "" {
+		return m.repo, m.revision
 	}
 	if abs, err := filepath.Abs(m.Path); err == nil {
 		if p := cacheName.FindStringSubmatch(filepath.ToSlash(abs)); p != nil {
