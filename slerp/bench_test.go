@@ -104,7 +104,7 @@ func BenchmarkConvert(b *testing.B) {
 
 func BenchmarkInterpolate(b *testing.B) {
 	for b.Loop() {
-		Interpolate(Sums{4, 9, 3}, 0.3)
+		Interpolate(sums(4, 9, 3), 0.3)
 	}
 }
 

@@ -34,21 +34,24 @@ type Coefficients struct {
 	Cos float64
 	// Theta is that angle in radians, 0 to pi, whatever the branch.
 	Theta float64
-	// NormA and NormB are the parents' lengths, without the floor.
+	// NormA and NormB are the parents' lengths, without the floor. One beyond a
+	// float64 is an infinity.
 	NormA, NormB float64
 	Branch       Branch
 }
 
 // Interpolate finds the coefficients at t, where 0 is a and 1 is b; t outside
-// [0, 1] extrapolates. Sums that are not finite and a t that is NaN give NaN
-// coefficients.
+// [0, 1] extrapolates. Sums that are not finite and a t that is not or is beyond
+// MaxT give NaN coefficients.
 func Interpolate(s Sums, t float64) Coefficients {
 	c := Relate(s)
 	switch {
-	case math.IsNaN(c.Theta):
-		c.S0, c.S1 = c.Theta, c.Theta
+	case math.IsNaN(c.Theta) || !(math.Abs(t) <= MaxT):
+		c.S0, c.S1 = math.NaN(), math.NaN()
 	case c.Branch == Linear:
 		c.S0, c.S1 = 1-t, t
+	case math.Abs(t) < nearEnd || math.Abs(1-t) < nearEnd:
+		c.S0, c.S1 = nearParent(t, c.Theta)
 	default:
 		whole := sin(c.Theta)
 		c.S0 = sin((1-t)*c.Theta) / whole
@@ -57,21 +60,29 @@ func Interpolate(s Sums, t float64) Coefficients {
 	return c
 }
 
+const (
+	// MaxT bounds the size of t: beyond it, multiples of t would overflow.
+	MaxT = 1e300
+	// Nearer to 0 or 1 than this, rounding 1-t and the angles would cost more
+	// digits than the parent that is far away has in the sum.
+	nearEnd = 1e-6
+)
+
 // Relate finds all but S0 and S1, which are left 0.
 func Relate(s Sums) Coefficients {
-	c := Coefficients{NormA: math.Sqrt(s.AA), NormB: math.Sqrt(s.BB)}
+	na, nb := s.AA.Sqrt(), s.BB.Sqrt()
+	c := Coefficients{NormA: na.Float64(), NormB: nb.Float64()}
 	if !s.Finite() {
 		c.Cos, c.Theta = math.NaN(), math.NaN()
 		return c
 	}
-	na, nb := c.NormA, c.NormB
-	if na <= normFloor {
-		na = 1
+	if c.NormA <= normFloor {
+		na = NewWide(1)
 	}
-	if nb <= normFloor {
-		nb = 1
+	if c.NormB <= normFloor {
+		nb = NewWide(1)
 	}
-	c.Cos = max(-1, min(1, s.AB/(na*nb)))
+	c.Cos = max(-1, min(1, s.AB.Over(na.Times(nb))))
 	c.Theta = acos(c.Cos)
 	if math.Abs(c.Cos) > parallel {
 		c.Branch = Linear

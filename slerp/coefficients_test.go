@@ -27,7 +27,7 @@ func TestPinnedBits(t *testing.T) {
 		{3, 3, 1, 1.5, 0x1.3b2028082e8d4p+0, -0x1.3988e1409212fp-1, 0x1.0547666079ba7p+0},
 		{1, 1, 0.9995, 0.35, 0x1.031088621c93ep-5, 0x1.4cd5006cbb3acp-1, 0x1.6673d2337b867p-2},
 	} {
-		got := Interpolate(Sums{c.aa, c.bb, c.ab}, c.t)
+		got := Interpolate(sums(c.aa, c.bb, c.ab), c.t)
 		if got.Branch != Spherical || got.Theta != c.theta || got.S0 != c.s0 || got.S1 != c.s1 {
 			t.Errorf("%v: got %v, θ %x, s0 %x, s1 %x", c, got.Branch, got.Theta, got.S0, got.S1)
 		}
@@ -49,7 +49,7 @@ func TestHalfWay(t *testing.T) {
 		}
 	}
 	for d := -0.6; d < 0.9995; d += 0.0137 {
-		half := Interpolate(Sums{1, 1, d}, 0.5)
+		half := Interpolate(sums(1, 1, d), 0.5)
 		near("s0(1/2)", d, half.S0, num(0).Quo(num(1), sqrt(num(0).Add(num(2), num(2*d)))))
 		if half.S0 != half.S1 {
 			t.Errorf("at cosine %v: s0 %x and s1 %x differ half way", d, half.S0, half.S1)
@@ -60,7 +60,7 @@ func TestHalfWay(t *testing.T) {
 		c4 := sqrt(num(0).Quo(num(0).Add(num(1), c2), num(2)))
 		whole := num(0).Mul(num(0).Mul(num(4), c4), c2) // sin θ / s4
 		s0 := num(0).Sub(num(0).Mul(num(4), num(0).Mul(c4, c4)), num(1))
-		quarter := Interpolate(Sums{1, 1, d}, 0.25)
+		quarter := Interpolate(sums(1, 1, d), 0.25)
 		near("s0(1/4)", d, quarter.S0, num(0).Quo(s0, whole))
 		near("s1(1/4)", d, quarter.S1, num(0).Quo(num(1), whole))
 	}
@@ -125,8 +125,14 @@ func TestTrig(t *testing.T) {
 			t.Errorf("sin(%v) = %v", x, got)
 		}
 	}
-	if got := sin(1e300); math.Abs(got) > 1 {
-		t.Errorf("sin(1e300) = %v", got)
+	// By mpmath with 1200 bits.
+	for _, c := range [][2]float64{{0x1p64, 0x1.82a353118793dp-6}, {1e22, -0x1.b453ab76bf397p-1}, {1e300, -0x1.a2c16b010e385p-1}, {math.MaxFloat64, 0x1.452fc98b34e97p-8}} {
+		if got := sin(c[0]); got != c[1] {
+			t.Errorf("sin(%v) = %x, want %x", c[0], got, c[1])
+		}
+		if got := sin(-c[0]); got != -c[1] {
+			t.Errorf("sin(%v) = %x, want %x", -c[0], got, -c[1])
+		}
 	}
 }
 
@@ -139,20 +145,20 @@ func TestBranches(t *testing.T) {
 		want Branch
 		cos  float64
 	}{
-		{"at the threshold", Sums{1, 1, below}, Spherical, below},
-		{"beyond it", Sums{1, 1, above}, Linear, above},
-		{"at the threshold, opposed", Sums{1, 1, -below}, Spherical, -below},
-		{"beyond it, opposed", Sums{1, 1, -above}, Linear, -above},
-		{"equal", Sums{4, 4, 4}, Linear, 1},
-		{"antiparallel", Sums{4, 9, -6}, Linear, -1},
-		{"clamped", Sums{1, 1, 1.25}, Linear, 1},
-		{"clamped below", Sums{1, 1, -1.25}, Linear, -1},
-		{"a zero", Sums{0, 9, 0}, Spherical, 0},
-		{"both zero", Sums{0, 0, 0}, Spherical, 0},
+		{"at the threshold", sums(1, 1, below), Spherical, below},
+		{"beyond it", sums(1, 1, above), Linear, above},
+		{"at the threshold, opposed", sums(1, 1, -below), Spherical, -below},
+		{"beyond it, opposed", sums(1, 1, -above), Linear, -above},
+		{"equal", sums(4, 4, 4), Linear, 1},
+		{"antiparallel", sums(4, 9, -6), Linear, -1},
+		{"clamped", sums(1, 1, 1.25), Linear, 1},
+		{"clamped below", sums(1, 1, -1.25), Linear, -1},
+		{"a zero", sums(0, 9, 0), Spherical, 0},
+		{"both zero", sums(0, 0, 0), Spherical, 0},
 		// A norm of exactly 1e-8 counts as 1; the next one up does not.
-		{"norm at the floor", Sums{1e-16, 1, 1e-8}, Spherical, 1e-8},
-		{"norm above the floor", Sums{1.0001e-16, 1, 1e-8}, Linear, 1e-8 / math.Sqrt(1.0001e-16)},
-		{"other norm at the floor", Sums{1, 1e-16, -1e-8}, Spherical, -1e-8},
+		{"norm at the floor", sums(1e-16, 1, 1e-8), Spherical, 1e-8},
+		{"norm above the floor", sums(1.0001e-16, 1, 1e-8), Linear, 1e-8 / math.Sqrt(1.0001e-16)},
+		{"other norm at the floor", sums(1, 1e-16, -1e-8), Spherical, -1e-8},
 	} {
 		got := Interpolate(c.s, 0.25)
 		if got.Branch != c.want || got.Cos != c.cos {
@@ -161,11 +167,11 @@ func TestBranches(t *testing.T) {
 		if c.want == Linear && (got.S0 != 0.75 || got.S1 != 0.25) {
 			t.Errorf("%s: linear coefficients %v, %v", c.name, got.S0, got.S1)
 		}
-		if got.NormA != math.Sqrt(c.s.AA) || got.NormB != math.Sqrt(c.s.BB) {
+		if got.NormA != math.Sqrt(c.s.AA.Float64()) || got.NormB != math.Sqrt(c.s.BB.Float64()) {
 			t.Errorf("%s: norms %v, %v", c.name, got.NormA, got.NormB)
 		}
 	}
-	if got := Interpolate(Sums{4, 9, -6}, 0.5).Theta; got != math.Pi {
+	if got := Interpolate(sums(4, 9, -6), 0.5).Theta; got != math.Pi {
 		t.Errorf("antiparallel: θ = %v, want pi", got)
 	}
 	if Spherical.String() != "slerp" || Linear.String() != "linear" {
@@ -176,7 +182,7 @@ func TestBranches(t *testing.T) {
 // TestEnds: the spherical formula gives exactly one parent at t = 0 and t = 1.
 func TestEnds(t *testing.T) {
 	for d := -0.99; d < 1; d += 0.03 {
-		a, b := Interpolate(Sums{1, 1, d}, 0), Interpolate(Sums{1, 1, d}, 1)
+		a, b := Interpolate(sums(1, 1, d), 0), Interpolate(sums(1, 1, d), 1)
 		if a.S0 != 1 || a.S1 != 0 || b.S0 != 0 || b.S1 != 1 {
 			t.Errorf("cosine %v: %v, %v at 0 and %v, %v at 1", d, a.S0, a.S1, b.S0, b.S1)
 		}
@@ -185,19 +191,20 @@ func TestEnds(t *testing.T) {
 
 func TestInterpolateNonFinite(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
-	for _, s := range []Sums{{nan, 1, 1}, {1, nan, 1}, {1, 1, nan}, {inf, 1, 1}, {1, inf, 0}, {inf, inf, inf}, {nan, nan, nan}} {
+	for _, v := range [][3]float64{{nan, 1, 1}, {1, nan, 1}, {1, 1, nan}, {inf, 1, 1}, {1, inf, 0}, {inf, inf, inf}, {nan, nan, nan}} {
+		s := sums(v[0], v[1], v[2])
 		for _, x := range []float64{0, 0.5, 2} {
 			if c := Interpolate(s, x); c.S0 == c.S0 || c.S1 == c.S1 {
 				t.Errorf("%v at %v: %v", s, x, c)
 			}
 		}
 	}
-	for _, x := range []float64{nan, inf, -inf} {
-		if c := Interpolate(Sums{1, 1, 0.5}, x); c.S0 == c.S0 || c.S1 == c.S1 {
+	for _, x := range []float64{nan, inf, -inf, 1e301} {
+		if c := Interpolate(sums(1, 1, 0.5), x); c.S0 == c.S0 || c.S1 == c.S1 {
 			t.Errorf("t %v: %v", x, c)
 		}
 	}
-	for s, want := range map[Sums]bool{{1, 2, 3}: true, {inf, 1, 0}: false, {1, inf, 0}: false, {nan, 1, nan}: false, {}: true} {
+	for s, want := range map[Sums]bool{sums(1, 2, 3): true, sums(inf, 1, 0): false, sums(1, inf, 0): false, sums(nan, 1, nan): false, {}: true} {
 		if s.Finite() != want {
 			t.Errorf("%v.Finite() = %v", s, !want)
 		}
@@ -205,7 +212,7 @@ func TestInterpolateNonFinite(t *testing.T) {
 }
 
 func TestPlus(t *testing.T) {
-	if got, want := (Sums{1, 2, 3}).Plus(Sums{0.5, -4, 8}), (Sums{1.5, -2, 11}); got != want {
+	if got, want := (sums(1, 2, 3)).Plus(sums(0.5, -4, 8)), (sums(1.5, -2, 11)); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -66,7 +66,7 @@ func someCoefficients(r *rand.Rand) (s0, s1 float64) {
 	if r.IntN(4) == 0 {
 		return 1 - t, t
 	}
-	c := Interpolate(Sums{AA: 1, BB: 1, AB: 2*r.Float64() - 1}, t)
+	c := Interpolate(sums(1, 1, 2*r.Float64()-1), t)
 	return c.S0, c.S1
 }
 

@@ -10,9 +10,10 @@ const steady = 1e-6
 // SquaredDistance is |a-b|², and whether it can be told from the sums. Where
 // the parents are all but equal, the difference of the sums has lost its
 // digits, and a Gauge must measure it.
-func (s Sums) SquaredDistance() (d float64, ok bool) {
-	d = s.AA + s.BB - 2*s.AB
-	return d, !(d < steady*(s.AA+s.BB))
+func (s Sums) SquaredDistance() (d Wide, ok bool) {
+	both := s.AA.Plus(s.BB)
+	d = both.Plus(s.AB.Plus(s.AB).Neg())
+	return d, !d.Less(both.Times(NewWide(steady)))
 }
 
 // A Gauge sums the squared differences of one block of a tensor pair, chunk by
@@ -21,6 +22,7 @@ func (s Sums) SquaredDistance() (d float64, ok bool) {
 type Gauge struct {
 	a, b   tensor.DType
 	lanes  [8]float64
+	far    *[8]Wide // instead of lanes, once a block has had F64 values near the ends
 	fa, fb []float32
 	da, db []float64
 }
@@ -39,7 +41,7 @@ func NewGauge(a, b tensor.DType) *Gauge {
 }
 
 // Reset begins a new block.
-func (g *Gauge) Reset() { g.lanes = [8]float64{} }
+func (g *Gauge) Reset() { g.lanes, g.far = [8]float64{}, nil }
 
 // Add takes the next elements of a block, the same number of them on both
 // sides: a multiple of 8, except in the last chunk of a block.
@@ -52,7 +54,7 @@ func (g *Gauge) Add(a, b []byte) {
 		if g.da != nil {
 			decode64(g.a, g.da[:k], a)
 			decode64(g.b, g.db[:k], b)
-			sumDifferences(&g.lanes, g.da[:k], g.db[:k])
+			g.add64(g.da[:k], g.db[:k])
 		} else {
 			widen32(g.a, g.fa[:k], a)
 			widen32(g.b, g.fb[:k], b)
@@ -78,5 +80,29 @@ func sumDifferences[T float32 | float64](l *[8]float64, x, y []T) {
 	}
 }
 
+// add64 is sumDifferences for values of any size. A difference that is not 0 is
+// not far below the values that plain lets pass.
+func (g *Gauge) add64(a, b []float64) {
+	if g.far == nil && !(plain(a) && plain(b)) {
+		g.far = new([8]Wide)
+		for i, x := range g.lanes {
+			g.far[i] = NewWide(x)
+		}
+	}
+	if g.far == nil {
+		sumDifferences(&g.lanes, a, b)
+		return
+	}
+	for i, x := range a {
+		d := NewWide(x).Plus(NewWide(b[i]).Neg())
+		g.far[i&7] = g.far[i&7].Plus(d.Times(d))
+	}
+}
+
 // Sum folds the lanes to |a-b|² of the block.
-func (g *Gauge) Sum() float64 { return fold(&g.lanes) }
+func (g *Gauge) Sum() Wide {
+	if g.far != nil {
+		return foldWide(g.far)
+	}
+	return NewWide(fold(&g.lanes))
+}

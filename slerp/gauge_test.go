@@ -38,7 +38,7 @@ func TestGaugeFindsOneBit(t *testing.T) {
 			to := min(n, at+chunk)
 			g.Add(a[2*at:2*to], b[2*at:2*to])
 		}
-		if got := g.Sum(); got != want || want == 0 {
+		if got := g.Sum().Float64(); got != want || want == 0 {
 			t.Errorf("chunks of %d: %g, want %g", chunk, got, want)
 		}
 	}
@@ -62,7 +62,7 @@ func TestDistanceOfSumsAndGauge(t *testing.T) {
 			if !ok {
 				t.Fatalf("%v at %g: not sure", d, far)
 			}
-			if want := g.Sum(); math.Abs(got-want) > 1e-7*want {
+			if got, want := got.Float64(), g.Sum().Float64(); math.Abs(got-want) > 1e-7*want {
 				t.Errorf("%v at %g: %g by the sums, %g by the gauge", d, far, got, want)
 			}
 		}
@@ -70,12 +70,12 @@ func TestDistanceOfSumsAndGauge(t *testing.T) {
 }
 
 func TestDistanceOfWhatIsNotFinite(t *testing.T) {
-	for _, s := range []Sums{{math.NaN(), 1, 1}, {math.Inf(1), math.Inf(1), 0}} {
-		if d, ok := s.SquaredDistance(); !ok || d == d && !math.IsInf(d, 1) {
+	for _, s := range []Sums{sums(math.NaN(), 1, 1), sums(math.Inf(1), math.Inf(1), 0)} {
+		if d, ok := s.SquaredDistance(); !ok || d.Finite() {
 			t.Errorf("%v: %v, %v", s, d, ok)
 		}
 	}
-	if d, ok := (Sums{}).SquaredDistance(); d != 0 || !ok {
+	if d, ok := (Sums{}).SquaredDistance(); d != (Wide{}) || !ok {
 		t.Errorf("zeros: %v, %v", d, ok)
 	}
 }

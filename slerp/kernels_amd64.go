@@ -85,11 +85,11 @@ func wideKernel(out tensor.DType) blendFunc {
 	switch {
 	case !useAsm:
 	case out == tensor.F32:
-		return blending(wide(blendF32), 4, 4)
+		return blending(withoutNear(blendF32), 4, 4)
 	case out == tensor.BF16:
-		return blending(wide(blendF32ToBF16), 2, 4)
+		return blending(withoutNear(blendF32ToBF16), 2, 4)
 	case out == tensor.F16:
-		return blending(wide(blendF32ToF16), 2, 4)
+		return blending(withoutNear(blendF32ToF16), 2, 4)
 	}
 	return nil
 }
@@ -118,8 +118,8 @@ func joinKernel(out tensor.DType, wide bool) joinFunc {
 // A mixer blends n elements, a multiple of step.
 type mixer func(dst, a, b *byte, n int, s0, s1 float64, near float32) uint32
 
-// wide is a kernel that has no use for near.
-func wide(kernel func(dst, a, b *byte, n int, s0, s1 float64) uint32) mixer {
+// withoutNear is a kernel that has no use for near.
+func withoutNear(kernel func(dst, a, b *byte, n int, s0, s1 float64) uint32) mixer {
 	return func(dst, a, b *byte, n int, s0, s1 float64, _ float32) uint32 { return kernel(dst, a, b, n, s0, s1) }
 }
 

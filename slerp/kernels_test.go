@@ -17,8 +17,8 @@ func somewhere(p []byte, offset int) []byte {
 }
 
 func same(x, y Sums) bool {
-	eq := func(x, y float64) bool {
-		return math.Float64bits(x) == math.Float64bits(y) || x != x && math.Float64bits(x) == nanCodes[tensor.F64] && y != y
+	eq := func(x, y Wide) bool {
+		return x == y || x.frac != x.frac && math.Float64bits(x.frac) == nanCodes[tensor.F64] && y.frac != y.frac
 	}
 	return eq(x.AA, y.AA) && eq(x.BB, y.BB) && eq(x.AB, y.AB)
 }
@@ -93,7 +93,7 @@ func TestLaneOrder(t *testing.T) {
 		meter := NewMeter(tensor.BF16, tensor.BF16)
 		meter.Add(a, a)
 		// The other lane's 201 ones round 2^60 up by one ulp of 256.
-		if got := meter.Sums().AA; got != 0x1p60+256 {
+		if got := meter.Sums().AA.Float64(); got != 0x1p60+256 {
 			t.Errorf("heavy in lane %d: %v, want 2^60 + 256", lane, got)
 		}
 	}
@@ -126,7 +126,7 @@ func TestNoFusing(t *testing.T) {
 	}
 	meter := NewMeter(tensor.F64, tensor.F64)
 	meter.Add(a, b)
-	if got := meter.Sums().AB; got != 0 {
+	if got := meter.Sums().AB.Float64(); got != 0 {
 		t.Errorf("a·b = %x, want 0", got)
 	}
 }

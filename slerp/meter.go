@@ -7,6 +7,7 @@ import "slerpmerge/internal/tensor"
 type Meter struct {
 	a, b   tensor.DType
 	lanes  lanes
+	far    *wideLanes // instead of lanes, once a block has had F64 values near the ends
 	fused  func(l *lanes, a, b []byte)
 	fa, fb []float32
 	da, db []float64
@@ -29,7 +30,7 @@ func NewMeter(a, b tensor.DType) *Meter {
 }
 
 // Reset begins a new block.
-func (m *Meter) Reset() { m.lanes = lanes{} }
+func (m *Meter) Reset() { m.lanes, m.far = lanes{}, nil }
 
 // Add measures the next elements of a block, the same number of them on both
 // sides: a multiple of 8, except in the last chunk of a block.
@@ -46,7 +47,7 @@ func (m *Meter) Add(a, b []byte) {
 		if m.da != nil {
 			decode64(m.a, m.da[:k], a)
 			decode64(m.b, m.db[:k], b)
-			measure64(&m.lanes, m.da[:k], m.db[:k])
+			m.add64(m.da[:k], m.db[:k])
 		} else {
 			widen32(m.a, m.fa[:k], a)
 			widen32(m.b, m.fb[:k], b)
@@ -56,7 +57,23 @@ func (m *Meter) Add(a, b []byte) {
 	}
 }
 
+// add64 is measure64 for values of any size. Lanes of either kind have the same
+// sums where both can hold them, so it does not matter when it changes over.
+func (m *Meter) add64(a, b []float64) {
+	if m.far == nil && !(plain(a) && plain(b)) {
+		m.far = m.lanes.widen()
+	}
+	if m.far != nil {
+		measureWide(m.far, a, b)
+		return
+	}
+	measure64(&m.lanes, a, b)
+}
+
 // Sums folds the lanes and leaves them as they are.
 func (m *Meter) Sums() Sums {
-	return Sums{fold(&m.lanes.aa), fold(&m.lanes.bb), fold(&m.lanes.ab)}
+	if m.far != nil {
+		return m.far.sums()
+	}
+	return Sums{NewWide(fold(&m.lanes.aa)), NewWide(fold(&m.lanes.bb)), NewWide(fold(&m.lanes.ab))}
 }

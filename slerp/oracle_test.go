@@ -183,18 +183,61 @@ func weighed(x, y, s0, s1 float64) float64 {
 	return z
 }
 
-// measured is the lane rule as the package comment has it.
+// sums are those of values that a float64 holds.
+func sums(aa, bb, ab float64) Sums { return Sums{NewWide(aa), NewWide(bb), NewWide(ab)} }
+
+// measured is the lane rule as the package comment has it: of float64, or where
+// that would overflow or underflow, of floats with as many digits.
 func measured(da, db tensor.DType, a, b []byte) Sums {
+	type number = *big.Float
+	num := func(x float64) number { return new(big.Float).SetPrec(53).SetFloat64(x) }
 	var l [3][8]float64
+	var exact [3][8]number
+	var beyond [3]float64 // the sum of the terms that are not finite
+	far, all := false, [3]bool{true, true, true}
 	for i := range len(a) / da.Size() {
 		x, y := value(da, code(da, a, i)), value(db, code(db, b, i))
-		for j, p := range [3]float64{x * x, y * y, x * y} {
-			l[j][i%8] += float64(p)
+		for j, p := range [3][2]float64{{x, x}, {y, y}, {x, y}} {
+			l[j][i%8] += float64(p[0] * p[1])
+			if !finite(p[0]) || !finite(p[1]) {
+				beyond[j] += p[0] * p[1]
+			}
+			all[j] = all[j] && finite(p[0]) && finite(p[1])
+			if !all[j] || da != tensor.F64 && db != tensor.F64 {
+				continue
+			}
+			sum := exact[j][i%8]
+			if sum == nil {
+				sum = num(0)
+				exact[j][i%8] = sum
+			}
+			product := num(0).Mul(num(p[0]), num(p[1]))
+			far = far || product.Sign() != 0 && (product.MantExp(nil) < -900 || product.MantExp(nil) > 900)
+			sum.Add(sum, product)
 		}
 	}
-	var s [3]float64
+	var s [3]Wide
 	for j, v := range l {
-		s[j] = ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+		s[j] = NewWide(((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])))
+		if !all[j] {
+			s[j] = NewWide(beyond[j])
+			continue
+		}
+		if !far {
+			continue
+		}
+		var e [8]number
+		for i, x := range exact[j] {
+			if e[i] = x; x == nil {
+				e[i] = num(0)
+			}
+		}
+		add := func(x, y number) number { return num(0).Add(x, y) }
+		sum := add(add(add(e[0], e[4]), add(e[2], e[6])), add(add(e[1], e[5]), add(e[3], e[7])))
+		mant := num(0)
+		exp := sum.MantExp(mant)
+		f, _ := mant.Float64()
+		s[j] = wide(f, exp)
 	}
 	return Sums{s[0], s[1], s[2]}
 }

@@ -12,26 +12,57 @@ import (
 
 const trigPrec = 200
 
-// 120 digits of pi, OEIS A000796: enough to reduce arguments up to 2^64.
-var pi, _ = new(big.Float).SetPrec(2 * trigPrec).SetString("3.1415926535897932384626433832795028841971693993751058" +
-	"20974944592307816406286208998628034825342117067982148086513282306647")
+// pi has enough digits for arguments up to 2^64.
+var pi = computePi(2 * trigPrec)
+
+// computePi is pi to that many bits, by Machin's formula:
+// pi/4 = 4 arctan 1/5 - arctan 1/239.
+func computePi(prec uint) *big.Float {
+	one := new(big.Int).Lsh(big.NewInt(1), prec+64)
+	arctan := func(n int64) *big.Int { // of 1/n, times one
+		sum, power := new(big.Int), new(big.Int).Quo(one, big.NewInt(n))
+		square := big.NewInt(-n * n)
+		for k := int64(1); power.Sign() != 0; k += 2 {
+			sum.Add(sum, new(big.Int).Quo(power, big.NewInt(k)))
+			power.Quo(power, square)
+		}
+		return sum
+	}
+	quarter := arctan(5)
+	quarter.Mul(quarter, big.NewInt(4)).Sub(quarter, arctan(239))
+	f := new(big.Float).SetPrec(prec).SetInt(quarter)
+	return f.SetMantExp(f, -int(prec+64)+2)
+}
 
 func real(x float64) *big.Float { return new(big.Float).SetPrec(trigPrec).SetFloat64(x) }
 
-// sin is the sine of x radians, NaN for an x that is not finite. Beyond 2^64 it
-// falls back to math.Sin.
+// sin is the sine of x radians, NaN for an x that is not finite.
 func sin(x float64) float64 {
 	if !finite(x) {
 		return math.NaN()
-	}
-	if math.Abs(x) > 1<<64 {
-		return math.Sin(x)
 	}
 	if x == 0 {
 		return x
 	}
 	y, _ := bigSin(real(x)).Float64()
 	return y
+}
+
+// nearParent is the coefficients at a t near 0 or 1, with one rounding each of
+// what the angle theta gives.
+func nearParent(t, theta float64) (s0, s1 float64) {
+	whole := bigSin(real(theta))
+	part := func(t *big.Float) float64 {
+		if t.Sign() == 0 {
+			return 0
+		}
+		x := bigSin(new(big.Float).SetPrec(2*trigPrec).Mul(t, real(theta)))
+		y, _ := x.Quo(x, whole).Float64()
+		return y
+	}
+	rest := new(big.Float).SetPrec(2048) // so that 1-t is exact
+	rest.Sub(rest.SetInt64(1), real(t))
+	return part(rest), part(real(t))
 }
 
 // acos is the arc cosine of x in radians, 0 to pi; NaN outside [-1, 1].
@@ -60,11 +91,20 @@ func acos(x float64) float64 {
 
 // bigSin sums the Taylor series of sin at x less its nearest multiple of pi.
 func bigSin(x *big.Float) *big.Float {
-	turns, _ := real(0).Quo(x, pi).Float64()
-	k := math.RoundToEven(turns)
-	turn := new(big.Float).SetPrec(2*trigPrec).Mul(real(k), pi)
-	x = real(0).Sub(x, turn)
-	if math.Mod(k, 2) != 0 {
+	pi := pi
+	if e := x.MantExp(nil); e > 64 {
+		pi = computePi(2*trigPrec + uint(e))
+	}
+	half := new(big.Float).SetFloat64(0.5)
+	if x.Sign() < 0 {
+		half.Neg(half)
+	}
+	turns := new(big.Float).SetPrec(pi.Prec()).Quo(x, pi)
+	k, _ := turns.Add(turns, half).Int(nil)
+	turn := new(big.Float).SetPrec(2 * pi.Prec()).SetInt(k)
+	turn.Sub(new(big.Float).SetPrec(2*pi.Prec()).Set(x), turn.Mul(turn, pi))
+	x = real(0).Set(turn)
+	if k.Bit(0) != 0 {
 		x.Neg(x)
 	}
 	square := real(0).Mul(x, x)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +26,7 @@ type comparison struct {
 // their order when all are there.
 type pairSums struct {
 	sums  []slerp.Sums
-	apart []float64 // |a-b|² of each block
+	apart []slerp.Wide // |a-b|² of each block
 	left  int
 	other bool // some bytes are not the same
 }
@@ -121,7 +120,7 @@ func (c *comparison) take() (i, block int, ok bool) {
 		n := blocks(t)
 		s.left = n
 		if t.Action == plan.Slerp {
-			s.sums, s.apart = make([]slerp.Sums, n), make([]float64, n)
+			s.sums, s.apart = make([]slerp.Sums, n), make([]slerp.Wide, n)
 		}
 	}
 	if c.block++; c.block == blocks(t) {
@@ -141,14 +140,14 @@ func (c *comparison) work(w *worker) {
 		t := &c.tensors[i]
 		var sums slerp.Sums
 		var same bool
-		var apart float64
+		var apart slerp.Wide
 		var err error
 		if t.Action == plan.Follow {
 			same, err = w.sameBlock(t, block)
 		} else if sums, same, err = w.sumBlock(t, block, true); err == nil {
 			var ok bool
 			if apart, ok = sums.SquaredDistance(); same && sums.Finite() {
-				apart = 0
+				apart = slerp.Wide{}
 			} else if !ok {
 				apart, err = w.gaugeBlock(gauges, t, block)
 			}
@@ -163,7 +162,7 @@ func (c *comparison) work(w *worker) {
 
 // gaugeBlock measures how far apart a block of parents is that are all but
 // equal. It was just read, so it is still in the page cache.
-func (w *worker) gaugeBlock(gauges map[[2]tensor.DType]*slerp.Gauge, t *plan.Tensor, block int) (float64, error) {
+func (w *worker) gaugeBlock(gauges map[[2]tensor.DType]*slerp.Gauge, t *plan.Tensor, block int) (slerp.Wide, error) {
 	a, b := w.e.pair(t)
 	types := [2]tensor.DType{a.typ, b.typ}
 	g := gauges[types]
@@ -198,7 +197,7 @@ func (w *worker) sameBlock(t *plan.Tensor, block int) (bool, error) {
 }
 
 // done takes what one block came to; with the last one the pair is decided.
-func (c *comparison) done(i, block int, sums slerp.Sums, apart float64, same bool) {
+func (c *comparison) done(i, block int, sums slerp.Sums, apart slerp.Wide, same bool) {
 	c.mu.Lock()
 	t, s := &c.tensors[i], &c.pairs[i]
 	if c.written != nil {
@@ -226,13 +225,13 @@ func (s *pairSums) result() TensorResult {
 		return TensorResult{Branch: Equal}
 	}
 	var sum slerp.Sums
-	var far float64
+	var far slerp.Wide
 	for k := range s.sums {
 		sum = sum.Plus(s.sums[k])
-		far += s.apart[k]
+		far = far.Plus(s.apart[k])
 	}
 	g := slerp.Relate(sum)
-	r := TensorResult{Branch: Slerp, Measured: true, Cos: g.Cos, Theta: g.Theta, NormA: g.NormA, NormB: g.NormB, Distance: math.Sqrt(far)}
+	r := TensorResult{Branch: Slerp, Measured: true, Cos: g.Cos, Theta: g.Theta, NormA: g.NormA, NormB: g.NormB, Distance: far.Sqrt().Float64()}
 	switch {
 	case !s.other:
 		r.Branch = Equal

@@ -10,6 +10,7 @@ import (
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/slerp"
 )
 
 // A Survey puts what a comparison or a merge found in order for people: by
@@ -46,8 +47,8 @@ type Group struct {
 	// their t. All are NaN for a group without any.
 	Least, Most, TLeast, TMost float64
 
-	aa, bb, ab, apart float64 // inner products and |a-b|² of all measured tensors
-	t                 float64 // the sum over mixed tensors
+	aa, bb, ab, apart slerp.Wide // inner products and |a-b|² of all measured tensors
+	t                 float64    // the sum over mixed tensors
 	mixed             int
 }
 
@@ -59,14 +60,14 @@ func newGroup(k model.Kind) *Group {
 // Angle is the angle between the parents' tensors, each side laid end to end as
 // one vector, in degrees; NaN where nothing was measured or a side is zero.
 func (g *Group) Angle() float64 {
-	n := math.Sqrt(g.aa) * math.Sqrt(g.bb)
+	n := g.aa.Sqrt().Times(g.bb.Sqrt())
 	if g.aa == g.bb { // so that equal parents are at 0
 		n = g.aa
 	}
-	if !(n > 0) {
+	if !(slerp.Wide{}).Less(n) {
 		return math.NaN()
 	}
-	return math.Acos(max(-1, min(1, g.ab/n))) * 180 / math.Pi
+	return math.Acos(max(-1, min(1, g.ab.Over(n)))) * 180 / math.Pi
 }
 
 // Distance is |a-b|/|a| of the same vectors; NaN where nothing was
@@ -75,7 +76,10 @@ func (g *Group) Distance() float64 {
 	if g.Measured == 0 {
 		return math.NaN()
 	}
-	return ratio(math.Sqrt(g.apart), math.Sqrt(g.aa))
+	if g.apart == (slerp.Wide{}) || g.aa == (slerp.Wide{}) {
+		return ratio(g.apart.Float64(), g.aa.Float64())
+	}
+	return g.apart.Sqrt().Over(g.aa.Sqrt())
 }
 
 // T is the mean of its tensors' t; NaN where none is mixed.
@@ -106,13 +110,13 @@ func (g *Group) add(t *plan.Tensor, r *merge.TensorResult) {
 	g.Measured++
 	angle := Degrees(r)
 	g.Least, g.Most = least(g.Least, angle), most(g.Most, angle)
-	g.aa += r.NormA * r.NormA
-	g.bb += r.NormB * r.NormB
-	g.apart += r.Distance * r.Distance
+	g.aa = g.aa.Plus(slerp.Product(r.NormA, r.NormA))
+	g.bb = g.bb.Plus(slerp.Product(r.NormB, r.NormB))
+	g.apart = g.apart.Plus(slerp.Product(r.Distance, r.Distance))
 	if r.Branch == merge.Equal {
-		g.ab += r.NormA * r.NormB
+		g.ab = g.ab.Plus(slerp.Product(r.NormA, r.NormB))
 	} else {
-		g.ab += r.Cos * r.NormA * r.NormB
+		g.ab = g.ab.Plus(slerp.Product(r.Cos*r.NormA, r.NormB))
 	}
 }
 
@@ -125,7 +129,7 @@ func (g *Group) merge(o *Group) {
 	}
 	g.Least, g.Most = least(g.Least, o.Least), most(g.Most, o.Most)
 	g.TLeast, g.TMost = least(g.TLeast, o.TLeast), most(g.TMost, o.TMost)
-	g.aa, g.bb, g.ab, g.apart = g.aa+o.aa, g.bb+o.bb, g.ab+o.ab, g.apart+o.apart
+	g.aa, g.bb, g.ab, g.apart = g.aa.Plus(o.aa), g.bb.Plus(o.bb), g.ab.Plus(o.ab), g.apart.Plus(o.apart)
 	g.t, g.mixed = g.t+o.t, g.mixed+o.mixed
 }
 
