@@ -118,6 +118,15 @@ slices:
 	{"unequal lengths", "merge_method: linear\nparameters: {weight: 1}\nslices: [{sources: [{model: a, layer_range: [0, 4]}, {model: b, layer_range: [0, 3]}]}]\n", []string{
 		`3:78 layer_range [0, 3] has 3 layers and that of "a" has 4`}},
 
+	{"t that makes NaN", pair + "merge_method: slerp\nparameters: {t: [.nan, -.inf, 1e+301, '1e400', 1e400, nan]}\n", []string{
+		`6:18 ".nan" can't be t: it would make the output NaN; t is a finite number of at most 1e+300`,
+		`6:24 "-.inf" can't be t`,
+		`6:31 "1e+301" can't be t`,
+		`6:39 "1e400" can't be t`,
+		`6:48 "1e400" can't be t`,
+		`6:55 t is a number or a list of numbers, not the text "nan"`,
+	}},
+
 	{"models", `merge_method: linear
 parameters: {weight: 1}
 models:
@@ -161,7 +170,7 @@ parameters:
 		`11:18 t is a number or a list of numbers, not the text "x"`,
 		`12:15 a filter is text, and 1 is not read as text`,
 		`13:14 t is a number or a list of numbers, not a mapping`,
-		`14:14 t is a number or a list of numbers, not the number ".nan"`,
+		`14:14 ".nan" can't be t`,
 		`15:7 t is a list of numbers or a list of entries with filter and value, not both`,
 		`16:7 the entry of t has no value`,
 	}},

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"math"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
@@ -128,6 +129,8 @@ func (p *parser) values(n *yaml.Node, param parameter) []float64 {
 			v, ok = s.AsBool()
 		}
 		switch {
+		case param.name == "t" && not == "" && !(math.Abs(v) <= maxT):
+			p.Fail(c, "%s", noT(f.Value))
 		case not != "" || !ok:
 			p.Fail(c, "%s, not %s", what, document.KindName(c))
 		case s.Kind == document.Boolean && !param.boolean:

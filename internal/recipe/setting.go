@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -128,6 +129,15 @@ func Position(i, n int) float64 {
 	return float64(i) / float64(n-1)
 }
 
+// maxT bounds the size of t. From a larger one, or one that is not finite, the
+// coefficients would be infinite or NaN, and so would the output.
+const maxT = 1e300
+
+// noT says that a number can't be t.
+func noT(word string) string {
+	return fmt.Sprintf("%s can't be t: it would make the output NaN; t is a finite number of at most %g, and as a rule from 0 to 1", document.Quote(word), maxT)
+}
+
 // ParseTFlags reads the values of -t, in their order: numbers with commas
 // between them, which may follow a filter and "=".
 func ParseTFlags(args []string) (Setting, error) {
@@ -150,8 +160,10 @@ func ParseTFlags(args []string) (Setting, error) {
 			switch {
 			case word == "":
 				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", document.Quote(arg))
-			case err != nil || math.IsNaN(v) || math.IsInf(v, 0):
+			case err != nil && !errors.Is(err, strconv.ErrRange):
 				return nil, fmt.Errorf("-t %s: %s is not a number", document.Quote(arg), document.Quote(word))
+			case !(math.Abs(v) <= maxT):
+				return nil, fmt.Errorf("-t %s: %s", document.Quote(arg), noT(word))
 			}
 			r.Values = append(r.Values, v)
 		}
