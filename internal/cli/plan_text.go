@@ -39,7 +39,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 		if a.globs.Verbose {
 			for i := range p.Tensors {
 				t := &p.Tensors[i]
-				fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), model.Quote(t.Name), t.Why)
+				fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), model.Quote(t.Name), clean(t.Why))
 				if i%10000 == 9999 { // else a large table is held whole for its column widths
 					if err := w.Flush(); err != nil {
 						return err
@@ -79,7 +79,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 			fmt.Fprintf(w, "\t%s\t\t\t(all with -v)\n", fmt.Sprintf("%d more files", len(files)-maxFiles+1))
 		}
 		if a.globs.Verbose || len(files) <= maxFiles || i < maxFiles-2 || i == len(files)-1 {
-			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", f.Name, plural(f.Tensors, "tensor"), f.Size)
+			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", clean(f.Name), plural(f.Tensors, "tensor"), f.Size)
 		}
 	}
 	if p.Layout.IndexName != "" {

@@ -107,7 +107,7 @@ func (s *session) offer(title string, options []string) {
 	}
 	s.say("%s:", title)
 	for i, o := range s.options {
-		s.say("  %d  %s", i+1, o)
+		s.say("  %d  %s", i+1, clean(o))
 	}
 	if more := len(options) - len(s.options); more > 0 {
 		s.say("  and %d more", more)

@@ -415,7 +415,7 @@ func (m *Model) Elems() int64 {
 }
 
 // cacheName finds ORG, NAME and the commit in a path of the Hugging Face cache (docs/formats.md 4.2).
-var cacheName = regexp.MustCompile(`(?:^|/)models--([^/]+?)--([^/]+)/snapshots/([^/]+)$`)
+var cacheName = regexp.MustCompile(`(?:^|/)models--([\w.-]+?)--([\w.-]+)/snapshots/([\w.-]+)$`)
 
 // Name is how messages call the model: its Label, its name on the Hub where it
 // lies in the Hugging Face cache, else the last part of its path.

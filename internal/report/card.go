@@ -223,12 +223,16 @@ func (c *card) recipe() {
 		}
 		text = string(yaml)
 	}
+	text, same := printable(text)
 	fence := "```"
 	for strings.Contains(text, fence) {
 		fence += "`"
 	}
 	c.printf("## Recipe\n\nFor mergekit and slerpmerge alike:\n\n%syaml\n%s%s\n\n", fence, text, fence)
 	c.printf("    slerpmerge merge --recipe recipe.yml -o merged%s\n\n", c.flags())
+	if !same {
+		c.printf("The recipe has control characters, which are shown as \uFFFD.\n\n")
+	}
 	if p.Recipe.Document == nil && slices.ContainsFunc(p.Models, func(m *model.Model) bool { repo, _ := m.Repo(); return repo == "" }) {
 		c.printf("A name without a link stands for a local folder: put its path there.\n\n")
 	}
@@ -318,7 +322,10 @@ func yamlText(s string) string {
 	return s
 }
 
-// markdown keeps a name or message from being read as markup.
+// markdown keeps a name or message from being read as markup, and from having
+// control characters, as such or as entities of HTML.
 func markdown(s string) string {
-	return strings.NewReplacer("|", `\|`, "<", "&lt;", "[", `\[`, "*", `\*`, "`", "'", "\n", " ").Replace(s)
+	return markup.Replace(plain(strings.ReplaceAll(s, "\n", " ")))
 }
+
+var markup = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", "&", "&amp;", "[", `\[`, "*", `\*`, "`", "'")

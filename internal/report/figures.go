@@ -2,12 +2,12 @@ package report
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"io"
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
@@ -185,8 +185,8 @@ var columns = []string{"tensor", "kind", "stack", "layer", "dtype_primary", "dty
 // CSV writes a comparison with a line for each tensor, those that were not
 // compared too. Numbers have all their digits.
 func CSV(w io.Writer, s *Survey) error {
-	c := csv.NewWriter(w)
-	c.Write(columns)
+	b := bufio.NewWriterSize(w, 64<<10)
+	b.WriteString(CSVHead())
 	p := s.Result.Plan
 	for i := range p.Tensors {
 		f := figuresOf(&p.Tensors[i], &s.Result.Tensors[i])
@@ -200,11 +200,31 @@ func CSV(w io.Writer, s *Survey) error {
 		if f.NonFin {
 			f.Note = joined(f.Note, nonFiniteNote)
 		}
-		c.Write([]string{f.Name, string(f.Kind), f.Stack, layer, f.DType[0], f.DType[1], shapeText(f.Shape), branch, equal, digits(f.T),
-			digits(f.Cos), digits(f.Angle), digits(f.NormA), digits(f.NormB), digits(f.Distance), f.Note})
+		cells := []string{csvText(f.Name), string(f.Kind), csvText(f.Stack), layer, f.DType[0], f.DType[1], shapeText(f.Shape), branch, equal, digits(f.T),
+			digits(f.Cos), digits(f.Angle), digits(f.NormA), digits(f.NormB), digits(f.Distance), csvText(f.Note)}
+		b.WriteString(strings.Join(cells, ",") + "\n")
 	}
-	c.Flush()
-	return c.Error()
+	return b.Flush()
+}
+
+// csvText is a cell with a text from a file. Spreadsheets calculate a cell that
+// begins like a formula unless an apostrophe stands before it; those that
+// split lines at semicolons, too, do not within quotes. Control characters are
+// escaped.
+func csvText(s string) string {
+	s = escaped(s)
+	if strings.ContainsAny(firstRune(s), "=+-@\uFF1D\uFF0B\uFF0D\uFF20") {
+		s = "'" + s
+	}
+	if strings.ContainsAny(s, "\",;") || strings.TrimSpace(s) != s {
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+	}
+	return s
+}
+
+func firstRune(s string) string {
+	_, n := utf8.DecodeRuneInString(s)
+	return s[:n]
 }
 
 // CSVHead is how every CSV of a comparison begins.

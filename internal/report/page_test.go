@@ -13,8 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"golang.org/x/net/html"
 
@@ -116,6 +118,70 @@ func page(t *testing.T, s *report.Survey) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// TestNamesOfStrangers: whatever the names of folders and tensors hold, pages,
+// cards and CSV have no control characters but for the ends of lines, no
+// character that turns the direction of writing, and no cell that a spreadsheet
+// calculates. A number stays one.
+func TestNamesOfStrangers(t *testing.T) {
+	const evil = "\x1b[31m\x07\u009b\u202e\x7f|<img>"
+	root := t.TempDir()
+	infos := func(only string) (list []tensor.Info) {
+		for _, name := range []string{"=cmd()", "+a", "-b", "@c", "\t=d", "\r=e", "x" + evil, "model." + evil + ".layers.0.w", only} {
+			list = append(list, tensor.Info{Name: name, DType: tensor.F32, Shape: []uint64{4}})
+		}
+		return list
+	}
+	a := makeModel(t, filepath.Join(root, "models--evil"+evil+"--a", "snapshots", "1"+evil), 1, infos("=only"+evil))
+	b := makeModel(t, filepath.Join(root, "b"+evil), 2, infos("-only"+evil))
+	check := func(what string, text []byte) {
+		t.Helper()
+		for _, r := range string(text) {
+			if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028') {
+				t.Errorf("%s: it holds %U", what, r)
+			}
+		}
+	}
+	compared := survey(t, a, b, false, nil)
+	check("page", page(t, compared))
+	merged := survey(t, a, b, true, func(r *recipe.Recipe) {
+		r.T = recipe.Setting{{Filter: "x" + evil, Values: []float64{0.25}}, {Values: []float64{0.5}}}
+	})
+	check("page of a merge", page(t, merged))
+	card := report.Card(merged.Result)
+	check("card", card)
+	if bytes.Contains(card, []byte("huggingface.co")) {
+		t.Errorf("the card links to the Hub:\n%s", card)
+	}
+	merged.Result.Plan.Recipe.Document = &recipe.Document{Source: []byte("# " + evil + "\r\nmerge_method: slerp\n")}
+	card = report.Card(merged.Result)
+	check("card of a recipe file", card)
+	if !bytes.Contains(card, []byte("\nmerge_method: slerp\n```\n")) || !bytes.Contains(card, []byte("control characters")) {
+		t.Errorf("the card has not the recipe, or does not tell what it lacks:\n%s", card)
+	}
+	var text bytes.Buffer
+	if err := report.CSV(&text, compared); err != nil {
+		t.Fatal(err)
+	}
+	check("csv", text.Bytes())
+	lines, err := csv.NewReader(&text).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	negative := false
+	for _, line := range lines[1:] {
+		for i, cell := range line {
+			if _, err := strconv.ParseFloat(cell, 64); err == nil {
+				negative = negative || cell[0] == '-' && lines[0][i] == "cos"
+			} else if strings.ContainsAny(cell[:min(1, len(cell))], "=+-@\t\r") {
+				t.Errorf("a cell begins like a formula: %q", cell)
+			}
+		}
+	}
+	if len(lines) != 11 || !negative {
+		t.Errorf("%d lines, a negative cosine: %v", len(lines), negative)
+	}
 }
 
 // void elements have no end.
