@@ -126,6 +126,30 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	return done, end
 }
 
+// ReadStrided reads the pieces of size bytes that begin step bytes apart from
+// off on, one behind the other, until p is full. It maps nothing: a page of which
+// so little is wanted costs more to map than to read from. All pieces must lie in
+// the file and p must hold whole ones. Errors are those of ReadAt.
+func (f *File) ReadStrided(p []byte, off, step int64, size int) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return f.fail("read", os.ErrClosed)
+	}
+	d, err := f.descriptor()
+	if err != nil {
+		return err
+	}
+	defer f.pool.descriptors.release(d)
+	for ; len(p) > 0; off += step {
+		if n, err := f.pool.readFile(d.file, p[:size], off); n < size {
+			return f.diagnose(off+int64(n), int64(size-n), err)
+		}
+		p = p[size:]
+	}
+	return nil
+}
+
 // Prefetch asks the operating system to read the n bytes at off into its page
 // cache, and does not wait for it. It makes no page resident. Where the system
 // knows no such thing, and on any error, it does nothing.

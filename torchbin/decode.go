@@ -197,8 +197,8 @@ func makeOrderedDict(d *decoder, args []any) (any, error) {
 		return nil, malformed("wants no arguments or a list of pairs")
 	}
 	d.held += int64(len(*pairs)) * heldPair // one list can be used over and over
-	if d.held > maxHeld {
-		return nil, malformed("the values of the pickle take more than %d MiB of memory", maxHeld>>20)
+	if err := d.overheld(); err != nil {
+		return nil, err
 	}
 	for _, p := range *pairs {
 		var pair []any

@@ -23,7 +23,25 @@ const (
 	maxOpenMarks = 256       // open at once; gopickle makes a stack for each
 	maxSteps     = 8 << 20   // opcodes, and items that calls look at
 	maxHeld      = 128 << 20 // bytes of gopickle's values, see held
+
+	// A pickle as torch.save writes it holds 4 bytes for each of its own, one of
+	// Encode 7. A small file may hold a little in any case, and else no more than
+	// heldPerByte times what has been read of it: values can be made of others
+	// over and over.
+	heldAnyway  = 4 << 20
+	heldPerByte = 16
 )
+
+// overheld refuses a pickle whose values take too much memory.
+func (s *scanner) overheld() *FormatError {
+	switch {
+	case s.held > maxHeld:
+		return malformed("the values of the pickle take more than %d MiB of memory", maxHeld>>20)
+	case s.held > heldAnyway+heldPerByte*s.pos:
+		return malformed("the values of the pickle take more than %d MiB of memory, far more than it is long", s.held>>20)
+	}
+	return nil
+}
 
 // A scanner checks a pickle opcode by opcode without building anything: of the
 // values on the stack it knows little more than their kinds.
@@ -135,8 +153,8 @@ func (s *scanner) step() (stop bool, err error) {
 	if s.steps++; s.steps > maxSteps {
 		return false, s.refuse("the pickle takes more than %d steps", maxSteps)
 	}
-	if s.held > maxHeld {
-		return false, s.refuse("the values of the pickle take more than %d MiB of memory", maxHeld>>20)
+	if err := s.overheld(); err != nil {
+		return false, s.refuse("%s", err.Reason)
 	}
 	return s.op == '.', nil
 }

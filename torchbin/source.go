@@ -260,24 +260,44 @@ func (g *gather) block(out []byte, in int64, dims []dim, w []byte) error {
 	last := forWrites(append([]dim{{(d.n-1)%steps + 1, pitch, d.out}}, dims[k:]...))
 	return g.walk(dims[:k-1], out, in, func(out []byte, in int64) error {
 		for i := int64(0); i < d.n; i += steps {
-			n, size, dims := steps, run, part
+			n, dims := steps, part
 			if i+steps >= d.n {
 				n, dims = d.n-i, last
 			}
-			reads := n
 			if together {
-				reads, size = 1, run+(n-1)*pitch
-			}
-			for j := range reads {
-				if err := readFull(g.file, w[j*pitch:][:size], in+(i+j)*d.in); err != nil {
+				if err := readFull(g.file, w[:run+(n-1)*pitch], in+i*d.in); err != nil {
 					return err
 				}
+			} else if err := g.pieces(w[:n*run], in+i*d.in, d.in, run); err != nil {
+				return err
 			}
 			scatter(out[i*d.out:], w, dims, g.item)
 		}
 		return nil
 	})
 }
+
+// pieces reads pieces of size bytes that lie step bytes apart.
+func (g *gather) pieces(w []byte, in, step, size int64) error {
+	if f, ok := g.file.(strided); ok && size <= maxPiece {
+		return f.ReadStrided(w, in, step, int(size))
+	}
+	for ; len(w) > 0; in += step {
+		if err := readFull(g.file, w[:size], in); err != nil {
+			return err
+		}
+		w = w[size:]
+	}
+	return nil
+}
+
+// A strided file has a way of its own to read many short pieces.
+type strided interface {
+	ReadStrided(p []byte, off, step int64, size int) error
+}
+
+// maxPiece is the longest piece that is worth it.
+const maxPiece = 16 << 10
 
 // dense reports whether a span is worth reading for the sake of use bytes: if
 // no more than four times as much is read, or if the steps are so short that
