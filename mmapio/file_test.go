@@ -337,3 +337,33 @@ func TestCopyTo(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+func TestReadStrided(t *testing.T) {
+	f, want := create(t, NewPool(grain), grain+5)
+	for _, c := range []struct {
+		off, step int64
+		size, n   int
+	}{{0, 4096, 16, 300}, {3, 1, 1, 100}, {100, 0, 7, 3}, {grain + 4, 99, 1, 1}, {0, 1, 1, 0}} {
+		p := make([]byte, c.size*c.n)
+		if err := f.ReadStrided(p, c.off, c.step, c.size); err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.n {
+			if at := c.off + int64(i)*c.step; !bytes.Equal(p[i*c.size:(i+1)*c.size], want[at:at+int64(c.size)]) {
+				t.Errorf("%+v: piece %d differs", c, i)
+			}
+		}
+	}
+	settled(t, f.pool)
+	if err := os.Truncate(f.path, 10); err != nil {
+		t.Fatal(err)
+	}
+	var changed *ChangedError
+	if err := f.ReadStrided(make([]byte, 32), 0, 4096, 16); !errors.As(err, &changed) {
+		t.Errorf("of a file that was cut: %v", err)
+	}
+	f.Close()
+	if err := f.ReadStrided(make([]byte, 1), 0, 1, 1); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("of a closed file: %v", err)
+	}
+}

@@ -8,12 +8,12 @@ import (
 // GatherMemory is the most memory in bytes that all sources of all checkpoints
 // keep between reads, for tensors that lie in another order in the file. Every
 // read that is under way takes 256 KiB beside it.
-const GatherMemory = 4 << 20
+const GatherMemory = 16 << 20
 
 const (
 	// bandUnit is the least size of a band. It is doubled while there is
 	// memory for as many bands of that size as there are streams.
-	bandUnit  = 256 << 10
+	bandUnit  = 1 << 20
 	bandUnits = GatherMemory / bandUnit
 
 	// maxBand leaves room for a second stream.

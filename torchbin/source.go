@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"slerpmerge/internal/tensor"
 )
@@ -258,6 +259,7 @@ func (g *gather) block(out []byte, in int64, dims []dim, w []byte) error {
 	steps := min(d.n, (int64(len(w))-run)/pitch+1)
 	part := forWrites(append([]dim{{steps, pitch, d.out}}, dims[k:]...))
 	last := forWrites(append([]dim{{(d.n-1)%steps + 1, pitch, d.out}}, dims[k:]...))
+	cold := false
 	return g.walk(dims[:k-1], out, in, func(out []byte, in int64) error {
 		for i := int64(0); i < d.n; i += steps {
 			n, dims := steps, part
@@ -265,11 +267,21 @@ func (g *gather) block(out []byte, in int64, dims []dim, w []byte) error {
 				n, dims = d.n-i, last
 			}
 			if together {
-				if err := readFull(g.file, w[:run+(n-1)*pitch], in+i*d.in); err != nil {
+				size := run + (n-1)*pitch
+				if err := g.pieces(w[:size], in+i*d.in, 0, size); err != nil {
 					return err
 				}
-			} else if err := g.pieces(w[:n*run], in+i*d.in, d.in, run); err != nil {
-				return err
+			} else {
+				// Every band needs a little of every page. So the first one has
+				// all of them read in their order rather than one by one.
+				if cold {
+					g.file.Prefetch(in+i*d.in, (n-1)*d.in+run)
+				}
+				start := time.Now()
+				if err := g.pieces(w[:n*run], in+i*d.in, d.in, run); err != nil {
+					return err
+				}
+				cold = time.Since(start) > time.Duration(n)*slowPiece
 			}
 			scatter(out[i*d.out:], w, dims, g.item)
 		}
@@ -296,13 +308,17 @@ type strided interface {
 	ReadStrided(p []byte, off, step int64, size int) error
 }
 
-// maxPiece is the longest piece that is worth it.
-const maxPiece = 16 << 10
+// slowPiece is longer than a piece takes that is in the page cache.
+const slowPiece = 20 * time.Microsecond
+
+// maxPiece is the longest piece that is read so.
+const maxPiece = window
 
 // dense reports whether a span is worth reading for the sake of use bytes: if
 // no more than four times as much is read, or if the steps are so short that
-// copying everything costs less than a call for each.
-func dense(span, use, step int64) bool { return span/4 <= use || step <= 256 }
+// copying everything costs less than a call for each, and that every page is
+// touched in any case.
+func dense(span, use, step int64) bool { return span/4 <= use || step <= 4096 }
 
 // walk steps through the outer dimensions of a block.
 func (g *gather) walk(dims []dim, out []byte, in int64, do func(out []byte, in int64) error) error {

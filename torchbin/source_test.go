@@ -214,3 +214,49 @@ func BenchmarkTransposed(b *testing.B) {
 		}
 	}
 }
+
+// A stridedFile counts how its pieces are read.
+type stridedFile struct {
+	plainFile
+	calls, pieces int
+}
+
+func (f *stridedFile) ReadStrided(p []byte, off, step int64, size int) error {
+	f.calls++
+	for ; len(p) > 0; off += step {
+		if _, err := f.ReadAt(p[:size], off); err != nil {
+			return err
+		}
+		p = p[size:]
+		f.pieces++
+	}
+	return nil
+}
+
+// A file that can read many short pieces at once is asked to, in few and long
+// ones: what is left of a band's width decides how fast a transposed matrix is.
+func TestGatherStrided(t *testing.T) {
+	kept = bands{}
+	data := make([]byte, 64<<20)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	f := &stridedFile{plainFile: plainFile{bytes.NewReader(data)}}
+	const side = 4096
+	x := Tensor{Info: tensor.Info{DType: tensor.F32, Shape: []uint64{side, side}}, Strides: []uint64{4, 4 * side}}
+	src := (&Checkpoint{Tensors: []Tensor{x}}).Source(f, 0)
+	got := make([]byte, len(data))
+	for off := 0; off < len(got); off += 1 << 20 {
+		if err := src.ReadAt(got[off:off+1<<20], int64(off)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range side {
+		for _, j := range []int{0, 1, i, side - 1} {
+			if !bytes.Equal(got[4*(i*side+j):][:4], data[4*(j*side+i):][:4]) {
+				t.Fatalf("element %d, %d differs", i, j)
+			}
+		}
+	}
+	if f.calls == 0 || f.pieces > len(data)/1024 {
+		t.Errorf("%d pieces in %d calls for %d bytes", f.pieces, f.calls, len(data))
+	}
+}
