@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,12 +45,15 @@ func (p *Plan) layouts(a, b *side) bool {
 	if len(onlyA) == 0 || len(onlyB) == 0 {
 		return false
 	}
-	if s := twoLayouts(a, b, onlyA, onlyB); s != "" {
-		p.block("%s", s)
-		p.hint = layoutHint
-		return true
+	msg, known := twoLayouts(a, b, onlyA, onlyB)
+	if msg == "" {
+		return false
 	}
-	return false
+	p.block("%s", msg)
+	if known {
+		p.hint = layoutHint
+	}
+	return true
 }
 
 // towers warns of stacks that the secondary alone has and that are copied: the
@@ -113,31 +117,34 @@ func (p *Plan) strangers(a, b *side, onlyA, onlyB []int) string {
 		model.Quote(example(a, onlyA, mainA)), model.Quote(example(b, onlyB, mainB)))
 }
 
-// mainStack is the stack of the text of a, or the one with the most elements
-// where it does not show which that is, if it has no tensor in common with b;
-// "" if it has, or if a has no layers.
+// mainStack is the stack of the text of a, if it has no tensor in common with
+// b. Where it does not show which stack is the text, it is the largest one of
+// which that is true, if it has a quarter of what is in layers. It is "" if
+// there is none such.
 func mainStack(a, b *side) string {
-	elems, common := map[string]int64{}, map[string]bool{}
+	elems, common, all := map[string]int64{}, map[string]bool{}, int64(0)
 	for i := range a.parts {
 		x := &a.parts[i]
 		if stack, _, ok := model.LayerOf(x.name); ok {
-			elems[stack] += x.o.Tensor().Elems()
+			n := x.o.Tensor().Elems()
+			elems[stack] += n
+			all += n
 			common[stack] = common[stack] || !b.find(x.name).None()
 		}
 	}
-	stack, _, err := a.last.TextStack()
-	if _, ok := elems[stack]; err != nil || !ok {
-		stack = ""
-		for s, n := range elems {
-			if n > elems[stack] || n == elems[stack] && (stack == "" || s < stack) {
-				stack = s
-			}
+	if stack, _, err := a.last.TextStack(); err == nil && elems[stack] > 0 {
+		if common[stack] {
+			return ""
+		}
+		return stack
+	}
+	best := ""
+	for s, n := range elems {
+		if !common[s] && n >= all/4 && (n > elems[best] || n == elems[best] && s < best) {
+			best = s
 		}
 	}
-	if common[stack] {
-		return ""
-	}
-	return stack
+	return best
 }
 
 // gap says that the other parent lacks a whole layer of a stack, but has later
@@ -192,31 +199,28 @@ func slotOf(name string) slot {
 
 // twoLayouts says that layers which both have are stored in two layouts; "" if
 // they are not.
-func twoLayouts(a, b *side, onlyA, onlyB []int) string {
+func twoLayouts(a, b *side, onlyA, onlyB []int) (msg string, known bool) {
 	type layer struct {
 		stack string
 		n     int
 	}
-	// The first unpaired tensor of each layer, on either side.
-	first := func(s *side, only []int) map[layer]int {
-		m := map[layer]int{}
+	in := func(s *side, only []int) map[layer]bool {
+		m := map[layer]bool{}
 		for _, i := range only {
 			stack, n, _ := model.LayerOf(s.parts[i].name)
-			if j, ok := m[layer{stack, n}]; !ok || i < j {
-				m[layer{stack, n}] = i
-			}
+			m[layer{stack, n}] = true
 		}
 		return m
 	}
-	inA, inB := first(a, onlyA), first(b, onlyB)
+	inA, inB := in(a, onlyA), in(b, onlyB)
 	both := map[string][]int{} // layers with unpaired tensors on both sides, by stack
 	for l := range inA {
-		if _, ok := inB[l]; ok {
+		if inB[l] {
 			both[l.stack] = append(both[l.stack], l.n)
 		}
 	}
 	if len(both) == 0 {
-		return ""
+		return "", false
 	}
 	depth := map[string]map[int]bool{} // the layers of those stacks
 	pairs := map[slot]bool{}           // modules that have a pair
@@ -247,34 +251,63 @@ func twoLayouts(a, b *side, onlyA, onlyB []int) string {
 		return m
 	}
 	wholeA, wholeB := whole(a, onlyA), whole(b, onlyB)
-	stacks := make([]string, 0, len(both))
-	for s := range both {
-		stacks = append(stacks, s)
-	}
-	slices.Sort(stacks)
-	for _, s := range stacks {
+	for _, s := range slices.Sorted(maps.Keys(both)) {
 		slices.Sort(both[s])
-		if len(both[s]) > 1 || len(depth[s]) == 1 {
-			l := layer{s, both[s][0]}
-			return sayLayouts(a, b, a.parts[inA[l]].name, b.parts[inB[l]].name)
-		}
-		if l := (layer{s, both[s][0]}); wholeA[l] && wholeB[l] {
-			return sayLayouts(a, b, a.parts[inA[l]].name, b.parts[inB[l]].name)
+		for _, n := range both[s] {
+			l := layer{s, n}
+			if len(both[s]) > 1 || len(depth[s]) == 1 || wholeA[l] && wholeB[l] {
+				x, y := examples(a, b, onlyA, onlyB, s, n)
+				return sayLayouts(a, b, x, y)
+			}
 		}
 	}
-	return ""
+	return "", false
 }
 
-// sayLayouts names the layouts by a tensor of each.
-func sayLayouts(a, b *side, x, y string) string {
-	say := func(name string, s *side) string {
+// examples are the first tensors of a layer that are not paired, of one module
+// if either parent has some of it.
+func examples(a, b *side, onlyA, onlyB []int, stack string, n int) (x, y string) {
+	inB := map[string]string{} // by module
+	for _, i := range onlyB {
+		name := b.parts[i].name
+		if at := slotOf(name); at.stack == stack && at.layer == n {
+			if y == "" {
+				y = name
+			}
+			if inB[at.module] == "" {
+				inB[at.module] = name
+			}
+		}
+	}
+	for _, i := range onlyA {
+		name := a.parts[i].name
+		if at := slotOf(name); at.stack == stack && at.layer == n {
+			if x == "" {
+				x = name
+			}
+			if other := inB[at.module]; other != "" {
+				return name, other
+			}
+		}
+	}
+	return x, y
+}
+
+// sayLayouts names the layouts by a tensor of each. known reports whether both
+// are well-known ways of storing the same.
+func sayLayouts(a, b *side, x, y string) (msg string, known bool) {
+	say := func(name, layout string, s *side) string {
 		text := fmt.Sprintf("%s in %s", model.Quote(name), s.last.Name())
-		if l := layoutOf(name); l != "" {
-			text += " (" + l + ")"
+		if layout != "" {
+			text += " (" + layout + ")"
 		}
 		return text
 	}
-	return fmt.Sprintf("the layers are stored in two layouts, which can't be merged with each other: %s, %s", say(x, a), say(y, b))
+	inA, inB := layoutOf(x), layoutOf(y)
+	if inA != "" && inB != "" && inA != inB {
+		return fmt.Sprintf("the layers are stored in two layouts, which can't be merged with each other: %s, %s", say(x, inA, a), say(y, inB, b)), true
+	}
+	return fmt.Sprintf("the layers are not made of the same tensors: %s, %s, and neither has the other's", say(x, "", a), say(y, "", b)), false
 }
 
 // layoutOf describes how the tensor of this name stores experts, an attention
