@@ -97,6 +97,26 @@ var refusals = map[string]string{
 	"torch.nn.modules.linear\nLinear":               "a pickled module is code, save its state_dict",
 }
 
+// quantisers are modules whose tensors are quantised ones.
+var quantisers = []string{"torch.ao.nn.quantized.", "torch.nn.quantized.", "torchao.", "optimum.quanto.", "quanto.", "bitsandbytes.", "hqq."}
+
+// refusal says more about a global that is not on the list; "" if there is
+// nothing to say.
+func refusal(key string) string {
+	if text := refusals[key]; text != "" {
+		return text
+	}
+	module, name, _ := strings.Cut(key, "\n")
+	quantised := module == "torch" && (strings.HasPrefix(name, "qint") || strings.HasPrefix(name, "quint"))
+	for _, q := range quantisers {
+		quantised = quantised || strings.HasPrefix(module+".", q)
+	}
+	if quantised {
+		return "quantised tensors can't be merged"
+	}
+	return ""
+}
+
 // checkGlobal finds what the current GLOBAL names.
 func (s *scanner) checkGlobal() error {
 	key := s.qualified()
@@ -107,7 +127,7 @@ func (s *scanner) checkGlobal() error {
 		return nil
 	}
 	why := "is not on the list of what a state_dict may name"
-	if text := refusals[key]; text != "" {
+	if text := refusal(key); text != "" {
 		why = "is refused: " + text
 	}
 	return s.refuse("the global %s %s", dotted(key), why)
