@@ -80,10 +80,15 @@ type kindShape struct {
 // rest of a name in the two.
 type stackPair struct{ to, cut, add string }
 
-// stackShapes describes the stacks of m.
+// maxKinds is how many kinds of tensors a model may have in its layers to be
+// aligned: those of transformers have some dozens, a file any number.
+const maxKinds = 1 << 13
+
+// stackShapes describes the stacks of m; it is empty for too many kinds.
 func (m *Model) stackShapes() map[string]*stackShape {
 	stacks := map[string]*stackShape{}
 	var key []byte
+	kinds := 0
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
 		name, layer, ok := LayerOf(t.Name)
@@ -99,6 +104,11 @@ func (m *Model) stackShapes() map[string]*stackShape {
 		rest := restOf(t.Name, name)
 		key = appendKind(key[:0], rest)
 		if k, known := s.kinds[string(key)]; !known || layer < k.layer || layer == k.layer && rest < k.rest {
+			if !known {
+				if kinds++; kinds > maxKinds {
+					return nil
+				}
+			}
 			s.kinds[string(key)] = kindShape{layer, rest, t.Shape}
 		}
 	}

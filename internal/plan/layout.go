@@ -29,23 +29,14 @@ const layoutHint = "load both with transformers 5 and save them with save_pretra
 // Numbers that are not of a floating type, and buffers that transformers works
 // out itself, don't count. It reports whether there is a reason.
 func (p *Plan) layouts(a, b *side) bool {
-	onlyA, onlyB := unpaired(a, b), unpaired(b, a)
-	if s := p.strangers(a, b, onlyA, onlyB); s != "" {
-		p.block("%s", s)
-		return true
+	stacks := surveyStacks(a, b)
+	msg, known := strangers(a, b, stacks), false
+	if msg == "" {
+		msg = gap(a, b, stacks)
 	}
-	if s := gap(a, b, onlyA); s != "" {
-		p.block("%s", s)
-		return true
+	if msg == "" {
+		msg, known = twoLayouts(a, b, stacks)
 	}
-	if s := gap(b, a, onlyB); s != "" {
-		p.block("%s", s)
-		return true
-	}
-	if len(onlyA) == 0 || len(onlyB) == 0 {
-		return false
-	}
-	msg, known := twoLayouts(a, b, onlyA, onlyB)
 	if msg == "" {
 		return false
 	}
@@ -54,6 +45,233 @@ func (p *Plan) layouts(a, b *side) bool {
 		p.hint = layoutHint
 	}
 	return true
+}
+
+// A stackSurvey says how the tensors of a stack pair. Where there are two of a
+// kind, the first is of a, the second of b.
+type stackSurvey struct {
+	elems    [2]int64
+	last     [2]int    // the last layer, -1 without one
+	alone    [2]int    // the first layer of which the other has nothing, -1 without one
+	example  [2]string // a tensor that pairs with nothing
+	aloneIn  [2]string // one in the layer alone
+	paired   bool      // some tensor pairs
+	layers   int       // how many there are
+	unlike   int       // layers in which both have tensors that pair with nothing
+	whole    bool      // in one of them that is true of whole modules
+	conflict [2]string // of the first layer of that kind, or of unlike
+}
+
+// surveyStacks goes through the layers of both sides. Their names are sorted,
+// so the tensors of a layer stand together.
+func surveyStacks(a, b *side) map[string]*stackSurvey {
+	stacks := map[string]*stackSurvey{}
+	for i, j := 0, 0; i < len(a.parts) || j < len(b.parts); {
+		var prefix string
+		if i < len(a.parts) {
+			if prefix = layerPrefix(a.parts[i].name); prefix == "" {
+				i++
+				continue
+			}
+		}
+		if j < len(b.parts) {
+			other := layerPrefix(b.parts[j].name)
+			if other == "" {
+				j++
+				continue
+			}
+			if i == len(a.parts) || other < prefix {
+				prefix = other
+			}
+		}
+		x, y := layerParts(a.parts[i:], prefix), layerParts(b.parts[j:], prefix)
+		i, j = i+len(x), j+len(y)
+		stack, n, _ := model.LayerOf(prefix + "x")
+		s := stacks[stack]
+		if s == nil {
+			s = &stackSurvey{last: [2]int{-1, -1}, alone: [2]int{-1, -1}}
+			stacks[stack] = s
+		}
+		s.add(n, [2][]part{x, y})
+	}
+	return stacks
+}
+
+// layerPrefix is how the names of a layer begin, such as model.layers.7. with
+// its dot; "" for what is in no layer.
+func layerPrefix(name string) string {
+	stack, _, ok := model.LayerOf(name)
+	if !ok {
+		return ""
+	}
+	end := len(stack) + 1
+	return name[:end+strings.IndexByte(name[end:], '.')+1]
+}
+
+// layerParts are the parts at the beginning of a list that belong to a layer.
+func layerParts(parts []part, prefix string) []part {
+	n := 0
+	for n < len(parts) && strings.HasPrefix(parts[n].name, prefix) {
+		n++
+	}
+	return parts[:n]
+}
+
+// maxUnpaired is how many tensors of a layer that pair with nothing are looked
+// at: a file can have any number.
+const maxUnpaired = 256
+
+// add looks at layer n: what either side has of it, sorted by name.
+func (s *stackSurvey) add(n int, layer [2][]part) {
+	s.layers++
+	var only [2][]part
+	for k, parts := range layer {
+		if len(parts) > 0 {
+			s.last[k] = max(s.last[k], n)
+		}
+		for _, x := range parts {
+			t := x.o.Tensor()
+			s.elems[k] += t.Elems()
+			if has(layer[1-k], x.name) {
+				s.paired = true
+			} else if len(only[k]) < maxUnpaired && t.DType.Blends() && !model.IsBuffer(t.Info) {
+				only[k] = append(only[k], x)
+			}
+		}
+		if len(only[k]) == 0 {
+			continue
+		}
+		if s.example[k] == "" {
+			s.example[k] = only[k][0].name
+		}
+		if len(layer[1-k]) == 0 && (s.alone[k] < 0 || n < s.alone[k]) {
+			s.alone[k], s.aloneIn[k] = n, only[k][0].name
+		}
+	}
+	if len(only[0]) == 0 || len(only[1]) == 0 {
+		return
+	}
+	s.unlike++
+	paired := map[string]bool{} // modules of the layer
+	for _, x := range layer[0] {
+		if has(layer[1], x.name) {
+			paired[moduleIn(x.name)] = true
+		}
+	}
+	whole := func(parts []part) bool {
+		return slices.ContainsFunc(parts, func(x part) bool { return len(x.o.Tensor().Shape) > 1 && !paired[moduleIn(x.name)] })
+	}
+	isWhole := whole(only[0]) && whole(only[1])
+	if s.unlike == 1 || isWhole && !s.whole {
+		s.conflict = examples(only)
+	}
+	s.whole = s.whole || isWhole
+}
+
+// has reports whether there is a part of that name among sorted ones.
+func has(parts []part, name string) bool {
+	_, found := slices.BinarySearchFunc(parts, name, func(p part, name string) int { return strings.Compare(p.name, name) })
+	return found
+}
+
+// moduleIn is the direct part of a layer that a tensor belongs to.
+func moduleIn(name string) string {
+	rest := name[len(layerPrefix(name)):]
+	module, _, _ := strings.Cut(rest, ".")
+	return module
+}
+
+// examples are the first tensors of either side, of one module if both have
+// some of it.
+func examples(only [2][]part) [2]string {
+	for _, x := range only[0] {
+		for _, y := range only[1] {
+			if moduleIn(x.name) == moduleIn(y.name) {
+				return [2]string{x.name, y.name}
+			}
+		}
+	}
+	return [2]string{only[0][0].name, only[1][0].name}
+}
+
+// strangers says that the layers of the two are different ones; "" if they
+// have layers in common, or only one has some.
+func strangers(a, b *side, stacks map[string]*stackSurvey) string {
+	x, y := mainStack(a, 0, stacks), mainStack(b, 1, stacks)
+	if x == nil || y == nil {
+		return ""
+	}
+	return fmt.Sprintf("no layer of %s pairs with one of %s: theirs have tensors such as %s and %s", a.last.Name(), b.last.Name(),
+		model.Quote(x.example[0]), model.Quote(y.example[1]))
+}
+
+// mainStack is the stack of the text of side k, if nothing of it pairs. Where
+// it does not show which stack is the text, it is the largest one of which that
+// is true, if it has a quarter of what is in layers. It is nil if there is none
+// such.
+func mainStack(s *side, k int, stacks map[string]*stackSurvey) *stackSurvey {
+	if name, _, err := s.last.TextStack(); err == nil {
+		if t := stacks[name]; t != nil && t.last[k] >= 0 {
+			if t.paired || t.example[k] == "" {
+				return nil
+			}
+			return t
+		}
+	}
+	all := int64(0)
+	for _, t := range stacks {
+		all += t.elems[k]
+	}
+	var best *stackSurvey
+	for _, name := range slices.Sorted(maps.Keys(stacks)) {
+		if t := stacks[name]; !t.paired && t.example[k] != "" && t.elems[k] >= all/4 && (best == nil || t.elems[k] > best.elems[k]) {
+			best = t
+		}
+	}
+	return best
+}
+
+// gap says that one parent lacks a whole layer of a stack, but has later ones.
+func gap(a, b *side, stacks map[string]*stackSurvey) string {
+	for _, name := range slices.Sorted(maps.Keys(stacks)) {
+		for k, s := 0, stacks[name]; k < 2; k++ {
+			if s.alone[k] < 0 || s.alone[k] >= s.last[1-k] {
+				continue
+			}
+			has, lacks := a, b
+			if k == 1 {
+				has, lacks = b, a
+			}
+			return fmt.Sprintf("layer %d of %s is in %s, and %s has nothing of it but has later layers: %s", s.alone[k], model.Quote(name), has.last.Name(), lacks.last.Name(), model.Quote(s.aloneIn[k]))
+		}
+	}
+	return ""
+}
+
+// twoLayouts says that layers which both have are stored in two ways; "" if
+// they are not. known reports whether both ways are well-known ones of storing
+// the same.
+func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known bool) {
+	for _, name := range slices.Sorted(maps.Keys(stacks)) {
+		s := stacks[name]
+		if s.unlike < 2 && !s.whole && (s.unlike == 0 || s.layers > 1) {
+			continue
+		}
+		x, y := s.conflict[0], s.conflict[1]
+		say := func(name, layout string, s *side) string {
+			text := fmt.Sprintf("%s in %s", model.Quote(name), s.last.Name())
+			if layout != "" {
+				text += " (" + layout + ")"
+			}
+			return text
+		}
+		inA, inB := layoutOf(x), layoutOf(y)
+		if inA != "" && inB != "" && inA != inB {
+			return fmt.Sprintf("the layers are stored in two layouts, which can't be merged with each other: %s, %s", say(x, inA, a), say(y, inB, b)), true
+		}
+		return fmt.Sprintf("the layers are not made of the same tensors: %s, %s, and neither has the other's", say(x, "", a), say(y, "", b)), false
+	}
+	return "", false
 }
 
 // towers warns of stacks that the secondary alone has and that are copied: the
@@ -77,237 +295,6 @@ func (p *Plan) towers(a, b *side) {
 	if only.count() > 0 {
 		p.warn("config.json is that of %s, which has no %s: name %s first, and the output can use them", a.last.Name(), only.list(), b.last.Name())
 	}
-}
-
-// unpaired lists the indexes of the parts of a that are weights in a layer and
-// that b lacks.
-func unpaired(a, b *side) []int {
-	var list []int
-	for i := range a.parts {
-		x := &a.parts[i]
-		if _, _, ok := model.LayerOf(x.name); !ok || !b.find(x.name).None() {
-			continue
-		}
-		if t := x.o.Tensor(); t.DType.Blends() && !model.IsBuffer(t.Info) {
-			list = append(list, i)
-		}
-	}
-	return list
-}
-
-// strangers says that the layers of the two are different ones; "" if they
-// have layers in common, or only one has some.
-func (p *Plan) strangers(a, b *side, onlyA, onlyB []int) string {
-	if len(onlyA) == 0 || len(onlyB) == 0 {
-		return ""
-	}
-	mainA, mainB := mainStack(a, b), mainStack(b, a)
-	if mainA == "" || mainB == "" {
-		return ""
-	}
-	example := func(s *side, only []int, stack string) string {
-		for _, i := range only {
-			if in, _, _ := model.LayerOf(s.parts[i].name); in == stack {
-				return s.parts[i].name
-			}
-		}
-		return stack
-	}
-	return fmt.Sprintf("no layer of %s pairs with one of %s: theirs have tensors such as %s and %s", a.last.Name(), b.last.Name(),
-		model.Quote(example(a, onlyA, mainA)), model.Quote(example(b, onlyB, mainB)))
-}
-
-// mainStack is the stack of the text of a, if it has no tensor in common with
-// b. Where it does not show which stack is the text, it is the largest one of
-// which that is true, if it has a quarter of what is in layers. It is "" if
-// there is none such.
-func mainStack(a, b *side) string {
-	elems, common, all := map[string]int64{}, map[string]bool{}, int64(0)
-	for i := range a.parts {
-		x := &a.parts[i]
-		if stack, _, ok := model.LayerOf(x.name); ok {
-			n := x.o.Tensor().Elems()
-			elems[stack] += n
-			all += n
-			common[stack] = common[stack] || !b.find(x.name).None()
-		}
-	}
-	if stack, _, err := a.last.TextStack(); err == nil && elems[stack] > 0 {
-		if common[stack] {
-			return ""
-		}
-		return stack
-	}
-	best := ""
-	for s, n := range elems {
-		if !common[s] && n >= all/4 && (n > elems[best] || n == elems[best] && s < best) {
-			best = s
-		}
-	}
-	return best
-}
-
-// gap says that the other parent lacks a whole layer of a stack, but has later
-// ones.
-func gap(a, b *side, only []int) string {
-	if len(only) == 0 {
-		return ""
-	}
-	type layer struct {
-		stack string
-		n     int
-	}
-	lacks := map[layer]string{} // a tensor of each layer that may be lacking
-	for _, i := range only {
-		name := a.parts[i].name
-		stack, n, _ := model.LayerOf(name)
-		lacks[layer{stack, n}] = name
-	}
-	last := map[string]int{}
-	for i := range b.parts {
-		if stack, n, ok := model.LayerOf(b.parts[i].name); ok {
-			delete(lacks, layer{stack, n})
-			last[stack] = max(last[stack], n)
-		}
-	}
-	first := layer{}
-	for l := range lacks {
-		if l.n < last[l.stack] && (first.stack == "" || l.stack < first.stack || l.stack == first.stack && l.n < first.n) {
-			first = l
-		}
-	}
-	if first.stack == "" {
-		return ""
-	}
-	return fmt.Sprintf("layer %d of %s is in %s, and %s has nothing of it but has later layers: %s", first.n, model.Quote(first.stack), a.last.Name(), b.last.Name(), model.Quote(lacks[first]))
-}
-
-// A slot is a module in a layer: a direct part of the layer.
-type slot struct {
-	stack  string
-	layer  int
-	module string
-}
-
-func slotOf(name string) slot {
-	stack, layer, _ := model.LayerOf(name)
-	rest := name[len(stack)+1:]
-	rest = rest[strings.IndexByte(rest, '.')+1:]
-	module, _, _ := strings.Cut(rest, ".")
-	return slot{stack, layer, module}
-}
-
-// twoLayouts says that layers which both have are stored in two layouts; "" if
-// they are not.
-func twoLayouts(a, b *side, onlyA, onlyB []int) (msg string, known bool) {
-	type layer struct {
-		stack string
-		n     int
-	}
-	in := func(s *side, only []int) map[layer]bool {
-		m := map[layer]bool{}
-		for _, i := range only {
-			stack, n, _ := model.LayerOf(s.parts[i].name)
-			m[layer{stack, n}] = true
-		}
-		return m
-	}
-	inA, inB := in(a, onlyA), in(b, onlyB)
-	both := map[string][]int{} // layers with unpaired tensors on both sides, by stack
-	for l := range inA {
-		if inB[l] {
-			both[l.stack] = append(both[l.stack], l.n)
-		}
-	}
-	if len(both) == 0 {
-		return "", false
-	}
-	depth := map[string]map[int]bool{} // the layers of those stacks
-	pairs := map[slot]bool{}           // modules that have a pair
-	for i := range a.parts {
-		name := a.parts[i].name
-		stack, n, ok := model.LayerOf(name)
-		if !ok || both[stack] == nil {
-			continue
-		}
-		if depth[stack] == nil {
-			depth[stack] = map[int]bool{}
-		}
-		depth[stack][n] = true
-		if !b.find(name).None() {
-			pairs[slotOf(name)] = true
-		}
-	}
-	// whole reports whether a layer has a module with a matrix of which
-	// nothing is paired.
-	whole := func(s *side, only []int) map[layer]bool {
-		m := map[layer]bool{}
-		for _, i := range only {
-			at := slotOf(s.parts[i].name)
-			if !pairs[at] && len(s.parts[i].o.Tensor().Shape) > 1 {
-				m[layer{at.stack, at.layer}] = true
-			}
-		}
-		return m
-	}
-	wholeA, wholeB := whole(a, onlyA), whole(b, onlyB)
-	for _, s := range slices.Sorted(maps.Keys(both)) {
-		slices.Sort(both[s])
-		for _, n := range both[s] {
-			l := layer{s, n}
-			if len(both[s]) > 1 || len(depth[s]) == 1 || wholeA[l] && wholeB[l] {
-				x, y := examples(a, b, onlyA, onlyB, s, n)
-				return sayLayouts(a, b, x, y)
-			}
-		}
-	}
-	return "", false
-}
-
-// examples are the first tensors of a layer that are not paired, of one module
-// if either parent has some of it.
-func examples(a, b *side, onlyA, onlyB []int, stack string, n int) (x, y string) {
-	inB := map[string]string{} // by module
-	for _, i := range onlyB {
-		name := b.parts[i].name
-		if at := slotOf(name); at.stack == stack && at.layer == n {
-			if y == "" {
-				y = name
-			}
-			if inB[at.module] == "" {
-				inB[at.module] = name
-			}
-		}
-	}
-	for _, i := range onlyA {
-		name := a.parts[i].name
-		if at := slotOf(name); at.stack == stack && at.layer == n {
-			if x == "" {
-				x = name
-			}
-			if other := inB[at.module]; other != "" {
-				return name, other
-			}
-		}
-	}
-	return x, y
-}
-
-// sayLayouts names the layouts by a tensor of each. known reports whether both
-// are well-known ways of storing the same.
-func sayLayouts(a, b *side, x, y string) (msg string, known bool) {
-	say := func(name, layout string, s *side) string {
-		text := fmt.Sprintf("%s in %s", model.Quote(name), s.last.Name())
-		if layout != "" {
-			text += " (" + layout + ")"
-		}
-		return text
-	}
-	inA, inB := layoutOf(x), layoutOf(y)
-	if inA != "" && inB != "" && inA != inB {
-		return fmt.Sprintf("the layers are stored in two layouts, which can't be merged with each other: %s, %s", say(x, inA, a), say(y, inB, b)), true
-	}
-	return fmt.Sprintf("the layers are not made of the same tensors: %s, %s, and neither has the other's", say(x, "", a), say(y, "", b)), false
 }
 
 // layoutOf describes how the tensor of this name stores experts, an attention
