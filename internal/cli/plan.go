@@ -153,11 +153,21 @@ type planJSON struct {
 	Threads     int          `json:"threads"`
 	Warnings    []string     `json:"warnings"`
 	Blockers    []string     `json:"blockers"`
+	LeftBehind  []leftJSON   `json:"left_behind"`
+}
+
+// leftJSON lists the files of a parent that are not copied.
+type leftJSON struct {
+	Parent string   `json:"parent"`
+	Names  []string `json:"names"`
 }
 
 func planOf(p *plan.Plan) planJSON {
 	v := planJSON{Tensors: []tensorJSON{}, Files: planFiles(p), OutputBytes: p.OutputBytes, Memory: p.Budget.Total, Threads: p.Budget.Threads,
-		Warnings: append([]string{}, p.Warnings...), Blockers: append([]string{}, p.Blockers...)}
+		Warnings: append([]string{}, p.Warnings...), Blockers: append([]string{}, p.Blockers...), LeftBehind: []leftJSON{}}
+	for _, l := range p.LeftBehind {
+		v.LeftBehind = append(v.LeftBehind, leftJSON{l.Model.Path, l.Names})
+	}
 	if p.DiskFree >= 0 {
 		v.DiskFree = &p.DiskFree
 	}

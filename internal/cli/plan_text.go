@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -67,6 +68,13 @@ func (a *app) printPlan(p *plan.Plan) error {
 	}
 	for _, s := range p.Differences {
 		fmt.Fprintf(w, "note\t%s\n", clean(s))
+	}
+	if a.globs.Verbose {
+		for _, l := range p.LeftBehind {
+			for _, name := range l.Names {
+				fmt.Fprintf(w, "not copied\t%s\n", clean(filepath.Join(l.Model.Dir, ".")+"/"+name))
+			}
+		}
 	}
 	return w.Flush()
 }

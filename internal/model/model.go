@@ -34,6 +34,7 @@ type Model struct {
 	Tensors  []Tensor
 	Metadata map[string]string // of the only or first file
 	Notes    []string          // what a user should know, such as a stray file
+	Unread   []string          // the weight files beside them that are not read
 
 	place    string   // where it was found
 	repo     string   // its name on the Hub, where Path is one, or the cache's folder
@@ -270,6 +271,7 @@ func (m *Model) noteLeft(s *shelf, w *weights) {
 		note("%s is not read: the shards that it lists are not there, and %s is whole", w.stale, w.name)
 	}
 	left := s.left(w)
+	m.Unread = left
 	if len(left) == 0 || w.named && w.index == nil {
 		return // who names a file knows that there are others
 	}

@@ -97,9 +97,34 @@ func (p *Plan) tokenizerModel() *model.Model {
 	return p.Primary
 }
 
-// companions lists the files that go along, the tokenizer's from the model
-// that the recipe says, licences from both.
+// companions lists the small files of the output, the tokenizer's from the
+// model that the recipe says, licences from all, and what is left behind.
 func (p *Plan) companions() {
+	p.findCompanions()
+	for _, m := range p.Models {
+		if slices.ContainsFunc(p.LeftBehind, func(l LeftBehind) bool { return l.Model == m }) {
+			continue // a model merged with itself
+		}
+		names := m.Others(func(name string) bool {
+			return slices.ContainsFunc(p.Companions, func(c Companion) bool { return c.From == m && c.File == name || c.Name == name })
+		})
+		if len(names) == 0 {
+			continue
+		}
+		p.LeftBehind = append(p.LeftBehind, LeftBehind{m, names})
+		n := 0
+		for _, name := range names {
+			if !slices.Contains(m.Unread, name) { // those were named when it was opened
+				n++
+			}
+		}
+		if n > 0 {
+			p.weigh(2, "%s of %s %s not copied; plan -v lists them", count(n, "other file"), m.Name(), verb(n, "is", "are"))
+		}
+	}
+}
+
+func (p *Plan) findCompanions() {
 	tok := p.tokenizerModel()
 	seen := map[string]bool{}
 	add := func(from *model.Model, file, name string) {

@@ -159,6 +159,7 @@ type Plan struct {
 	// Config is the output's config.json, nil when the primary has none.
 	Config     []byte
 	Companions []Companion
+	LeftBehind []LeftBehind // by the models that have such files
 	Budget     Budget
 	// OutputBytes is the size of all files but the card and slerpmerge.json.
 	OutputBytes int64
@@ -198,6 +199,13 @@ type Companion struct {
 	From *model.Model
 	File string          // its name in From
 	Edit *tokenizer.File // what is changed in it; nil as a rule
+}
+
+// LeftBehind are the names of a model's files and folders, these with a slash
+// at the end, that are neither read nor copied.
+type LeftBehind struct {
+	Model *model.Model
+	Names []string
 }
 
 // Open gives the content.

@@ -1,0 +1,183 @@
+package model
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// tokenizerNames are the files of a tokenizer, its chat templates among them.
+// They must come from one model together. Most are those that the tokenizer
+// classes of transformers name in vocab_files_names.
+var tokenizerNames = []string{
+	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"chat_template.jinja", "chat_template.json",
+	"vocab.json", "vocab.txt", "merges.txt", "vocab.bpe", "encoder.json", // GPT-2's first names are the last two
+	"tokenizer.model", "tokenizer.model.v*", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "spm.model", "spm_char.model", "ice_text.model",
+	"source.spm", "target.spm", "target_vocab.json", "vocab-src.json", "vocab-tgt.json",
+	"tekken.json", "tiktoken.model", "*.tiktoken", "bpe.codes", "dict.txt", "entity_vocab.json", "prophetnet.tokenizer",
+	"emoji.json", "byte_maps.json", "word_shape.json", "word_pronunciation.json", "normalizer.json",
+}
+
+// settingNames are the files beside config.json that say how a model is used.
+var settingNames = []string{
+	"generation_config.json",
+	"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "image_processor_config.json", "audio_tokenizer_config.json",
+	// sentence-transformers; what is in the folders of its modules is not
+	// listed here.
+	"modules.json", "config_sentence_transformers.json", "sentence_*_config.json", "router_config.json",
+}
+
+var licenceNames = []string{"LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*"}
+
+// templateFolder holds the chat templates that are not the default one.
+const templateFolder = "additional_chat_templates"
+
+// Companions are the names of the folder's files, relative to it, that go
+// into an output with the weights, sorted. tokenizer tells which half is
+// meant: the tokenizer and its chat templates, or the rest.
+func (m *Model) Companions(tokenizer bool) []string {
+	if m.Dir == "" {
+		return nil
+	}
+	if !tokenizer {
+		return m.match(settingNames)
+	}
+	names := m.match(tokenizerNames)
+	more, _ := filepath.Glob(filepath.Join(escapeGlob(m.Dir), templateFolder, "*.jinja"))
+	for _, p := range more {
+		if st, err := os.Stat(p); err != nil || !st.Mode().IsRegular() {
+			continue
+		}
+		names = append(names, templateFolder+"/"+filepath.Base(p))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Licences are the names of the folder's licence files.
+func (m *Model) Licences() []string {
+	if m.Dir == "" {
+		return nil
+	}
+	names := m.entries(func(name string) bool { return matchAny(licenceNames, strings.ToUpper(name)) })
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, err := m.CompanionSize(name) // a folder LICENSES is none
+		return err != nil
+	})
+}
+
+func (m *Model) match(patterns []string) []string {
+	return m.entries(func(name string) bool { return matchAny(patterns, name) })
+}
+
+// entries are the names in the folder that are wanted, sorted.
+func (m *Model) entries(want func(string) bool) []string {
+	entries, err := os.ReadDir(m.Dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if want(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// ownNames are files that this program writes anew in every output, and
+// litter those that belong to nobody's model.
+var (
+	ownNames = []string{"config.json", "README.md", "slerpmerge.json", "slerpmerge.parent.json", "SHA256SUMS"}
+	litter   = []string{"Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "lost+found", "CACHEDIR.TAG", "*~", "*.lock", "*.incomplete"}
+)
+
+// Others are the names in the folder, relative to it and sorted, that are
+// neither the weights that are read, nor companions of any model, nor taken: no
+// output has them. Folders end in a slash. Hidden names are left out.
+func (m *Model) Others(taken func(name string) bool) []string {
+	if m.Dir == "" {
+		return nil
+	}
+	weights := make(map[string]bool, len(m.Files)+1)
+	for _, f := range m.Files {
+		weights[f.Name] = true
+	}
+	entries, err := os.ReadDir(m.Dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		name := e.Name()
+		n, ok := parseWeightName(name)
+		if strings.HasPrefix(name, ".") || weights[name] || ok && n.index || name == templateFolder ||
+			matchAny(tokenizerNames, name) || matchAny(settingNames, name) || matchAny(ownNames, name) || matchAny(litter, name) || taken(name) {
+			continue
+		}
+		if st, err := os.Stat(filepath.Join(m.Dir, name)); err == nil && st.IsDir() {
+			if left := m.othersBelow(name, taken); left != "" {
+				names = append(names, left)
+			}
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// othersBelow is the name of a folder, "" if all that is in it is taken.
+func (m *Model) othersBelow(folder string, taken func(name string) bool) string {
+	entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
+	if err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return !strings.HasPrefix(e.Name(), ".") && !taken(folder+"/"+e.Name())
+	}) {
+		return ""
+	}
+	return folder + "/"
+}
+
+func matchAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, _ := filepath.Match(p, name)
+		return ok
+	})
+}
+
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
+}
+
+// OpenCompanion opens one file of the folder. The caller streams it: some
+// tokenizers are as large as the whole memory budget.
+func (m *Model) OpenCompanion(name string) (io.ReadCloser, error) {
+	if _, err := m.CompanionSize(name); err != nil {
+		return nil, err
+	}
+	return os.Open(filepath.Join(m.Dir, filepath.FromSlash(name)))
+}
+
+// CompanionSize is the length of one file of the folder. If it is there but not
+// a regular file (a link whose download is missing, a FIFO), the error is a
+// *FormatError.
+func (m *Model) CompanionSize(name string) (int64, error) {
+	if m.Dir == "" { // a weight file alone
+		return 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	path := filepath.Join(m.Dir, filepath.FromSlash(name))
+	st, err := os.Stat(path)
+	if err != nil {
+		if there, _ := present(path); there {
+			return 0, &FormatError{Path: path, Err: bare(err), Hint: m.downloadHint()}
+		}
+		return 0, err
+	}
+	if !st.Mode().IsRegular() {
+		return 0, &FormatError{Path: path, Msg: "is not a regular file"}
+	}
+	return st.Size(), nil
+}
