@@ -143,6 +143,15 @@ var mlpRules = map[string]layerRule{
 var listedMLP = []string{"axk1", "axk2", "bailing_hybrid", "beam", "cohere2_moe", "deepseek_v32", "deepseek_v4", "dots3_note", "ernie4_5_vl_moe", "exaone_moe",
 	"glm4_moe_lite", "glm5_next", "glm_moe_dsa", "hy_v3", "hy_v4", "inkling", "kimi_linear", "laguna", "mimo_v2_flash", "mistral_large4", "step3p5"}
 
+// byPlace are the families whose class gives the first or the last layer other
+// tensors than the rest, whatever config.json says.
+var byPlace = []string{"gpt_neox_japanese", "inkling2", "modernbert", "modernbert-decoder", "rwkv"}
+
+// LayersByPlace reports whether the class goes by a layer's place.
+func (c *Config) LayersByPlace() bool {
+	return slices.Contains(byPlace, c.LanguagePart().layerFamily())
+}
+
 const firstDenseKey = "first_k_dense_replace"
 
 // firstDense is the rule of first_k_dense_replace, with moe_layer_freq beside

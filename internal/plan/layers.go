@@ -201,7 +201,7 @@ func (c *layerCheck) places() {
 			texts = m.Config.LayerTexts(len(table))
 			said[m] = texts
 		}
-		if table[i] != expected(table, texts, i, j, len(c.p.layers)) {
+		if misplaced(table, texts, i, j, len(c.p.layers)) {
 			wrong = append(wrong, j)
 		}
 	}
@@ -209,39 +209,50 @@ func (c *layerCheck) places() {
 		return
 	}
 	j := wrong[0]
-	text := ""
-	if len(wrong) > 1 {
-		text = fmt.Sprintf(" (so do layers %s)", Ranges(wrong[1:]))
+	text := fmt.Sprintf("layer %d of the output has the tensors of layer %d of %s, which are not those that layers have at that place, and no setting of config.json says so",
+		j, c.p.layers[j].Layer, c.source(j).Name())
+	switch len(wrong) {
+	case 1:
+	case 2:
+		text += fmt.Sprintf(" (nor of layer %d)", wrong[1])
+	default:
+		text += fmt.Sprintf(" (nor of layers %s)", Ranges(wrong[1:]))
 	}
-	c.p.warnFirst("layer %d of the output has the tensors of layer %d of %s, which are not those that layers have at that place, and no setting of config.json says so%s: transformers may leave some of them at random",
-		j, c.p.layers[j].Layer, c.source(j).Name(), text)
+	if c.source(j).Config.LayersByPlace() {
+		c.p.at = c.p.sliceOf(j)
+		c.p.block("%s: transformers would leave some of them at random", text)
+	} else {
+		c.p.warnFirst("%s: transformers may leave some of them at random", text)
+	}
 }
 
-// expected is the hash of a layer at place j of n, of which config.json says
-// what it says of layer i: that of the first or the last layer where these are
-// special, else that which most of the others have.
-func expected(table layerTable, texts []string, i, j, n int) uint64 {
+// misplaced reports whether layer i, at place j of n, has tensors that belong
+// to another place. texts are what config.json says of the layers: those of
+// which it says the same have the same tensors, except the first one or the
+// last one where these are special.
+func misplaced(table layerTable, texts []string, i, j, n int) bool {
 	last := len(table) - 1
-	count := map[uint64]int{}
-	best := table[i]
-	for k := range table {
-		if texts[k] != texts[i] || (k == 0 || k == last) && last > 1 {
-			continue
+	// usual is the hash that most layers have of which the same is said as of
+	// layer k.
+	usual := func(k int) uint64 {
+		count, best := map[uint64]int{}, uint64(0)
+		for l := 1; l < last; l++ {
+			if texts[l] == texts[k] {
+				count[table[l]]++
+			}
+			if count[table[l]] > count[best] {
+				best = table[l]
+			}
 		}
-		count[table[k]]++
-	}
-	for k := range table {
-		if count[table[k]] > count[best] {
-			best = table[k]
+		if count[best] == 0 {
+			return table[k]
 		}
+		return best
 	}
-	switch {
-	case j == 0 && texts[0] == texts[i]:
-		return table[0]
-	case j == n-1 && texts[last] == texts[i]:
-		return table[last]
+	if table[0] != usual(0) && (i == 0) != (j == 0) || table[last] != usual(last) && (i == last) != (j == n-1) {
+		return true
 	}
-	return best
+	return i > 0 && i < last && table[i] != usual(i) && i != j
 }
 
 // blends says where layers of unlike kinds are blended with each other.
