@@ -35,7 +35,7 @@ func (s *sources) rows(own tensor.Source, o plan.Operand) tensor.Source {
 	}
 	o.Rows = nil
 	info := o.Info()
-	return &rows{own: own, dtype: info.DType, width: info.Bytes() / int64(info.Shape[0]), from: s, filling: f.(*filling)}
+	return &rows{own: own, dtype: info.DType, width: info.Bytes() / int64(info.Shape[f.(*filling).Axis]), from: s, filling: f.(*filling)}
 }
 
 func (r *rows) Prefetch(off, n int64) {
@@ -147,7 +147,7 @@ func (r *rows) measureMean() error {
 // gradient fills p, rows that follow the tensor's own, with what lies between
 // its last row and the rows that the other parent has there.
 func (r *rows) gradient(p []byte, off int64) error {
-	own := int64(r.Parents[0].Tensor().Shape[0])
+	own := int64(r.Parents[0].Tensor().Shape[r.Axis])
 	r.once.Do(func() {
 		r.row = make([]byte, r.width)
 		r.err = r.own.ReadAt(r.row, (own-1)*r.width)

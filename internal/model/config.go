@@ -138,7 +138,7 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 
 // nestedFields are what is ever looked for below the top. The rest is not
 // remembered: id2label alone can have 100,000 members.
-var nestedFields = slices.Concat(DepthNames, layerFields, []string{"dtype", "torch_dtype", "vocab_size", "tie_word_embeddings", "quant_method",
+var nestedFields = slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "quant_method",
 	"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
 	"num_local_experts", "num_experts"})
 

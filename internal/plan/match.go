@@ -58,13 +58,13 @@ func (p *Plan) match(a, b *side) {
 		ta, tb := oa.Info(), ob.Info()
 		if !ta.SameShape(tb) {
 			detail := fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(ta.Shape), oa.Model.Name(), shape(tb.Shape), ob.Model.Name())
-			if isVocab(oa.Model, ta, tb) {
+			if axis, ok := p.isVocab(oa, ob); ok {
 				if p.Recipe.Vocab != recipe.VocabError && p.Recipe.Vocab != "" && ta.DType.Blends() && tb.DType.Blends() {
-					p.Tensors = append(p.Tensors, p.vocabulary(name, oa, ob))
+					p.Tensors = append(p.Tensors, p.vocabulary(name, oa, ob, axis))
 					common++
 					return
 				}
-				vocab.add(name, fmt.Sprintf("%d rows in %s and %d in %s", ta.Shape[0], oa.Model.Name(), tb.Shape[0], ob.Model.Name()))
+				vocab.add(name, fmt.Sprintf("%d rows in %s and %d in %s", ta.Shape[axis], oa.Model.Name(), tb.Shape[axis], ob.Model.Name()))
 			} else {
 				shapes.add(name, detail)
 			}
@@ -295,22 +295,6 @@ func wider(a, b tensor.DType) tensor.DType {
 		return a
 	}
 	return tensor.F32
-}
-
-// isVocab reports whether two shapes differ in the number of rows alone and
-// those rows are a vocabulary, by the tensor's name or by vocab_size.
-func isVocab(m *model.Model, a, b tensor.Info) bool {
-	if len(a.Shape) == 0 || len(a.Shape) != len(b.Shape) || a.Shape[0] == b.Shape[0] || !slices.Equal(a.Shape[1:], b.Shape[1:]) {
-		return false
-	}
-	if model.IsEmbedding(a.Name) || model.IsHead(a.Name) {
-		return true
-	}
-	if m.Config != nil {
-		n, ok := m.Config.Int("vocab_size")
-		return ok && n > 0 && a.Shape[0] == uint64(n)
-	}
-	return false
 }
 
 func tensors(n int) string {

@@ -64,7 +64,7 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	var vocab mismatch
 	add := func(name string, oa, ob Operand) {
 		common++
-		t := comparable(name, oa, ob)
+		t := p.comparable(name, oa, ob)
 		if t.Action == Slerp && !oa.Info().SameShape(ob.Info()) {
 			vocab.add(name, t.Why)
 		}
@@ -127,12 +127,13 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 }
 
 // comparable decides what can be said of a tensor that both have.
-func comparable(name string, oa, ob Operand) Tensor {
+func (p *Plan) comparable(name string, oa, ob Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, Action: Slerp, A: oa, B: ob}
 	t.Name = name
+	axis, vocab := p.isVocab(oa, ob)
 	switch {
-	case !ta.SameShape(tb) && !isVocab(oa.Model, ta, tb):
+	case !ta.SameShape(tb) && !vocab:
 		t.Action = Unlike
 		t.Why = fmt.Sprintf("%s in the primary and %s in the secondary", shape(ta.Shape), shape(tb.Shape))
 	case !ta.DType.Blends() || !tb.DType.Blends():
@@ -141,9 +142,9 @@ func comparable(name string, oa, ob Operand) Tensor {
 			t.Action, t.Why = Unlike, fmt.Sprintf("%v in the primary and %v in the secondary", ta.DType, tb.DType)
 		}
 	case !ta.SameShape(tb):
-		rows := min(ta.Shape[0], tb.Shape[0])
-		t.Shape = append([]uint64{rows}, ta.Shape[1:]...)
-		t.Why = fmt.Sprintf("the first %d rows, of %d in the primary and %d in the secondary", rows, ta.Shape[0], tb.Shape[0])
+		rows := min(ta.Shape[axis], tb.Shape[axis])
+		t.Shape = withRows(ta.Shape, axis, rows)
+		t.Why = fmt.Sprintf("the first %d rows, of %d in the primary and %d in the secondary", rows, ta.Shape[axis], tb.Shape[axis])
 	case oa.Tensor().Name != ob.Tensor().Name:
 		who := "secondary"
 		if oa.Tensor().Name != name {

@@ -72,7 +72,7 @@ func (o Operand) Info() tensor.Info {
 		info.DType = o.As
 	}
 	if o.Rows != nil {
-		info.Shape = append([]uint64{uint64(o.Rows.Len())}, info.Shape[1:]...)
+		info.Shape = withRows(info.Shape, o.Rows.Axis, uint64(o.Rows.Len()))
 	}
 	return info
 }
@@ -108,6 +108,7 @@ type Tensor struct {
 type Tail struct {
 	Operand
 	Shared uint64
+	Axis   int // in which they are counted: 0 as a rule
 }
 
 // A Sum is a weighted sum.
@@ -130,7 +131,7 @@ func (t *Tensor) BlendElems() int64 {
 	if t.Tail == nil {
 		return t.Elems()
 	}
-	return t.Elems() / int64(t.Shape[0]) * int64(t.Tail.Shared)
+	return t.Elems() / int64(t.Shape[t.Tail.Axis]) * int64(t.Tail.Shared)
 }
 
 // Sole is the operand of Copy and Convert.
@@ -185,7 +186,9 @@ type Plan struct {
 	edited    []tokenizer.File          // tokenizer files that a recipe changes
 	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
 	tokensOf  *model.Model              // whose tokenizer files it changes
-	vocabRows uint64                    // of the output, where the parents differ
+	vocab     []vocabChange             // vocabularies of which one parent has more
+	sizes     map[*model.Model][]uint64 // of the vocabularies of a model
+	tokenRows map[*model.Model][]uint64 // of its text vocabulary
 	ranks     map[string]int            // of Warnings that are not of middling weight
 	untied    bool                      // the primary's head is its embedding, and is written beside it
 	depthSaid bool                      // unlike numbers of layers are among the Blockers

@@ -35,7 +35,7 @@ func (p *Plan) readTokens() *recipe.Problem {
 			}
 		}
 		if m.Config != nil {
-			if n, ok := m.Config.Int("vocab_size"); ok && n > 0 && n < 1<<31 {
+			if n, ok := m.Config.VocabSize(); ok && n > 0 && n < 1<<31 {
 				parent.Rows = int(n)
 			}
 		}
@@ -87,21 +87,24 @@ func (p *Plan) readTokens() *recipe.Problem {
 	if p.edited, err = p.tokens.Files(p.tokensOf.OpenCompanion); err != nil {
 		return fail("%v", err)
 	}
-	p.vocabRows = uint64(p.tokens.Size())
 	return nil
 }
 
 // retoken gives an operand whose rows are a vocabulary the output's rows.
 // name is that of the output tensor: an embedding may stand in for a head.
 func (p *Plan) retoken(name string, o Operand) Operand {
-	if p.tokens == nil || o.None() || !vocabularyTensor(o.Model, o.Tensor()) || !o.Tensor().DType.Blends() {
+	if p.tokens == nil || o.None() || !o.Tensor().DType.Blends() {
+		return o
+	}
+	axis, ok := p.tokenAxis(o.Model, o.Tensor())
+	if !ok {
 		return o
 	}
 	r := &p.tokens.Rows[slices.Index(p.Models, o.Model)]
-	if r.Identity() && uint64(r.Len()) == o.Tensor().Shape[0] {
+	if r.Identity() && uint64(r.Len()) == o.Tensor().Shape[axis] {
 		return o
 	}
-	rows := &Rows{Rows: r}
+	rows := &Rows{Rows: r, Axis: axis}
 	for _, m := range p.Models {
 		same := Operand{}
 		if i, ok := m.Lookup(name); ok {
@@ -127,8 +130,8 @@ func (p *Plan) retoken(name string, o Operand) Operand {
 // config.json may say more than the tensor has.
 func (p *Plan) holdsRows(o Operand, r *Rows) bool {
 	own := o.Tensor().Shape
-	if most := int64(slices.Max(r.Index)); most >= int64(own[0]) {
-		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", model.Quote(o.Tensor().Name), o.Model.Name(), own[0], most+1)
+	if most := int64(slices.Max(r.Index)); most >= int64(own[r.Axis]) {
+		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", model.Quote(o.Tensor().Name), o.Model.Name(), own[r.Axis], most+1)
 		return false
 	}
 	for _, fill := range r.Fills {
@@ -138,27 +141,12 @@ func (p *Plan) holdsRows(o Operand, r *Rows) bool {
 				continue
 			}
 			dims := other.Tensor().Shape
-			if len(dims) == 0 || !slices.Equal(dims[1:], own[1:]) || uint64(t.Row) >= dims[0] || !other.Tensor().DType.Blends() {
+			fits := len(dims) == len(own) && slices.Equal(dims[r.Axis+1:], own[r.Axis+1:]) && slices.Equal(dims[:r.Axis], own[:r.Axis])
+			if !fits || uint64(t.Row) >= dims[r.Axis] || !other.Tensor().DType.Blends() {
 				p.block("%s is %s in %s, so its row %d can't stand in for one of %s", model.Quote(o.Tensor().Name), shape(dims), other.Model.Name(), t.Row, o.Model.Name())
 				return false
 			}
 		}
 	}
 	return true
-}
-
-// vocabularyTensor reports whether a tensor's rows are the vocabulary, by its
-// name or by vocab_size.
-func vocabularyTensor(m *model.Model, t *model.Tensor) bool {
-	if len(t.Shape) == 0 || t.Shape[0] == 0 {
-		return false
-	}
-	if model.IsEmbedding(t.Name) || model.IsHead(t.Name) {
-		return true
-	}
-	n, ok := int64(0), false
-	if m.Config != nil {
-		n, ok = m.Config.Int("vocab_size")
-	}
-	return ok && n > 0 && t.Shape[0] == uint64(n)
 }

@@ -14,6 +14,9 @@ import (
 type Rows struct {
 	*tokenizer.Rows
 	Parents []Operand // the tensors that its terms mean, without Rows
+	// Axis is the dimension in which rows are counted: 0, or another one where
+	// that is the only one of more than 1.
+	Axis int
 	// Gradient fills row i of those that are not the tensor's own from its
 	// last row and row i of Parents[1], going over from one to the other.
 	Gradient bool
@@ -21,8 +24,8 @@ type Rows struct {
 
 // vocabulary decides about a tensor whose rows are a vocabulary, and that has
 // more of them in one parent.
-func (p *Plan) vocabulary(name string, oa, ob Operand) Tensor {
-	a, b := oa.Info().Shape[0], ob.Info().Shape[0]
+func (p *Plan) vocabulary(name string, oa, ob Operand, axis int) Tensor {
+	a, b := oa.Info().Shape[axis], ob.Info().Shape[axis]
 	short, long := &oa, ob
 	if b < a {
 		short, long = &ob, oa
@@ -38,11 +41,11 @@ func (p *Plan) vocabulary(name string, oa, ob Operand) Tensor {
 	case recipe.VocabTruncate:
 		rows = common
 	case recipe.VocabZero, recipe.VocabMean, recipe.VocabGradient:
-		short.Rows = p.fillIn(*short, long)
+		short.Rows = p.fillIn(*short, long, axis)
 	}
 	t := p.pair(name, oa, ob)
-	t.Shape = append([]uint64{rows}, t.Shape[1:]...)
-	p.vocabRows = rows
+	t.Shape = withRows(t.Shape, axis, rows)
+	p.vocab = append(p.vocab, vocabChange{a, b, rows, ob.Model, t.Info})
 	if short.Rows != nil {
 		t.Why = fmt.Sprintf("%d rows of %s are filled in (--vocab %s)", most-common, short.Model.Name(), p.Recipe.Vocab)
 		return t
@@ -55,24 +58,24 @@ func (p *Plan) vocabulary(name string, oa, ob Operand) Tensor {
 	// At t = 0 and t = 1 the one parent is copied as far as it goes; where that
 	// is not far enough, both are needed.
 	if t.Action != Slerp {
-		if t.Sole().Info().Shape[0] >= rows {
+		if t.Sole().Info().Shape[axis] >= rows {
 			return t
 		}
 		t.Action, t.A, t.B = Slerp, oa, ob
 	}
 	if rows > common {
-		t.Tail = &Tail{long, common}
+		t.Tail = &Tail{long, common, axis}
 	}
 	return t
 }
 
 // fillIn makes the rows that short lacks, by the policy.
-func (p *Plan) fillIn(short, long Operand) *Rows {
-	rows := &Rows{Parents: []Operand{short, long}, Gradient: p.Recipe.Vocab == recipe.VocabGradient}
+func (p *Plan) fillIn(short, long Operand, axis int) *Rows {
+	rows := &Rows{Parents: []Operand{short, long}, Gradient: p.Recipe.Vocab == recipe.VocabGradient, Axis: axis}
 	if r := p.knownRows(short, rows.Parents); r != nil { // the head of tied models
 		return r
 	}
-	own, all := int(short.Info().Shape[0]), int(long.Info().Shape[0])
+	own, all := int(short.Info().Shape[axis]), int(long.Info().Shape[axis])
 	r := &tokenizer.Rows{Index: make([]int32, all)}
 	for i := range r.Index {
 		if r.Index[i] = int32(i); i >= own {
@@ -114,23 +117,66 @@ func (p *Plan) rowBytes() int64 {
 	return n
 }
 
-// setVocabSize makes the config's vocab_size true for other numbers of rows.
+// setVocabSize makes the numbers of tokens in the config true for other
+// numbers of rows. Those of a vocabulary that did not change stay: a part for
+// pictures has its own.
 func (p *Plan) setVocabSize(c *model.Config) {
-	size, ok := c.Int("vocab_size")
-	if p.vocabRows == 0 || !ok {
-		return
-	}
 	if p.tokens != nil {
-		c.SetInt(int64(p.tokens.Size()), "vocab_size")
-		return
-	}
-	rows := int64(p.vocabRows)
-	for _, m := range p.Models[1:] { // an embedding may have more rows than vocab_size says
-		if m.Config != nil {
-			if n, ok := m.Config.Int("vocab_size"); ok && p.Recipe.Vocab != recipe.VocabBase {
-				size = max(size, n)
+		if size, ok := c.VocabSize(); ok {
+			for _, v := range c.VocabSizes() {
+				if v.Size == size && v.OfText() {
+					v.Size = int64(p.tokens.Size())
+					c.SetVocabSize(v)
+				}
 			}
 		}
+		return
 	}
-	c.SetInt(min(size, rows), "vocab_size")
+	for _, v := range c.VocabSizes() {
+		if x := p.changeOf(v); x != nil {
+			theirs := int64(x.b)
+			if x.other.Config != nil {
+				for _, w := range x.other.Config.VocabSizes() {
+					if w.Path == v.Path && w.Name == v.Name {
+						theirs = w.Size
+					}
+				}
+			}
+			switch p.Recipe.Vocab { // an embedding may have more rows than the setting says
+			case recipe.VocabBase:
+			case recipe.VocabTruncate:
+				v.Size = min(v.Size, theirs)
+			default:
+				v.Size = max(v.Size, theirs)
+			}
+			v.Size = min(v.Size, int64(x.out))
+			c.SetVocabSize(v)
+		}
+	}
+}
+
+// changeOf finds the changed vocabulary that a setting of the primary means:
+// the one of that length, or with the fewest rows to spare. A setting that is
+// the same in the other model means none of them.
+func (p *Plan) changeOf(v model.VocabSize) *vocabChange {
+	var best *vocabChange
+	for i := range p.vocab {
+		x := &p.vocab[i]
+		if x.a < uint64(v.Size) || model.OtherInput(x.info.Name) != !v.OfText() {
+			continue
+		}
+		if x.other.Config != nil {
+			same := false
+			for _, w := range x.other.Config.VocabSizes() {
+				same = same || w.Path == v.Path && w.Name == v.Name && w.Size == v.Size
+			}
+			if same {
+				continue
+			}
+		}
+		if best == nil || x.a < best.a {
+			best = x
+		}
+	}
+	return best
 }
