@@ -92,6 +92,8 @@ func TestSetLayers(t *testing.T) {
 			`{"num_hidden_layers": 5, "model_type": "ernie4_5_moe", "moe_layer_start_index": 2, "moe_layer_end_index": 3, "moe_layer_interval": 1}`, "", ""},
 		{"types of GPT-Neo", "transformer.h", 2, []int{1, 0, 1}, `{"num_layers": 2, "model_type": "gpt_neo", "attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"]}`,
 			`{"num_layers": 3, "model_type": "gpt_neo", "attention_types": [[["local", "global", "local"], 1]], "attention_layers": ["local", "global", "local"]}`, "", ""},
+		{"types for more layers than there are", "transformer.h", 4, []int{0, 1}, `{"num_layers": 4, "model_type": "gpt_neo", "attention_types": [[["global", "local"], 2]]}`,
+			`{"num_layers": 2, "model_type": "gpt_neo", "attention_types": [[["global", "local"], 1]]}`, "", ""},
 		{"repeated types", llama, 3, []int{2, 0}, `{"num_hidden_layers": 3, "model_type": "recurrent_gemma", "block_types": ["recurrent", "attention"]}`,
 			`{"num_hidden_layers": 2, "model_type": "recurrent_gemma", "block_types": ["recurrent", "recurrent"]}`, "", ""},
 
@@ -108,6 +110,7 @@ func TestSetLayers(t *testing.T) {
 
 		// numbers that go by the place
 		{"scaled by place", "h", 3, []int{0, 2}, `{"n_layer": 3, "scale_attn_by_inverse_layer_idx": true}`, `{"n_layer": 2, "scale_attn_by_inverse_layer_idx": true}`, "", "scale_attn_by_inverse_layer_idx"},
+		{"a number by place", llama, 3, []int{0, 2}, `{"num_hidden_layers": 3, "model_type": "diffllama"}`, `{"num_hidden_layers": 2, "model_type": "diffllama"}`, "", "lambda_init"},
 		{"scaled by depth", llama, 3, []int{0, 2}, `{"num_hidden_layers": 3, "scale_depth": 1.4}`, `{"num_hidden_layers": 2, "scale_depth": 1.4}`, "", "scale_depth"},
 	} {
 		cfg, err := ParseConfig([]byte(c.in))

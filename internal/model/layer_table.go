@@ -143,9 +143,14 @@ var mlpRules = map[string]layerRule{
 var listedMLP = []string{"axk1", "axk2", "bailing_hybrid", "beam", "cohere2_moe", "deepseek_v32", "deepseek_v4", "dots3_note", "ernie4_5_vl_moe", "exaone_moe",
 	"glm4_moe_lite", "glm5_next", "glm_moe_dsa", "hy_v3", "hy_v4", "inkling", "kimi_linear", "laguna", "mimo_v2_flash", "mistral_large4", "step3p5"}
 
-// byPlace are the families whose class gives the first or the last layer other
-// tensors than the rest, whatever config.json says.
-var byPlace = []string{"gpt_neox_japanese", "inkling2", "modernbert", "modernbert-decoder", "rwkv"}
+// byPlace are the families whose class gives layers other tensors by their
+// place, whatever config.json says: the first or the last one, or those that
+// share a block with an earlier one.
+var byPlace = []string{"gpt_neox_japanese", "inkling2", "modernbert", "modernbert-decoder", "rwkv", "zamba", "zamba2"}
+
+// placeNumbers are the families in which a layer's place enters its arithmetic,
+// and as what.
+var placeNumbers = map[string]string{"diffllama": "lambda_init"}
 
 // LayersByPlace reports whether the class goes by a layer's place.
 func (c *Config) LayersByPlace() bool {
@@ -320,7 +325,7 @@ func gptNeoAttention(c *Config, n int) []string {
 			return nil
 		}
 		names, times := listOf([]byte(pair[0])), atoi(pair[1])
-		for range min(times, n) {
+		for range min(times, n+1) {
 			for _, name := range names {
 				kinds = append(kinds, strings.Trim(name, `"`))
 			}
@@ -329,10 +334,7 @@ func gptNeoAttention(c *Config, n int) []string {
 	if len(kinds) == 0 {
 		return each(func(_ *Config, i, _ int) string { return either(i%2 == 0, "global", "local") })(c, n)
 	}
-	if len(kinds) < n {
-		return nil
-	}
-	return kinds[:n]
+	return kinds // of another number of layers, the class refuses them
 }
 
 func ernieMLP(c *Config, i, n int) string {

@@ -77,6 +77,7 @@ func (p *Plan) checkLayers() {
 	}
 	check.issues(report.Issues)
 	check.places()
+	check.outside(depth)
 }
 
 // source is the model that a layer of the output comes from; nil where its
@@ -224,6 +225,36 @@ func (c *layerCheck) places() {
 	} else {
 		c.p.warnFirst("%s: transformers may leave some of them at random", text)
 	}
+}
+
+// outside looks for tensors that belong to no layer and hold a part for each,
+// side by side: they can't be taken apart.
+func (c *layerCheck) outside(depth int) {
+	var held mismatch
+	for i := range c.p.Tensors {
+		t := &c.p.Tensors[i]
+		if _, _, inLayer := model.LayerOf(t.Name); inLayer || !strings.Contains(t.Name, "per_layer") || depth < 2 {
+			continue
+		}
+		for _, n := range t.Shape {
+			if n%uint64(depth) == 0 && n > 0 {
+				held.add(t.Name, shape(t.Shape))
+				break
+			}
+		}
+	}
+	if n := held.count(); n > 0 {
+		c.p.at = c.p.sliceOf(0)
+		c.p.block("%s %s a part for each of the %d layers of %s, which can't be taken apart: %s; its layers can be neither moved nor dropped",
+			tensors(n), holds(n), depth, c.p.Primary.Name(), held.list())
+	}
+}
+
+func holds(n int) string {
+	if n == 1 {
+		return "holds"
+	}
+	return "hold"
 }
 
 // misplaced reports whether layer i, at place j of n, has tensors that belong

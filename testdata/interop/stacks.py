@@ -82,7 +82,7 @@ def build(model_type, out, seed):
     return model
 
 
-INDEX = re.compile(r"(^|_)(layer_?idx|layer_?id|layer_?number|layer_?index|idx|seed|name_or_path)$|^_|module_name")
+INDEX = re.compile(r"(^|_)(layer_?idx|layer_?id|layer_?number|layer_?index|idx|seed|name_or_path|attention_layers|layer_block_map|block_id|max_seen\w*)$|^_|module_name")
 
 
 def scalar(v):
