@@ -22,6 +22,7 @@ type Config struct {
 	raw    []byte
 	fields []field
 	parts  []string // the paths of the objects that describe a language model
+	family string   // of a part: the model_type of the whole, which counts where it has none
 }
 
 // A field is one member of the object, or of an object inside it: sub is then

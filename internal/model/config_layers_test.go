@@ -97,6 +97,11 @@ func TestSetLayers(t *testing.T) {
 		{"repeated types", llama, 3, []int{2, 0}, `{"num_hidden_layers": 3, "model_type": "recurrent_gemma", "block_types": ["recurrent", "attention"]}`,
 			`{"num_hidden_layers": 2, "model_type": "recurrent_gemma", "block_types": ["recurrent", "recurrent"]}`, "", ""},
 
+		{"a part without a type", llama, 4, []int{0, 0}, `{"model_type": "gemma2", "text_config": {"num_hidden_layers": 4}, "qformer_config": {"layer_types": [1, 2, 3, 4]}}`,
+			`{"model_type": "gemma2", "text_config": {"num_hidden_layers": 2,"layer_types": ["sliding_attention", "sliding_attention"]}, "qformer_config": {"layer_types": [1, 2, 3, 4]}}`, "", ""},
+		{"another part", llama, 4, []int{0, 0}, `{"num_hidden_layers": 4, "qformer_config": {"layer_types": [1, 2, 3, 4]}}`,
+			`{"num_hidden_layers": 2, "qformer_config": {"layer_types": [1, 2, 3, 4]}}`, "", ""},
+
 		// rules that can't be
 		{"dense in the middle", llama, 3, []int{0, 1, 2, 0, 1, 2}, `{"num_hidden_layers": 3, "model_type": "deepseek_v3", "first_k_dense_replace": 1}`,
 			`{"num_hidden_layers": 6, "model_type": "deepseek_v3", "first_k_dense_replace": 1}`, "first_k_dense_replace: 3 dense > sparse", ""},

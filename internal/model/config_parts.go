@@ -17,6 +17,12 @@ var partNames = []string{"text_config", "llm_config", "language_config", "lm_con
 // else: a text_config inside of them is not the language model's.
 var otherParts = []string{"vision", "visual", "image", "audio", "speech", "video", "talker", "code", "vocoder", "qformer", "encoder", "token2wav"}
 
+// isOtherPart reports whether an object of that name describes something else
+// than the language model.
+func isOtherPart(name string) bool {
+	return !isPart(name) && slices.ContainsFunc(otherParts, func(word string) bool { return strings.Contains(name, word) })
+}
+
 func isPart(name string) bool { return slices.Contains(partNames, name) }
 
 // sortParts keeps the parts of the language model, the best first: the one that
@@ -24,7 +30,7 @@ func isPart(name string) bool { return slices.Contains(partNames, name) }
 func (c *Config) sortParts() {
 	c.parts = slices.DeleteFunc(c.parts, func(path string) bool {
 		for name := range strings.SplitSeq(path, ".") {
-			if !isPart(name) && slices.ContainsFunc(otherParts, func(word string) bool { return strings.Contains(name, word) }) {
+			if isOtherPart(name) {
 				return true
 			}
 		}
@@ -115,6 +121,7 @@ func (c *Config) replace(path string, part *Config) {
 func (c *Config) LanguagePart() *Config {
 	if path := c.TextPath(); path != "" {
 		if part, err := c.object(path); err == nil {
+			part.family = c.String("model_type")
 			return part
 		}
 	}

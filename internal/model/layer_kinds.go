@@ -43,7 +43,7 @@ func (c *Config) addTexts(texts []string, level int) {
 	for _, name := range c.Names() {
 		f := c.find("", name)
 		switch base, numbers := layerNumbers[name]; {
-		case f.kind == '{' && level < 2 && !slices.Contains(notLayers, name) && !isPart(name):
+		case f.kind == '{' && level < 2 && !slices.Contains(notLayers, name) && !isPart(name) && !isOtherPart(name):
 			inner, err := c.object(name)
 			if err != nil {
 				continue

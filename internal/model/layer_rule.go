@@ -180,6 +180,9 @@ func (c *Config) numbers(name string) (numbers []int, ok bool) {
 // of several parts has.
 func (c *Config) layerFamily() string {
 	family := c.String("model_type")
+	if family == "" {
+		family = c.family
+	}
 	for _, ending := range []string{"_text_model", "_text", "-text"} {
 		family = strings.TrimSuffix(family, ending)
 	}

@@ -325,7 +325,7 @@ func gptNeoAttention(c *Config, n int) []string {
 			return nil
 		}
 		names, times := listOf([]byte(pair[0])), atoi(pair[1])
-		for range min(times, n+1) {
+		for ; times > 0 && len(names) > 0 && len(kinds) <= n; times-- {
 			for _, name := range names {
 				kinds = append(kinds, strings.Trim(name, `"`))
 			}

@@ -186,7 +186,7 @@ func (p *Plan) sliceOf(layer int) (pos recipe.Pos) {
 // not say. As a rule the first layer or the last one is such a layer, and the
 // class goes by its place.
 func (c *layerCheck) places() {
-	said := map[*model.Model][]string{}
+	rules := map[*model.Model]*placeRule{}
 	var wrong []int
 	for j := range c.p.layers {
 		m := c.source(j)
@@ -197,12 +197,12 @@ func (c *layerCheck) places() {
 		if i >= len(table) || !slices.ContainsFunc(table, func(h uint64) bool { return h != table[0] }) {
 			continue
 		}
-		texts, ok := said[m]
-		if !ok {
-			texts = m.Config.LayerTexts(len(table))
-			said[m] = texts
+		rule := rules[m]
+		if rule == nil {
+			rule = newPlaceRule(table, m.Config.LayerTexts(len(table)))
+			rules[m] = rule
 		}
-		if misplaced(table, texts, i, j, len(c.p.layers)) {
+		if rule.misplaced(i, j, len(c.p.layers)) {
 			wrong = append(wrong, j)
 		}
 	}
@@ -257,33 +257,49 @@ func holds(n int) string {
 	return "hold"
 }
 
-// misplaced reports whether layer i, at place j of n, has tensors that belong
-// to another place. texts are what config.json says of the layers: those of
-// which it says the same have the same tensors, except the first one or the
-// last one where these are special.
-func misplaced(table layerTable, texts []string, i, j, n int) bool {
-	last := len(table) - 1
-	// usual is the hash that most layers have of which the same is said as of
-	// layer k.
-	usual := func(k int) uint64 {
-		count, best := map[uint64]int{}, uint64(0)
-		for l := 1; l < last; l++ {
-			if texts[l] == texts[k] {
-				count[table[l]]++
-			}
-			if count[table[l]] > count[best] {
-				best = table[l]
-			}
-		}
-		if count[best] == 0 {
-			return table[k]
-		}
-		return best
+// A placeRule knows the tensors that a layer of a model has at its place.
+// Layers of which config.json says the same have the same, except the first
+// one or the last one where these are special.
+type placeRule struct {
+	table layerTable
+	usual layerTable // of each layer: the hash of most layers like it
+}
+
+// newPlaceRule makes the rule of a table. texts are what config.json says of
+// the layers.
+func newPlaceRule(table layerTable, texts []string) *placeRule {
+	type like struct {
+		text string
+		hash uint64
 	}
-	if table[0] != usual(0) && (i == 0) != (j == 0) || table[last] != usual(last) && (i == last) != (j == n-1) {
+	last := len(table) - 1
+	count := map[like]int{}
+	best := map[string]uint64{}
+	for i := 1; i < last; i++ {
+		x := like{texts[i], table[i]}
+		count[x]++
+		if count[x] > count[like{x.text, best[x.text]}] {
+			best[x.text] = x.hash
+		}
+	}
+	r := &placeRule{table, make(layerTable, len(table))}
+	for i, text := range texts {
+		r.usual[i] = table[i]
+		if hash, ok := best[text]; ok {
+			r.usual[i] = hash
+		}
+	}
+	return r
+}
+
+// misplaced reports whether layer i, at place j of n, has tensors that belong
+// to another place.
+func (r *placeRule) misplaced(i, j, n int) bool {
+	last := len(r.table) - 1
+	if r.table[0] != r.usual[0] && (i == 0) != (j == 0) || r.table[last] != r.usual[last] && (i == last) != (j == n-1) {
 		return true
 	}
-	return i > 0 && i < last && table[i] != usual(i) && i != j
+	return i > 0 && i < last && r.table[i] != r.usual[i] && i != j
 }
 
 // blends says where layers of unlike kinds are blended with each other.
