@@ -19,7 +19,7 @@ func (a *alignment) name() error {
 		stack, _, inLayer := LayerOf(name)
 		if pair, ok := a.stacks[stack]; inLayer && ok {
 			rest := restOf(name, stack)
-			names[i] = pair.to + name[len(stack):len(name)-len(rest)] + pair.add + strings.TrimPrefix(rest, pair.cut)
+			names[i] = a.shared(pair.to + name[len(stack):len(name)-len(rest)] + pair.add + strings.TrimPrefix(rest, pair.cut))
 			continue
 		}
 		if inLayer && a.theirs[stack] != nil {
@@ -30,7 +30,7 @@ func (a *alignment) name() error {
 			return err
 		}
 		if image != "" {
-			names[i] = image
+			names[i] = a.shared(image)
 			taken[image] = true
 		} else if _, ok := a.base.Lookup(name); !ok {
 			left = append(left, i)
@@ -58,6 +58,14 @@ func (a *alignment) name() error {
 		}
 	}
 	return nil
+}
+
+// shared is the name in the memory that base has it in, where it has it.
+func (a *alignment) shared(name string) string {
+	if j, ok := a.base.Lookup(name); ok {
+		return a.base.Tensors[j].Name
+	}
+	return name
 }
 
 // image is the name in base that the prefixes give Tensors[i]; "" if none

@@ -113,6 +113,10 @@ func unwrapped(name string) (bare string, found []string) {
 		if !strings.Contains(name, w) {
 			continue
 		}
+		if rest, ok := strings.CutPrefix(name, w+"."); ok && !strings.Contains(rest, w) { // no need to copy it
+			name, found = rest, append(found, w)
+			continue
+		}
 		parts := strings.Split(name, ".")
 		kept := slices.DeleteFunc(parts, func(part string) bool { return part == w })
 		if text := strings.Join(kept, "."); text != name && text != "" {

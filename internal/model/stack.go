@@ -52,6 +52,9 @@ func (m *Model) TextStack() (stack string, layers int, err error) {
 	if len(found) > 1 {
 		keep(func(s string) bool { return !otherModality(s) })
 	}
+	if len(found) > maxSeveral {
+		return "", 0, severalStacks(m, found)
+	}
 	if len(found) > 1 && !slices.ContainsFunc(found, func(s string) bool { return slices.Contains(found, sibling(s)) }) {
 		beside := m.besideEmbedding()
 		keep(func(s string) bool { return slices.Contains(beside, parentOf(s)) })
@@ -64,12 +67,31 @@ func (m *Model) TextStack() (stack string, layers int, err error) {
 		keep(func(s string) bool { return slices.Contains(widths[s], width) })
 	}
 	if len(found) > 1 {
-		return "", 0, fmt.Errorf("%s has several stacks of layers (%s)", m.Name(), strings.Join(found, ", "))
+		return "", 0, severalStacks(m, found)
 	}
 	if known {
 		return found[0], int(depth), nil
 	}
 	return found[0], stacks[found[0]], nil
+}
+
+// maxSeveral is how many stacks the slower rules are tried on, and maxNamed how
+// many a message names: a file can have any number.
+const (
+	maxSeveral = 64
+	maxNamed   = 6
+)
+
+func severalStacks(m *Model, stacks []string) error {
+	list := make([]string, 0, maxNamed)
+	for _, s := range stacks[:min(len(stacks), maxNamed)] {
+		list = append(list, Quote(s))
+	}
+	text := strings.Join(list, ", ")
+	if n := len(stacks) - len(list); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("%s has several stacks of layers (%s)", m.Name(), text)
 }
 
 // modalities are words in the names of modules that see or hear.
