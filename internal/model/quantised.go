@@ -149,7 +149,7 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 		stem = strings.TrimSuffix(stem, end)
 	}
 	var found *Tensor
-	m.eachIn(module, func(s *Tensor) bool {
+	visit := func(s *Tensor) bool {
 		own := lastPart(s.Name)
 		if s == codes || s.Elems() >= codes.Elems() || anyOf(own, ordinaryWords) {
 			return true
@@ -170,7 +170,21 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 			found = s
 		}
 		return found == nil
-	})
+	}
+	within := module
+	if within != "" {
+		within += "."
+	}
+	if sole {
+		m.eachFrom(within, visit)
+	} else { // of a large module only what is called after the codes
+		m.eachFrom(within+stem+"_", visit)
+		for _, before := range []string{"scale_", "scales_", "qscale_"} {
+			if i, ok := m.Lookup(within + before + stem); ok && found == nil {
+				visit(&m.Tensors[i])
+			}
+		}
+	}
 	if found == nil && anyOf(leaf, []string{"=indices", "=codes"}) {
 		for _, name := range []string{module + ".centroids.weight", module + ".codebooks.weight"} {
 			if i, ok := m.Lookup(name); ok {
@@ -206,25 +220,22 @@ func squeezed(shape []uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(shape), func(d uint64) bool { return d == 1 })
 }
 
-// eachIn calls f for the tensors that are directly in a module until f returns
-// false.
-func (m *Model) eachIn(module string, f func(*Tensor) bool) {
-	if module != "" {
-		module += "."
-	}
+// eachFrom calls f for the tensors whose names have no further dot behind the
+// prefix, until f returns false.
+func (m *Model) eachFrom(prefix string, f func(*Tensor) bool) {
 	m.Lookup("")
 	at := func(name string) int {
 		k, _ := slices.BinarySearchFunc(m.byName, name, func(i int32, name string) int { return strings.Compare(m.Tensors[i].Name, name) })
 		return k
 	}
-	for k := at(module); k < len(m.byName); {
+	for k := at(prefix); k < len(m.byName); {
 		t := &m.Tensors[m.byName[k]]
-		rest, ok := strings.CutPrefix(t.Name, module)
+		rest, ok := strings.CutPrefix(t.Name, prefix)
 		if !ok {
 			return
 		}
 		if dot := strings.IndexByte(rest, '.'); dot >= 0 { // past the module that it is in: / comes after the dot
-			k = max(k+1, at(module+rest[:dot]+"/"))
+			k = max(k+1, at(prefix+rest[:dot]+"/"))
 			continue
 		}
 		if !f(t) {

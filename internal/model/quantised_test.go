@@ -132,16 +132,16 @@ func TestQuantised(t *testing.T) {
 
 // A module can hold others without number; what is directly in it is found
 // without walking through them.
-func TestEachIn(t *testing.T) {
-	m := tableOf(t, "", "a.b.c", "a.x", "a.b.d.e", "a.z", "ab.q", "a-b.q", "a.b", "a0.w", "top")
-	for module, want := range map[string]string{"a": "a.b a.x a.z", "": "top", "a.b": "a.b.c", "none": "", "a.b.d": "a.b.d.e"} {
+func TestEachFrom(t *testing.T) {
+	m := tableOf(t, "", "a.b.c", "a.x", "a.b.d.e", "a.z", "ab.q", "a-b.q", "a.b", "a0.w", "top", "a.x_scale", "a.x_y.z")
+	for prefix, want := range map[string]string{"a.": "a.b a.x a.x_scale a.z", "": "top", "a.b.": "a.b.c", "none.": "", "a.b.d.": "a.b.d.e", "a.x_": "a.x_scale"} {
 		var got []string
-		m.eachIn(module, func(s *Tensor) bool {
+		m.eachFrom(prefix, func(s *Tensor) bool {
 			got = append(got, s.Name)
 			return true
 		})
 		if strings.Join(got, " ") != want {
-			t.Errorf("%q: %q, want %q", module, got, want)
+			t.Errorf("%q: %q, want %q", prefix, got, want)
 		}
 	}
 }
