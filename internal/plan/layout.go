@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/tensor"
 )
 
 // layoutHint tells how transformers brings a model to the layout of its classes.
@@ -134,7 +135,7 @@ func (s *stackSurvey) add(n int, layer [2][]part) {
 			s.elems[k] += t.Elems()
 			if has(layer[1-k], x.name) {
 				s.paired = true
-			} else if len(only[k]) < maxUnpaired && t.DType.Blends() && !model.IsBuffer(t.Info) {
+			} else if len(only[k]) < maxUnpaired && t.DType.Blends() && !isTransient(t.Info) {
 				only[k] = append(only[k], x)
 			}
 		}
@@ -166,6 +167,12 @@ func (s *stackSurvey) add(n int, layer [2][]part) {
 		s.conflict = examples(only)
 	}
 	s.whole = s.whole || isWhole
+}
+
+// isTransient reports whether a tensor is a buffer that transformers works out
+// itself, also of releases that kept tables of sines.
+func isTransient(t tensor.Info) bool {
+	return model.IsBuffer(t) || strings.Contains(t.Name, "rotary_") || strings.HasSuffix(t.Name, ".embed_positions")
 }
 
 // has reports whether there is a part of that name among sorted ones.
