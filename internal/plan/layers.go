@@ -78,6 +78,7 @@ func (p *Plan) checkLayers() {
 	check.issues(report.Issues)
 	check.places()
 	check.outside(depth)
+	check.beside(stack, depth)
 }
 
 // source is the model that a layer of the output comes from; nil where its
@@ -249,6 +250,46 @@ func (c *layerCheck) outside(depth int) {
 			tensors(n), holds(n), depth, c.p.Primary.Name(), held.list())
 	}
 }
+
+// beside looks for other series of tensors, as many as there are layers or one
+// fewer, beside the stack: they belong to the layers, and stay where they are.
+func (c *layerCheck) beside(stack string, depth int) {
+	parent := stack[:strings.LastIndexByte(stack, '.')+1]
+	series := map[string]int{}
+	for i := range c.p.Primary.Tensors {
+		name := c.p.Primary.Tensors[i].Name
+		if !strings.HasPrefix(name, parent) || model.OtherInput(name) {
+			continue
+		}
+		in, n, ok := model.LayerOf(name + ".")
+		if ok && in != stack && len(series) < maxSeries {
+			series[in] = max(series[in], n+1)
+		}
+	}
+	var found []string
+	for name, n := range series {
+		if depth > 2 && (n == depth || n == depth-1) && !strings.Contains(name, "encoder") && !strings.Contains(name, "decoder") {
+			found = append(found, model.Quote(name))
+		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	slices.Sort(found)
+	text := fmt.Sprintf("%s of %s has a tensor for each layer and is not moved with the layers", strings.Join(found, ", "), c.p.Primary.Name())
+	if len(found) > 1 {
+		text = fmt.Sprintf("%s of %s have a tensor for each layer and are not moved with the layers", strings.Join(found, ", "), c.p.Primary.Name())
+	}
+	if c.p.Primary.Config.LayersByPlace() {
+		c.p.at = c.p.sliceOf(0)
+		c.p.block("%s", text)
+	} else {
+		c.p.warnFirst("%s", text)
+	}
+}
+
+// maxSeries bounds the series that are counted: a file can have any number.
+const maxSeries = 1000
 
 func holds(n int) string {
 	if n == 1 {

@@ -11,7 +11,7 @@ configuration with an entry for each layer must say so. Else slerpmerge has to r
 
 Without --full it is some families of all kinds. The last line counts the outcomes; exit status 1 when one is wrong.
 """
-import argparse, collections, contextlib, io, json, os, re, shutil, subprocess, sys, tempfile, warnings
+import argparse, collections, contextlib, io, json, os, re, resource, shutil, subprocess, sys, tempfile, warnings
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="2", TRANSFORMERS_VERBOSITY="critical")
 import torch, transformers
@@ -19,6 +19,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 DEPTH = 8
+MOST = 8_000_000  # parameters of a model; a class that has no smaller one is not built
+MEMORY = 3 << 30
 FAST = "llama mpt gpt_neo gemma2 gemma3_text deepseek_v3 qwen3_moe qwen3_next llama4_text jamba modernbert-decoder nemotron_h smollm3 glm4_moe ernie4_5_moe gemma3n_text zamba2".split()
 
 # Sizes that make any class small. Numbers that a class must have otherwise are under its name.
@@ -32,7 +34,6 @@ SIZES = dict(vocab_size=99, vocab_size_per_layer_input=99, hidden_size=32, d_mod
              linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8, mamba_n_heads=8, mamba_d_head=8, mamba_d_state=8, mamba_d_ssm=64,
              mamba_num_heads=8, mamba_head_dim=8, ssm_state_size=8, state_size=8, lru_width=32, expand=2, n_groups=1, mamba_n_groups=1, mamba_ngroups=1, time_step_rank=4, mamba_dt_rank=4,
              index_n_heads=2, index_head_dim=16, index_topk=4, attention_window=8, image_size=16, patch_size=8)
-PARTS = {"vision_config", "audio_config", "text_config", "encoder", "decoder"}
 
 
 @contextlib.contextmanager
@@ -62,8 +63,10 @@ def small(model_type):
         for k in names:
             if re.search(r"_token_id$|_token_index$", k): kwargs[k] = 1
         kwargs.update({k: v for k, v in OWN.get(cls.model_type, {}).items()})
-        for k, sub in getattr(cls, "sub_configs", {}).items():
-            if isinstance(sub, type) and sub.__name__ != "AutoConfig": kwargs.setdefault(k, shrink(sub))
+        for k in getattr(cls, "sub_configs", {}):
+            try: sub = type(getattr(cls(), k))
+            except Exception: continue
+            if hasattr(sub, "model_type"): kwargs.setdefault(k, shrink(sub) | {"model_type": sub.model_type})
         return kwargs
 
     return cls(**shrink(cls))
@@ -73,9 +76,9 @@ def build(model_type, out, seed):
     with quiet():
         torch.manual_seed(seed)
         config = small(model_type)
+        with torch.device("meta"): n = sum(p.numel() for p in AutoModelForCausalLM.from_config(config, dtype=torch.float32).parameters())
+        if n > MOST: raise ValueError(f"{n / 1e6:.0f} million parameters")
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        n = sum(p.numel() for p in model.parameters())
-        if n > 60_000_000: raise ValueError(f"{n / 1e6:.0f} million parameters")
         for p in model.parameters():
             if p.is_floating_point(): torch.nn.init.normal_(p, std=0.02)
         model.save_pretrained(out)
@@ -233,6 +236,7 @@ def main():
     p.add_argument("-v", action="store_true")
     args = p.parse_args()
     torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     sweep = Sweep(args)
     families = list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) if args.full or args.only else FAST
     if args.only: families = [f for f in families if f in args.only.split(",")]
