@@ -183,8 +183,12 @@ func (r *relayer) scales(c *Config) {
 	if moved >= 0 && c.isTrue("scale_attn_by_inverse_layer_idx", false) {
 		r.note("scale_attn_by_inverse_layer_idx is true: layer %d of the output scales its attention by its new place, not by %d as before", moved, r.layers[moved].Layer)
 	}
-	if number := placeNumbers[c.layerFamily()]; moved >= 0 && number != "" {
-		r.note("%s of a layer goes by its place: that of layer %d of the output is no longer that of layer %d", number, moved, r.layers[moved].Layer)
+	number := placeNumbers[c.layerFamily()]
+	switch {
+	case number != "" && moved >= 0:
+		r.note("%s goes by the place of a layer: in layer %d of the output it is no longer that of layer %d", number, moved, r.layers[moved].Layer)
+	case number != "" && len(r.layers) != r.depth:
+		r.note("%s goes by the place of a layer among all of them, of which there are now %d and no longer %d", number, len(r.layers), r.depth)
 	}
 	if _, err := strconv.ParseFloat(string(c.Raw("scale_depth")), 64); err == nil && len(r.layers) != r.depth {
 		r.note("scale_depth goes by the number of layers, which is now %d and no longer %d: every layer adds less or more than before", len(r.layers), r.depth)

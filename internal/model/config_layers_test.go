@@ -116,6 +116,7 @@ func TestSetLayers(t *testing.T) {
 		// numbers that go by the place
 		{"scaled by place", "h", 3, []int{0, 2}, `{"n_layer": 3, "scale_attn_by_inverse_layer_idx": true}`, `{"n_layer": 2, "scale_attn_by_inverse_layer_idx": true}`, "", "scale_attn_by_inverse_layer_idx"},
 		{"a number by place", llama, 3, []int{0, 2}, `{"num_hidden_layers": 3, "model_type": "diffllama"}`, `{"num_hidden_layers": 2, "model_type": "diffllama"}`, "", "lambda_init"},
+		{"a number by place among all", llama, 3, []int{0, 1}, `{"num_hidden_layers": 3, "model_type": "minimax"}`, `{"num_hidden_layers": 2, "model_type": "minimax"}`, "", "among all"},
 		{"scaled by depth", llama, 3, []int{0, 2}, `{"num_hidden_layers": 3, "scale_depth": 1.4}`, `{"num_hidden_layers": 2, "scale_depth": 1.4}`, "", "scale_depth"},
 	} {
 		cfg, err := ParseConfig([]byte(c.in))

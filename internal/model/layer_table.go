@@ -148,9 +148,9 @@ var listedMLP = []string{"axk1", "axk2", "bailing_hybrid", "beam", "cohere2_moe"
 // share a block with an earlier one.
 var byPlace = []string{"gpt_neox_japanese", "inkling2", "modernbert", "modernbert-decoder", "rwkv", "zamba", "zamba2"}
 
-// placeNumbers are the families in which a layer's place enters its arithmetic,
-// and as what.
-var placeNumbers = map[string]string{"diffllama": "lambda_init"}
+// placeNumbers are the families in which the place of a layer, or its place
+// among all layers, enters its arithmetic, and as what.
+var placeNumbers = map[string]string{"diffllama": "lambda_init", "minimax": "the decay of linear attention"}
 
 // LayersByPlace reports whether the class goes by a layer's place.
 func (c *Config) LayersByPlace() bool {

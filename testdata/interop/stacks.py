@@ -19,7 +19,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 DEPTH = 8
-MOST = 8_000_000  # parameters of a model; a class that has no smaller one is not built
+MOST = 20_000_000  # parameters of a model; a class that has no smaller one is not built
 MEMORY = 3 << 30
 FAST = "llama mpt gpt_neo gemma2 gemma3_text deepseek_v3 qwen3_moe qwen3_next llama4_text jamba modernbert-decoder nemotron_h smollm3 glm4_moe ernie4_5_moe gemma3n_text zamba2".split()
 
@@ -48,6 +48,8 @@ OWN = {
     "gpt_neo": dict(attention_types=[[["global", "local"], DEPTH // 2]]),
     "nemotron_h": dict(layers_block_type=["linear_attention", "moe", "full_attention", "mlp"] * (DEPTH // 4)),
     "gemma3n_text": dict(num_kv_shared_layers=3),
+    "lfm2_moe": dict(layer_types=["conv", "conv", "full_attention", "conv"] * (DEPTH // 4)),
+    "mamba2": dict(num_heads=8),
     "zamba": dict(layers_block_type=KINDS),
     "zamba2": dict(layers_block_type=KINDS, hybrid_layer_ids=[2, 6], num_mem_blocks=1),
 }
