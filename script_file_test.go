@@ -115,7 +115,7 @@ func load(ts *testscript.TestScript, path string) map[string]stored {
 		ts.Check(err)
 		if filepath.Ext(name) == ".bin" {
 			f := inMemory{bytes.NewReader(b)}
-			c, err := torchbin.Open(f, f.Size(), "")
+			c, err := torchbin.Open(f, f.Size(), torchbin.Options{})
 			ts.Check(err)
 			for i, t := range c.Tensors {
 				data := make([]byte, t.Bytes())

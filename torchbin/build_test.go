@@ -260,7 +260,7 @@ func persistent6(class, key string, n int64, view string) string {
 func open(t testing.TB, b []byte) (*Checkpoint, map[string]string, error) {
 	t.Helper()
 	f := newMemory(b)
-	c, err := Open(f, int64(len(b)), "")
+	c, err := Open(f, int64(len(b)), Options{})
 	if err != nil {
 		return nil, nil, err
 	}

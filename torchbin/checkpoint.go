@@ -53,25 +53,34 @@ type Tensor struct {
 	SharesWith string
 }
 
-// Open reads and checks the table of a file of size bytes. Of several
-// state_dicts it takes that which entry names: keys with slashes between, or
-// TopLevel. If entry is empty, the state_dict is the object itself or found by
-// the keys that trainers use.
+// Options say how a file is to be opened.
+type Options struct {
+	// Entry is the state_dict that is meant where there are several: keys with
+	// slashes between, or TopLevel. If it is empty, the state_dict is the
+	// object itself or found by the keys that trainers use.
+	Entry string
+
+	// Memory is the most bytes that the values of the pickle may take, 0 for
+	// what no checkpoint comes near.
+	Memory int64
+}
+
+// Open reads and checks the table of a file of size bytes.
 //
 // What is wrong with the content is a *FormatError, a choice that can't be made
-// an *EntryError. Errors of f are wrapped.
-func Open(f File, size int64, entry string) (*Checkpoint, error) {
+// an *EntryError, too little Memory a *MemoryError. Errors of f are wrapped.
+func Open(f File, size int64, opt Options) (*Checkpoint, error) {
 	head := make([]byte, max(0, min(size, tarBlock)))
 	if err := readFull(f, head, 0); err != nil {
 		return nil, err
 	}
 	switch {
 	case len(head) >= 4 && string(head[:4]) == "PK\x03\x04":
-		return openZip(f, size, entry)
+		return openZip(f, size, opt)
 	case isTar(head):
 		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read")
 	case isLegacy(head):
-		return openLegacy(f, size, entry)
+		return openLegacy(f, size, opt)
 	case len(head) >= 2 && head[0] == 0x80 && (head[1] == 4 || head[1] == 5):
 		return nil, malformed("a bare pickle, or a legacy stream of pickle protocol %d, is not read", head[1])
 	case len(head) >= 2 && head[0] == 0x80 && head[1] <= 5:
@@ -110,68 +119,117 @@ func (v *value) same(w *value) bool {
 		slices.Equal(v.shape, w.shape) && slices.Equal(v.strides, w.strides)
 }
 
+// A row is a tensor under a name, before it is in the table.
+type row struct {
+	name  string
+	v     *value
+	order int32 // in the pickle
+}
+
 // fill makes the table of a state_dict.
 func (c *Checkpoint) fill(dict types.Dict) error {
-	type row struct {
-		name  string
-		v     *value
-		order int
-	}
 	if len(dict) > maxNames {
 		return malformed("the state_dict has %d entries, more than %d", len(dict), maxNames)
 	}
+	again, err := repeated(dict)
+	if err != nil {
+		return err
+	}
 	var rows []row
-	long := 0 // one name can be used over and over
-	seen := make(map[string]any, len(dict))
-	for _, e := range dict {
-		name, ok := e.Key.(string)
-		if !ok {
-			return malformed("a key of the state_dict is no text, so it names no tensor")
-		}
-		if long += len(name); long > maxPickle {
-			return malformed("the names are longer than %d bytes in all", maxPickle)
-		}
-		if old, twice := seen[name]; twice {
-			a, _ := old.(*value)
-			b, _ := e.Value.(*value)
-			if (a == nil) != (b == nil) || a != nil && !a.same(b) {
-				return malformed("the name %s occurs twice with different values", quote(name))
-			}
+	for i, e := range dict {
+		v, ok := e.Value.(*value)
+		if !ok || again != nil && again[i] {
 			continue
 		}
-		seen[name] = e.Value
-		if v, ok := e.Value.(*value); ok {
-			if len(rows) == maxTensors {
-				return malformed("more than %d tensors", maxTensors)
-			}
-			rows = append(rows, row{name, v, len(rows)})
+		if len(rows) == maxTensors {
+			return malformed("more than %d tensors", maxTensors)
 		}
+		rows = append(rows, row{e.Key.(string), v, int32(i)})
 	}
-	begin := func(r row) int64 { return r.v.begin() }
 	slices.SortFunc(rows, func(a, b row) int {
-		return cmp.Or(cmp.Compare(begin(a), begin(b)), cmp.Compare(a.order, b.order))
+		return cmp.Or(cmp.Compare(a.v.begin(), b.v.begin()), cmp.Compare(a.order, b.order))
 	})
-	tied := make(map[place]string)
 	c.Tensors = make([]Tensor, 0, len(rows))
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].v.begin() == rows[0].v.begin() {
+			n++
+		}
+		if err := c.group(rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// group adds tensors that begin at one place, some of which may be tied.
+func (c *Checkpoint) group(rows []row) error {
+	var tied map[shape]string
 	for _, r := range rows {
-		if r.v.entry == nil { // a tensor may have many names
+		if r.v.at == 0 { // a tensor may have many names
 			t, err := r.v.tensor()
 			if err != nil {
 				return within(quote(r.name), err)
 			}
-			r.v.entry = &t
+			c.Tensors = append(c.Tensors, t)
+			r.v.at = int32(len(c.Tensors))
+		} else {
+			c.Tensors = append(c.Tensors, c.Tensors[r.v.at-1])
 		}
-		t := *r.v.entry
-		t.Name = r.name
-		id := r.v.place()
+		t := &c.Tensors[len(c.Tensors)-1]
+		t.Name, t.SharesWith = r.name, ""
+		if len(rows) == 1 {
+			break
+		}
+		if tied == nil {
+			tied = make(map[shape]string)
+		}
+		id := r.v.dims()
 		if first, ok := tied[id]; ok {
 			t.SharesWith = first
 		} else {
 			tied[id] = r.name
 		}
-		c.Tensors = append(c.Tensors, t)
 	}
 	return nil
+}
+
+// repeated checks the names of a state_dict. A name that occurs again must have
+// the same value; the entries that say so are true in the result, which is nil
+// if there are none.
+func repeated(dict types.Dict) (again []bool, err error) {
+	long := 0 // one name can be used over and over
+	order := make([]int32, len(dict))
+	for i, e := range dict {
+		name, ok := e.Key.(string)
+		if !ok {
+			return nil, malformed("a key of the state_dict is no text, so it names no tensor")
+		}
+		if long += len(name); long > maxPickle {
+			return nil, malformed("the names are longer than %d bytes in all", maxPickle)
+		}
+		order[i] = int32(i)
+	}
+	name := func(i int32) string { return dict[i].Key.(string) }
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(name(a), name(b)), cmp.Compare(a, b)) })
+	first := int32(0)
+	for k, i := range order {
+		if k == 0 || name(i) != name(first) {
+			first = i
+			continue
+		}
+		a, _ := dict[first].Value.(*value)
+		b, _ := dict[i].Value.(*value)
+		if (a == nil) != (b == nil) || a != nil && !a.same(b) {
+			return nil, malformed("the name %s occurs twice with different values", quote(name(i)))
+		}
+		if again == nil {
+			again = make([]bool, len(dict))
+		}
+		again[i] = true
+	}
+	return again, nil
 }
 
 // begin is where the tensor's extent begins in the file.
@@ -183,19 +241,18 @@ func (v *value) begin() int64 {
 	return base + v.storage.first*v.storage.size() + v.offset*itemSize(v.dtype)
 }
 
-// A place tells tensors that are tied from others.
-type place struct {
-	begin int64
+// A shape tells tensors that begin at one place and are tied from others.
+type shape struct {
 	dtype tensor.DType
 	dims  string // shape and strides
 }
 
-func (v *value) place() place {
+func (v *value) dims() shape {
 	var dims []byte
 	for i := range v.shape {
 		dims = binary.AppendVarint(binary.AppendVarint(dims, v.shape[i]), v.strides[i])
 	}
-	return place{v.begin(), v.dtype, string(dims)}
+	return shape{v.dtype, string(dims)}
 }
 
 // tensor makes the entry of the table, but for the name.

@@ -50,6 +50,9 @@ func (d *decoder) decode() (value any, err error) {
 	return value, err
 }
 
+// release lets go of what is not needed once the storages have their places.
+func (d *decoder) release() { d.scanner, d.storages, d.order, d.views = nil, nil, nil, nil }
+
 // next puts the next opcode into the feed.
 func (d *decoder) next() error {
 	if d.err != nil {

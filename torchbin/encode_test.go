@@ -117,7 +117,7 @@ func assemble(t testing.TB, l *Layout, tensors []tensor.Info) []byte {
 // checkOpen makes sure that Open reads the table that was encoded.
 func checkOpen(t testing.TB, l *Layout, tensors []tensor.Info, storage []int) {
 	t.Helper()
-	c, err := Open(sparse{l}, l.Size, "")
+	c, err := Open(sparse{l}, l.Size, Options{})
 	if err != nil {
 		t.Fatalf("what Encode made is refused: %v", err)
 	}

@@ -273,7 +273,7 @@ func quoteEntry(path []string) string {
 // lie among the tensors.
 func state(top any, entry string) (dict types.Dict, path, aside []string, err error) {
 	if _, ok := entries(top); !ok {
-		return nil, nil, nil, malformed("the object is %s, not a dict of names to tensors; save the state_dict", describe(top))
+		return nil, nil, nil, malformed("the object is %s, not a dict of names to tensors", describe(top))
 	}
 	s := &survey{nodes: make(map[any]*node)}
 	root, err := s.node(top, 0)

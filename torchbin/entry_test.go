@@ -81,7 +81,7 @@ func TestEntry(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := zipFile(ending{}, records(object(c.object), item{name: "m/data/1", body: floats})...)
-			got, err := Open(newMemory(b), int64(len(b)), c.entry)
+			got, err := Open(newMemory(b), int64(len(b)), Options{Entry: c.entry})
 			var ee *EntryError
 			if c.err {
 				if !errors.As(err, &ee) || !strings.Contains(ee.Reason, c.want) {
@@ -112,13 +112,13 @@ func TestEntryOffers(t *testing.T) {
 	} {
 		b := archiveOf(object(o))
 		for _, entry := range []string{"", "nowhere"} {
-			_, err := Open(newMemory(b), int64(len(b)), entry)
+			_, err := Open(newMemory(b), int64(len(b)), Options{Entry: entry})
 			var ee *EntryError
 			if !errors.As(err, &ee) {
 				t.Fatalf("%v", err)
 			}
 			for _, e := range ee.Entries {
-				c, err := Open(newMemory(b), int64(len(b)), e)
+				c, err := Open(newMemory(b), int64(len(b)), Options{Entry: e})
 				if err != nil || joined(c.Entry) != e {
 					t.Errorf("entry %q: %v", e, err)
 				}
@@ -131,7 +131,7 @@ func TestEntryOffers(t *testing.T) {
 		deep = dict(text("a"), deep+memoPut(501), text("b"), memoGet(501))
 	}
 	b := archiveOf(object(deep))
-	_, err := Open(newMemory(b), int64(len(b)), "")
+	_, err := Open(newMemory(b), int64(len(b)), Options{})
 	var ee *EntryError
 	if !errors.As(err, &ee) || !slices.Contains(ee.Entries, "a") {
 		t.Errorf("%v", err)

@@ -12,9 +12,22 @@ import (
 // line of printable ASCII, well below 4,096 bytes whatever the file holds.
 type FormatError struct {
 	Reason string
+
+	// Code tells that the pickle names what is none of the list: a loader that
+	// looked it up could be made to run it.
+	Code bool
 }
 
 func (e *FormatError) Error() string { return e.Reason }
+
+// A MemoryError says that a pickle takes more memory than it may.
+type MemoryError struct {
+	Need int64 // bytes
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("its pickle takes %d MiB of memory", (e.Need+1<<20-1)>>20)
+}
 
 // malformed makes a FormatError. Text from a file goes through quote first.
 func malformed(format string, args ...any) *FormatError {
@@ -26,7 +39,7 @@ func malformed(format string, args ...any) *FormatError {
 func within(place string, err error) error {
 	var e *FormatError
 	if errors.As(err, &e) {
-		return &FormatError{Reason: place + ": " + e.Reason}
+		return &FormatError{Reason: place + ": " + e.Reason, Code: e.Code}
 	}
 	return err
 }

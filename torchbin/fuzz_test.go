@@ -26,7 +26,7 @@ func seeds(f *testing.F) [][]byte {
 // try opens a file and reads what it holds. Only a FormatError may be returned.
 func try(t *testing.T, b []byte) {
 	f := newMemory(b)
-	c, err := Open(f, int64(len(b)), "")
+	c, err := Open(f, int64(len(b)), Options{})
 	var fe *FormatError
 	var ee *EntryError
 	if err != nil && !errors.As(err, &fe) && !errors.As(err, &ee) {

@@ -92,9 +92,9 @@ var refusals = map[string]string{
 	"torch\nQUInt2x4Storage":                        "quantised tensors can't be merged",
 	"torch.jit._pickle\nbuild_intlist":              "TorchScript is a program, not a checkpoint",
 	"torch.distributed.tensor\nDTensor":             "a distributed tensor holds only a part of its values",
-	"torch.nn.modules.container\nModuleList":        "a pickled module is code, save its state_dict",
-	"torch.nn.modules.container\nSequential":        "a pickled module is code, save its state_dict",
-	"torch.nn.modules.linear\nLinear":               "a pickled module is code, save its state_dict",
+	"torch.nn.modules.container\nModuleList":        "a pickled module is code, not a state_dict",
+	"torch.nn.modules.container\nSequential":        "a pickled module is code, not a state_dict",
+	"torch.nn.modules.linear\nLinear":               "a pickled module is code, not a state_dict",
 }
 
 // quantisers are modules whose tensors are quantised ones.
@@ -126,11 +126,10 @@ func (s *scanner) checkGlobal() error {
 		}
 		return nil
 	}
-	why := "is not on the list of what a state_dict may name"
 	if text := refusal(key); text != "" {
-		why = "is refused: " + text
+		return s.refuse("the global %s is refused: %s", dotted(key), text)
 	}
-	return s.refuse("the global %s %s", dotted(key), why)
+	return s.code("the global %s is not on the list of what a state_dict may name", dotted(key))
 }
 
 // dotted writes a module and a name for a message.

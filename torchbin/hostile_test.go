@@ -1,6 +1,7 @@
 package torchbin
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -36,6 +37,8 @@ func TestBombs(t *testing.T) {
 		{"expanded often", object(dict(text("a"), tens(persistent(float, "0", 4), 0, []int64{1 << 27}, []int64{0}), text("b"), tens(persistent(float, "0", 4), 0, []int64{1 << 27}, []int64{0}),
 			text("c"), tens(persistent(float, "0", 4), 0, []int64{1 << 27}, []int64{0}))), "expanded"},
 		{"pairs", object(dict(text("w"), four, text("x"), "]("+strings.Repeat("(NNt", 10)+memoPut(8)+strings.Repeat(memoGet(8), 100_000)+"e"+memoPut(9)+strings.Repeat("N"+od+memoGet(9)+"\x85R", 30))), "memory"},
+		// 31 kB that would take 150 MB.
+		{"copied dicts", object(dict(text("w"), four, text("l"), "]("+manyPairs(2000)+"e"+memoPut(1), text("x"), "]("+strings.Repeat(od+memoGet(1)+"\x85R", 1000)+"e")), "far more than it is long"},
 	} {
 		t.Run(c.name, func(t *testing.T) { refused(t, archiveOf(c.pkl), c.word) })
 	}
@@ -43,6 +46,31 @@ func TestBombs(t *testing.T) {
 	_, values, err := open(t, archiveOf(object("}("+text("q"), many(text("a"), "N", 200_000)+memoPut(1)+text("model")+memoPut(2)+memoGet(1)+strings.Repeat(memoGet(2)+memoGet(1), 100_000)+text("w")+four+"u")))
 	if err != nil || len(values) != 1 {
 		t.Errorf("%d tensors, %v", len(values), err)
+	}
+}
+
+func manyPairs(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(tuple(text(fmt.Sprint(i)), "N"))
+	}
+	return b.String()
+}
+
+// The memory that a caller allows is kept to, and what is asked for is enough.
+func TestMemory(t *testing.T) {
+	var parts []string
+	for i := range 3000 {
+		parts = append(parts, text(fmt.Sprint("layer.", i)), four)
+	}
+	b := archiveOf(object(dict(parts...)))
+	_, err := Open(newMemory(b), int64(len(b)), Options{Memory: 100_000})
+	var me *MemoryError
+	if !errors.As(err, &me) || me.Need < 100_000 || me.Need > 10<<20 {
+		t.Fatalf("%v", err)
+	}
+	if c, err := Open(newMemory(b), int64(len(b)), Options{Memory: me.Need}); err != nil || len(c.Tensors) != 3000 {
+		t.Error(err)
 	}
 }
 

@@ -114,7 +114,7 @@ func TestLargeArchive(t *testing.T) {
 		s0, s1 := persistent(float, "0", n), persistent(float, "1", 4)
 		h := hollowZip(object(dict(text("first"), tens(s0, n-4, []int64{4}, []int64{1}), text("back"), tens(s0, n-4, []int64{2, 2}, []int64{1, 2}),
 			text("all"), tens(s0, 0, []int64{n}, []int64{1}), text("w"), tens(s1, 0, []int64{4}, []int64{1}))), size, 16)
-		c, err := Open(h, h.size, "")
+		c, err := Open(h, h.size, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,11 +137,11 @@ func TestLargeArchive(t *testing.T) {
 	}
 	// Places past the file, and counts that only wrap to the right size.
 	h := hollowZip(object(dict(text("w"), tens(persistent(float, "0", 1<<30+4), 0, nil, nil))), 16)
-	if _, err := Open(h, h.size, ""); err == nil {
+	if _, err := Open(h, h.size, Options{}); err == nil {
 		t.Error("a size that wraps at 4 GiB was accepted")
 	}
 	h = hollowZip(object(dict(text("w"), tens(persistent(float, "0", 1<<30), 0, nil, nil))), 4<<30)
-	if _, err := Open(h, h.size-1, ""); err == nil {
+	if _, err := Open(h, h.size-1, Options{}); err == nil {
 		t.Error("a cut file was accepted")
 	}
 }
@@ -154,7 +154,7 @@ func TestLargeStream(t *testing.T) {
 		h.add(string(legacyOf(pkl, object("]("+text("0")+text("1")+"e"), count(n))))
 		h.size += size - 16
 		h.add(floats + count(4) + floats)
-		c, err := Open(h, h.size, "")
+		c, err := Open(h, h.size, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestLargeStream(t *testing.T) {
 				t.Errorf("%q is %q, %v", c.Tensors[i].Name, got, err)
 			}
 		}
-		if _, err := Open(h, h.size-1, ""); err == nil {
+		if _, err := Open(h, h.size-1, Options{}); err == nil {
 			t.Error("a cut file was accepted")
 		}
 	}

@@ -70,10 +70,10 @@ func isTar(head []byte) bool {
 const legacyProtocol = 1001
 
 // openLegacy reads a checkpoint of the legacy stream.
-func openLegacy(f File, size int64, entry string) (*Checkpoint, error) {
+func openLegacy(f File, size int64, opt Options) (*Checkpoint, error) {
 	pos := int64(len(legacyMagic))
 	next := func(what string) (*decoder, any, error) {
-		d, v, err := unpickle(record{f, pos, size - pos}, pos, true)
+		d, v, err := unpickle(record{f, pos, size - pos}, pos, true, opt.Memory)
 		if err != nil {
 			return nil, nil, within(what, err)
 		}
@@ -138,5 +138,6 @@ func openLegacy(f File, size int64, entry string) (*Checkpoint, error) {
 			return nil, malformed("the storage %s is missing from the list of keys", quote(s.key))
 		}
 	}
-	return table("torch-legacy", top, entry)
+	d.release()
+	return table("torch-legacy", top, opt.Entry)
 }

@@ -55,7 +55,7 @@ func (d *decoder) storage(id any) (*storage, *FormatError) {
 		want = 6
 	}
 	if ok && tuple.Len() > 0 && tuple.Get(0) == "module" {
-		return nil, malformed("a pickled module is code; save its state_dict")
+		return nil, malformed("a pickled module is code, not a state_dict")
 	}
 	if !ok || tuple.Len() != want || tuple.Get(0) != "storage" {
 		return nil, malformed(`not a tuple of %d that begins with "storage"`, want)
@@ -144,7 +144,7 @@ type value struct {
 	shape   []int64
 	strides []int64 // in elements
 	bytes   int64
-	entry   *Tensor // once it is made; without a name
+	at      int32 // its place in Checkpoint.Tensors, from 1, once it has one
 }
 
 // PySetState refuses BUILD: torch takes a tensor of before 0.4 from its state.

@@ -2,10 +2,12 @@ package torchbin
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"errors"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,14 +20,15 @@ const maxUnpacked = 32 << 20
 // is an error if there is one in another case: torch's ZIP reader takes it, other
 // readers do not.
 func (a *archive) find(name string) (*entry, error) {
-	i, ok := a.byName[strings.ToLower(name)]
+	i, ok := slices.BinarySearchFunc(a.byName, strings.ToLower(name), func(i int32, name string) int { return cmp.Compare(a.lower(i), name) })
 	if !ok {
 		return nil, nil
 	}
-	if e := &a.entries[i]; e.name == name {
-		return e, nil
+	e := &a.entries[a.byName[i]]
+	if e.name != name {
+		return nil, malformed("the entry %s differs from %s only in case", quote(e.name), quote(name))
 	}
-	return nil, malformed("the entry %s differs from %s only in case", quote(a.entries[i].name), quote(name))
+	return e, nil
 }
 
 // A record is the content of an entry, or the place of a pickle in a legacy
@@ -99,7 +102,7 @@ func (a *archive) text(e *entry) (string, error) {
 }
 
 // openZip reads a checkpoint of the ZIP form.
-func openZip(f File, size int64, entry string) (*Checkpoint, error) {
+func openZip(f File, size int64, opt Options) (*Checkpoint, error) {
 	a, err := openArchive(f, size)
 	if err != nil {
 		return nil, err
@@ -115,7 +118,7 @@ func openZip(f File, size int64, entry string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, top, err := unpickle(rec, 0, false)
+	d, top, err := unpickle(rec, 0, false, opt.Memory)
 	if err != nil {
 		return nil, within("data.pkl", err)
 	}
@@ -124,11 +127,13 @@ func openZip(f File, size int64, entry string) (*Checkpoint, error) {
 			return nil, err
 		}
 	}
-	c, err := table("torch-zip", top, entry)
+	directory := a.start // the archive can go before the table is made, and so can
+	d.release()          // what the decoder needed
+	c, err := table("torch-zip", top, opt.Entry)
 	if err != nil {
 		return nil, err
 	}
-	c.Directory = a.start
+	c.Directory = directory
 	return c, nil
 }
 
@@ -185,12 +190,15 @@ func (a *archive) place(s *storage) error {
 }
 
 // unpickle scans a pickle and then decodes it. Messages call its first byte
-// base.
-func unpickle(rec record, base int64, legacy bool) (*decoder, any, error) {
+// base. If memory is not 0, its values may take as much.
+func unpickle(rec record, base int64, legacy bool, memory int64) (*decoder, any, error) {
 	first := newScanner(rec.r, rec.base, rec.size, base)
 	n, err := first.scan()
 	if err != nil {
 		return nil, nil, err
+	}
+	if need := first.peak * heldTruly / 100; memory > 0 && need > memory {
+		return nil, nil, &MemoryError{need}
 	}
 	if !legacy && n != rec.size {
 		return nil, nil, malformed("%d bytes follow STOP at byte %d", rec.size-n, base+n-1)

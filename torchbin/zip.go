@@ -2,6 +2,7 @@ package torchbin
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -51,9 +52,9 @@ type entry struct {
 type archive struct {
 	f       File
 	prefix  string
-	start   int64          // of the directory
-	entries []entry        // by place
-	byName  map[string]int // index into entries, by the name in lower case
+	start   int64   // of the directory
+	entries []entry // by place
+	byName  []int32 // indexes of entries, sorted by their names in lower case
 }
 
 // openArchive reads the directory and all local headers.
@@ -62,7 +63,7 @@ func openArchive(f File, size int64) (*archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &archive{f: f, start: start, byName: make(map[string]int, count)}
+	a := &archive{f: f, start: start}
 	if err := a.readDirectory(start, length, count); err != nil {
 		return nil, err
 	}
@@ -78,16 +79,21 @@ func openArchive(f File, size int64) (*archive, error) {
 	if err := a.checkBodies(start); err != nil {
 		return nil, err
 	}
-	for i := range a.entries {
-		e := &a.entries[i]
-		name := strings.ToLower(e.name) // torch's ZIP reader takes either case
-		if _, twice := a.byName[name]; twice {
-			return nil, malformed("the archive holds %s twice", quote(e.name))
+	a.byName = make([]int32, len(a.entries))
+	for i := range a.byName {
+		a.byName[i] = int32(i)
+	}
+	slices.SortFunc(a.byName, func(x, y int32) int { return cmp.Compare(a.lower(x), a.lower(y)) })
+	for i := 1; i < len(a.byName); i++ {
+		if a.lower(a.byName[i]) == a.lower(a.byName[i-1]) {
+			return nil, malformed("the archive holds %s twice", quote(a.entries[a.byName[i]].name))
 		}
-		a.byName[name] = i
 	}
 	return a, nil
 }
+
+// lower is the name of an entry in lower case: torch's ZIP reader takes either.
+func (a *archive) lower(i int32) string { return strings.ToLower(a.entries[i].name) }
 
 // findDirectory reads the end records.
 func findDirectory(f File, size int64) (start, length int64, count uint64, err error) {

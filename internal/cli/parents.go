@@ -23,7 +23,7 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
 	var absent []recipe.Problem
 	var hints []string
 	for i, path := range paths {
-		m, err := model.OpenEntry(pool, path, r.Entry(i).Key)
+		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.TableRoom(r.MaxMemory)})
 		var unusable *model.UnusableError
 		switch {
 		case err == nil:
@@ -34,7 +34,7 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
 				hints = append(hints, unusable.Hint)
 			}
 		default:
-			return models, err
+			return models, outOfMemory(err, r.MaxMemory)
 		}
 	}
 	if len(absent) == 0 {
@@ -45,6 +45,15 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
 	return models, err
 }
 
+// outOfMemory names the --max-memory that a table is too large for.
+func outOfMemory(err error, limit int64) error {
+	var me *model.MemoryError
+	if errors.As(err, &me) {
+		return &plan.MemoryError{Limit: limit, Least: plan.LeastFor(me.Need)}
+	}
+	return err
+}
+
 // openModels opens models that no recipe names.
 func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry) ([]*model.Model, error) {
 	var models []*model.Model
@@ -52,7 +61,7 @@ func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry) ([]*m
 		return nil, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenEntry(pool, path, recipe.Recipe{Entries: entries}.Entry(i).Key)
+		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key})
 		if err != nil {
 			return models, err
 		}

@@ -116,13 +116,13 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 		return models, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenEntry(pool, path, recipe.Recipe{Entries: entries}.Entry(i).Key)
+		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}
 		}
 		if err != nil {
-			return models, err
+			return models, outOfMemory(err, int64(c.MaxMemory))
 		}
 		models = append(models, m)
 	}

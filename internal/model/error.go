@@ -30,6 +30,17 @@ func fileError(path string, err error) error {
 	return &FormatError{Path: path, Err: bare(err)}
 }
 
+// A MemoryError says that the table of a file takes more memory than Options
+// allow.
+type MemoryError struct {
+	Path string
+	Need int64 // bytes
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("%s: the table of its tensors takes %d MiB of memory", e.Path, (e.Need+1<<20-1)>>20)
+}
+
 // An UnusableError says that a path holds no model that can be merged, though
 // nothing in it is corrupt: no such folder, an adapter, quantised weights.
 type UnusableError struct {

@@ -101,13 +101,20 @@ func (m *Model) format(name string) {
 // openCheckpoint adds the tensors of the PyTorch checkpoint that is the last
 // of m.Files.
 func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
-	c, err := torchbin.Open(f, f.Size(), m.Entry)
+	c, err := torchbin.Open(f, f.Size(), torchbin.Options{Entry: m.Entry, Memory: m.memory})
 	if err != nil {
 		var fe *torchbin.FormatError
 		var ee *torchbin.EntryError
+		var me *torchbin.MemoryError
 		switch {
 		case errors.As(err, &fe):
-			return &FormatError{Path: path, Err: err}
+			known := &FormatError{Path: path, Err: err}
+			if fe.Code {
+				known.Hint = "such a file can make a program that loads it run anything: ask its author for safetensors, or for a state_dict alone"
+			}
+			return known
+		case errors.As(err, &me):
+			return &MemoryError{Path: path, Need: me.Need}
 		case errors.As(err, &ee):
 			return &UnusableError{Path: path, Msg: err.Error(), Hint: entryHint(ee.Entries)}
 		}

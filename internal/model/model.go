@@ -36,6 +36,7 @@ type Model struct {
 	Notes    []string          // what a user should know, such as a stray file
 	Unread   []string          // the weight files beside them that are not read
 
+	memory   int64    // for unpickling one file, 0 for no limit
 	place    string   // where it was found
 	repo     string   // its name on the Hub, where Path is one, or the cache's folder
 	revision string   // that was asked for, "" for main
@@ -61,12 +62,22 @@ type Tensor struct {
 //
 // What is wrong with the content of a file is a *FormatError; a path with
 // nothing in it that could be a model is an *UnusableError.
-func Open(pool *mmapio.Pool, path string) (*Model, error) { return OpenEntry(pool, path, "") }
+func Open(pool *mmapio.Pool, path string) (*Model, error) { return OpenWith(pool, path, Options{}) }
 
-// OpenEntry is Open for a model of PyTorch checkpoints that hold several: entry
-// says which one, as torchbin.Open takes it. Other formats have no entries.
-func OpenEntry(pool *mmapio.Pool, path, entry string) (*Model, error) {
-	m := &Model{Path: path, place: path, Entry: entry}
+// Options say how a model is to be opened.
+type Options struct {
+	// Entry is the one that is meant of several models in a PyTorch checkpoint,
+	// as torchbin.Options has it. Other formats have no entries.
+	Entry string
+
+	// Memory is the most bytes that unpickling one file may take, 0 for no
+	// limit but that of the format.
+	Memory int64
+}
+
+// OpenWith is Open with options. Too little memory is a *MemoryError.
+func OpenWith(pool *mmapio.Pool, path string, opt Options) (*Model, error) {
+	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory}
 	st, err := m.find()
 	if err != nil {
 		return nil, err

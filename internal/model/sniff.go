@@ -73,7 +73,7 @@ func (k kind) sentence() string {
 // hint is what to do about it, "" when there is nothing to say.
 func (k kind) hint() string {
 	switch k {
-	case kindTar, kindHDF5:
+	case kindHDF5:
 		return "have transformers write the model anew as safetensors: save_pretrained(FOLDER, safe_serialization=True)"
 	case kindGGUF:
 		return "merge the original model folder and convert the result to GGUF afterwards"

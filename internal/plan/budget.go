@@ -58,6 +58,18 @@ func NewBudget(limit int64, threads int, table int64) (Budget, error) {
 	return Budget{}, &MemoryError{Limit: limit, Least: budget(1, minPiece, table).Total}
 }
 
+// TableRoom is what a limit leaves for tables of tensors at most: less than 0
+// counts as nothing, 0 means that there is no limit.
+func TableRoom(limit int64) int64 {
+	if limit == 0 {
+		return 0
+	}
+	return max(1, limit-budget(1, minPiece, 0).Total)
+}
+
+// LeastFor is the least limit that leaves so much room for tables.
+func LeastFor(table int64) int64 { return budget(1, minPiece, table).Total }
+
 func budget(threads int, piece, table int64) Budget {
 	b := Budget{
 		Threads: threads,

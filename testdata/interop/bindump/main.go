@@ -70,7 +70,7 @@ func dump(path string) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	c, err := torchbin.Open(file{f}, st.Size(), "")
+	c, err := torchbin.Open(file{f}, st.Size(), torchbin.Options{})
 	if err != nil {
 		return a, err
 	}
