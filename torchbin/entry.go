@@ -310,7 +310,7 @@ func nothing(root *node) error {
 	}
 	n := root.count()
 	if n == 0 {
-		return &EntryError{Reason: "no tensors: neither the top level nor any entry holds a state_dict"}
+		return malformed("no tensors: neither the top level nor any entry holds a state_dict")
 	}
 	e := &EntryError{Reason: fmt.Sprintf("no state_dict, only %s of other kinds, such as the state of an optimizer or a loss", tensorsIn(n))}
 	if root.weights > 0 {

@@ -187,6 +187,7 @@ func TestRefusedPickles(t *testing.T) {
 		{"lone tensor", object(four), "lone tensor"},
 		{"list", object("](" + four + "e"), "a list"},
 		{"number", object(num(1)), "not a dict"},
+		{"no tensors", object("}"), "no tensors"},
 		{"int key", object(dict(text("w"), four, num(1), four)), "no text"},
 		{"twice", object(dict(text("w"), four, text("w"), tens(storage, 0, []int64{4}, []int64{1}))), "twice"},
 	} {
