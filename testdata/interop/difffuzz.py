@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Differential fuzzing of torchbin against torch.load.
 
-    difffuzz.py BINDUMP --python PY [--old PYTHON] [--seconds 60] [--seed N] [--one SEED]
+    difffuzz.py BINDUMP --python PY [--old PYTHON] [--seconds 60 | --files N] [--seed N] [--one SEED]
 
 Pickles and archives are generated from a grammar over what torchbin accepts,
 most of them sound, many slightly wrong. Each is loaded by real torch (PY, and
@@ -61,6 +61,7 @@ def worker():
             return digest(v)
         return None
 
+    print(json.dumps(sorted(set(dir(torch.Tensor)) | set(dir(torch.nn.Parameter)))), flush=True)
     for line in sys.stdin:
         out = {}
         for only in (True, False):
@@ -292,7 +293,7 @@ class Maker:
         self.depth += 1
         items = b""
         for _ in range(self.r.randrange(3)):
-            name = self.r.choice(names) if self.odd else self.r.choice(["note", "tag", "_metadata"])
+            name = self.r.choice(names[:21] if self.r.random() < 0.7 else names) if self.odd else self.r.choice(["note", "tag", "_metadata"])
             items += self.text(name) + self.pick(self.leaf(), self.leaf(), self.tensor() if self.depth < 3 else b"N")
         self.depth -= 1
         d = b"}(" + items + b"u" if not self.some(0.1) else self.ordered() + b"(" + items + b"u"
@@ -628,6 +629,8 @@ class Reader:
 
     def start(self):
         self.p = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS="1"))
+        if "--worker" in self.command:
+            self.attributes = json.loads(self.p.stdout.readline())
 
     def ask(self, paths):
         self.asked = list(paths)
@@ -659,6 +662,7 @@ def main():
     p.add_argument("--python", default=sys.executable)
     p.add_argument("--old")
     p.add_argument("--seconds", type=float, default=60)
+    p.add_argument("--files", type=int, default=0, help="stop after so many, whatever the time")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--one", type=int)
     p.add_argument("--stop", type=int, default=20, help="how many differences are enough")
@@ -667,12 +671,14 @@ def main():
     readers = {"ours": Reader(a.bindump), "new": Reader(a.python, me, "--worker")}
     if a.old:
         readers["old"] = Reader(a.old, me, "--worker")
+    # What a file may want to set is every attribute that a tensor has.
+    SETTERS.extend(n for n in sorted({n for r in readers.values() for n in getattr(r, "attributes", ())}) if n not in SETTERS)
     start = last = time.time()
     done = both = 0
     bad, over = [], collections.Counter()
     seed, size = a.seed, 100
     if a.one is not None:
-        seed, size, a.seconds = a.one, 1, 0
+        seed, size, a.seconds, a.files = a.one, 1, 0, 0
     with tempfile.TemporaryDirectory(prefix="difffuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as tmp:
         paths = [os.path.join(tmp, f"{i}.bin") for i in range(size)]
         while True:
@@ -704,7 +710,7 @@ def main():
             if now - last > 60:
                 last = now
                 print(f"{now - start:.0f} s: {done} files, {both} accepted by us and equal, {len(bad)} differences", flush=True)
-            if now - start >= a.seconds or len(bad) >= a.stop:
+            if (done >= a.files if a.files else now - start >= a.seconds) or len(bad) >= a.stop:
                 break
     for r in readers.values():
         r.close()
