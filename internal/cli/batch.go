@@ -215,7 +215,7 @@ func (a *app) showJobs(s *batch.State, asJSON bool) error {
 		case len(j.Needs) > 0 && j.Why != "":
 			what, n = "after "+strings.Join(j.Needs, ", "), "?"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", j.Name, j.Kind, what, n, clean(fromHere(j.Output)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", j.Name, j.Kind, clean(what), n, clean(fromHere(j.Output)))
 	}
 	if err := w.Flush(); err != nil {
 		return err

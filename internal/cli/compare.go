@@ -272,7 +272,7 @@ func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
 			}
 			text := model.Quote(t.Name)
 			if t.Action == plan.Unlike {
-				text += ": " + t.Why
+				text += ": " + clean(t.Why)
 			}
 			fmt.Fprintf(out, "    %s\n", text)
 		}
@@ -305,7 +305,7 @@ func fraction(distance, norm float64) string {
 	switch {
 	case distance == 0:
 		return "0"
-	case norm == 0:
+	case norm == 0 || math.IsInf(norm, 0): // the norm of F64 values can be beyond a float64
 		return "-"
 	}
 	return fmt.Sprintf("%.4g", distance/norm)

@@ -140,7 +140,7 @@ func (l *logger) document(e *recipe.DocumentError, code int, hints []string) {
 		if strings.HasPrefix(line, e.Name+":") {
 			l.line("error: %s", clean(line))
 		} else {
-			fmt.Fprintln(l.w, line)
+			fmt.Fprintln(l.w, clean(line))
 		}
 	}
 	for _, h := range hints {
