@@ -59,10 +59,10 @@
 // The Go loops in kernels.go are the definition. On amd64 with AVX2, FMA and
 // F16C assembly replaces them for the common types and gives the same bits.
 // It makes terms that cancel again in place, element by element, and leaves the
-// rest of what is rare to the definition: where a result is not finite (or, from
-// F32 to BF16, subnormal), a stretch of up to 4096 elements is computed again in
-// Go, which also counts overflows. Build with -tags noasm to do
-// without assembly. The .s file is generated:
+// rest of what is rare to the definition: where a result is not finite (or, in
+// BF16, near the end of the range or, from F32, subnormal), a stretch of up to
+// 4096 elements is computed again in Go, which also counts overflows. Build
+// with -tags noasm to do without assembly. The .s file is generated:
 //
 //	go generate ./slerp
 package slerp
