@@ -39,10 +39,8 @@ func (o *Output) put(name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if dir := filepath.Dir(full); dir != o.partial {
-		if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-			return o.wrap("making", dir, err)
-		}
+	if err := o.makeFolder(full); err != nil {
+		return err
 	}
 	f, err := os.OpenFile(full, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -54,6 +52,18 @@ func (o *Output) put(name string, r io.Reader) error {
 	}
 	o.flush.finish(f)
 	o.others = append(o.others, name)
+	return nil
+}
+
+// makeFolder makes the folder of a file in the partial folder.
+func (o *Output) makeFolder(file string) error {
+	dir := filepath.Dir(file)
+	if dir == o.partial {
+		return nil
+	}
+	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return o.wrap("making", dir, err)
+	}
 	return nil
 }
 

@@ -36,6 +36,9 @@ func (o *Output) presize(file File) error {
 	if err != nil {
 		return err
 	}
+	if err := o.makeFolder(name); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return o.wrap("creating", name, err)

@@ -2,13 +2,16 @@ package writer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"slices"
 	"sort"
+	"strings"
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/safetensors"
@@ -24,6 +27,19 @@ type Layout struct {
 
 	tensors Table
 	storage []int
+	shards  int // of Files, which come first; the rest are those of modules
+}
+
+// A Scheme says where weights lie in the output folder. The zero value has all
+// of them at its top, under the usual names.
+type Scheme struct {
+	Stem string // of the files' names; "" is the format's
+	Home string // the folder; "" is the output folder itself
+	// Folder tells the tensors of modules, each of which has a folder of its own
+	// with one file: its tensors' names begin with the folder and a slash, which
+	// are left out in the file. It is "" for all others. Nil means that there are
+	// no modules.
+	Folder func(tensor int) string
 }
 
 // A Table gives the tensors of a model one by one, so that they need not be
@@ -50,7 +66,7 @@ func (t Infos) Info(i int) *tensor.Info { return &t[i] }
 // Fixed of all files together is as large as the table of tensors. LayTable
 // leaves it out; Fix makes it and Unfix gives its memory back.
 type File struct {
-	Name    string
+	Name    string    // in the output folder, with a slash if it is in a folder of that
 	Size    int64     // bytes
 	Tensors int       // those that share another's bytes included
 	Fixed   []Segment // in offset order
@@ -58,6 +74,7 @@ type File struct {
 	Summed  bool      // the format has checksums of the extents
 
 	which []int32 // its tensors, in the order of the model
+	cut   int     // of their names, so many bytes are left out
 	place func(shard) (File, error)
 }
 
@@ -66,7 +83,7 @@ func (l *Layout) Fix(f *File) error {
 	if f.Fixed != nil || f.place == nil {
 		return nil
 	}
-	made, err := f.place(shard{l.tensors, l.storage, f.which})
+	made, err := f.place(shard{l.tensors, l.storage, f.which, f.cut})
 	if err != nil {
 		return err
 	}
@@ -147,7 +164,7 @@ var layers = map[Format]layer{
 // LayTable does the same for any Table, and leaves out the Fixed bytes of the
 // files.
 func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
-	l, err := LayTable(Infos(tensors), storage, shardSize, format)
+	l, err := LayTable(Infos(tensors), storage, shardSize, format, Scheme{})
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +176,8 @@ func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (
 	return l, nil
 }
 
-// LayTable is Lay without Fixed.
-func LayTable(tensors Table, storage []int, shardSize int64, format Format) (*Layout, error) {
+// LayTable is Lay without Fixed, in the places of a Scheme.
+func LayTable(tensors Table, storage []int, shardSize int64, format Format, scheme Scheme) (*Layout, error) {
 	f, ok := layers[format]
 	if !ok {
 		return nil, fmt.Errorf("laying out the weights: unknown format %d", format)
@@ -175,25 +192,40 @@ func LayTable(tensors Table, storage []int, shardSize int64, format Format) (*La
 	if shardSize <= 0 {
 		return nil, fmt.Errorf("laying out the weights: a shard size of %d bytes", shardSize)
 	}
-	shards := split(sizes, storage, shardSize)
-	for _, which := range shards {
-		slices.Sort(which)
+	modules, err := scheme.modules(tensors, storage)
+	if err != nil {
+		return nil, fmt.Errorf("laying out the weights: %w", err)
 	}
-	l := &Layout{TotalBytes: total, Files: make([]File, len(shards)), tensors: tensors, storage: storage}
-	for i, which := range shards {
-		file, err := f.place(shard{tensors, storage, which})
+	shards := split(sizes, storage, shardSize, modules.hold)
+	l := &Layout{TotalBytes: total, tensors: tensors, storage: storage, shards: len(shards)}
+	add := func(name string, which []int32, cut int) error {
+		slices.Sort(which)
+		file, err := f.place(shard{tensors, storage, which, cut})
 		if err != nil {
-			return nil, fmt.Errorf("laying out the weights: %w", err)
+			return fmt.Errorf("laying out the weights: %w", err)
 		}
-		file.Name, file.Tensors, file.which, file.place = f.stem+f.ext, len(which), which, f.place
+		file.Name, file.Tensors, file.which, file.cut, file.place = name, len(which), which, cut, f.place
 		file.Unfix()
+		l.Files = append(l.Files, file)
+		return nil
+	}
+	stem := cmp.Or(scheme.Stem, f.stem)
+	for i, which := range shards {
+		name := stem + f.ext
 		if len(shards) > 1 {
-			file.Name = fmt.Sprintf("%s-%05d-of-%05d%s", f.stem, i+1, len(shards), f.ext)
+			name = fmt.Sprintf("%s-%05d-of-%05d%s", stem, i+1, len(shards), f.ext)
 		}
-		l.Files[i] = file
+		if err := add(path.Join(scheme.Home, name), which, 0); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range modules {
+		if err := add(path.Join(m.folder, f.stem+f.ext), m.tensors, len(m.folder)+1); err != nil {
+			return nil, err
+		}
 	}
 	if len(shards) > 1 {
-		l.IndexName = f.stem + f.ext + ".index.json"
+		l.IndexName = path.Join(scheme.Home, stem+f.ext+".index.json")
 		var size byteCounter
 		if err := l.WriteIndex(&size); err != nil {
 			return nil, fmt.Errorf("laying out %s: %w", l.IndexName, err)
@@ -203,23 +235,90 @@ func LayTable(tensors Table, storage []int, shardSize int64, format Format) (*La
 	return l, nil
 }
 
+// A module is the tensors of one folder.
+type module struct {
+	folder  string
+	tensors []int32 // sorted
+}
+
+// modules are sorted by folder.
+type modules []module
+
+// hold reports whether a tensor is one of a module.
+func (m modules) hold(tensor int) bool {
+	for i := range m {
+		if _, ok := slices.BinarySearch(m[i].tensors, int32(tensor)); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// modules finds those of a table.
+func (s *Scheme) modules(tensors Table, storage []int) (modules, error) {
+	if s.Folder == nil {
+		return nil, nil
+	}
+	var found modules
+	for i := range tensors.Len() {
+		folder, name := s.Folder(i), tensors.Info(i).Name
+		if storage != nil && s.Folder(storage[i]) != folder {
+			return nil, fmt.Errorf("tensor %q shares the bytes of one in another file", name)
+		}
+		if folder == "" {
+			continue
+		}
+		if !strings.HasPrefix(name, folder+"/") {
+			return nil, fmt.Errorf("tensor %q is not called after its folder, %q", name, folder)
+		}
+		k, ok := slices.BinarySearchFunc(found, folder, func(m module, folder string) int { return strings.Compare(m.folder, folder) })
+		if !ok {
+			found = slices.Insert(found, k, module{folder: folder})
+		}
+		found[k].tensors = append(found[k].tensors, int32(i))
+	}
+	return found, nil
+}
+
 // WriteIndex writes the index of the shards, in the form of transformers.
 func (l *Layout) WriteIndex(w io.Writer) error {
 	fileOf := make([]int32, l.tensors.Len())
+	n, total := len(fileOf), l.TotalBytes
 	for i := range l.Files {
 		for _, t := range l.Files[i].which {
 			fileOf[t] = int32(i)
 		}
 	}
+	var which []int32 // the tensors in shards, nil for all
+	if l.shards < len(l.Files) {
+		total = 0
+		for i, f := range fileOf {
+			if int(f) >= l.shards {
+				continue
+			}
+			which = append(which, int32(i))
+			if owns(l.storage, i) {
+				total += l.tensors.Info(i).Bytes()
+			}
+		}
+		n = len(which)
+	}
+	at := func(k int) int {
+		if which == nil {
+			return k
+		}
+		return int(which[k])
+	}
 	var elems int64
-	for i := range fileOf {
-		if owns(l.storage, i) {
+	for k := range n {
+		if i := at(k); owns(l.storage, i) {
 			elems += l.tensors.Info(i).Elems()
 		}
 	}
-	return safetensors.WriteIndex(w, len(fileOf), func(i int) safetensors.Entry {
-		return safetensors.Entry{Name: l.tensors.Info(i).Name, File: l.Files[fileOf[i]].Name}
-	}, l.TotalBytes, elems)
+	return safetensors.WriteIndex(w, n, func(k int) safetensors.Entry {
+		i := at(k)
+		return safetensors.Entry{Name: l.tensors.Info(i).Name, File: path.Base(l.Files[fileOf[i]].Name)}
+	}, total, elems)
 }
 
 // Index is what WriteIndex writes, nil with one file.
@@ -305,7 +404,9 @@ func measure(tensors Table, storage []int) (sizes []int64, total int64, err erro
 // limit. Shards are numbered in the order in which they close, so that an
 // oversize tensor comes before the tensors that surround it. A tensor without
 // bytes of its own goes where those it shares are.
-func split(sizes []int64, storage []int, limit int64) [][]int32 {
+//
+// Tensors that are elsewhere belong to no shard.
+func split(sizes []int64, storage []int, limit int64, elsewhere func(tensor int) bool) [][]int32 {
 	var shards [][]int32
 	var open []int32
 	var size int64
@@ -316,7 +417,7 @@ func split(sizes []int64, storage []int, limit int64) [][]int32 {
 		}
 	}
 	for i, n := range sizes {
-		if !owns(storage, i) {
+		if !owns(storage, i) || elsewhere(i) {
 			continue
 		}
 		if n > limit {

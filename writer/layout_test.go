@@ -48,11 +48,11 @@ func TestSplit(t *testing.T) {
 		{"nothing but zero elements", []int64{0, 0}, [][]int32{{0, 1}}},
 		{"zero elements after oversize", []int64{11, 0}, [][]int32{{0}, {1}}},
 	} {
-		if got := split(c.sizes, nil, 10); !reflect.DeepEqual(got, c.want) {
+		if got := split(c.sizes, nil, 10, modules(nil).hold); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: split(%v) = %v, want %v", c.name, c.sizes, got, c.want)
 		}
 	}
-	if got, want := split([]int64{math.MaxInt64 / 4, 1}, nil, math.MaxInt64), [][]int32{{0, 1}}; !reflect.DeepEqual(got, want) {
+	if got, want := split([]int64{math.MaxInt64 / 4, 1}, nil, math.MaxInt64, modules(nil).hold), [][]int32{{0, 1}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("without limit: %v, want %v", got, want)
 	}
 }
@@ -138,6 +138,80 @@ func checkTiled(t *testing.T, l *Layout, tensors []tensor.Info) {
 	for i, n := range seen {
 		if n != 1 {
 			t.Errorf("tensor %d has %d extents", i, n)
+		}
+	}
+}
+
+// layModules lays tensors out whose names tell the folders of modules.
+func layModules(t *testing.T, tensors []tensor.Info, limit int64, format Format) *Layout {
+	t.Helper()
+	l, err := LayTable(Infos(tensors), nil, limit, format, Scheme{Folder: func(i int) string {
+		folder, _, ok := strings.Cut(tensors[i].Name, "/")
+		if !ok {
+			return ""
+		}
+		return folder
+	}})
+	must(t, err)
+	for i := range l.Files {
+		must(t, l.Fix(&l.Files[i]))
+	}
+	return l
+}
+
+// Weights of modules are files of their own, of which the index of the others
+// does not speak.
+func TestLayModules(t *testing.T) {
+	tensors := []tensor.Info{{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{9}}, {Name: "3_Dense/w", DType: tensor.U8, Shape: []uint64{3}}, {Name: "a", DType: tensor.F32, Shape: []uint64{3}},
+		{Name: "b/c", DType: tensor.F32, Shape: []uint64{4}}, {Name: "2_Dense/b", DType: tensor.F32, Shape: []uint64{2}}}
+	for _, format := range []Format{Safetensors, Bin} {
+		f := layers[format]
+		folder := func(i int) string {
+			if i < 2 || i == 4 {
+				return tensors[i].Name[:7]
+			}
+			return ""
+		}
+		l, err := LayTable(Infos(tensors), nil, 12, format, Scheme{Stem: "stem", Home: "0_T", Folder: folder})
+		must(t, err)
+		var names []string
+		for i := range l.Files {
+			must(t, l.Fix(&l.Files[i]))
+			names = append(names, l.Files[i].Name)
+		}
+		want := []string{"0_T/stem-00001-of-00002" + f.ext, "0_T/stem-00002-of-00002" + f.ext, "2_Dense/" + f.stem + f.ext, "3_Dense/" + f.stem + f.ext}
+		slices.Sort(names)
+		if !slices.Equal(names, want) || l.IndexName != "0_T/stem"+f.ext+".index.json" || l.TotalBytes != 4*9+3+4*3+4*4+4*2 {
+			t.Errorf("files %q, index %s, %d bytes", names, l.IndexName, l.TotalBytes)
+		}
+		index := string(l.Index())
+		for _, text := range []string{`"total_size": 28`, `"total_parameters": 7`, `"a": "stem-0000`, `"b/c": "stem-0000`} {
+			if !strings.Contains(index, text) {
+				t.Errorf("%s is not in the index: %s", text, index)
+			}
+		}
+		if strings.Contains(index, "Dense") {
+			t.Errorf("modules are in the index: %s", index)
+		}
+		whole, err := LayTable(Infos([]tensor.Info{{Name: "b", DType: tensor.F32, Shape: []uint64{2}}, {Name: "w", DType: tensor.F32, Shape: []uint64{9}}}), nil, 1<<20, format, Scheme{})
+		must(t, err)
+		for _, x := range l.Files {
+			if x.Name == want[2] && (x.Size != whole.Files[0].Size || x.Tensors != 2) {
+				t.Errorf("%s has %d bytes, without a folder %d", x.Name, x.Size, whole.Files[0].Size)
+			}
+		}
+		if _, err := LayTable(Infos(tensors), nil, 12, format, Scheme{Folder: func(int) string { return "2_Dense" }}); err == nil {
+			t.Error("a tensor that is not called after its folder is accepted")
+		}
+		if format == Bin {
+			if _, err := LayTable(Infos(tensors), []int{0, 1, 2, 3, 0}, 12, format, Scheme{Folder: func(i int) string {
+				if i == 0 {
+					return "2_Dense"
+				}
+				return ""
+			}}); err == nil {
+				t.Error("bytes shared between files are accepted")
+			}
 		}
 	}
 }

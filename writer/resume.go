@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 )
 
 // Checkpoints are checkpointParts of the output apart, but not closer than
@@ -109,21 +112,46 @@ func (o *Output) takeUp(l *Layout) error {
 		}
 		o.files = append(o.files, w)
 	}
-	entries, err := os.ReadDir(o.partial)
-	if err != nil {
+	if err := clear(o.partial, "", names); err != nil { // small files are written again
 		return err
 	}
-	for _, e := range entries { // small files are written again
-		if !names[e.Name()] {
-			if err := os.RemoveAll(filepath.Join(o.partial, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
+	var err error
 	if o.journal, err = goOn(filepath.Join(o.partial, journalName), o.valid); err != nil {
 		return err
 	}
 	return nil
+}
+
+// clear removes all of a folder below dir but the files whose names are kept.
+func clear(dir, folder string, keep map[string]bool) error {
+	entries, err := os.ReadDir(filepath.Join(dir, folder))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(folder, e.Name())
+		switch {
+		case keep[name]:
+			continue
+		case e.IsDir() && folder == "" && hasBelow(keep, name):
+			err = clear(dir, name, keep)
+		default:
+			err = os.RemoveAll(filepath.Join(dir, name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hasBelow(names map[string]bool, folder string) bool {
+	for name := range names {
+		if strings.HasPrefix(name, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // takeUpFile goes on within a file.
@@ -232,13 +260,25 @@ func (o *Output) Checkpoint(note []byte) error {
 	if err != nil {
 		return fmt.Errorf("noting how far %s is: %w", o.out, err)
 	}
-	r := request{mark: line, at: m, journal: o.journal, folders: []string{o.partial, filepath.Dir(o.out)}}
+	r := request{mark: line, at: m, journal: o.journal, folders: o.folders()}
 	if w != nil {
 		r.f = w.f
 	}
 	o.flush.marking.Store(true)
 	o.flush.requests <- r
 	return nil
+}
+
+// folders are those whose names must be on the disk for the weight files to be
+// found again.
+func (o *Output) folders() []string {
+	list := []string{o.partial, filepath.Dir(o.out)}
+	for _, w := range o.files {
+		if dir := filepath.Dir(filepath.Join(o.partial, w.Name)); !slices.Contains(list, dir) {
+			list = append(list, dir)
+		}
+	}
+	return list
 }
 
 // Suspend stops the work where it is, for a later run to go on with: it makes
@@ -318,11 +358,14 @@ func Held(dir string) int64 {
 		return 0
 	}
 	var n int64
-	entries, _ := os.ReadDir(p.partial)
-	for _, e := range entries {
+	_ = filepath.WalkDir(p.partial, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
 		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() {
 			n += allocated(fi)
 		}
-	}
+		return nil
+	})
 	return n
 }

@@ -61,7 +61,9 @@ func noFlush(t *testing.T) {
 func TestResume(t *testing.T) {
 	noFlush(t)
 	tensors := f32s(5, 3000, 0, 20, 7, 5, 900)
-	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}})
+	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}},
+		tensor.Info{Name: "2_Dense/linear.bias", DType: tensor.F32, Shape: []uint64{7}}, tensor.Info{Name: "2_Dense/linear.weight", DType: tensor.F32, Shape: []uint64{7, 90}},
+		tensor.Info{Name: "3_Dense/linear.weight", DType: tensor.F32, Shape: []uint64{200}})
 	for _, format := range []Format{Safetensors, Bin} {
 		r := rand.New(rand.NewPCG(7, uint64(format)))
 		data := make([][]byte, len(tensors))
@@ -72,15 +74,14 @@ func TestResume(t *testing.T) {
 			}
 		}
 		lay := func() *Layout {
-			l, err := Lay(tensors, nil, 12100, format)
-			must(t, err)
-			return l
+			return layModules(t, tensors, 12100, format)
 		}
 		whole := filepath.Join(t.TempDir(), "out")
 		o := create(t, whole, Options{})
 		must(t, o.Presize(lay()))
 		fill(t, o, lay(), data, 100)
 		must(t, o.Put("config.json", []byte("{}")))
+		must(t, o.Put("2_Dense/config.json", []byte("{}")))
 		must(t, o.Publish())
 		want := readAll(t, whole)
 		if len(want) < 4 {
@@ -109,6 +110,7 @@ func TestResume(t *testing.T) {
 					}
 				}
 				must(t, o.Put("config.json", []byte("{}"))) // it may be there from before
+				must(t, o.Put("2_Dense/config.json", []byte("{}")))
 				left := 1 + r.IntN(60)                      // writes until it dies
 				last := deaths == 4
 				size := int64(1 + r.IntN(900))
@@ -378,14 +380,10 @@ func FuzzJournal(f *testing.F) {
 // follows ends in the same bytes.
 func TestEveryFaultIsOvercome(t *testing.T) {
 	noFlush(t)
-	tensors := f32s(5, 700, 0, 20, 300)
-	data := [][]byte{counted(20), counted(2800), nil, counted(80), counted(1200)}
+	tensors := append(f32s(5, 700, 0, 20, 300), tensor.Info{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{150}})
+	data := [][]byte{counted(20), counted(2800), nil, counted(80), counted(1200), counted(600)}
 	for _, format := range []Format{Safetensors, Bin} {
-		lay := func() *Layout {
-			l, err := Lay(tensors, nil, 3000, format)
-			must(t, err)
-			return l
-		}
+		lay := func() *Layout { return layModules(t, tensors, 3000, format) }
 		// work does all that is left, and keeps its work when it fails.
 		work := func(out string) error {
 			l := lay()

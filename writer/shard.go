@@ -14,6 +14,7 @@ type shard struct {
 	tensors Table
 	storage []int
 	which   []int32
+	cut     int // bytes of every name that are left out
 }
 
 // infos copies the table of the shard.
@@ -21,6 +22,7 @@ func (s *shard) infos() []tensor.Info {
 	list := make([]tensor.Info, len(s.which))
 	for i, t := range s.which {
 		list[i] = *s.tensors.Info(int(t))
+		list[i].Name = list[i].Name[s.cut:]
 	}
 	return list
 }

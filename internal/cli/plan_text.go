@@ -113,7 +113,7 @@ const maxBeside = 2
 // beside names the files that go along with the weights.
 func beside(p *plan.Plan) (names []string, bytes int64) {
 	if p.Config != nil {
-		names, bytes = []string{"config.json"}, int64(len(p.Config))
+		names, bytes = []string{p.ConfigName()}, int64(len(p.Config))
 	}
 	for _, c := range p.Companions {
 		if n, err := c.Size(); err == nil {

@@ -188,7 +188,7 @@ func keeps(err error) bool {
 // putCompanions writes config.json and the files that go along unchanged.
 func putCompanions(ctx context.Context, out *writer.Output, p *plan.Plan) error {
 	if p.Config != nil {
-		if err := out.Put("config.json", p.Config); err != nil {
+		if err := out.Put(p.ConfigName(), p.Config); err != nil {
 			return err
 		}
 	}

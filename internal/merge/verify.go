@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -201,7 +202,7 @@ func (c *comparer) compareOthers(ctx context.Context, names []string) error {
 		}
 	}
 	if p.Config != nil {
-		if err := text("config.json", p.Config); err != nil {
+		if err := text(p.ConfigName(), p.Config); err != nil {
 			return err
 		}
 	}
@@ -227,16 +228,27 @@ func (c *comparer) compareOthers(ctx context.Context, names []string) error {
 // strays looks for weights and indexes that the plan does not have: loading
 // programs go by their names.
 func (c *comparer) strays() error {
-	entries, err := os.ReadDir(c.dir)
-	if err != nil {
-		return err
+	folders := []string{""}
+	for _, f := range c.Plan.Layout.Files {
+		if dir := path.Dir(f.Name); dir != "." && !slices.Contains(folders, dir) {
+			folders = append(folders, dir)
+		}
 	}
-	for _, e := range entries {
-		name := e.Name()
-		weights := strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".safetensors.index.json") ||
-			strings.HasPrefix(name, "pytorch_model") && (strings.HasSuffix(name, ".bin") || strings.HasSuffix(name, ".bin.index.json"))
-		if weights && name != c.Plan.Layout.IndexName && !c.isWeights(name) {
-			c.differ(Difference{File: name, Place: IsStray, file: math.MaxInt})
+	for _, folder := range folders {
+		entries, err := os.ReadDir(filepath.Join(c.dir, folder))
+		if folder != "" && errors.Is(err, fs.ErrNotExist) {
+			continue // what should be there is missing, as was said
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			base, name := e.Name(), path.Join(folder, e.Name())
+			weights := strings.HasSuffix(base, ".safetensors") || strings.HasSuffix(base, ".safetensors.index.json") ||
+				strings.HasPrefix(base, "pytorch_model") && (strings.HasSuffix(base, ".bin") || strings.HasSuffix(base, ".bin.index.json"))
+			if weights && name != c.Plan.Layout.IndexName && !c.isWeights(name) {
+				c.differ(Difference{File: name, Place: IsStray, file: math.MaxInt})
+			}
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,17 +37,26 @@ var licenceNames = []string{"LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "C
 // templateFolder holds the chat templates that are not the default one.
 const templateFolder = "additional_chat_templates"
 
-// Companions are the names of the folder's files, relative to it, that go
-// into an output with the weights, sorted. tokenizer tells which half is
+// Companions are the names of the files, relative to the model's folder and
+// sorted, that go into an output with the weights. tokenizer tells which half is
 // meant: the tokenizer and its chat templates, or the rest.
 func (m *Model) Companions(tokenizer bool) []string {
 	if m.Dir == "" {
 		return nil
 	}
 	if !tokenizer {
-		return m.match(settingNames)
+		names := m.match("", settingNames)
+		if m.Home != "" {
+			names = append(names, m.match(m.Home, settingNames)...)
+		}
+		names = append(names, m.ModuleFiles()...)
+		slices.Sort(names)
+		return names
 	}
-	names := m.match(tokenizerNames)
+	names := m.match(m.Home, tokenizerNames)
+	if m.Home != "" {
+		return names
+	}
 	more, _ := filepath.Glob(filepath.Join(escapeGlob(m.Dir), templateFolder, "*.jinja"))
 	for _, p := range more {
 		if st, err := os.Stat(p); err != nil || !st.Mode().IsRegular() {
@@ -63,27 +73,27 @@ func (m *Model) Licences() []string {
 	if m.Dir == "" {
 		return nil
 	}
-	names := m.entries(func(name string) bool { return matchAny(licenceNames, strings.ToUpper(name)) })
+	names := m.entries("", func(name string) bool { return matchAny(licenceNames, strings.ToUpper(name)) })
 	return slices.DeleteFunc(names, func(name string) bool {
 		_, err := m.CompanionSize(name) // a folder LICENSES is none
 		return err != nil
 	})
 }
 
-func (m *Model) match(patterns []string) []string {
-	return m.entries(func(name string) bool { return matchAny(patterns, name) })
+func (m *Model) match(folder string, patterns []string) []string {
+	return m.entries(folder, func(name string) bool { return matchAny(patterns, name) })
 }
 
-// entries are the names in the folder that are wanted, sorted.
-func (m *Model) entries(want func(string) bool) []string {
-	entries, err := os.ReadDir(m.Dir)
+// entries are the names in a folder of the model that are wanted, sorted.
+func (m *Model) entries(folder string, want func(string) bool) []string {
+	entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
 	if err != nil {
 		return nil
 	}
 	var names []string
 	for _, e := range entries {
 		if want(e.Name()) {
-			names = append(names, e.Name())
+			names = append(names, path.Join(folder, e.Name()))
 		}
 	}
 	return names
@@ -107,38 +117,38 @@ func (m *Model) Others(taken func(name string) bool) []string {
 	for _, f := range m.Files {
 		weights[f.Name] = true
 	}
-	entries, err := os.ReadDir(m.Dir)
+	return m.others("", func(name string) bool { return weights[name] || taken(name) })
+}
+
+func (m *Model) others(folder string, taken func(name string) bool) []string {
+	entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
 	if err != nil {
 		return nil
 	}
+	own := folder == "" || folder == m.Home
 	var names []string
 	for _, e := range entries {
-		name := e.Name()
-		n, ok := parseWeightName(name)
-		if strings.HasPrefix(name, ".") || weights[name] || ok && n.index || name == templateFolder ||
-			matchAny(tokenizerNames, name) || matchAny(settingNames, name) || matchAny(ownNames, name) || matchAny(litter, name) || taken(name) {
+		base, name := e.Name(), path.Join(folder, e.Name())
+		if strings.HasPrefix(base, ".") || matchAny(litter, base) || taken(name) {
 			continue
 		}
-		if st, err := os.Stat(filepath.Join(m.Dir, name)); err == nil && st.IsDir() {
-			if left := m.othersBelow(name, taken); left != "" {
-				names = append(names, left)
-			}
+		if n, ok := parseWeightName(base); ok && n.index {
+			continue // the output has its own
+		}
+		if own && (base == templateFolder && m.Home == "" || matchAny(tokenizerNames, base) || matchAny(settingNames, base) || matchAny(ownNames, base)) {
 			continue
 		}
-		names = append(names, name)
+		if st, err := os.Stat(filepath.Join(m.Dir, folder, base)); err != nil || !st.IsDir() {
+			names = append(names, name)
+			continue
+		}
+		if folder == "" && (slices.Contains(m.Modules, base)) {
+			names = append(names, m.others(base, taken)...)
+		} else {
+			names = append(names, name+"/")
+		}
 	}
 	return names
-}
-
-// othersBelow is the name of a folder, "" if all that is in it is taken.
-func (m *Model) othersBelow(folder string, taken func(name string) bool) string {
-	entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
-	if err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		return !strings.HasPrefix(e.Name(), ".") && !taken(folder+"/"+e.Name())
-	}) {
-		return ""
-	}
-	return folder + "/"
 }
 
 func matchAny(patterns []string, name string) bool {
@@ -158,7 +168,18 @@ func (m *Model) OpenCompanion(name string) (io.ReadCloser, error) {
 	if _, err := m.CompanionSize(name); err != nil {
 		return nil, err
 	}
-	return os.Open(filepath.Join(m.Dir, filepath.FromSlash(name)))
+	return os.Open(m.inDir(name))
+}
+
+// inDir is the path of a file of the model. One without a folder is looked for
+// beside the weights first.
+func (m *Model) inDir(name string) string {
+	if m.Home != "" && !strings.Contains(name, "/") {
+		if there, err := present(filepath.Join(m.Dir, m.Home, name)); there || err != nil {
+			return filepath.Join(m.Dir, m.Home, name)
+		}
+	}
+	return filepath.Join(m.Dir, filepath.FromSlash(name))
 }
 
 // CompanionSize is the length of one file of the folder. If it is there but not
@@ -168,7 +189,7 @@ func (m *Model) CompanionSize(name string) (int64, error) {
 	if m.Dir == "" { // a weight file alone
 		return 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	path := filepath.Join(m.Dir, filepath.FromSlash(name))
+	path := m.inDir(name)
 	st, err := os.Stat(path)
 	if err != nil {
 		if there, _ := present(path); there {

@@ -54,7 +54,7 @@ func (e *UnusableError) Error() string { return sentence(e.Path, e.Msg) }
 // sentence puts a path before what is said of it: as its subject when the
 // text goes on with a verb, else before a colon.
 func sentence(path, text string) string {
-	for _, verb := range []string{"is ", "holds ", "has "} {
+	for _, verb := range []string{"is ", "holds ", "has ", "names "} {
 		if strings.HasPrefix(text, verb) {
 			return path + " " + text
 		}

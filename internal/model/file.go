@@ -16,9 +16,10 @@ import (
 
 // A File is one weight file.
 type File struct {
-	Name  string // without the folder
-	Path  string
-	Bytes int64
+	Name   string // in the model's folder, with slashes
+	Path   string
+	Bytes  int64
+	Module string // the folder of the module whose weights it holds, "" as a rule
 	// HeaderLen is the length of all that stands before the tensors' values.
 	// It is 0 for PyTorch checkpoints, whose table has no one place.
 	HeaderLen int64
@@ -44,13 +45,18 @@ func (f *File) Table() (off, n int64) {
 // Identity tells this version of the file from another.
 func (f *File) Identity() mmapio.Identity { return f.data.Identity() }
 
-// openFile adds one weight file and its tensors.
-func (m *Model) openFile(pool *mmapio.Pool, path string) error {
+// openWeights adds one weight file of the model's folder and its tensors.
+func (m *Model) openWeights(pool *mmapio.Pool, name string) error {
+	return m.openFile(pool, filepath.Join(m.Dir, filepath.FromSlash(name)), name)
+}
+
+// openFile adds the weight file at path, which is called name.
+func (m *Model) openFile(pool *mmapio.Pool, path, name string) error {
 	f, err := pool.Open(path)
 	if err != nil {
 		return fileError(path, err)
 	}
-	m.Files = append(m.Files, File{Name: filepath.Base(path), Path: path, Bytes: f.Size(), data: f})
+	m.Files = append(m.Files, File{Name: name, Path: path, Bytes: f.Size(), data: f})
 	head := make([]byte, min(sniffLen, f.Size()))
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
@@ -15,8 +16,8 @@ func (m *Model) complete(s *shelf, w *weights) error {
 	var missing []string
 	more := 0
 	for _, name := range w.files {
-		path := filepath.Join(m.Dir, name)
-		_, err := os.Stat(path)
+		file := filepath.Join(s.dir, filepath.FromSlash(name))
+		_, err := os.Stat(file)
 		switch {
 		case !errors.Is(err, fs.ErrNotExist): // another error shows when it is opened
 			continue
@@ -24,8 +25,8 @@ func (m *Model) complete(s *shelf, w *weights) error {
 			more++
 			continue
 		}
-		text := Quote(name)
-		if there, _ := present(path); there {
+		text := Quote(path.Join(s.folder, name))
+		if there, _ := present(file); there {
 			text += " (a link to nothing)"
 		}
 		missing = append(missing, text)
@@ -64,9 +65,9 @@ func (m *Model) complete(s *shelf, w *weights) error {
 	switch {
 	case len(others) > 0:
 		e.Msg += fmt.Sprintf("; shards of another set are: %s", nameList(others))
-		e.Hint = fmt.Sprintf("%s is the index of other shards than these: get the index that belongs to them", w.name)
+		e.Hint = fmt.Sprintf("%s is the index of other shards than these: get the index that belongs to them", path.Join(s.folder, w.name))
 	case single != "":
-		e.Hint += fmt.Sprintf("; or name %s to merge that file alone", filepath.Join(m.Dir, single))
+		e.Hint += fmt.Sprintf("; or name %s to merge that file alone", filepath.Join(s.dir, single))
 	}
 	return e
 }

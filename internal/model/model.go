@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
+	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
 )
 
@@ -35,6 +37,16 @@ type Model struct {
 	Metadata map[string]string // of the only or first file
 	Notes    []string          // what a user should know, such as a stray file
 	Unread   []string          // the weight files beside them that are not read
+	// Modules are the folders of a sentence-transformers model, relative to Dir,
+	// and Home the one of them that holds the transformer itself, its config.json and
+	// tokenizer; "" where Dir does. OwnModules are types of modules that need code
+	// which is not the library's.
+	Modules    []string
+	Home       string
+	OwnModules []string
+	// Stem is how the weight files are called if another library gave their
+	// names, such as diffusion_pytorch_model; else "".
+	Stem string
 
 	memory   int64    // for unpickling one file, 0 for no limit
 	place    string   // where it was found
@@ -112,7 +124,7 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 		m.Dir = dir
 		return m.openFolder(pool, file)
 	}
-	s, err := newShelf(pool, dir)
+	s, err := newShelf(pool, dir, "")
 	if err != nil {
 		return err
 	}
@@ -131,7 +143,7 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 		m.Dir = dir
 		return m.openFolder(pool, file)
 	}
-	return m.openFile(pool, path)
+	return m.openFile(pool, path, file)
 }
 
 // Locate finds a model's folder, by Open's rules, without looking at its
@@ -226,13 +238,19 @@ func notFound(path, repo string) error {
 // openFolder opens the model of the folder m.Dir. The name of a weight file or
 // of an index says which, "" leaves it to the folder.
 func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
-	s, err := newShelf(pool, m.Dir)
+	s, err := newShelf(pool, m.Dir, "")
 	if err != nil {
 		return fileError(m.Dir, err)
+	}
+	if err := m.findModules(); err != nil {
+		return err
 	}
 	badConfig := m.readConfig()
 	w, err := m.weights(s, name)
 	var none *UnusableError
+	if errors.As(err, &none) && name == "" {
+		s, w, badConfig, err = m.findHome(pool, s, badConfig, err)
+	}
 	if errors.As(err, &none) {
 		if text := m.unfinished(); text != "" {
 			return &UnusableError{Path: m.Path, Msg: "has no weights yet" + text, Hint: m.downloadHint()}
@@ -254,14 +272,39 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 		}
 	}
 	for _, name := range w.files {
-		if err := m.openFile(pool, filepath.Join(m.Dir, name)); err != nil {
+		if err := m.openWeights(pool, path.Join(m.Home, name)); err != nil {
 			return err
 		}
 	}
 	if w.index != nil {
-		return m.agree(w)
+		if err := m.agree(w, m.Home, 0); err != nil {
+			return err
+		}
 	}
-	return nil
+	if n, _ := parseWeightName(path.Base(w.name)); n.stem == diffusersStem {
+		m.Stem = n.stem
+	}
+	return m.openModules(pool)
+}
+
+// findHome looks for the weights in the folders of the modules, the first of
+// which is the transformer. Without any, what was found before stands.
+func (m *Model) findHome(pool *mmapio.Pool, top *shelf, badConfig, none error) (*shelf, *weights, error, error) {
+	for _, folder := range m.Modules {
+		s, err := newShelf(pool, m.Dir, folder)
+		if err != nil {
+			return nil, nil, nil, fileError(filepath.Join(m.Dir, folder), err)
+		}
+		w, err := s.find(nil)
+		if err != nil {
+			continue
+		}
+		m.Home = folder
+		m.Config = nil
+		badConfig = m.readConfig()
+		return s, w, badConfig, nil
+	}
+	return top, nil, badConfig, none
 }
 
 // weights finds the weight files of the folder.
@@ -277,12 +320,14 @@ func (m *Model) weights(s *shelf, name string) (*weights, error) {
 
 // noteLeft says which files that look like weights are not read.
 func (m *Model) noteLeft(s *shelf, w *weights) {
-	note := func(format string, args ...any) { m.Notes = append(m.Notes, m.Dir+": "+fmt.Sprintf(format, args...)) }
+	note := func(format string, args ...any) { m.Notes = append(m.Notes, s.dir+": "+fmt.Sprintf(format, args...)) }
 	if w.stale != "" {
 		note("%s is not read: the shards that it lists are not there, and %s is whole", w.stale, w.name)
 	}
 	left := s.left(w)
-	m.Unread = left
+	for _, name := range left {
+		m.Unread = append(m.Unread, path.Join(s.folder, name))
+	}
 	if len(left) == 0 || w.named && w.index == nil {
 		return // who names a file knows that there are others
 	}
@@ -303,7 +348,7 @@ func (m *Model) noteLeft(s *shelf, w *weights) {
 }
 
 func (m *Model) readConfig() error {
-	path := filepath.Join(m.Dir, "config.json")
+	path := filepath.Join(m.Dir, m.Home, "config.json")
 	if there, err := present(path); err == nil && !there {
 		return nil
 	}
@@ -317,31 +362,29 @@ func (m *Model) readConfig() error {
 	return nil
 }
 
-// agree checks that index and shards say the same: every name of the map is
+// agree checks that an index and its shards say the same: every name of the map is
 // in its shard, and no shard holds a name that the map lacks or puts
-// elsewhere.
-func (m *Model) agree(w *weights) error {
+// elsewhere. The shards are in a folder below the model's, and their tensors those
+// from first on.
+func (m *Model) agree(w *weights, folder string, first int) error {
 	bad := func(format string, args ...any) error {
-		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(w.name)), Msg: fmt.Sprintf(format, args...),
+		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(path.Join(folder, w.name))), Msg: fmt.Sprintf(format, args...),
 			Hint: "the folder is incomplete or mixed from two models: download it again"}
 	}
-	for i, t := range m.Tensors {
+	found := make([]bool, len(w.index))
+	for _, t := range m.Tensors[first:] {
 		file := m.Files[t.File].Name
-		want, ok := w.index.File(t.Name)
+		k, ok := slices.BinarySearchFunc(w.index, t.Name, func(e safetensors.Entry, name string) int { return cmp.Compare(e.Name, name) })
 		if !ok {
 			return bad("tensor %s stands in %s, but not in the index", Quote(t.Name), Quote(file))
 		}
-		if want != file {
+		if want := path.Join(folder, w.index[k].File); want != file {
 			return bad("tensor %s stands in %s, the index says %s", Quote(t.Name), Quote(file), Quote(want))
 		}
-		if j, ok := m.Lookup(t.Name); ok && j != i {
-			return bad("tensor %s stands in %s and again in %s", Quote(t.Name), Quote(m.Files[m.Tensors[j].File].Name), Quote(file))
-		}
+		found[k] = true
 	}
-	for _, e := range w.index {
-		if _, ok := m.Lookup(e.Name); !ok {
-			return bad("tensor %s is missing from %s", Quote(e.Name), Quote(e.File))
-		}
+	if k := slices.Index(found, false); k >= 0 {
+		return bad("tensor %s is missing from %s", Quote(w.index[k].Name), Quote(w.index[k].File))
 	}
 	return nil
 }

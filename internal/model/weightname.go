@@ -30,8 +30,11 @@ var (
 	rankName = regexp.MustCompile(`^(consolidated\.|mp_rank_|model_rank_)[0-9]+(_model_states)?(\.pth|\.pt|\.safetensors)$`)
 )
 
+// diffusersStem is how diffusers calls its weights.
+const diffusersStem = "diffusion_pytorch_model"
+
 // libraryStems are those that transformers and diffusers give.
-var libraryStems = []string{"model", "pytorch_model", "diffusion_pytorch_model"}
+var libraryStems = []string{"model", "pytorch_model", diffusersStem}
 
 // parseWeightName reads the name of a file, without its folder. ok is false
 // for other files.

@@ -28,17 +28,20 @@ type weights struct {
 
 // A shelf is a folder in which weights are looked for.
 type shelf struct {
-	pool  *mmapio.Pool
-	dir   string
-	names []string // of its files and folders, sorted
+	pool   *mmapio.Pool
+	dir    string
+	folder string   // what dir is below the model's, "" if it is that
+	names  []string // of its files and folders, sorted
 }
 
-func newShelf(pool *mmapio.Pool, dir string) (*shelf, error) {
+// newShelf looks at the model's folder, or one below it.
+func newShelf(pool *mmapio.Pool, model, folder string) (*shelf, error) {
+	dir := filepath.Join(model, folder)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &shelf{pool: pool, dir: dir}
+	s := &shelf{pool: pool, dir: dir, folder: folder}
 	for _, e := range entries {
 		s.names = append(s.names, e.Name())
 	}

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
@@ -135,8 +137,9 @@ func (p *Plan) findCompanions() {
 	}
 	for i := range p.edited {
 		f := &p.edited[i]
-		seen[f.Name] = true
-		p.Companions = append(p.Companions, Companion{Name: f.Name, From: tok, File: f.Name, Edit: f})
+		name := path.Join(p.Primary.Home, f.Name)
+		seen[name] = true
+		p.Companions = append(p.Companions, Companion{Name: name, From: tok, File: f.Name, Edit: f})
 	}
 	names := tok.Companions(true)
 	if len(names) == 0 {
@@ -147,8 +150,12 @@ func (p *Plan) findCompanions() {
 			}
 		}
 	}
-	for _, name := range names {
-		add(tok, name, name)
+	for _, name := range names { // beside the weights, wherever these are
+		base := name
+		if tok.Home != "" {
+			base = strings.TrimPrefix(name, tok.Home+"/")
+		}
+		add(tok, name, path.Join(p.Primary.Home, base))
 	}
 	for _, name := range p.Primary.Companions(false) {
 		add(p.Primary, name, name)

@@ -40,4 +40,7 @@ func (p *Plan) autoMap() {
 	if c := p.Primary.Config; c != nil && c.Has("auto_map") {
 		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", p.Primary.Name())
 	}
+	if types := p.Primary.OwnModules; len(types) > 0 {
+		p.warn("%s needs code of its own for the modules %s: its *.py files are not copied", p.Primary.Name(), model.Quote(strings.Join(types, ", ")))
+	}
 }

@@ -351,6 +351,7 @@ func (t table) Info(i int) *tensor.Info { return &t[i].Info }
 
 // lay decides the files once the tensors are known.
 func (p *Plan) lay() error {
+	p.dropModules()
 	format := writer.Safetensors
 	if p.Recipe.Format == recipe.Bin {
 		format = writer.Bin
@@ -358,7 +359,7 @@ func (p *Plan) lay() error {
 		p.newTypes()
 	}
 	var err error
-	if p.Layout, err = writer.LayTable(table(p.Tensors), p.Storage, p.Recipe.ShardSize, format); err != nil {
+	if p.Layout, err = writer.LayTable(table(p.Tensors), p.Storage, p.Recipe.ShardSize, format, p.scheme()); err != nil {
 		return &Error{Blockers: []string{err.Error()}}
 	}
 	p.editConfig()

@@ -58,7 +58,10 @@ func (c *card) front() {
 		c.list("base_model", repos)
 		c.printf("base_model_relation: merge\n")
 	}
-	if c.p.Config != nil {
+	switch {
+	case slices.ContainsFunc(c.p.Companions, func(x plan.Companion) bool { return x.Name == model.ModulesName }):
+		c.printf("library_name: sentence-transformers\n")
+	case c.p.Config != nil:
 		c.printf("library_name: transformers\n")
 	}
 	if c.agreed.Pipeline != "" {

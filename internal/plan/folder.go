@@ -1,0 +1,61 @@
+package plan
+
+import (
+	"path"
+	"slices"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/writer"
+)
+
+// ConfigName is the place of config.json in the output.
+func (p *Plan) ConfigName() string { return path.Join(p.Primary.Home, "config.json") }
+
+// scheme places the weights as the primary has them: a sentence-transformers
+// model has modules in folders of their own.
+func (p *Plan) scheme() writer.Scheme {
+	s := writer.Scheme{Stem: p.Primary.Stem, Home: p.Primary.Home}
+	if slices.ContainsFunc(p.Models, hasModules) {
+		s.Folder = func(i int) string { return p.Tensors[i].module() }
+	}
+	return s
+}
+
+// hasModules reports whether a model has weights in folders of modules.
+func hasModules(m *model.Model) bool {
+	return slices.ContainsFunc(m.Files, func(f model.File) bool { return f.Module != "" })
+}
+
+// module is the folder of the module that a tensor belongs to, "" as a rule.
+func (t *Tensor) module() string {
+	o := t.Sole()
+	if terms := t.Terms(); o.None() && len(terms) > 0 {
+		o = terms[0].Operand
+	}
+	if o.None() {
+		return ""
+	}
+	return o.Model.Files[o.Tensor().File].Module
+}
+
+// dropModules leaves out modules that the primary does not have: its
+// modules.json, which goes into the output, would not name them.
+func (p *Plan) dropModules() {
+	if !slices.ContainsFunc(p.Models, hasModules) {
+		return
+	}
+	var dropped []string
+	p.Tensors = slices.DeleteFunc(p.Tensors, func(t Tensor) bool {
+		folder := t.module()
+		if folder == "" || slices.Contains(p.Primary.Modules, folder) {
+			return false
+		}
+		if !slices.Contains(dropped, folder) {
+			dropped = append(dropped, folder)
+		}
+		return true
+	})
+	for _, folder := range dropped {
+		p.warn("%s has no module %s: its tensors are left out", p.Primary.Name(), model.Quote(folder))
+	}
+}
