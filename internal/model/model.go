@@ -125,6 +125,9 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 		return m.openFolder(pool, file)
 	}
 	s, err := newShelf(pool, dir, "")
+	if errors.Is(err, fs.ErrPermission) && !n.shard {
+		return m.openFile(pool, path, file) // who may not look may read
+	}
 	if err != nil {
 		return err
 	}

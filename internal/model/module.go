@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -34,12 +33,9 @@ type moduleEntry struct {
 // findModules reads which folders of the model hold modules of
 // sentence-transformers.
 func (m *Model) findModules() error {
-	raw, err := readSmall(filepath.Join(m.Dir, ModulesName), 1<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fileError(filepath.Join(m.Dir, ModulesName), err)
+	raw, err := m.readModules(ModulesName)
+	if raw == nil || err != nil {
+		return err
 	}
 	var entries []moduleEntry
 	if json.Unmarshal(raw, &entries) != nil {
@@ -60,20 +56,31 @@ func (m *Model) findModules() error {
 	return nil
 }
 
+// readModules reads a file that lists modules; nil if it is not there.
+func (m *Model) readModules(name string) ([]byte, error) {
+	const most = 1 << 20
+	file := filepath.Join(m.Dir, filepath.FromSlash(name))
+	if there, err := present(file); err == nil && !there {
+		return nil, nil
+	}
+	raw, err := readSmall(file, most)
+	if err != nil {
+		return nil, fileError(file, err)
+	}
+	return raw, nil
+}
+
 // addBranches adds the folders of a router, which sends queries and documents
 // through modules of their own.
 func (m *Model) addBranches(folder, kind string) error {
 	name := path.Join(folder, routerName)
-	raw, err := readSmall(filepath.Join(m.Dir, filepath.FromSlash(name)), 1<<20)
-	if err != nil && strings.HasSuffix(kind, ".Asym") { // the router's first name
+	raw, err := m.readModules(name)
+	if raw == nil && err == nil && strings.HasSuffix(kind, ".Asym") { // the router's first name
 		name = path.Join(folder, "config.json")
-		raw, err = readSmall(filepath.Join(m.Dir, filepath.FromSlash(name)), 1<<20)
+		raw, err = m.readModules(name)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fileError(filepath.Join(m.Dir, filepath.FromSlash(name)), err)
+	if raw == nil || err != nil {
+		return err
 	}
 	var router struct {
 		Types map[string]string `json:"types"`

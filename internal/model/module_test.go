@@ -125,6 +125,17 @@ func TestModuleLinks(t *testing.T) {
 	}
 }
 
+// TestModulesNotThere refuses a list of modules whose download is missing.
+func TestModulesNotThere(t *testing.T) {
+	dir := makeFolder(t, "model.safetensors")
+	if err := os.Symlink("blobs/none", filepath.Join(dir, "modules.json")); err != nil {
+		t.Skip(err)
+	}
+	if _, err := Open(mmapio.NewPool(1<<20), dir); err == nil || !strings.Contains(err.Error(), "modules.json") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestModuleNamesCollide refuses a model of which one tensor is called as that
 // of a module.
 func TestModuleNamesCollide(t *testing.T) {

@@ -37,8 +37,11 @@ const diffusersStem = "diffusion_pytorch_model"
 var libraryStems = []string{"model", "pytorch_model", diffusersStem}
 
 // parseWeightName reads the name of a file, without its folder. ok is false
-// for other files.
+// for other files, hidden ones among them.
 func parseWeightName(name string) (n weightName, ok bool) {
+	if strings.HasPrefix(name, ".") {
+		return n, false
+	}
 	if p := indexName.FindStringSubmatch(name); p != nil {
 		n = weightName{stem: p[1], ext: p[2], variant: p[3], index: true}
 	} else if p := shardName.FindStringSubmatch(name); p != nil {

@@ -23,7 +23,7 @@ type weights struct {
 	index safetensors.Index
 	name  string // of the index, or of the only file
 	stale string // an index that is not followed: none of its files is there
-	named bool   // the user named the file, or config.json does
+	named bool   // the user named it
 }
 
 // A shelf is a folder in which weights are looked for.
@@ -99,9 +99,9 @@ func (s *shelf) ofConfig(name string) (*weights, error) {
 		if !s.has(name) {
 			return nil, bad("which is not there")
 		}
-		return s.named(name)
+		return s.follow(name)
 	}
-	return &weights{files: []string{name}, name: name, named: true}, nil
+	return &weights{files: []string{name}, name: name}, nil
 }
 
 // named is the model of one index.

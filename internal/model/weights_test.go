@@ -83,6 +83,7 @@ func TestFolders(t *testing.T) {
 		{name: "both formats", entries: []string{"model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"}, files: "model.safetensors",
 			note: "pytorch_model.bin is not read: the model is model.safetensors"},
 		{name: "index of the single file", entries: []string{"model.safetensors", "model.safetensors.index.json: model.safetensors"}, files: "model.safetensors"},
+		{name: "hidden files beside", entries: []string{"model.safetensors", "._model.safetensors", "._model.safetensors.index.json: x.safetensors"}, files: "model.safetensors"},
 		{name: "trainer's state beside", entries: []string{"model.safetensors", "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "scaler.pt", "optimizer.bin"},
 			files: "model.safetensors"},
 
@@ -142,7 +143,8 @@ func TestFolders(t *testing.T) {
 		{name: "stale index of safetensors beside .bin", entries: []string{"pytorch_model.bin", twoIndex}, err: "is incomplete: 2 of 2"},
 
 		// config.json's transformers_weights.
-		{name: "weights of the config", entries: []string{"model.safetensors", "ema.safetensors"}, config: "ema.safetensors", files: "ema.safetensors"},
+		{name: "weights of the config", entries: []string{"model.safetensors", "ema.safetensors"}, config: "ema.safetensors", files: "ema.safetensors",
+			note: "model.safetensors is not read: the model is ema.safetensors"},
 		{name: "sharded weights of the config", entries: []string{"model.safetensors", "e1.safetensors", "ema.safetensors.index.json: e1.safetensors"},
 			config: "ema.safetensors.index.json", files: "e1.safetensors", note: "model.safetensors is not read"},
 		{name: "weights of the config in a folder", entries: []string{"sub/ema.safetensors"}, config: "sub/ema.safetensors", files: "sub/ema.safetensors"},

@@ -404,6 +404,11 @@ func (p *Plan) OutputOptions() writer.Options {
 	opt := writer.Options{Overwrite: p.Recipe.Overwrite}
 	for _, m := range p.Models {
 		opt.Inputs = append(opt.Inputs, m.Place())
+		if m.Dir != "" && m.Place() != m.Dir { // one file stands for others, which can be links
+			for i := range m.Files {
+				opt.Inputs = append(opt.Inputs, m.Files[i].Path)
+			}
+		}
 	}
 	return opt
 }
