@@ -15,19 +15,18 @@ import argparse, collections, contextlib, io, json, os, re, resource, shutil, su
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="2", TRANSFORMERS_VERBOSITY="critical")
 import torch, transformers
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 DEPTH = 8
 MOST = 20_000_000  # parameters of a model; a class that has no smaller one is not built
 MEMORY = 3 << 30
-FAST = "llama mpt gpt_neo gemma2 gemma3_text deepseek_v3 qwen3_moe qwen3_next llama4_text jamba modernbert-decoder nemotron_h smollm3 glm4_moe ernie4_5_moe gemma3n_text zamba2".split()
+FAST = "mpt gpt_neo gemma2 gemma3 mllama deepseek_v3 qwen3_moe qwen3_next llama4_text jamba modernbert-decoder nemotron_h smollm3 ernie4_5_moe gemma3n_text minimax".split()
 
 # Sizes that make any class small. Numbers that a class must have otherwise are under its name.
 SIZES = dict(vocab_size=99, vocab_size_per_layer_input=99, hidden_size=32, d_model=32, n_embd=32, word_embed_proj_dim=32, embedding_size=32, emb_dim=32, intermediate_size=48, ffn_dim=48, n_inner=48,
              d_ff=48, d_inner=48, dim_ff=48, moe_intermediate_size=16, moe_shared_expert_intermediate_size=16, shared_expert_intermediate_size=16, shared_intermediate_size=16,
              expert_ffn_hidden_size=16, ffn_hidden_size=48, num_attention_heads=4, n_head=4, n_heads=4, num_heads=4, num_key_value_heads=2, kv_n_heads=2, head_dim=8,
-             num_hidden_layers=DEPTH, n_layer=DEPTH, n_layers=DEPTH, num_layers=DEPTH, num_blocks=DEPTH, encoder_layers=2, decoder_layers=DEPTH, encoder_ffn_dim=48, decoder_ffn_dim=48,
+             num_hidden_layers=DEPTH, n_layer=DEPTH, n_layers=DEPTH, num_layers=DEPTH, num_blocks=DEPTH, encoder_layers=2, decoder_layers=DEPTH, num_encoder_layers=2, num_decoder_layers=DEPTH, encoder_ffn_dim=48, decoder_ffn_dim=48,
              encoder_attention_heads=4, decoder_attention_heads=4, max_position_embeddings=64, n_positions=64, max_seq_len=64, sliding_window=8,
              n_routed_experts=4, num_experts=4, num_local_experts=4, moe_num_experts=4, num_experts_per_tok=2, moe_k=2, top_k=2, n_group=1, topk_group=1,
              q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8, hidden_size_per_layer_input=8, laurel_rank=4, altup_num_inputs=2,
@@ -49,15 +48,20 @@ OWN = {
     "nemotron_h": dict(layers_block_type=["linear_attention", "moe", "full_attention", "mlp"] * (DEPTH // 4)),
     "gemma3n_text": dict(num_kv_shared_layers=3),
     "lfm2_moe": dict(layer_types=["conv", "conv", "full_attention", "conv"] * (DEPTH // 4)),
+    "mllama_text_model": dict(cross_attention_layers=[1, 4, 6], num_hidden_layers=DEPTH, pad_token_id=1),
     "mamba2": dict(num_heads=8),
     "zamba": dict(layers_block_type=KINDS),
     "zamba2": dict(layers_block_type=KINDS, hybrid_layer_ids=[2, 6], num_mem_blocks=1),
 }
 
 
+def class_of(model_type):
+    return getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type])
+
+
 def small(model_type):
     """A configuration of small numbers: those that the class has."""
-    cls = CONFIG_MAPPING[model_type]
+    cls = class_of(model_type).config_class
 
     def shrink(cls):
         names = set(getattr(cls, "__dataclass_fields__", {})) | set(cls.attribute_map)
@@ -78,9 +82,9 @@ def build(model_type, out, seed):
     with quiet():
         torch.manual_seed(seed)
         config = small(model_type)
-        with torch.device("meta"): n = sum(p.numel() for p in AutoModelForCausalLM.from_config(config, dtype=torch.float32).parameters())
+        with torch.device("meta"): n = sum(p.numel() for p in class_of(model_type)(config).parameters())
         if n > MOST: raise ValueError(f"{n / 1e6:.0f} million parameters")
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = class_of(model_type)(config).float()
         for p in model.parameters():
             if p.is_floating_point(): torch.nn.init.normal_(p, std=0.02)
         model.save_pretrained(out)
@@ -168,8 +172,9 @@ def difference(src, out, name, order, passthrough):
 
 
 def opened(path):
+    with open(os.path.join(path, "config.json")) as f: name = json.load(f)["architectures"][0]
     with quiet():
-        return AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, dtype=torch.float32)
+        return getattr(transformers, name).from_pretrained(path, output_loading_info=True, dtype=torch.float32)
 
 
 def unlisted(path, to):
