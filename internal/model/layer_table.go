@@ -146,7 +146,7 @@ var listedMLP = []string{"axk1", "axk2", "bailing_hybrid", "beam", "cohere2_moe"
 // byPlace are the families whose class gives layers other tensors by their
 // place, whatever config.json says: the first or the last one, or those that
 // share a block with an earlier one.
-var byPlace = []string{"gpt_neox_japanese", "inkling2", "modernbert", "modernbert-decoder", "rwkv", "zamba", "zamba2"}
+var byPlace = []string{"gpt_neox_japanese", "inkling2", "modernbert", "modernbert-decoder", "rwkv", "zamba", "zamba2", "zaya"}
 
 // placeNumbers are the families in which the place of a layer, or its place
 // among all layers, enters its arithmetic, and as what.

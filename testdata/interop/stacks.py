@@ -49,6 +49,7 @@ OWN = {
     "gemma3n_text": dict(num_kv_shared_layers=3),
     "lfm2_moe": dict(layer_types=["conv", "conv", "full_attention", "conv"] * (DEPTH // 4)),
     "mllama_text_model": dict(cross_attention_layers=[1, 4, 6], num_hidden_layers=DEPTH, pad_token_id=1),
+    "zaya": dict(num_experts_per_tok=1),
     "mamba2": dict(num_heads=8),
     "zamba": dict(layers_block_type=KINDS),
     "zamba2": dict(layers_block_type=KINDS, hybrid_layer_ids=[2, 6], num_mem_blocks=1),
@@ -117,7 +118,7 @@ def stack_of(model, path):
             with safe_open(os.path.join(path, f), "pt") as s: names += list(s.keys())
     lists = [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList) and len(m) == DEPTH]
     if len(lists) != 1:
-        lists = [(n, m) for n, m in lists if re.search(r"(^|\.)(layers|h|blocks|block|layer|transformer)$", n) and not re.search("vision|visual|audio", n)]
+        lists = [(n, m) for n, m in lists if re.search(r"(^|\.)(layers|h|blocks|block|layer|transformer)$", n) and not re.search("vision|visual|audio", n)] or lists
     if not lists: raise ValueError("no list of its layers: " + ", ".join(f"{n} {len(m)}" for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList))[:200])
     return lists[0][0]
 
