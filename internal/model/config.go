@@ -107,7 +107,7 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 		afterName := int(d.InputOffset())
 		f.kind = kind
 		part := kind == '{' && isPart(f.name)
-		keep := level == 0 || part || slices.Contains(nestedFields, f.name)
+		keep := level == 0 || part || nestedFields[f.name]
 		i := len(c.fields)
 		if keep {
 			c.fields = append(c.fields, f)
@@ -139,9 +139,15 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 
 // nestedFields are what is ever looked for below the top. The rest is not
 // remembered: id2label alone can have 100,000 members.
-var nestedFields = slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "quant_method",
-	"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
-	"num_local_experts", "num_experts"})
+var nestedFields = func() map[string]bool {
+	names := map[string]bool{}
+	for _, name := range slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "quant_method",
+		"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
+		"num_local_experts", "num_experts"}) {
+		names[name] = true
+	}
+	return names
+}()
 
 // joinPath is the path to an object of that name inside another one. A name that
 // would make the path ambiguous gives one that nothing is looked for at.

@@ -134,13 +134,12 @@ func (p *Plan) setVocabSize(c *model.Config) {
 	}
 	for _, v := range c.VocabSizes() {
 		if x := p.changeOf(v); x != nil {
-			theirs := int64(x.b)
-			if x.other.Config != nil {
-				for _, w := range x.other.Config.VocabSizes() {
-					if w.Path == v.Path && w.Name == v.Name {
-						theirs = w.Size
-					}
-				}
+			theirs := v.Size
+			if x.a == uint64(v.Size) {
+				theirs = int64(x.b)
+			}
+			if size, ok := sizeIn(x.other.Config, v); ok {
+				theirs = size
 			}
 			switch p.Recipe.Vocab { // an embedding may have more rows than the setting says
 			case recipe.VocabBase:
@@ -165,18 +164,29 @@ func (p *Plan) changeOf(v model.VocabSize) *vocabChange {
 		if x.a < uint64(v.Size) || model.OtherInput(x.info.Name) != !v.OfText() {
 			continue
 		}
-		if x.other.Config != nil {
-			same := false
-			for _, w := range x.other.Config.VocabSizes() {
-				same = same || w.Path == v.Path && w.Name == v.Name && w.Size == v.Size
-			}
-			if same {
-				continue
-			}
+		if size, ok := sizeIn(x.other.Config, v); ok && size == v.Size {
+			continue
 		}
 		if best == nil || x.a < best.a {
 			best = x
 		}
 	}
 	return best
+}
+
+// sizeIn is the setting of another model that means the same vocabulary: the
+// one at the same place, or the text's where the parts are arranged otherwise.
+func sizeIn(c *model.Config, v model.VocabSize) (size int64, ok bool) {
+	if c == nil {
+		return 0, false
+	}
+	for _, w := range c.VocabSizes() {
+		if w.Path == v.Path && w.Name == v.Name {
+			return w.Size, true
+		}
+	}
+	if v.Name == "vocab_size" && v.OfText() {
+		return c.VocabSize()
+	}
+	return 0, false
 }

@@ -59,8 +59,19 @@ func (p *Plan) isVocab(oa, ob Operand) (axis int, ok bool) {
 	if axis == 0 && (model.IsEmbedding(a.Name) || model.IsHead(a.Name)) {
 		return axis, true
 	}
+	if inLayer(a.Name) {
+		return 0, false
+	}
 	return axis, slices.Contains(p.vocabularies(oa.Model), oa.Tensor().Shape[axis]) &&
 		(ob.Model.Config == nil || slices.Contains(p.vocabularies(ob.Model), ob.Tensor().Shape[axis]))
+}
+
+// inLayer reports whether a tensor belongs to a layer, and not to a head of its
+// own there, as layers for multi-token prediction have it: it counts no tokens
+// then, and is as long by chance.
+func inLayer(name string) bool {
+	_, _, ok := model.LayerOf(name)
+	return ok && !strings.Contains(name, "head")
 }
 
 // vocabularies are the numbers of tokens that a model has by its config.json
@@ -126,7 +137,7 @@ func (p *Plan) tokenAxis(m *model.Model, t *model.Tensor) (axis int, ok bool) {
 	if model.IsEmbedding(t.Name) || model.IsHead(t.Name) {
 		return 0, true
 	}
-	if _, _, inLayer := model.LayerOf(t.Name); inLayer && !strings.Contains(t.Name, "head") {
+	if inLayer(t.Name) {
 		return 0, false
 	}
 	for _, word := range []string{"norm", "ln_", "position", "pos_emb", "wpe", "token_type"} {
