@@ -46,6 +46,7 @@ func TestRefusedDifferences(t *testing.T) {
 		{"device twice numbered", leaf("torch", "device", text("cuda:0"), num(0)), "device"},
 		{"encode beyond", leaf("_codecs", "encode", text("\u20ac"), text("latin1")), "latin1"},
 		{"encode otherwise", leaf("_codecs", "encode", text("a"), text("rot13")), "latin1"},
+		{"bytearray of a number", leaf("__builtin__", "bytearray", num(1<<40)), "bytes"},
 		{"set of lists", leaf("builtins", "set", "](]e"), "item"},
 		{"complex of text", leaf("__builtin__", "complex", text("1"), num(2)), "numbers"},
 		{"Counter of numbers", leaf("collections", "Counter", num(3)), "dict"},
@@ -85,6 +86,7 @@ func TestHarmless(t *testing.T) {
 	for _, value := range []string{
 		call(glob("collections", "Counter"), dict(text("a"), num(2))), call(glob("collections", "Counter")),
 		call(glob("builtins", "complex"), complexNumber, num(2)), call(glob("__builtin__", "bytearray"), text("\u00ff"), text("latin-1")),
+		call(glob("__builtin__", "bytearray"), call(glob("_codecs", "encode"), text("\u00ff"), text("latin1"))),
 		call(glob("builtins", "set"), "]("+num(1)+tuple(num(1), text("a"))+"e"), call(glob("torch", "device"), text("cuda"), num(3)),
 		call(glob("torch", "Size"), nums(1, 2)), "\x8f", dict(tuple(num(1), num(2)), "N"),
 	} {

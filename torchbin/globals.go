@@ -51,7 +51,7 @@ var globals = func() map[string]*global {
 	for _, module := range []string{"__builtin__", "builtins"} { // as Python 2 and 3 call it
 		add(module, "set", global{call: makeSet})
 		add(module, "complex", global{call: makeComplex})
-		add(module, "bytearray", global{call: encodeText})
+		add(module, "bytearray", global{call: makeBytearray})
 	}
 	add("torch.storage", "UntypedStorage", global{storage: true, untyped: true, dtype: tensor.U8})
 	for name, d := range map[string]tensor.DType{

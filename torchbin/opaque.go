@@ -10,7 +10,10 @@ import (
 )
 
 // An opaque is the result of a call that no tensor needs.
-type opaque struct{ d *decoder }
+type opaque struct {
+	d     *decoder
+	bytes bool // the result is of bytes
+}
 
 // PySetState refuses BUILD.
 func (o *opaque) PySetState(any) error {
@@ -34,7 +37,7 @@ func makeSize(d *decoder, args []any) (any, error) {
 			return nil, malformed("wants one tuple or list of integers")
 		}
 	}
-	return &opaque{d}, nil
+	return &opaque{d: d}, nil
 }
 
 // sequence gives the items of the only argument, a list or a tuple.
@@ -76,23 +79,33 @@ func makeDevice(d *decoder, args []any) (any, error) {
 			return nil, bad
 		}
 	}
-	return &opaque{d}, nil
+	return &opaque{d: d}, nil
 }
 
 // makeCounter is Counter([dict]). What it counts is of no interest, and no
 // trainer keeps weights in one.
 func makeCounter(d *decoder, args []any) (any, error) {
 	if len(args) == 0 {
-		return &opaque{d}, nil
+		return &opaque{d: d}, nil
 	}
 	if _, ok := args[0].(*types.Dict); !ok || len(args) > 1 {
 		return nil, malformed("wants no arguments or a dict")
 	}
-	return &opaque{d}, nil
+	return &opaque{d: d}, nil
 }
 
-// encodeText is encode(text, encoding), as bytes are pickled for Python 2, and
-// bytearray with the same arguments.
+// makeBytearray is bytearray(bytes), or with a text and an encoding.
+func makeBytearray(d *decoder, args []any) (any, error) {
+	if len(args) == 1 {
+		if b, ok := args[0].(*opaque); !ok || !b.bytes {
+			return nil, malformed("wants bytes")
+		}
+		return &opaque{d: d}, nil
+	}
+	return encodeText(d, args)
+}
+
+// encodeText is encode(text, encoding), as bytes are pickled for Python 2.
 func encodeText(d *decoder, args []any) (any, error) {
 	if len(args) != 2 {
 		return nil, malformed("wants a text and an encoding")
@@ -108,13 +121,13 @@ func encodeText(d *decoder, args []any) (any, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r > 0xff }) {
 		return nil, malformed("a text that latin1 can't encode")
 	}
-	return &opaque{d}, nil
+	return &opaque{d: d, bytes: true}, nil
 }
 
 // makeSet is set([list]).
 func makeSet(d *decoder, args []any) (any, error) {
 	if len(args) == 0 {
-		return &opaque{d}, nil
+		return &opaque{d: d}, nil
 	}
 	items, ok := sequence(args)
 	if !ok {
@@ -128,7 +141,7 @@ func makeSet(d *decoder, args []any) (any, error) {
 			return nil, malformed("an item that is no text, number or tuple of them")
 		}
 	}
-	return &opaque{d}, nil
+	return &opaque{d: d}, nil
 }
 
 // makeComplex is complex(real, imaginary).
@@ -143,7 +156,7 @@ func makeComplex(d *decoder, args []any) (any, error) {
 	if len(args) != 2 {
 		return nil, malformed("wants two numbers")
 	}
-	return &opaque{d}, nil
+	return &opaque{d: d}, nil
 }
 
 // isKey reports whether a value can be a key, as kind.key does. Tuples of

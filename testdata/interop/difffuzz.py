@@ -321,6 +321,8 @@ class Maker:
         if k == 4:
             return self.call(self.glob(builtins, "complex"), b"G" + struct.pack(">d", 1.5), self.int(2) if not self.some(0.2) else self.text("a"))
         if k == 5:
+            if self.r.random() < 0.5:
+                return self.call(self.glob(builtins, "bytearray"), self.call(self.glob("_codecs", "encode"), self.text("ab\u00ff"), self.text("latin1")))
             return self.call(self.glob(builtins, "bytearray"), self.text("ab\u00ff"), self.text("latin-1"))
         if k == 6:
             d = b"}(" + self.text("a") + self.int(2) + b"u" if not self.some(0.1) else self.pick(b"N", b"]", self.int(3), self.text("abc"))
