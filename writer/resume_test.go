@@ -111,7 +111,7 @@ func TestResume(t *testing.T) {
 				}
 				must(t, o.Put("config.json", []byte("{}"))) // it may be there from before
 				must(t, o.Put("2_Dense/config.json", []byte("{}")))
-				left := 1 + r.IntN(60)                      // writes until it dies
+				left := 1 + r.IntN(60) // writes until it dies
 				last := deaths == 4
 				size := int64(1 + r.IntN(900))
 				for i := e.At.File; i < len(l.Files) && (last || left > 0); i++ {
