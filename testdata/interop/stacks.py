@@ -49,6 +49,8 @@ OWN = {
     "gemma3n_text": dict(num_kv_shared_layers=3),
     "lfm2_moe": dict(layer_types=["conv", "conv", "full_attention", "conv"] * (DEPTH // 4)),
     "mllama_text_model": dict(cross_attention_layers=[1, 4, 6], num_hidden_layers=DEPTH, pad_token_id=1),
+    "qwen4_exp_text": dict(indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=8, indexer_budget=16, indexer_compress_ratio=4),
+    "reformer": dict(is_decoder=True, attn_layers=["local", "lsh"] * (DEPTH // 2), axial_pos_shape=[8, 8], axial_pos_embds_dim=[16, 16]),
     "zaya": dict(num_experts_per_tok=1),
     "mamba2": dict(num_heads=8),
     "zamba": dict(layers_block_type=KINDS),
@@ -92,7 +94,7 @@ def build(model_type, out, seed):
     return model
 
 
-INDEX = re.compile(r"(^|_)(layer_?idx|layer_?id|layer_?number|layer_?index|idx|seed|name_or_path|attention_layers|layer_block_map|block_id|max_seen\w*)$|^_|module_name")
+INDEX = re.compile(r"(^|_)(layer_?idx|layer_?id|layer_?number|layer_?index|idx|seed|name_or_path|attention_layers|attn_layers|layer_block_map|block_id|max_seen\w*)$|^_|module_name")
 
 
 def scalar(v):
