@@ -59,12 +59,19 @@ func (h *Header) Size() int64 {
 // What is wrong with the content is a *FormatError. Errors of r are wrapped,
 // and so is [io.ErrUnexpectedEOF] if r ends before size.
 func ReadHeader(r io.ReaderAt, size int64) (*Header, error) {
+	return ReadHeaderIn(new(tensor.Arena), r, size)
+}
+
+// ReadHeaderIn is ReadHeader with the names and shapes in an arena, which
+// several files of one model can share.
+func ReadHeaderIn(arena *tensor.Arena, r io.ReaderAt, size int64) (*Header, error) {
 	n, err := headerLength(r, size)
 	if err != nil {
 		return nil, err
 	}
 	p := &parser{
 		scanner:  newScanner(r, "header", lengthSize, n),
+		arena:    arena,
 		dataSize: size - lengthSize - n,
 		header:   &Header{DataStart: lengthSize + n},
 	}

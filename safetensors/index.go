@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"slerpmerge/internal/tensor"
 )
 
 const (
@@ -108,7 +110,7 @@ type indexParser struct {
 	*scanner
 	ext     string
 	index   Index
-	names   arena
+	names   tensor.Arena
 	files   map[string]string // the shards' names, so that entries share them
 	members map[string]bool   // at the top
 }
@@ -133,7 +135,7 @@ func (p *indexParser) entry(name []byte) error {
 	if len(p.index) == MaxEntries {
 		return p.fail("more than %d tensors", MaxEntries)
 	}
-	e := Entry{Name: p.names.keep(name)}
+	e := Entry{Name: p.names.Text(name)}
 	file, err := p.text()
 	if err != nil {
 		return within("tensor "+quote(e.Name), err)

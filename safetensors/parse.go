@@ -14,8 +14,8 @@ type parser struct {
 	header   *Header
 	dataSize int64
 
-	names arena
-	dims  []uint64 // shared by many shapes
+	arena *tensor.Arena
+	dims  []uint64 // of the shape that is being read
 	pair  [2]uint64
 	now   entry
 }
@@ -41,7 +41,7 @@ func (p *parser) parse() error {
 			hasMetadata = true
 			return within(metadataName, p.metadata())
 		}
-		p.now = entry{Tensor: Tensor{Info: tensor.Info{Name: p.names.keep(name)}}}
+		p.now = entry{Tensor: Tensor{Info: tensor.Info{Name: p.arena.Text(name)}}}
 		err := p.object(field)
 		if err == nil {
 			err = p.finish()
@@ -64,7 +64,7 @@ func (p *parser) metadata() error {
 	texts := make(map[string]string)
 	p.header.Metadata = texts
 	return p.object(func(name []byte) error {
-		key := p.names.keep(name)
+		key := p.arena.Text(name)
 		if _, twice := texts[key]; twice {
 			return p.fail("%s occurs twice,", quote(key))
 		}
@@ -75,7 +75,7 @@ func (p *parser) metadata() error {
 		if err != nil {
 			return err
 		}
-		texts[key] = p.names.keep(value)
+		texts[key] = p.arena.Text(value)
 		return nil
 	})
 }
@@ -119,12 +119,10 @@ func (p *parser) dtype() error {
 }
 
 func (p *parser) shape() (err error) {
-	if cap(p.dims)-len(p.dims) < 16 {
-		p.dims = make([]uint64, 0, 4096)
+	p.dims, err = p.uints(p.dims[:0], MaxRank)
+	if p.now.Shape = p.arena.Shape(p.dims); p.now.Shape == nil {
+		p.now.Shape = []uint64{}
 	}
-	first := len(p.dims)
-	p.dims, err = p.uints(p.dims, MaxRank)
-	p.now.Shape = slices.Clip(p.dims[first:])
 	return err
 }
 

@@ -65,6 +65,10 @@ func (n *tensorNote) result() TensorResult {
 	return r
 }
 
+// maxNoted is how many tensors one note is about, so that notes about tiny
+// tensors stay small. A last one may be longer.
+const maxNoted = 4096
+
 // checkpoint is the note for all that is written. The caller holds e.mu.
 func (e *engine) checkpoint() []byte {
 	var n note
@@ -76,12 +80,12 @@ func (e *engine) checkpoint() []byte {
 	e.noted = e.whole
 	// The one that is being written, and those measured ahead of it.
 	for k, i := range e.order[e.whole:min(max(e.whole+1, e.scan), len(e.order))] {
-		st := &e.state[i]
-		if !st.ready && (k > 0 || e.results[i] == (TensorResult{})) {
+		st := e.flight[int(i)]
+		if !st.ready() && (k > 0 || e.results[i] == (TensorResult{})) {
 			continue
 		}
 		t := noteOf(int(i), &e.results[i])
-		if st.ready {
+		if st.ready() {
 			t.Mix = &[2]floatBits{bitsOf(st.mix.s0), bitsOf(st.mix.s1)}
 			if st.mix.equal {
 				t.Flags |= noteEqual
@@ -122,13 +126,12 @@ func (e *engine) restore(at writer.Mark, notes [][]byte) error {
 		if n.Mix == nil {
 			continue
 		}
-		st := &e.state[n.Tensor]
-		st.large, st.ready = true, true
-		st.mix = mix{equal: n.Flags&noteEqual != 0, s0: n.Mix[0].float(), s1: n.Mix[1].float()}
+		e.large[n.Tensor] = true
+		e.flight[n.Tensor] = &state{mix: mix{equal: n.Flags&noteEqual != 0, s0: n.Mix[0].float(), s1: n.Mix[1].float()}}
 	}
 	e.skip(at)
 	for _, i := range e.order[e.whole:] {
-		if e.state[i].ready {
+		if e.flight[int(i)].ready() {
 			e.ahead++
 		}
 	}
@@ -151,7 +154,7 @@ func (e *engine) skip(at writer.Mark) {
 			if x := exts[c.ext]; x.Off < at.Off {
 				c.done = at.Off - x.Off
 				// With larger buffers than it was begun with it would not be cut.
-				e.state[x.Tensor].large = e.tensors[x.Tensor].Action == plan.Slerp
+				e.large[x.Tensor] = e.tensors[x.Tensor].Action == plan.Slerp
 			}
 		}
 	}

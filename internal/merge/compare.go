@@ -16,10 +16,10 @@ import (
 // A comparison measures the pairs of a plan in one pass over both parents.
 // Blocks are independent of each other, so workers just take the next one.
 type comparison struct {
-	*engine // for its tensors, workers, read-ahead and first error
-	pairs   []pairSums
-	at      int // index into order of the tensor that is being handed out
-	block   int // its next block
+	*engine                   // for its tensors, workers, read-ahead and first error
+	pairs   map[int]*pairSums // those that are being measured
+	at      int               // index into order of the tensor that is being handed out
+	block   int               // its next block
 }
 
 // pairSums is what is known of one pair so far: per block, to be added in
@@ -65,7 +65,7 @@ func newComparison(ctx context.Context, p *plan.Plan, progress func(int64)) *com
 	e := &engine{ctx: ctx, tensors: p.Tensors, method: p.Recipe.Method, budget: p.Budget, written: progress}
 	e.wake = sync.NewCond(&e.mu)
 	e.results = make([]TensorResult, len(p.Tensors))
-	c := &comparison{engine: e, pairs: make([]pairSums, len(p.Tensors))}
+	c := &comparison{engine: e, pairs: make(map[int]*pairSums)}
 	for i := range p.Tensors {
 		r := &e.results[i]
 		switch t := &p.Tensors[i]; {
@@ -115,10 +115,11 @@ func (c *comparison) take() (i, block int, ok bool) {
 		return 0, 0, false
 	}
 	i, block = int(c.order[c.at]), c.block
-	t, s := &c.tensors[i], &c.pairs[i]
+	t := &c.tensors[i]
 	if block == 0 {
 		n := blocks(t)
-		s.left = n
+		s := &pairSums{left: n}
+		c.pairs[i] = s
 		if t.Action == plan.Slerp {
 			s.sums, s.apart = make([]slerp.Sums, n), make([]slerp.Wide, n)
 		}
@@ -199,7 +200,7 @@ func (w *worker) sameBlock(t *plan.Tensor, block int) (bool, error) {
 // done takes what one block came to; with the last one the pair is decided.
 func (c *comparison) done(i, block int, sums slerp.Sums, apart slerp.Wide, same bool) {
 	c.mu.Lock()
-	t, s := &c.tensors[i], &c.pairs[i]
+	t, s := &c.tensors[i], c.pairs[i]
 	if c.written != nil {
 		c.written(parentBytes(t) / int64(blocks(t)))
 	}
@@ -209,10 +210,12 @@ func (c *comparison) done(i, block int, sums slerp.Sums, apart slerp.Wide, same 
 	}
 	s.left--
 	last := s.left == 0
+	if last {
+		delete(c.pairs, i)
+	}
 	c.mu.Unlock()
 	if last { // nobody else has this pair now
 		c.results[i] = s.result()
-		s.sums, s.apart = nil, nil
 	}
 }
 

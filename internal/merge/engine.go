@@ -52,13 +52,14 @@ type engine struct {
 	cut      cutter
 	next     *piece // to be handed out, nil when all are
 	free     [][]byte
-	finished []*piece // ring by seq
-	state    []state
-	scan     int // index into order of the tensor being measured
-	block    int // its next block
-	ahead    int // large tensors measured or being measured, not yet handed out whole
-	whole    int // index into order: those before are written whole
-	noted    int // likewise: those before are in a note
+	finished []*piece       // ring by seq
+	large    []bool         // by tensor: it is measured ahead
+	flight   map[int]*state // of large tensors that are measured, or being measured, and not written whole
+	scan     int            // index into order of the tensor being measured
+	block    int            // its next block
+	ahead    int            // large tensors measured or being measured, not yet handed out whole
+	whole    int            // index into order: those before are written whole
+	noted    int            // likewise: those before are in a note
 	results  []TensorResult
 	sums     bool        // the format has checksums of the tensors
 	noCopy   atomic.Bool // the system can't copy from file to file here
@@ -70,14 +71,14 @@ type engine struct {
 	throttle   *throttle
 }
 
-// A state is where one tensor is on its way. Tensors that need no measuring
-// ahead stay at the zero value.
+// A state is where one large tensor is on its way.
 type state struct {
-	large   bool
-	ready   bool
-	measure *measurement
+	measure *measurement // nil when all of it is measured
 	mix     mix
 }
+
+// ready reports whether all of it is measured.
+func (s *state) ready() bool { return s != nil && s.measure == nil }
 
 // A mix is what measuring decided about a tensor.
 type mix struct {
@@ -100,7 +101,7 @@ const maxAhead = 2
 func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, written func(int64)) *engine {
 	e := &engine{ctx: ctx, tensors: p.Tensors, storage: p.Storage, method: p.Recipe.Method, budget: p.Budget, warnNaN: warnNaN, out: out, written: written}
 	e.wake = sync.NewCond(&e.mu)
-	e.state = make([]state, len(p.Tensors))
+	e.large, e.flight = make([]bool, len(p.Tensors)), make(map[int]*state)
 	e.results = make([]TensorResult, len(p.Tensors))
 	e.order = make([]int32, 0, len(p.Tensors))
 	for _, f := range p.Layout.Files {
@@ -110,10 +111,10 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 		}
 	}
 	for i := range p.Tensors {
-		e.state[i].large = p.Tensors[i].Action == plan.Slerp && !e.fits(i)
+		e.large[i] = p.Tensors[i].Action == plan.Slerp && !e.fits(i)
 	}
 	e.cut = cutter{tensors: p.Tensors, files: p.Layout.Files, size: e.budget.Piece,
-		whole: func(i int) bool { return p.Tensors[i].Action == plan.Slerp && !e.state[i].large }}
+		whole: func(i int) bool { return p.Tensors[i].Action == plan.Slerp && !e.large[i] }}
 	e.finished = make([]*piece, e.budget.Buffers)
 	for range e.budget.Buffers {
 		e.free = append(e.free, make([]byte, e.budget.Piece))
@@ -175,6 +176,7 @@ type task struct {
 	piece  *piece
 	tensor int
 	block  int
+	sums   *measurement // that the block belongs to
 }
 
 // take waits for a task; ok is false when there are no more.
@@ -200,7 +202,7 @@ func (e *engine) take() (t task, ok bool) {
 // nextReady reports whether all that the next piece needs is measured.
 func (e *engine) nextReady() bool {
 	for _, s := range e.next.segs {
-		if st := &e.state[s.tensor]; st.large && !st.ready {
+		if e.large[s.tensor] && !e.flight[s.tensor].ready() {
 			return false
 		}
 	}
@@ -209,9 +211,13 @@ func (e *engine) nextReady() bool {
 
 // handOut accounts for a piece that a worker takes and cuts the next one.
 func (e *engine) handOut(p *piece) {
-	for _, s := range p.segs {
+	for k := range p.segs {
+		s := &p.segs[k]
 		t := &e.tensors[s.tensor]
-		if !e.state[s.tensor].large {
+		if st := e.flight[s.tensor]; st != nil {
+			s.mix = st.mix
+		}
+		if !e.large[s.tensor] {
 			share := parentBytes(t)
 			if s.len < t.Bytes() {
 				share = int64(float64(share) * float64(s.len) / float64(t.Bytes()))
@@ -231,23 +237,24 @@ func (e *engine) handOut(p *piece) {
 
 // takeBlock finds the next block to be measured, if measuring may go on.
 func (e *engine) takeBlock() (task, bool) {
-	for e.scan < len(e.order) && (!e.state[e.order[e.scan]].large || e.state[e.order[e.scan]].ready) {
+	for e.scan < len(e.order) && (!e.large[e.order[e.scan]] || e.flight[int(e.order[e.scan])].ready()) {
 		e.scan++
 	}
 	if e.scan == len(e.order) {
 		return task{}, false
 	}
 	i := int(e.order[e.scan])
-	st := &e.state[i]
-	if st.measure == nil {
+	st := e.flight[i]
+	if st == nil {
 		if e.ahead >= maxAhead && !e.wanted(i) {
 			return task{}, false
 		}
 		e.ahead++
 		n := int((e.tensors[i].BlendElems() + slerp.BlockElems - 1) / slerp.BlockElems)
-		st.measure = &measurement{sums: make([]slerp.Sums, n), left: n}
+		st = &state{measure: &measurement{sums: make([]slerp.Sums, n), left: n}}
+		e.flight[i] = st
 	}
-	t := task{tensor: i, block: e.block}
+	t := task{tensor: i, block: e.block, sums: st.measure}
 	e.asked(parentBytes(&e.tensors[i]) / int64(len(st.measure.sums)))
 	if e.block++; e.block == len(st.measure.sums) {
 		e.scan++
@@ -273,7 +280,7 @@ func (e *engine) asked(n int64) {
 func (e *engine) measured(i, block int, s slerp.Sums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	st := &e.state[i]
+	st := e.flight[i]
 	m := st.measure
 	m.sums[block] = s
 	if m.left--; m.left > 0 {
@@ -288,7 +295,7 @@ func (e *engine) measured(i, block int, s slerp.Sums) {
 		e.err = err
 		e.readAhead.poke()
 	}
-	st.mix, st.ready, st.measure = mix, true, nil
+	st.mix, st.measure = mix, nil
 	e.wake.Broadcast()
 }
 
@@ -334,6 +341,7 @@ func (e *engine) write() {
 		var note []byte
 		e.mu.Lock()
 		e.account(p)
+		due = due || e.whole-e.noted >= maxNoted
 		if due {
 			note = e.checkpoint()
 		}
@@ -374,6 +382,7 @@ func (e *engine) account(p *piece) {
 		for e.whole < len(e.order) {
 			i := e.order[e.whole]
 			e.whole++
+			delete(e.flight, int(i))
 			if int(i) == s.tensor { // those before it have no elements
 				break
 			}

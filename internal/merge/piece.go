@@ -36,6 +36,7 @@ type segment struct {
 	tensor   int
 	off, len int64
 	at       int64 // where it stands in the piece
+	mix      mix   // of a large tensor
 	counts   slerp.Counts
 }
 

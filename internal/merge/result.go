@@ -25,18 +25,17 @@ const (
 
 // A TensorResult says what became of one tensor of the plan.
 type TensorResult struct {
-	Branch   Branch
-	Measured bool    // the fields up to NormB are known
-	Cos      float64 // of the angle between the parents
-	Theta    float64 // the angle in radians
-	NormA    float64
-	NormB    float64
-	Distance float64 // |a - b|; Compare alone measures it
-	// NonFinite: a parent has a NaN or Inf there, and --nonfinite warn let it pass.
-	NonFinite bool
-	Overflow  int64 // values beyond the output type: Inf, or its largest value for F8_E4M3
-	Underflow int64 // values that a conversion made zero
-	Differs   bool  // Follow: the secondary's values are others
+	Branch    Branch
+	Cos       float64 // of the angle between the parents
+	Theta     float64 // the angle in radians
+	NormA     float64
+	NormB     float64
+	Distance  float64 // |a - b|; Compare alone measures it
+	Overflow  int64   // values beyond the output type: Inf, or its largest value for F8_E4M3
+	Underflow int64   // values that a conversion made zero
+	Measured  bool    // the fields from Cos to NormB are known
+	NonFinite bool    // a parent has a NaN or Inf there, and --nonfinite warn let it pass
+	Differs   bool    // Follow: the secondary's values are others
 }
 
 // A Result is a finished merge.

@@ -49,7 +49,7 @@ func (w *worker) run() {
 			w.e.filled(t.piece)
 			continue
 		}
-		s, err := w.measure(t.tensor, t.block)
+		s, err := w.measure(t)
 		if err != nil {
 			w.e.fail(err)
 			return
@@ -91,11 +91,10 @@ func (e *engine) pair(t *plan.Tensor) (a, b operand) {
 }
 
 // measure sums one block of a large pair.
-func (w *worker) measure(i, block int) (slerp.Sums, error) {
-	m := w.e.state[i].measure
-	sums, same, err := w.sumBlock(&w.e.tensors[i], block, !m.differ.Load())
+func (w *worker) measure(t task) (slerp.Sums, error) {
+	sums, same, err := w.sumBlock(&w.e.tensors[t.tensor], t.block, !t.sums.differ.Load())
 	if !same {
-		m.differ.Store(true)
+		t.sums.differ.Store(true)
 	}
 	return sums, err
 }
@@ -166,7 +165,7 @@ func (w *worker) fill(p *piece) error {
 				err = w.e.notFinite(s.tensor)
 			}
 		case plan.Slerp:
-			if w.e.state[s.tensor].large {
+			if w.e.large[s.tensor] {
 				counts, err = w.blendAndTail(dst, s)
 			} else {
 				counts, err = w.once(dst, s.tensor)
@@ -263,7 +262,7 @@ func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
 	var counts slerp.Counts
 	if n := blended - s.off; n > 0 {
 		var err error
-		if counts, err = w.blend(dst[:n], segment{tensor: s.tensor, off: s.off, len: n}); err != nil {
+		if counts, err = w.blend(dst[:n], segment{tensor: s.tensor, off: s.off, len: n, mix: s.mix}); err != nil {
 			return counts, err
 		}
 		dst, s.off = dst[n:], blended
@@ -276,7 +275,7 @@ func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
 // blend fills dst with part of a large pair, which is measured.
 func (w *worker) blend(dst []byte, s segment) (slerp.Counts, error) {
 	t := &w.e.tensors[s.tensor]
-	mix := w.e.state[s.tensor].mix
+	mix := s.mix
 	a, b := w.e.pair(t)
 	if mix.equal {
 		if a.typ == t.DType {

@@ -70,7 +70,7 @@ func (m *Model) openFile(pool *mmapio.Pool, path, name string) error {
 	case kindTorchZip, kindTorchLegacy:
 		return m.openCheckpoint(f, path)
 	}
-	h, err := safetensors.ReadHeader(f, f.Size())
+	h, err := safetensors.ReadHeaderIn(&m.arena, f, f.Size())
 	if err != nil {
 		var fe *safetensors.FormatError
 		if errors.As(err, &fe) {
@@ -90,7 +90,7 @@ func (m *Model) openFile(pool *mmapio.Pool, path, name string) error {
 	if m.Metadata == nil {
 		m.Metadata = h.Metadata
 	}
-	m.Tensors = slices.Grow(m.Tensors, len(h.Tensors))
+	m.grow(len(h.Tensors))
 	for _, t := range h.Tensors {
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
 	}
@@ -132,18 +132,31 @@ func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
 	m.format(c.Format)
 	last := &m.Files[len(m.Files)-1]
 	last.checkpoint, last.first = c, len(m.Tensors)
-	m.Tensors = slices.Grow(m.Tensors, len(c.Tensors))
+	m.grow(len(c.Tensors))
 	for _, t := range c.Tensors {
+		t.Name, t.Shape = m.arena.Name(t.Name), m.arena.Shape(t.Shape)
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset, SharesWith: t.SharesWith})
 	}
+	if !slices.ContainsFunc(c.Tensors, func(t torchbin.Tensor) bool { return t.Strides != nil }) {
+		c.Tensors = nil // Model.Tensors says the same
+	}
 	return nil
+}
+
+// grow makes room for n more tensors: at the first file for as many as the
+// index has, so that the table is not copied again and again.
+func (m *Model) grow(n int) {
+	if len(m.Tensors) == 0 {
+		n = max(n, m.expected)
+	}
+	m.Tensors = slices.Grow(m.Tensors, n)
 }
 
 // Source gives the values of Tensors[i].
 func (m *Model) Source(i int) tensor.Source {
 	t := &m.Tensors[i]
 	f := &m.Files[t.File]
-	if f.checkpoint != nil {
+	if f.checkpoint != nil && f.checkpoint.Tensors != nil { // some may lie in another order there
 		return f.checkpoint.Source(f.data, i-f.first)
 	}
 	return &section{file: f.data, base: t.Offset}

@@ -48,12 +48,14 @@ type Model struct {
 	// names, such as diffusion_pytorch_model; else "".
 	Stem string
 
-	memory   int64    // for unpickling one file, 0 for no limit
-	place    string   // where it was found
-	repo     string   // its name on the Hub, where Path is one, or the cache's folder
-	revision string   // that was asked for, "" for main
-	byName   []int32  // indexes of Tensors sorted by name, made by the first Lookup
-	stored   []string // names of Tensors in their files, where they are called otherwise
+	memory   int64        // for unpickling one file, 0 for no limit
+	place    string       // where it was found
+	repo     string       // its name on the Hub, where Path is one, or the cache's folder
+	revision string       // that was asked for, "" for main
+	byName   []int32      // indexes of Tensors sorted by name, made by the first Lookup
+	stored   []string     // names of Tensors in their files, where they are called otherwise
+	arena    tensor.Arena // has the names and shapes of Tensors
+	expected int          // tensors by the index, 0 without one
 }
 
 // A Tensor is one entry of the table. Offset counts from the start of the
@@ -274,6 +276,7 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 			m.Notes = append(m.Notes, m.Path+": config.json or the tokenizer is missing"+text)
 		}
 	}
+	m.expected = len(w.index)
 	for _, name := range w.files {
 		if err := m.openWeights(pool, path.Join(m.Home, name)); err != nil {
 			return err
