@@ -61,7 +61,8 @@ func (c *compareCmd) Run(a *app) error {
 
 func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 	pool := mmapio.NewPool(planPool)
-	models, err := openParents(pool, r)
+	bound(r.MaxMemory, planPool)
+	models, err := openParents(pool, r, plan.Comparing)
 	defer func() { closeAll(models) }()
 	if err != nil {
 		return err
@@ -73,6 +74,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 	if err := p.Refusal(); err != nil {
 		return err
 	}
+	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
 	var files [2]*saved
 	for i, f := range []struct{ flag, path, head string }{{"--csv", c.CSV, report.CSVHead()}, {"--html", c.HTML, report.PageHead()}} {
 		if f.path == "" || f.path == "-" {

@@ -16,15 +16,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
 )
 
 type inspectCmd struct {
-	Path   string     `arg:"" help:"Model folder or weight file."`
-	JSON   bool       `name:"json" help:"Print the result as JSON."`
-	Digest bool       `help:"Add the SHA-256 of every tensor's values."`
-	Entry  entryFlags `placeholder:"KEY" help:"Which entry of a PyTorch checkpoint is the model, such as ema/model, where it holds several; . is the top level."`
-	Filter string     `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
+	Path      string     `arg:"" help:"Model folder or weight file."`
+	JSON      bool       `name:"json" help:"Print the result as JSON."`
+	Digest    bool       `help:"Add the SHA-256 of every tensor's values."`
+	Entry     entryFlags `placeholder:"KEY" help:"Which entry of a PyTorch checkpoint is the model, such as ema/model, where it holds several; . is the top level."`
+	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
+	Filter    string     `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
 }
 
 // Help is shown below the flags.
@@ -38,7 +41,8 @@ const digestPool = 16 << 20
 // Run inspects.
 func (c *inspectCmd) Run(a *app) error {
 	pool := mmapio.NewPool(planPool)
-	models, err := openModels(pool, []string{c.Path}, c.Entry.entries)
+	bound(int64(c.MaxMemory), planPool)
+	models, err := openModels(pool, []string{c.Path}, c.Entry.entries, recipe.Recipe{MaxMemory: int64(c.MaxMemory)}, plan.Listing)
 	defer closeAll(models)
 	if err != nil {
 		return err
@@ -54,6 +58,7 @@ func (c *inspectCmd) Run(a *app) error {
 	var sums [][sha256.Size]byte
 	if c.Digest {
 		pool.SetLimit(digestPool)
+		bound(int64(c.MaxMemory), digestPool)
 		if sums, err = digests(a.ctx, m, chosen); err != nil {
 			return err
 		}

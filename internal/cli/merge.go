@@ -18,7 +18,7 @@ import (
 
 // planPool bounds the pages of weight files that reading headers makes
 // resident.
-const planPool = 4 << 20
+const planPool = 2 << 20
 
 type mergeCmd struct {
 	Output string `short:"o" placeholder:"DIR" help:"Folder to make: a new or an empty one. Needed but for --dry-run."`
@@ -197,7 +197,8 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
-	models, err := openParents(pool, r)
+	bound(r.MaxMemory, planPool)
+	models, err := openParents(pool, r, plan.Merging)
 	done = func() { closeAll(models) }
 	if err == nil {
 		p, err = plan.New(r, models...)
@@ -206,6 +207,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(
 		done()
 		return nil, nil, err
 	}
+	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
 	return p, done, nil
 }
 

@@ -14,7 +14,7 @@ import (
 // What is wrong with those of a recipe file is told at once, as one
 // *recipe.DocumentError: models that are not there, and layers that the others
 // don't have. Models that were opened are returned with an error, too.
-func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
+func openParents(pool *mmapio.Pool, r recipe.Recipe, purpose plan.Purpose) ([]*model.Model, error) {
 	paths := r.Parents()
 	models := make([]*model.Model, len(paths))
 	if err := checkEntries(r.Entries, len(paths)); err != nil {
@@ -23,7 +23,7 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe) ([]*model.Model, error) {
 	var absent []recipe.Problem
 	var hints []string
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.TableRoom(r.MaxMemory)})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.TableRoom(r.MaxMemory), Admit: admission(r, purpose, models[:i])})
 		var unusable *model.UnusableError
 		switch {
 		case err == nil:
@@ -54,14 +54,22 @@ func outOfMemory(err error, limit int64) error {
 	return err
 }
 
+// admission refuses models whose tables do not fit in the memory of the recipe.
+func admission(r recipe.Recipe, purpose plan.Purpose, opened []*model.Model) model.Admit {
+	if r.MaxMemory == 0 { // nobody has said how much there is
+		return nil
+	}
+	return func(c model.Count) error { return plan.Admit(r, purpose, opened, c) }
+}
+
 // openModels opens models that no recipe names.
-func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry) ([]*model.Model, error) {
+func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r recipe.Recipe, purpose plan.Purpose) ([]*model.Model, error) {
 	var models []*model.Model
 	if err := checkEntries(entries, len(paths)); err != nil {
 		return nil, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Admit: admission(r, purpose, models)})
 		if err != nil {
 			return models, err
 		}
@@ -106,7 +114,7 @@ func withModels(d *recipe.Document, err error) error {
 	if d == nil || !errors.As(err, &wrong) {
 		return err
 	}
-	models, failed := openParents(mmapio.NewPool(planPool), recipe.Recipe{Document: d})
+	models, failed := openParents(mmapio.NewPool(planPool), recipe.Recipe{Document: d}, plan.Merging)
 	defer closeAll(models)
 	problems := wrong.Problems
 	switch {

@@ -45,7 +45,7 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 	if r.Document != nil {
 		return &requestError{msg: "--write-recipe turns flags into a recipe, and --recipe is one already"}
 	}
-	models, err := openParents(mmapio.NewPool(planPool), r)
+	models, err := openParents(mmapio.NewPool(planPool), r, plan.Merging)
 	defer closeAll(models)
 	if err != nil {
 		return err

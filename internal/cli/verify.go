@@ -63,7 +63,8 @@ func (c *verifyCmd) Run(a *app) error {
 		return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
 	}
 	pool := mmapio.NewPool(planPool)
-	models, err := c.open(pool, rec)
+	bound(r.MaxMemory, planPool)
+	models, err := c.open(pool, rec, r)
 	defer func() {
 		for _, m := range models {
 			m.Close()
@@ -86,6 +87,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if err := p.Refusal(); err != nil {
 		return err
 	}
+	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
 	_, total := merge.Picked(p, float64(c.Sample))
 	bar := a.progress(total)
 	v, err := merge.Verify(a.ctx, p, c.Out, merge.VerifyOptions{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
@@ -97,7 +99,7 @@ func (c *verifyCmd) Run(a *app) error {
 }
 
 // open opens the parents where the record, or --parents, says that they are.
-func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model.Model, err error) {
+func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Recipe) (models []*model.Model, err error) {
 	paths := rec.Parents()
 	if n := len(paths); len(c.Parents) > 0 && len(c.Parents) != n {
 		return nil, &requestError{msg: fmt.Sprintf("%s was made of %s, --parents names %d", c.Out, plural(n, "model"), len(c.Parents)),
@@ -116,7 +118,7 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record) (models []*model
 		return models, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory)), Admit: admission(r, plan.Merging, models)})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}

@@ -383,6 +383,9 @@ func (e *engine) account(p *piece) {
 			i := e.order[e.whole]
 			e.whole++
 			delete(e.flight, int(i))
+			if e.scan < e.whole { // a run that was resumed within it measures no more of it
+				e.scan, e.block = e.whole, 0
+			}
 			if int(i) == s.tensor { // those before it have no elements
 				break
 			}

@@ -62,8 +62,8 @@ func (w *worker) run() {
 type operand struct {
 	e    *engine
 	src  tensor.Source
-	name string // for messages
-	size int64  // of an element in bytes
+	of   plan.Operand
+	size int64 // of an element in bytes
 	typ  tensor.DType
 }
 
@@ -72,17 +72,16 @@ func (o operand) read(p []byte, off int64) error {
 		return err
 	}
 	if err := o.src.ReadAt(p, off); err != nil {
-		return fmt.Errorf("reading tensor %s: %w", o.name, err)
+		if o.of.None() {
+			return err
+		}
+		return fmt.Errorf("reading tensor %s: %w", tensorName(o.of), err)
 	}
 	return nil
 }
 
 func (e *engine) operand(o plan.Operand, typ tensor.DType) operand {
-	x := operand{e: e, src: e.sources.open(o), typ: typ, size: int64(typ.Size())}
-	if !o.None() {
-		x.name = tensorName(o)
-	}
-	return x
+	return operand{e: e, src: e.sources.open(o), of: o, typ: typ, size: int64(typ.Size())}
 }
 
 func (e *engine) pair(t *plan.Tensor) (a, b operand) {

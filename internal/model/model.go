@@ -56,6 +56,7 @@ type Model struct {
 	stored   []string     // names of Tensors in their files, where they are called otherwise
 	arena    tensor.Arena // has the names and shapes of Tensors
 	expected int          // tensors by the index, 0 without one
+	admit    Admit        // nil admits all
 }
 
 // A Tensor is one entry of the table. Offset counts from the start of the
@@ -87,11 +88,14 @@ type Options struct {
 	// Memory is the most bytes that unpickling one file may take, 0 for no
 	// limit but that of the format.
 	Memory int64
+
+	// Admit may refuse the model before its tables are built; nil admits all.
+	Admit Admit
 }
 
 // OpenWith is Open with options. Too little memory is a *MemoryError.
 func OpenWith(pool *mmapio.Pool, path string, opt Options) (*Model, error) {
-	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory}
+	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory, admit: opt.Admit}
 	st, err := m.find()
 	if err != nil {
 		return nil, err
@@ -126,6 +130,9 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 		m.Dir = dir
 		return m.openFolder(pool, file)
 	}
+	if err := m.admitIndexes(pool, dir); err != nil {
+		return err
+	}
 	s, err := newShelf(pool, dir, "")
 	if errors.Is(err, fs.ErrPermission) && !n.shard {
 		return m.openFile(pool, path, file) // who may not look may read
@@ -147,6 +154,9 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 	case s.has("config.json"): // what makes the weights a model lies beside them
 		m.Dir = dir
 		return m.openFolder(pool, file)
+	}
+	if err := m.admission(pool, []string{path}); err != nil {
+		return err
 	}
 	return m.openFile(pool, path, file)
 }
@@ -243,6 +253,9 @@ func notFound(path, repo string) error {
 // openFolder opens the model of the folder m.Dir. The name of a weight file or
 // of an index says which, "" leaves it to the folder.
 func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
+	if err := m.admitIndexes(pool, m.Dir); err != nil {
+		return err
+	}
 	s, err := newShelf(pool, m.Dir, "")
 	if err != nil {
 		return fileError(m.Dir, err)
@@ -277,6 +290,13 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 		}
 	}
 	m.expected = len(w.index)
+	paths := make([]string, len(w.files))
+	for i, name := range w.files {
+		paths[i] = filepath.Join(m.Dir, filepath.FromSlash(m.Home), name)
+	}
+	if err := m.admission(pool, paths); err != nil {
+		return err
+	}
 	for _, name := range w.files {
 		if err := m.openWeights(pool, path.Join(m.Home, name)); err != nil {
 			return err

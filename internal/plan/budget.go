@@ -5,14 +5,19 @@ import "fmt"
 // The memory of a run, in bytes. fixedBytes is what the process holds before
 // it reads its first tensor: the runtime, the program's own pages, stacks.
 const (
-	fixedBytes  = 18 << 20
-	threadBytes = 256 << 10 // a worker's stack, scratch and chunk buffers beside the held pair
-	minPiece    = 256 << 10
-	maxPiece    = 8 << 20
-	minPool     = 2 << 20
-	maxPool     = 16 << 20
-	spare       = 2 // pieces being written while every worker fills one
+	fixedBytes   = 29 << 19
+	programBytes = 10 << 20  // of fixedBytes, the program's own pages
+	threadBytes  = 256 << 10 // a worker's stack, scratch and chunk buffers beside the held pair
+	minPiece     = 256 << 10
+	maxPiece     = 8 << 20
+	minPool      = 2 << 20
+	maxPool      = 16 << 20
+	spare        = 2 // pieces being written while every worker fills one
 )
+
+// Heap is what the runtime may use of limit bytes, beside the program's own
+// pages and pool bytes of mapped files.
+func Heap(limit, pool int64) int64 { return max(limit-programBytes-pool, 4<<20) }
 
 // A Budget says how large a run's buffers are. Their sum and the rest of the
 // process stay below the limit that it was made from.

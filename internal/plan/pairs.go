@@ -52,7 +52,7 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 		p.unusedT()
 	}
 	var err error
-	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes()+summaryBytes*int64(len(p.Tensors)))
+	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes(Comparing))
 	return p, err
 }
 
@@ -185,12 +185,11 @@ func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) 
 	}, nil
 }
 
-// What a run that only reads holds beside its table: a thread's two chunks,
-// one tensor's share of the summary, and what writing a page takes.
+// What a run that only reads holds beside its table: a thread's two chunks, and
+// what writing a page takes.
 const (
-	readerBytes  = 2*128<<10 + threadBytes
-	summaryBytes = 256
-	pageBytes    = 2 << 20
+	readerBytes = 2*128<<10 + threadBytes
+	pageBytes   = 2 << 20
 )
 
 // readBudget divides limit bytes for a run that only reads. With little memory
@@ -205,5 +204,8 @@ func readBudget(limit int64, threads int, table int64) (Budget, error) {
 			}
 		}
 	}
-	return Budget{}, &MemoryError{Limit: limit, Least: b.Total}
+	return Budget{}, &MemoryError{Limit: limit, Least: budgetLeast(table)}
 }
+
+// budgetLeast is the least limit of a run that only reads.
+func budgetLeast(table int64) int64 { return fixedBytes + pageBytes + table + minPool + readerBytes }

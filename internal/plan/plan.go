@@ -10,7 +10,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
@@ -377,7 +376,7 @@ func (p *Plan) lay() error {
 			return err
 		}
 	}
-	p.Budget, err = NewBudget(p.Recipe.MaxMemory, p.Recipe.Threads, p.tableBytes())
+	p.Budget, err = NewBudget(p.Recipe.MaxMemory, p.Recipe.Threads, p.tableBytes(Merging))
 	return err
 }
 
@@ -447,42 +446,4 @@ func (p *Plan) Refusal() error {
 		return err
 	}
 	return &Error{Blockers: p.Blockers, Hint: hint}
-}
-
-// tableBytes estimates what the tables of both models, of the plan, the layout
-// and the run hold in memory: 640 bytes for a tensor of each were measured with
-// 70,000 of them, and the collector lets a quarter of garbage stand.
-//
-// Texts come on top, since a file can hold large ones: names stand in both
-// tables and in the output's header; a config.json is parsed, edited and
-// written. So do what unpickling leaves behind (217 bytes for a tensor were
-// measured, and 600 while it goes on) and the headers within a .bin.
-func (p *Plan) tableBytes() int64 {
-	const entry, unpickled, unpickling, fixed, configs = 800, 256, 384, 480, 4
-	n, gather, peak := entry*int64(len(p.Tensors))/3, int64(0), int64(0)
-	perFile := int64(1536)
-	if p.Recipe.Format == recipe.Bin {
-		perFile = 3584
-		most := 0 // in a file
-		for _, f := range p.Layout.Files {
-			most = max(most, f.Tensors)
-		}
-		n += fixed * int64(most)
-	}
-	n += perFile*max(0, int64(len(p.Layout.Files))-16) + 0
-	for _, m := range p.Models {
-		n += entry*int64(len(m.Tensors))/3 + m.TextBytes()
-		if strings.HasPrefix(m.Format, "torch") {
-			n += unpickled * int64(len(m.Tensors))
-			peak = max(peak, unpickling*int64(len(m.Tensors)))
-		}
-		gather = max(gather, m.GatherBytes())
-		if p.tokens != nil { // its vocabulary and the places of its rows
-			n += 48 * int64(p.tokens.Size())
-		}
-		if m.Config != nil {
-			n += configs * int64(len(m.Config.Bytes()))
-		}
-	}
-	return n + gather + peak + p.rowBytes()
 }

@@ -1,0 +1,161 @@
+package plan
+
+import (
+	"strings"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
+)
+
+// A Purpose is what models are opened for.
+type Purpose uint8
+
+const (
+	Merging Purpose = iota
+	Comparing
+	Listing // to show what is in them
+)
+
+// Bytes that one tensor takes, measured with 46,000 of them (names aside).
+const (
+	parentEntry  = 88  // in the table of a parent
+	sideEntry    = 40  // while the parents are paired
+	planEntry    = 144 // in the plan
+	writeEntry   = 150 // in the layout, the order of work and the results
+	readEntry    = 130 // in the results and the summary of a comparison
+	headerEntry  = 260 // while the header of its file is made and written
+	pickleEntry  = 580 // while its .bin is written
+	unpickled    = 64  // left by reading it from a .bin
+	unpickling   = 900 // while that goes on
+	fileEntry    = 1 << 10
+	configCopies = 5 // of config.json: read, parsed, edited, written
+)
+
+// tables are what the memory of a run depends on beside its buffers.
+type tables struct {
+	purpose Purpose
+	parents []model.Count
+	out     model.Count // Files and Bytes are not used
+	most    int64       // tensors of the largest output file
+	files   int64       // of the output
+	other   int64       // bytes of anything else
+}
+
+// bytes estimates the most that is in memory at one time.
+func (t *tables) bytes() int64 {
+	var stored, text, sides, reading, n, mapped int64
+	least := int64(-1) // text that is kept once after pairing
+	for _, c := range t.parents {
+		entry := int64(parentEntry)
+		if c.Torch {
+			reading = max(reading, stored+text+c.Tensors*unpickling+c.Text*2)
+			entry += unpickled
+		}
+		stored += c.Tensors*entry + c.Files*fileEntry + c.Config*configCopies
+		text += c.Text
+		sides += c.Tensors * sideEntry
+		n += c.Tensors
+		mapped += c.Bytes
+		if least < 0 || c.Text < least {
+			least = c.Text
+		}
+	}
+	other := t.other - max(0, minPool-mapped) // small files have fewer pages
+	if t.purpose == Listing {
+		return withGarbage(max(reading, stored+text+n*8)) + other
+	}
+	out := t.out.Tensors * planEntry
+	pairing := stored + text + sides + out
+	if len(t.parents) > 1 {
+		text -= least
+	}
+	running := stored + text + out + t.files*2*fileEntry
+	if t.purpose == Comparing {
+		running += t.out.Tensors * readEntry
+	} else {
+		entry := int64(headerEntry)
+		if t.out.Torch {
+			entry = pickleEntry
+		}
+		running += t.out.Tensors*writeEntry + t.most*entry + 2*t.out.Text*t.most/max(1, t.out.Tensors)
+	}
+	return withGarbage(max(reading, pairing, running)) + other
+}
+
+// withGarbage leaves the collector room enough not to run all the time.
+func withGarbage(live int64) int64 { return live + live/8 }
+
+// Admit says whether a model can be opened beside others within the memory of
+// a recipe, for the purpose that they are opened for. It is a *MemoryError if
+// even with the smallest buffers it can't; what the models have together is not
+// known then, so for a merge of several it is taken that they have the same
+// names.
+func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.Count) error {
+	t := tables{purpose: purpose}
+	for _, m := range opened {
+		if m != nil {
+			t.parents = append(t.parents, m.Count())
+		}
+	}
+	t.parents = append(t.parents, next)
+	t.out.Torch = r.Format == recipe.Bin
+	for _, c := range t.parents {
+		t.out.Tensors, t.out.Text = max(t.out.Tensors, c.Tensors), max(t.out.Text, c.Text)
+		if r.ShardSize > 0 {
+			t.files = max(t.files, c.Bytes/r.ShardSize)
+		}
+	}
+	least := func() int64 {
+		switch purpose {
+		case Listing:
+			return fixedBytes + minPool + t.bytes()
+		case Comparing:
+			return budgetLeast(t.bytes())
+		}
+		return budget(1, minPiece, t.bytes()).Total
+	}
+	t.most = t.out.Tensors / (t.files + 1)
+	if least() <= r.MaxMemory {
+		return nil
+	}
+	t.most = min(t.out.Tensors, 2*t.most) // shards are uneven
+	n := least()
+	return &MemoryError{Limit: r.MaxMemory, Least: n + n/64}
+}
+
+// tableBytes estimates what the tables of all models, of the plan, the layout
+// and the run hold in memory.
+func (p *Plan) tableBytes(purpose Purpose) int64 {
+	t := tables{purpose: purpose, other: p.rowBytes()}
+	var gather int64
+	for _, m := range p.Models {
+		t.parents = append(t.parents, m.Count())
+		gather = max(gather, m.GatherBytes())
+		if p.tokens != nil { // its vocabulary and the places of its rows
+			t.other += 48 * int64(p.tokens.Size())
+		}
+	}
+	t.other += gather
+	t.out = model.Count{Tensors: int64(len(p.Tensors)), Torch: p.Recipe.Format == recipe.Bin}
+	for i := range p.Tensors {
+		x := &p.Tensors[i]
+		t.out.Text += int64(len(x.Name))
+		t.other += sumEntry * int64(len(x.Terms()))
+		if x.Sum != nil {
+			t.other += sumEntry
+		}
+		if strings.Contains(x.Why, " rows") { // made for this tensor
+			t.other += 128
+		}
+	}
+	if p.Layout != nil {
+		t.files = int64(len(p.Layout.Files))
+		for i := range p.Layout.Files {
+			t.most = max(t.most, int64(p.Layout.Files[i].Tensors))
+		}
+	}
+	return t.bytes()
+}
+
+// sumEntry is what a summand, and the sum itself, take.
+const sumEntry = 40
