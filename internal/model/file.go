@@ -134,7 +134,7 @@ func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
 	last.checkpoint, last.first = c, len(m.Tensors)
 	m.grow(len(c.Tensors))
 	for _, t := range c.Tensors {
-		t.Name, t.Shape = m.arena.Name(t.Name), m.arena.Shape(t.Shape)
+		t.Shape = m.arena.Shape(t.Shape)
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset, SharesWith: t.SharesWith})
 	}
 	if !slices.ContainsFunc(c.Tensors, func(t torchbin.Tensor) bool { return t.Strides != nil }) {

@@ -23,10 +23,10 @@ const (
 	planEntry    = 144 // in the plan
 	writeEntry   = 150 // in the layout, the order of work and the results
 	readEntry    = 130 // in the results and the summary of a comparison
-	headerEntry  = 260 // while the header of its file is made and written
-	pickleEntry  = 580 // while its .bin is written
+	headerEntry  = 110 // while the header of its file is made and written
+	pickleEntry  = 400 // while its .bin is written
 	unpickled    = 64  // left by reading it from a .bin
-	unpickling   = 900 // while that goes on
+	unpickling   = 560 // while that goes on
 	fileEntry    = 1 << 10
 	configCopies = 5 // of config.json: read, parsed, edited, written
 )
@@ -62,7 +62,7 @@ func (t *tables) bytes() int64 {
 	}
 	other := t.other - max(0, minPool-mapped) // small files have fewer pages
 	if t.purpose == Listing {
-		return withGarbage(max(reading, stored+text+n*8)) + other
+		return max(reading+reading/32, withGarbage(stored+text+n*8)) + other
 	}
 	out := t.out.Tensors * planEntry
 	pairing := stored + text + sides + out
@@ -77,9 +77,9 @@ func (t *tables) bytes() int64 {
 		if t.out.Torch {
 			entry = pickleEntry
 		}
-		running += t.out.Tensors*writeEntry + t.most*entry + 2*t.out.Text*t.most/max(1, t.out.Tensors)
+		running += t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
 	}
-	return withGarbage(max(reading, pairing, running)) + other
+	return max(reading+reading/32, withGarbage(max(pairing, running))) + other
 }
 
 // withGarbage leaves the collector room enough not to run all the time.
