@@ -41,7 +41,11 @@ func pickleOf(tensors []tensor.Info, storage []int) ([]byte, error) {
 	if len(tensors) > maxTensors {
 		return nil, fmt.Errorf("%d tensors, more than %d", len(tensors), maxTensors)
 	}
-	p := &pickler{b: make([]byte, 0, 1<<10+100*len(tensors)), memo: make(map[string]byte)}
+	room := 1 << 10
+	for i := range tensors { // rather more than less: growing would copy all of it
+		room += 160 + len(tensors[i].Name) + 16*len(tensors[i].Shape)
+	}
+	p := &pickler{b: make([]byte, 0, min(room, maxPickle)), memo: make(map[string]byte)}
 	p.b = append(p.b, 0x80, 2, '}')
 	keys := make([]int64, len(tensors))
 	next, dims := int64(0), 0

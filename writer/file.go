@@ -204,11 +204,17 @@ func (o *Output) writeFixed(w *openFile, n int) error {
 		if err := o.write(w.f, s.Data, s.Off); err != nil {
 			return err
 		}
-		if !w.Summed { // nothing in it changes, and it can be the whole table
-			w.Fixed[w.fixed].Data = nil
-		}
+		w.forget(w.fixed)
 	}
 	return nil
+}
+
+// forget drops segment k, which is on the disk, if it stands before the values:
+// it has no checksum of them, and can be as large as the table.
+func (w *openFile) forget(k int) {
+	if len(w.Extents) > 0 && w.Fixed[k].Off < w.Extents[0].Off {
+		w.Fixed[k].Data = nil
+	}
 }
 
 // sum counts p, which belongs at off, into the checksum of its extent. known is

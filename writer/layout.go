@@ -83,7 +83,7 @@ func (l *Layout) Fix(f *File) error {
 	if f.Fixed != nil || f.place == nil {
 		return nil
 	}
-	made, err := f.place(shard{l.tensors, l.storage, f.which, f.cut})
+	made, err := f.place(shard{l.tensors, l.storage, f.which, f.cut, true})
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func LayTable(tensors Table, storage []int, shardSize int64, format Format, sche
 	l := &Layout{TotalBytes: total, tensors: tensors, storage: storage, shards: len(shards)}
 	add := func(name string, which []int32, cut int) error {
 		slices.Sort(which)
-		file, err := f.place(shard{tensors, storage, which, cut})
+		file, err := f.place(shard{tensors, storage, which, cut, false})
 		if err != nil {
 			return fmt.Errorf("laying out the weights: %w", err)
 		}

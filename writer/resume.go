@@ -191,6 +191,9 @@ func (o *Output) takeUpFile(w *openFile, at Mark) error {
 		return err
 	}
 	w.f, w.sums = f, make(map[int]checksum)
+	for i := range w.fixed {
+		w.forget(i)
+	}
 	for _, x := range w.Extents[:k] {
 		if len(x.Sums) == 0 || x.Len == 0 {
 			continue

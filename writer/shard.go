@@ -14,7 +14,8 @@ type shard struct {
 	tensors Table
 	storage []int
 	which   []int32
-	cut     int // bytes of every name that are left out
+	cut     int  // bytes of every name that are left out
+	bare    bool // Fixed alone is wanted, no Extents
 }
 
 // infos copies the table of the shard.
@@ -36,10 +37,13 @@ func placeSafetensors(s shard) (File, error) {
 		return File{}, err
 	}
 	file := File{
-		Size:    enc.Size,
-		Fixed:   []Segment{{0, enc.Header}},
-		Extents: make([]Extent, len(infos)),
+		Size:  enc.Size,
+		Fixed: []Segment{{0, enc.Header}},
 	}
+	if s.bare {
+		return file, nil
+	}
+	file.Extents = make([]Extent, len(infos))
 	for n, i := range enc.Order {
 		file.Extents[n] = Extent{Tensor: int(s.which[i]), Off: enc.Offsets[i], Len: infos[i].Bytes()}
 	}
@@ -61,10 +65,14 @@ func placeBin(s shard) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	file := File{Size: enc.Size, Summed: true, Fixed: make([]Segment, len(enc.Parts)), Extents: make([]Extent, 0, len(infos))}
+	file := File{Size: enc.Size, Summed: true, Fixed: make([]Segment, len(enc.Parts))}
 	for i, p := range enc.Parts {
 		file.Fixed[i] = Segment(p)
 	}
+	if s.bare {
+		return file, nil
+	}
+	file.Extents = make([]Extent, 0, len(infos))
 	extent := make([]int32, len(infos))
 	for i, t := range s.which {
 		if local[i] != i {

@@ -23,7 +23,7 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe, purpose plan.Purpose) ([]*m
 	var absent []recipe.Problem
 	var hints []string
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.TableRoom(r.MaxMemory), Admit: admission(r, purpose, models[:i])})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.TableRoom(r.MaxMemory), Admit: admission(r, purpose, models[:i], len(paths))})
 		var unusable *model.UnusableError
 		switch {
 		case err == nil:
@@ -55,11 +55,11 @@ func outOfMemory(err error, limit int64) error {
 }
 
 // admission refuses models whose tables do not fit in the memory of the recipe.
-func admission(r recipe.Recipe, purpose plan.Purpose, opened []*model.Model) model.Admit {
+func admission(r recipe.Recipe, purpose plan.Purpose, opened []*model.Model, of int) model.Admit {
 	if r.MaxMemory == 0 { // nobody has said how much there is
 		return nil
 	}
-	return func(c model.Count) error { return plan.Admit(r, purpose, opened, c) }
+	return func(c model.Count) error { return plan.Admit(r, purpose, opened, c, of) }
 }
 
 // openModels opens models that no recipe names.
@@ -69,7 +69,7 @@ func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r rec
 		return nil, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Admit: admission(r, purpose, models)})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Admit: admission(r, purpose, models, len(paths))})
 		if err != nil {
 			return models, err
 		}

@@ -118,7 +118,7 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Recipe)
 		return models, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory)), Admit: admission(r, plan.Merging, models)})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory)), Admit: admission(r, plan.Merging, models, len(paths))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}

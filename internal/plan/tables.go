@@ -24,7 +24,7 @@ const (
 	writeEntry   = 150 // in the layout, the order of work and the results
 	readEntry    = 130 // in the results and the summary of a comparison
 	headerEntry  = 110 // while the header of its file is made and written
-	pickleEntry  = 400 // while its .bin is written
+	pickleEntry  = 330 // while its .bin is written
 	unpickled    = 64  // left by reading it from a .bin
 	unpickling   = 560 // while that goes on
 	fileEntry    = 1 << 10
@@ -87,10 +87,10 @@ func withGarbage(live int64) int64 { return live + live/8 }
 
 // Admit says whether a model can be opened beside others within the memory of
 // a recipe, for the purpose that they are opened for. It is a *MemoryError if
-// even with the smallest buffers it can't; what the models have together is not
-// known then, so for a merge of several it is taken that they have the same
-// names.
-func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.Count) error {
+// even with the smallest buffers it can't. Of the models only those opened and
+// the next one are known then. The least that it names takes it that they all
+// have the same names, and that the others, of models in all, are like the next.
+func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.Count, of int) error {
 	t := tables{purpose: purpose}
 	for _, m := range opened {
 		if m != nil {
@@ -102,9 +102,10 @@ func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.C
 	for _, c := range t.parents {
 		t.out.Tensors, t.out.Text = max(t.out.Tensors, c.Tensors), max(t.out.Text, c.Text)
 		if r.ShardSize > 0 {
-			t.files = max(t.files, c.Bytes/r.ShardSize)
+			t.files = max(t.files, c.Bytes/r.ShardSize+1)
 		}
 	}
+	t.files = max(1, min(t.files, t.out.Tensors)) // whatever the shard size, none is empty
 	least := func() int64 {
 		switch purpose {
 		case Listing:
@@ -114,11 +115,14 @@ func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.C
 		}
 		return budget(1, minPiece, t.bytes()).Total
 	}
-	t.most = t.out.Tensors / (t.files + 1)
+	t.most = t.out.Tensors / t.files
 	if least() <= r.MaxMemory {
 		return nil
 	}
 	t.most = min(t.out.Tensors, 2*t.most) // shards are uneven
+	for len(t.parents) < of {
+		t.parents = append(t.parents, next)
+	}
 	n := least()
 	return &MemoryError{Limit: r.MaxMemory, Least: n + n/64}
 }
