@@ -189,7 +189,7 @@ func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) 
 // what writing a page takes.
 const (
 	readerBytes = 2*128<<10 + threadBytes
-	pageBytes   = 2 << 20
+	pageBytes   = 1 << 20
 )
 
 // readBudget divides limit bytes for a run that only reads. With little memory

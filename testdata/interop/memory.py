@@ -1,0 +1,268 @@
+"""memory.py PROGRAM [--long]: the memory contract, measured from outside.
+
+Every command is run on models of many tensors, of many shards and of odd
+headers. A run that succeeds stays within --max-memory. One that is refused
+exits with 3, stays within it too, and names a least with which the same command
+succeeds; that is at most 15 % above the peak that is measured then. A pair with
+the names, shapes and shards of DeepSeek-V3 is planned in the default memory;
+with every dimension divided by 64 it is compared and merged there, in both
+formats. The peak is VmHWM, mapped pages included. A table goes to standard
+output.
+"""
+import argparse, json, os, re, shutil, struct, subprocess, sys, tempfile, time
+
+MiB = 1 << 20
+DEFAULT = 64 * MiB
+failed = []
+
+
+def write_shard(path, tensors, metadata=None, pad=0):
+    """tensors: (name, dtype, shape, bytes). The values are a hole."""
+    off, parts = 0, []
+    if metadata is not None:
+        parts.append('"__metadata__":' + json.dumps(metadata))
+    for name, dtype, shape, n in tensors:
+        parts.append('%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}' % (json.dumps(name), dtype, json.dumps(shape), off, off + n))
+        off += n
+    head = ("{" + ",".join(parts) + "}").encode()
+    head += b" " * (pad + -(len(head) + pad) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head)
+        f.truncate(8 + len(head) + off)
+
+
+def write_model(path, tensors, shards, config):
+    """A folder of sparse safetensors shards of about equal numbers of bytes."""
+    os.makedirs(path)
+    total = sum(t[3] for t in tensors)
+    cut, size, k, lists = total / shards, 0, 0, [[]]
+    for t in tensors:
+        lists[-1].append(t)
+        size += t[3]
+        if len(lists) < shards and size >= cut * len(lists):
+            lists.append([])
+    if shards == 1:
+        write_shard(path + "/model.safetensors", tensors, {"format": "pt"})
+    else:
+        where = {}
+        for i, part in enumerate(lists):
+            name = "model-%05d-of-%05d.safetensors" % (i + 1, len(lists))
+            write_shard(path + "/" + name, part, {"format": "pt"})
+            where.update((t[0], name) for t in part)
+        with open(path + "/model.safetensors.index.json", "w") as f:
+            json.dump({"metadata": {"total_size": total}, "weight_map": where}, f)
+    with open(path + "/config.json", "w") as f:
+        f.write(config)
+
+
+def small(n):
+    """n tensors of two elements, named like experts."""
+    names = ("gate_proj", "up_proj", "down_proj")
+    return [("model.layers.%d.mlp.experts.%d.%s.weight" % (i // 300, i // 3 % 100, names[i % 3]), "BF16", [1, 2], 4) for i in range(n)]
+
+
+def deepseek(divide):
+    hidden, wide, narrow, vocab = 7168, 18432, 2048, 129280
+    layers, experts, first = 62, 256, 3
+    out = []
+
+    def add(name, *shape):
+        shape = [max(1, d // divide) for d in shape]
+        n = 2
+        for d in shape:
+            n *= d
+        out.append((name, "BF16", shape, n))
+
+    add("model.embed_tokens.weight", vocab, hidden)
+    add("lm_head.weight", vocab, hidden)
+    add("model.norm.weight", hidden)
+    for i in range(layers):
+        p = "model.layers.%d." % i
+        add(p + "input_layernorm.weight", hidden)
+        add(p + "post_attention_layernorm.weight", hidden)
+        for name, rows, columns in (("q_a_proj", 1536, hidden), ("q_b_proj", 24576, 1536), ("kv_a_proj_with_mqa", 576, hidden),
+                                    ("kv_b_proj", 32768, 512), ("o_proj", hidden, 16384)):
+            add(p + "self_attn." + name + ".weight", rows, columns)
+        owners = [p + "mlp."] if i < first else [p + "mlp.experts.%d." % e for e in range(experts)]
+        inner = wide if i < first else narrow
+        if i >= first:
+            add(p + "mlp.gate.weight", experts, hidden)
+        for q in owners:
+            add(q + "gate_proj.weight", inner, hidden)
+            add(q + "up_proj.weight", inner, hidden)
+            add(q + "down_proj.weight", hidden, inner)
+    config = {"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"], "num_hidden_layers": layers, "hidden_size": max(1, hidden // divide),
+              "vocab_size": vocab // divide, "n_routed_experts": experts, "first_k_dense_replace": first}
+    return out, json.dumps(config)
+
+
+# The peak of a child counts that of the process that starts it, which is
+# therefore a small one of its own.
+LAUNCHER = """
+import os, sys
+for line in sys.stdin:
+    args = line.rstrip("\\n").split("\\t")
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(args[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        os.execv(args[1], args[1:])
+    _, status, usage = os.wait4(pid, 0)
+    print(os.waitstatus_to_exitcode(status), usage.ru_maxrss, flush=True)
+"""
+
+
+class Bench:
+    def __init__(self, program, work):
+        self.program, self.work, self.n = program, work, 0
+        self.launcher = subprocess.Popen([sys.executable, "-I", "-S", "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, *args, limit=None):
+        args = list(args) + (["--max-memory", "%d" % limit] if limit else [])
+        start = time.time()
+        line = "\t".join([self.work + "/stderr", self.program] + args + ["--no-progress"])
+        self.launcher.stdin.write(line + "\n")
+        self.launcher.stdin.flush()
+        code, peak = self.launcher.stdout.readline().split()
+        with open(self.work + "/stderr") as log:
+            return int(code), int(peak) << 10, time.time() - start, log.read()
+
+    def output(self, args):
+        """The arguments with a new output folder, where {} stands."""
+        self.n += 1
+        out = "%s/out%d" % (self.work, self.n)
+        return [a.replace("{}", out) for a in args], out
+
+    def check(self, what, args, limit=None, must=None, keep=False, least=True):
+        """must: None for either outcome, 0 or 3. Returns the output folder if it is kept."""
+        args, out = self.output(args)
+        code, peak, seconds, text = self.run(*args, limit=limit)
+        allowed = limit or DEFAULT
+        problem = ""
+        if code not in (0, 3) or must is not None and code != must:
+            problem = "exit %d, want %s: %s" % (code, must, text.strip()[-300:])
+        elif peak > allowed:
+            problem = "peak over the limit"
+        row = [what, args[0], "%.1f" % (allowed / MiB), str(code), "%.1f" % (peak / MiB), "%.1f" % seconds, ""]
+        if not keep:
+            shutil.rmtree(out, ignore_errors=True)
+        named = re.search(r"the least that works is (\d+) MiB", text)
+        if code == 3 and not problem:
+            if not named:
+                problem = "no least is named: " + text.strip()[-200:]
+            elif least:
+                need = int(named.group(1)) * MiB
+                again, out2 = self.output([a.replace(out, "{}") for a in args])
+                code, peak, seconds, text = self.run(*again, limit=need)
+                row[6] = "least %d: exit %d, peak %.1f, %.1f s" % (need // MiB, code, peak / MiB, seconds)
+                shutil.rmtree(out2, ignore_errors=True)
+                if code != 0:
+                    problem = "the least that is named does not work: " + text.strip()[-300:]
+                elif peak > need:
+                    problem = "peak over the least"
+                # It is named in whole MiB. That of plan is the merge's.
+                elif args[0] != "plan" and need > 1.15 * peak + MiB:
+                    problem = "the least is %.0f %% above the peak" % (100 * need / peak - 100)
+        if problem:
+            row.append("FAILED: " + problem)
+            failed.append(what + " " + args[0] + ": " + problem)
+        print(" | ".join(row), flush=True)
+        return out
+
+    def every(self, what, a, b, limit=None, formats=("safetensors", "bin"), least=True, must=None):
+        """All commands on a pair, in the formats that are written."""
+        self.check(what, ["inspect", a], limit, must, least=least)
+        for f in formats:
+            self.check(what + " > " + f, ["plan", a, b, "--format", f], limit, must, least=least)
+        self.check(what, ["compare", a, b], limit, must, least=least)
+        for f in formats:
+            out = self.check(what + " > " + f, ["merge", a, b, "-o", "{}", "--format", f, "--no-card"], limit, must, keep=True, least=least)
+            if os.path.isdir(out):
+                self.check(what + " > " + f, ["verify", out], limit, must, least=least)
+                shutil.rmtree(out)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("program")
+    p.add_argument("--long", action="store_true", help="10^5 and 10^6 tensors, 10^4 shards, all commands")
+    o = p.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(os.path.abspath(o.program), work)
+        print("model | command | limit MiB | exit | peak MiB | s | with the least")
+        config = json.dumps({"model_type": "llama", "num_hidden_layers": 4000})
+
+        def pair(name, tensors, shards, cfg=config):
+            paths = [work + "/" + name + x for x in "ab"]
+            for path in paths:
+                write_model(path, tensors, shards, cfg)
+            return paths
+
+        def drop(paths):
+            for path in paths:
+                shutil.rmtree(path)
+
+        def torch(paths, limit=None):
+            out = []
+            for path in paths:
+                code, _, _, text = bench.run("convert", path, "-o", path + "-bin", "--format", "bin", limit=limit or 4 << 30)
+                if code:
+                    sys.exit("convert: " + text)
+                out.append(path + "-bin")
+            return out
+
+        # The pair of the contract.
+        whole = pair("deepseek", *((lambda t, c: (t, 163, c))(*deepseek(1))))
+        bench.check("DeepSeek-V3, 163 shards", ["plan", *whole], must=0)
+        bench.check("DeepSeek-V3, 163 shards > bin", ["plan", *whole, "--format", "bin"], must=0)
+        drop(whole)
+        part = pair("deepseek64", *((lambda t, c: (t, 163, c))(*deepseek(64))))
+        bench.every("DeepSeek-V3 / 64", *part, must=0)
+        old = torch(part)
+        drop(part)
+        bench.every("DeepSeek-V3 / 64 .bin", *old, must=0, formats=("safetensors",))
+        drop(old)
+
+        for n in (100, 1000, 10_000) + ((50_000, 100_000, 300_000) if o.long else ()):
+            models = pair("small", small(n), 1)
+            low = 16 * MiB if n <= 1000 else 20 * MiB if n < 20_000 else None
+            bench.every("%d tensors" % n, *models, limit=low)
+            if n in (1000, 10_000, 50_000, 100_000):
+                old = torch(models)
+                bench.every("%d tensors .bin" % n, *old, limit=low, formats=("bin",))
+                drop(old)
+            drop(models)
+        if o.long:
+            models = pair("shards", small(30_000), 10_000)
+            bench.every("30000 tensors, 10000 shards", *models)
+            drop(models)
+            models = pair("million", small(1_000_000), 20)
+            bench.every("10^6 tensors, 20 shards", *models, formats=("safetensors",))
+            drop(models)
+
+        # Odd headers: refused from their lengths and a count, not from the tables.
+        for what, tensors, metadata, pad in (
+                ("92 MB of metadata", small(1), {"format": "pt", "x": "y" * 92_000_000}, 0),
+                ("a name of 80 MB", [("n" * 80_000_000, "U8", [0], 0)], None, 0),
+                ("700,000 short names", [("t%d" % i, "U8", [0], 0) for i in range(700_000)], None, 0)):
+            path = work + "/odd.safetensors"
+            write_shard(path, tensors, metadata, pad)
+            bench.check(what, ["inspect", path], must=3)
+            bench.check(what, ["plan", path, path], must=3, least=o.long)
+            os.remove(path)
+        path = work + "/padded.safetensors"
+        write_shard(path, small(10), None, 92_000_000)
+        bench.check("92 MB of spaces", ["inspect", path], must=0)
+        os.remove(path)
+        big = json.dumps({"model_type": "llama", "num_hidden_layers": 4, "id2label": {str(i): "LABEL_%d" % i for i in range(320_000)}})
+        models = pair("config", small(100), 1, big)
+        bench.every("config.json of %d MB" % (len(big) // 10 ** 6), *models, formats=("safetensors",))
+        drop(models)
+    print()
+    if failed:
+        print("FAILED:\n  " + "\n  ".join(failed))
+        sys.exit(1)
+    print("all within the contract")
+
+
+main()
