@@ -45,13 +45,16 @@ func (e *MemoryError) Error() string {
 // little memory the pieces shrink first, down to 1 MiB, which writing still
 // likes; then there are fewer threads; then smaller pieces.
 func NewBudget(limit int64, threads int, table int64) (Budget, error) {
+	// Beside large tables the collector works better with room than larger
+	// buffers do.
+	roomy := table + table/4
 	for piece := int64(maxPiece); piece >= 1<<20; piece /= 2 {
-		if b := budget(threads, piece, table); b.Total <= limit {
+		if b := budget(threads, piece, roomy); b.Total <= limit {
 			return b, nil
 		}
 	}
 	for n := threads - 1; n >= 1; n-- {
-		if b := budget(n, 1<<20, table); b.Total <= limit {
+		if b := budget(n, 1<<20, roomy); b.Total <= limit {
 			return b, nil
 		}
 	}
