@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"slerpmerge/internal/cli"
 )
@@ -27,18 +25,7 @@ func run() (code int) {
 		}
 	}()
 	cli.Version = version
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // nohup
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	// A reader of our output that goes away must not end a merge.
-	signal.Ignore(syscall.SIGPIPE)
-	go func() {
-		cancel(cli.Stopped{Signal: <-signals})
-		signal.Reset() // a second one ends the process at once
-	}()
+	ctx, cancel := cli.Signals(context.Background())
+	defer cancel()
 	return cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }

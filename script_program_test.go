@@ -148,14 +148,17 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 
 // stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
 // (or has grown by N bytes, where WAITFOR is FILE+N),
-// the program is sent a signal (EVENT is INT or TERM) or loses the last byte of
-// a file (EVENT is cut=FILE); it ends as refused wants it, but that .OUT.partial
-// may stay.
+// the program is sent a signal (EVENT is INT, TERM or HUP; TERM+TERM is two of
+// them), loses the last byte of a file (cut=FILE) or has a file overwritten and
+// its modification time put back (rewrite=FILE); it ends as refused wants it, but
+// that .OUT.partial may stay.
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 3, "stopped event code waitfor program [arg...]")
 	cut, isCut := strings.CutPrefix(args[0], "cut=")
-	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
-	usage(ts, neg, ok || isCut, "stopped INT|TERM|HUP|cut=FILE ...")
+	rewrite, isRewrite := strings.CutPrefix(args[0], "rewrite=")
+	name, twice := strings.CutSuffix(args[0], "+TERM")
+	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[name]
+	usage(ts, neg, ok || isCut || isRewrite, "stopped INT|TERM|TERM+TERM|HUP|cut=FILE|rewrite=FILE ...")
 	if sig == syscall.SIGHUP { // under nohup children would ignore it too
 		caught := make(chan os.Signal, 1)
 		signal.Notify(caught, sig)
@@ -192,10 +195,17 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	if isCut {
+	switch {
+	case isCut:
 		cmdTruncate(ts, false, []string{cut, "-1"})
-	} else {
+	case isRewrite:
+		ts.Check(rewriteLast(ts.MkAbs(rewrite)))
+	default:
 		ts.Check(c.Process.Signal(sig))
+	}
+	if twice {
+		time.Sleep(5 * time.Millisecond)
+		c.Process.Signal(syscall.SIGTERM) // unless it has ended
 	}
 	<-ended
 	io.Copy(ts.Stdout(), &stdout)
@@ -208,8 +218,10 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("not one error line and hints: %s%s", &stdout, &stderr)
 	}
 	after := snapshot(ts)
-	delete(before, cut)
-	delete(after, cut)
+	for _, name := range []string{cut, rewrite} {
+		delete(before, name)
+		delete(after, name)
+	}
 	for name := range after {
 		if kept(name) {
 			delete(before, name)
@@ -217,6 +229,20 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	compareSnapshots(ts, before, after)
+}
+
+// rewriteLast changes the last byte of a file and puts its time back.
+func rewriteLast(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{1}, st.Size()-1)
+	return errors.Join(err, f.Close(), os.Chtimes(path, time.Time{}, st.ModTime()))
 }
 
 func sizeOf(path string) (n int64, ok bool) {

@@ -85,7 +85,7 @@ func (f *File) compare(info fs.FileInfo) error {
 		what = fmt.Sprintf("shrank from %d to %d bytes", f.size, n)
 	case n > f.size:
 		what = fmt.Sprintf("grew from %d to %d bytes", f.size, n)
-	case !info.ModTime().Equal(f.info.ModTime()):
+	case !info.ModTime().Equal(f.info.ModTime()), f.seen.rewritten(info):
 		what = "was modified"
 	default:
 		return nil

@@ -64,6 +64,19 @@ var changes = []struct {
 		}
 		return syscall.Mkfifo(path, 0o600)
 	}},
+	{"modified, with its time put back", "was modified", func(path string) error {
+		time.Sleep(20 * time.Millisecond) // the change time has to move on
+		st, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte("changed"), 5000)
+		return errors.Join(err, f.Close(), os.Chtimes(path, time.Time{}, st.ModTime()))
+	}},
 }
 
 func TestChangeUnderReaders(t *testing.T) {

@@ -17,6 +17,7 @@ type File struct {
 	path string
 	size int64
 	info fs.FileInfo // as it was when the file was opened
+	seen watch
 
 	// Held shared by every method, so that Close waits for reads under way.
 	mu     sync.RWMutex
@@ -56,7 +57,9 @@ func (p *Pool) Open(path string) (*File, error) {
 	if err := regular(path, info); err != nil {
 		return nil, err
 	}
-	return &File{pool: p, path: path, size: info.Size(), info: info}, nil
+	f := &File{pool: p, path: path, size: info.Size(), info: info}
+	f.seen.last, _ = statusOf(info)
+	return f, nil
 }
 
 func regular(path string, info fs.FileInfo) error {
@@ -206,8 +209,9 @@ func (f *File) CopyTo(dst *os.File, at, off, n int64) error {
 }
 
 // Check compares the file at the path with what was opened. It returns a
-// *ChangedError if size, modification time or identity differ or nothing is
-// there any longer, and an *fs.PathError if that can't be found out. Call it
+// *ChangedError if size, modification time or identity differ, if the change
+// time differs while links, mode and owner do not, or if nothing is there any
+// longer, and an *fs.PathError if that can't be found out. Call it
 // after the last read to know that all the reads saw the same file.
 func (f *File) Check() error {
 	f.mu.RLock()

@@ -16,12 +16,14 @@
 // Files are expected to stay as they are. A [File] remembers its size,
 // modification time and identity (device and inode), compares them each time it
 // is mapped, after every fault and in [File.Check], and reports a difference as
-// a [ChangedError]. A page that vanishes under a read, which would otherwise kill the
+// a [ChangedError]. On Linux and macOS it does so for the change time too, which
+// catches a file that was overwritten and given its modification time back; a
+// new link, mode or owner is no difference. A page that vanishes under a read, which would otherwise kill the
 // process with SIGBUS, becomes an error as well. Three things can't be seen
 // while reading: the rest of the last page of a file that was truncated within
 // that page reads as zeros, a modification in place shows only in the
-// modification time, and one that leaves size, time and inode as they were
-// doesn't show at all. Who needs to know that what was read belongs together
+// times, and one that leaves size, times and inode as they were doesn't show at
+// all. Who needs to know that what was read belongs together
 // calls Check after the last read.
 //
 // Where a file can't be mapped (no room in a 32-bit address space, a limit on

@@ -2,7 +2,7 @@ package writer
 
 import (
 	"bytes"
-	"errors"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,6 +10,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"slerpmerge/internal/disk"
 )
 
 // Put writes a small file that goes along, such as config.json. name is a
@@ -39,44 +41,61 @@ func (o *Output) put(name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := o.makeFolder(full); err != nil {
+	if err := o.makeFolder(name, false); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(full, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := o.work.Create(filepath.FromSlash(name), 0o666)
 	if err != nil {
 		return o.wrap("creating", full, err)
 	}
-	if err := o.copy(f, r); err != nil {
+	made := Made{Name: name}
+	if err := o.copy(f, r, &made); err != nil {
 		f.Close()
 		return err
 	}
-	o.flush.finish(f)
-	o.others = append(o.others, name)
+	o.flush.finish(f, -1)
+	o.others = append(o.others, made)
 	return nil
 }
 
-// makeFolder makes the folder of a file in the partial folder.
-func (o *Output) makeFolder(file string) error {
-	dir := filepath.Dir(file)
-	if dir == o.partial {
+// makeFolder makes the folder within the partial folder for a file of that name.
+// That of weights stays open: checkpoints flush it.
+func (o *Output) makeFolder(name string, weights bool) error {
+	dir := path.Dir(name)
+	if dir == "." || o.subs[dir] != nil {
 		return nil
 	}
-	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-		return o.wrap("making", dir, err)
+	sub, _, err := o.work.MakeSub(dir, 0o777)
+	if err != nil {
+		return o.wrap("making", o.work.Path(dir), err)
 	}
+	if !weights {
+		sub.Close()
+		return nil
+	}
+	if o.subs == nil {
+		o.subs = map[string]*disk.Folder{}
+	}
+	o.subs[dir] = sub
 	return nil
 }
 
 // copy writes all of r, piece by piece.
-func (o *Output) copy(f *os.File, r io.Reader) error {
+func (o *Output) copy(f *os.File, r io.Reader, made *Made) error {
 	buf := make([]byte, 64<<10)
-	for off := int64(0); ; {
+	sum := sha256.New()
+	for {
 		n, err := io.ReadFull(r, buf)
-		if werr := o.write(f, buf[:n], off); werr != nil {
+		if werr := o.write(f, buf[:n], made.Bytes); werr != nil {
 			return werr
 		}
-		off += int64(n)
+		if made.Bytes += int64(n); made.Bytes <= MaxHashed {
+			sum.Write(buf[:n])
+		}
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			if made.Bytes <= MaxHashed {
+				made.SHA256 = sum.Sum(nil)
+			}
 			return nil
 		}
 		if err != nil {
@@ -91,5 +110,5 @@ func (o *Output) name(name string) (string, error) {
 		strings.Count(name, "/") > 1 || strings.ContainsAny(name, "\\\x00") {
 		return "", fmt.Errorf("%q is not the name of an output file", name)
 	}
-	return filepath.Join(o.partial, filepath.FromSlash(name)), nil
+	return o.work.Path(filepath.FromSlash(name)), nil
 }

@@ -70,7 +70,8 @@ func diskError(doing, path string, need int64, err error) error {
 	if err == nil {
 		return nil
 	}
-	if pe := (*fs.PathError)(nil); errors.As(err, &pe) && pe.Path == path {
+	path = filepath.Clean(path) // files of a disk.Folder have a "." in their names
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) && filepath.Clean(pe.Path) == path {
 		err = pe.Err // named already
 	}
 	for _, full := range fullErrors {

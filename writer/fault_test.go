@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"slerpmerge/internal/disk"
 )
 
 // hook replaces a variable for the length of a test.
@@ -112,10 +114,10 @@ func TestFaults(t *testing.T) {
 		{"EIO when flushing the last file", faultySync(5, syscall.EIO), syscall.EIO, false},
 		{"ENOSPC when flushing", faultySync(2, syscall.ENOSPC), syscall.ENOSPC, true}, // NFS reserves nothing
 		{"EIO when flushing the folder", func(t *testing.T) {
-			hook(t, &syncDir, func(string) error { return syscall.EIO })
+			hook(t, &syncDir, func(*disk.Folder) error { return syscall.EIO })
 		}, syscall.EIO, false},
 		{"EACCES when renaming", func(t *testing.T) {
-			hook(t, &rename, func(string, string) error { return syscall.EACCES })
+			hook(t, &rename, func(*disk.Folder, string, string) error { return syscall.EACCES })
 		}, syscall.EACCES, false},
 		{"no space to begin with", func(t *testing.T) {
 			hook(t, &freeBytes, func(string) (int64, error) { return l.Bytes() - 1, nil })
@@ -188,15 +190,15 @@ func TestTolerated(t *testing.T) {
 			hook(t, &syncFile, func(*os.File) error { return syscall.ENOTSUP })
 		},
 		"fsync of a folder: EINVAL": func(t *testing.T) {
-			hook(t, &syncDir, func(string) error { return syscall.EINVAL })
+			hook(t, &syncDir, func(*disk.Folder) error { return syscall.EINVAL })
 		},
 		"rename: EINTR": func(t *testing.T) {
 			intr, real := once(syscall.EINTR), rename
-			hook(t, &rename, func(a, b string) error {
+			hook(t, &rename, func(d *disk.Folder, a, b string) error {
 				if err := intr(); err != nil {
 					return err
 				}
-				return real(a, b)
+				return real(d, a, b)
 			})
 		},
 	} {
@@ -222,20 +224,20 @@ func TestTolerated(t *testing.T) {
 func TestOverwriteFaults(t *testing.T) {
 	for name, fault := range map[string]func(t *testing.T){
 		"exchange": func(t *testing.T) {
-			hook(t, &exchange, func(a, b string) error { return syscall.EIO })
+			hook(t, &exchange, func(d *disk.Folder, a, b string) error { return syscall.EIO })
 		},
 		"first rename": func(t *testing.T) {
-			hook(t, &exchange, func(a, b string) error { return syscall.EINVAL })
-			hook(t, &rename, func(a, b string) error { return syscall.EIO })
+			hook(t, &exchange, func(d *disk.Folder, a, b string) error { return syscall.EINVAL })
+			hook(t, &rename, func(d *disk.Folder, a, b string) error { return syscall.EIO })
 		},
 		"second rename": func(t *testing.T) {
-			hook(t, &exchange, func(a, b string) error { return syscall.EINVAL })
+			hook(t, &exchange, func(d *disk.Folder, a, b string) error { return syscall.EINVAL })
 			n, real := 0, rename
-			hook(t, &rename, func(a, b string) error {
+			hook(t, &rename, func(d *disk.Folder, a, b string) error {
 				if n++; n == 2 {
 					return syscall.EIO
 				}
-				return real(a, b)
+				return real(d, a, b)
 			})
 		},
 	} {
@@ -259,17 +261,20 @@ func TestOverwriteFaults(t *testing.T) {
 		out := filepath.Join(base, "out")
 		model(t, out)
 		real := syncDir
-		hook(t, &syncDir, func(dir string) error {
-			if dir == base {
+		hook(t, &syncDir, func(d *disk.Folder) error {
+			if d.Path("") == base {
 				return syscall.EIO
 			}
-			return real(dir)
+			return real(d)
 		})
 		err := run(t, out, Options{Overwrite: true})
 		if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "is complete, but") {
 			t.Errorf("error %v", err)
 		}
-		wantList(t, base, ".out.partial", "out")
+		wantList(t, base, ".out.lock", ".out.partial", "out") // the lock file says what it is
+		hook(t, &syncDir, real)
+		Tidy(out)
+		wantList(t, base, "out")
 	})
 }
 
@@ -365,14 +370,14 @@ func TestFlushOrder(t *testing.T) {
 	above := filepath.Join(base, "new", "deep")
 	var got []string
 	realSync, realRename := syncDir, rename
-	hook(t, &syncDir, func(dir string) error {
-		rel, _ := filepath.Rel(base, dir)
+	hook(t, &syncDir, func(d *disk.Folder) error {
+		rel, _ := filepath.Rel(base, d.Path(""))
 		got = append(got, filepath.ToSlash(rel))
-		return realSync(dir)
+		return realSync(d)
 	})
-	hook(t, &rename, func(a, b string) error {
+	hook(t, &rename, func(d *disk.Folder, a, b string) error {
 		got = append(got, "rename")
-		return realRename(a, b)
+		return realRename(d, a, b)
 	})
 	o := create(t, filepath.Join(above, "out"), Options{})
 	must(t, o.Put("additional_chat_templates/x.jinja", nil))

@@ -15,6 +15,7 @@ import (
 // An openFile is a file of weights that has bytes missing.
 type openFile struct {
 	File
+	index int      // in the Files of the layout
 	f     *os.File // nil before the first byte and after the last
 	gaps  gaps
 	run   span             // written, but not yet given to write-back
@@ -23,7 +24,7 @@ type openFile struct {
 }
 
 func (o *Output) presize(file File) error {
-	w := &openFile{File: file}
+	w := &openFile{File: file, index: len(o.files)}
 	err := o.layout.Fix(&w.File)
 	if err != nil {
 		return err
@@ -36,10 +37,10 @@ func (o *Output) presize(file File) error {
 	if err != nil {
 		return err
 	}
-	if err := o.makeFolder(name); err != nil {
+	if err := o.makeFolder(file.Name, true); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := o.work.Create(filepath.FromSlash(file.Name), 0o666)
 	if err != nil {
 		return o.wrap("creating", name, err)
 	}
@@ -66,10 +67,9 @@ func (o *Output) open(w *openFile) error {
 	if w.f != nil {
 		return nil
 	}
-	name := filepath.Join(o.partial, w.Name)
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	f, err := o.work.Open(w.Name, os.O_RDWR)
 	if err != nil {
-		return o.wrap("opening", name, err)
+		return o.wrap("opening", o.work.Path(w.Name), err)
 	}
 	w.f, w.sums = f, make(map[int]checksum)
 	return o.layout.Fix(&w.File)
@@ -261,7 +261,7 @@ func (o *Output) complete(w *openFile) error {
 	if err := o.writeFixed(w, len(w.Fixed)); err != nil {
 		return err
 	}
-	o.flush.finish(w.f)
+	o.flush.finish(w.f, w.index)
 	w.f, w.sums = nil, nil
 	w.Unfix()
 	return nil
@@ -294,7 +294,7 @@ const maxWrite = 256 << 10
 
 func (o *Output) wrap(doing, path string, err error) error {
 	if o.journal != nil && errors.Is(err, fs.ErrNotExist) {
-		if gone := inPlace(o.journal); gone != nil {
+		if gone := o.inPlace(); gone != nil {
 			return gone
 		}
 	}

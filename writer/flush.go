@@ -1,13 +1,11 @@
 package writer
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
+
+	"slerpmerge/internal/disk"
 )
 
 const (
@@ -44,31 +42,34 @@ type flusher struct {
 	marking  atomic.Bool          // a mark is on its way
 	marked   atomic.Pointer[Mark] // the last one in the journal
 	wrap     func(doing, path string, err error) error
+	inPlace  func() error // whether what is written has its name still
 
-	able    bool   // to write back
-	forget  bool   // pages that are on the disk
-	underAt string // the file that under is of
-	under   []span // on their way
-	named   bool   // the names of the files are on the disk
+	stretches []stretch // of files that were finished since the last mark
+	able      bool      // to write back
+	forget    bool      // pages that are on the disk
+	underAt   string    // the file that under is of
+	under     []span    // on their way
+	named     bool      // the names of the files are on the disk
 }
 
 // A request is a run of bytes to begin with, a file to flush and close, or a
 // line for the journal that holds once f is on the disk.
 type request struct {
 	f       *os.File // of a mark: nil if no file is open
-	run     span
+	run     span     // of a mark: what f has of it stays as it is
 	finish  bool
-	mark    []byte
-	at      Mark
+	weights int   // the index of f in the layout, -1 if it is not in it
+	mark    *Mark // without its stretches
 	journal *os.File
-	folders []string // of a mark: their names have to be on the disk too
+	folders []*disk.Folder // of a mark: their names have to be on the disk too
 }
 
-func newFlusher(wrap func(doing, path string, err error) error, forget bool) *flusher {
+func newFlusher(wrap func(doing, path string, err error) error, inPlace func() error, forget bool) *flusher {
 	fl := &flusher{
 		requests: make(chan request, writebackQueue),
 		done:     make(chan struct{}),
 		wrap:     wrap,
+		inPlace:  inPlace,
 		able:     true,
 		forget:   forget,
 	}
@@ -85,6 +86,7 @@ func (fl *flusher) work() {
 			fl.under = nil
 			if !idle {
 				fl.sync(r.f)
+				fl.keepEnd(r)
 				if fl.forget {
 					dropPages(r.f, 0, 0)
 				}
@@ -138,7 +140,7 @@ func (fl *flusher) note(r request) {
 	if !fl.named {
 		for _, dir := range r.folders {
 			if err := retry(func() error { return syncDir(dir) }); err != nil && !unsupported(err) {
-				fl.fail(fl.wrap("flushing", dir, err))
+				fl.fail(fl.wrap("flushing", dir.Path(""), err))
 				return
 			}
 		}
@@ -146,36 +148,53 @@ func (fl *flusher) note(r request) {
 	}
 	if r.f != nil {
 		fl.sync(r.f)
+		fl.keep(r.f, r.weights, r.run)
 	}
-	if err := inPlace(r.journal); err != nil {
+	if err := fl.inPlace(); err != nil {
 		fl.fail(err)
 	}
 	if fl.err() != nil {
 		return
 	}
-	if _, err := r.journal.Write(r.mark); err != nil {
+	m := *r.mark
+	m.Stretches, fl.stretches = fl.stretches, nil
+	line, err := m.line()
+	if err == nil {
+		_, err = r.journal.Write(line)
+	}
+	if err != nil {
 		fl.fail(fl.wrap("writing", r.journal.Name(), err))
 		return
 	}
 	if fl.sync(r.journal); fl.err() == nil {
-		fl.marked.Store(&r.at)
+		fl.marked.Store(r.mark)
 	}
 }
 
-// inPlace makes sure that a file is still what its name says: work in a folder
-// that was removed is lost.
-func inPlace(f *os.File) error {
-	there, err := os.Lstat(f.Name())
-	if err == nil {
-		var own os.FileInfo
-		if own, err = f.Stat(); err == nil && os.SameFile(own, there) {
-			return nil
-		}
+// keepEnd remembers how a file of the layout that is complete ends.
+func (fl *flusher) keepEnd(r request) {
+	if r.weights < 0 || fl.err() != nil {
+		return
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s was removed while it was in use", filepath.Dir(f.Name()))
+	fi, err := r.f.Stat()
+	if err != nil {
+		fl.fail(fl.wrap("reading", r.f.Name(), err))
+		return
 	}
-	return err
+	fl.keep(r.f, r.weights, span{0, fi.Size()})
+}
+
+// keep remembers what a file has at the end of done, for the next mark.
+func (fl *flusher) keep(f *os.File, weights int, done span) {
+	if fl.err() != nil || done.off == done.end {
+		return
+	}
+	s, err := takeStretch(f, weights, done.off, done.end)
+	if err != nil {
+		fl.fail(fl.wrap("reading", f.Name(), err))
+		return
+	}
+	fl.stretches = append(fl.stretches, s)
 }
 
 // begin asks for write-back of a run. It reports false, doing nothing, when
@@ -193,8 +212,11 @@ func (fl *flusher) begin(f *os.File, run span) bool {
 	}
 }
 
-// finish flushes f and closes it, some time later.
-func (fl *flusher) finish(f *os.File) { fl.requests <- request{f: f, finish: true} }
+// finish flushes f and closes it, some time later. weights is its index in the
+// layout, -1 for a file that is not in it.
+func (fl *flusher) finish(f *os.File, weights int) {
+	fl.requests <- request{f: f, finish: true, weights: weights}
+}
 
 // stop waits for everything asked for. Nothing may be asked for afterwards.
 func (fl *flusher) stop() error {

@@ -1,24 +1,100 @@
 package writer
 
-import "path/filepath"
+import (
+	"errors"
+	"path/filepath"
 
-// Hold takes the lock at path as Create takes that of an output, for work that
-// has no output of its own: a *LockedError names who has it, and what a dead
-// process left is no obstacle. release gives it back.
+	"slerpmerge/internal/disk"
+)
+
+// Hold takes the lock at path, which has no links in it, as Create takes that of
+// an output, for work that has no output of its own: a *LockedError names who
+// has it, and what a dead process left is no obstacle. release gives it back.
 func Hold(path string) (release func() error, err error) {
-	l, err := acquire(path)
+	up, err := disk.OpenFolder(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	return l.release, nil
+	l, err := acquire(up, filepath.Base(path))
+	if err != nil {
+		up.Close()
+		return nil, err
+	}
+	return func() error {
+		defer up.Close()
+		return l.release()
+	}, nil
 }
 
 // Resolve is the absolute path of a file or folder, without symbolic links. Its
 // last parts need not exist.
-func Resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
+func Resolve(path string) (string, error) { return disk.Resolve(path) }
+
+// Taken is the space on the disk that the files of a folder take, 0 if there is
+// none.
+func Taken(dir string) int64 {
+	up, err := openPath(dir)
 	if err != nil {
-		return "", err
+		return 0
 	}
-	return resolve(abs)
+	defer up.Close()
+	return taken(up)
+}
+
+// openPath opens a folder by any path.
+func openPath(dir string) (*disk.Folder, error) {
+	real, err := filepath.Abs(dir)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return disk.OpenFolder(real)
+}
+
+func taken(d *disk.Folder) int64 {
+	var n int64
+	entries, _ := d.ReadDir() // what can't be seen frees nothing
+	for _, e := range entries {
+		if e.IsDir() {
+			if s, err := d.Sub(e.Name()); err == nil {
+				n += taken(s)
+				s.Close()
+			}
+			continue
+		}
+		if fi, err := d.Lstat(e.Name()); err == nil && fi.Mode().IsRegular() {
+			n += disk.Allocated(fi)
+		}
+	}
+	return n
+}
+
+// Held is the space on the disk that an unfinished run to the output dir
+// holds, which the next one will use or give back.
+func Held(dir string) int64 {
+	p, err := locate(dir)
+	if err != nil {
+		return 0
+	}
+	up, err := disk.OpenFolder(p.above)
+	if err != nil {
+		return 0
+	}
+	defer up.Close()
+	work, err := up.Sub(p.partial)
+	if err != nil {
+		return 0
+	}
+	defer work.Close()
+	if up.Vet(p.partial, work.Info()) != nil {
+		return 0
+	}
+	return taken(work)
+}
+
+// isForeign reports whether an error says that something is not ours.
+func isForeign(err error) bool {
+	return errors.As(err, new(*disk.ForeignError))
 }

@@ -8,21 +8,26 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 )
 
-// journalName is the journal's file in the partial folder.
+// journalName is the journal's file in the partial folder. It marks the folder
+// as the work of this program.
 //
-// Its first line is "slerpmerge journal 1 FINGERPRINT". Every further line is
-// one Mark: the CRC-32C of the rest in eight hexadecimal digits, a space, and a
-// JSON object. A line that a crash cut short, or that does not fit its sum,
-// ends the journal; what stands before it holds.
+// Its first line is "slerpmerge journal 2 FINGERPRINT NAME", with the quoted name
+// of the output. Every further line is one Mark: the CRC-32C of the rest in eight
+// hexadecimal digits, a space, and a JSON object. A line that a crash cut short,
+// or that does not fit its sum, ends the journal; what stands before it holds.
 const (
 	journalName   = ".slerpmerge.journal"
-	journalFormat = "slerpmerge journal 1 "
+	journalFormat = "slerpmerge journal 2 "
 )
+
+// journalHead is the first line of the journal.
+func journalHead(fingerprint, name string) string {
+	return journalFormat + fingerprint + " " + strconv.Quote(name) + "\n"
+}
 
 // maxMark bounds a line: the notes of some hundred thousand tensors.
 const maxMark = 64 << 20
@@ -33,6 +38,8 @@ type Mark struct {
 	File int    `json:"file"` // index into the Files of the layout; their number at the end
 	Off  int64  `json:"off"`  // within an extent, or where one begins
 	Sum  uint32 `json:"sum"`  // CRC-32 of what the extent has before Off, or else of the one before it
+	// Stretches are of what became durable since the mark before.
+	Stretches []stretch `json:"stretches,omitempty"`
 	// Note is what the caller remembers along: JSON on one line.
 	Note json.RawMessage `json:"note,omitempty"`
 }
@@ -51,29 +58,56 @@ func (m Mark) line() ([]byte, error) {
 // errOtherRun says that a journal is that of a run with another fingerprint.
 var errOtherRun = errors.New("it was started with other parents or flags, or by another version")
 
-// readJournal reads the journal of a run with a fingerprint. valid is the
-// length of what holds.
-func readJournal(r io.Reader, fingerprint string) (marks []Mark, valid int64, err error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	head, err := readLine(b, 1<<10)
+// journalOf reads which output a journal is for; "" where it does not say so, as
+// those of the first form or one that a crash cut short.
+func journalOf(r io.Reader) (name string, err error) {
+	head, err := readLine(bufio.NewReader(r), maxHead)
 	if err != nil {
-		return nil, 0, errors.New("it has no journal")
+		return "", nil
 	}
-	if text, ok := strings.CutPrefix(string(head), journalFormat); !ok || text != fingerprint+"\n" {
-		return nil, 0, errOtherRun
+	text, ok := strings.CutPrefix(strings.TrimSuffix(string(head), "\n"), journalFormat)
+	if !ok {
+		return "", nil
 	}
-	valid = int64(len(head))
+	_, quoted, _ := strings.Cut(text, " ")
+	if name, err := strconv.Unquote(quoted); err == nil {
+		return name, nil
+	}
+	return "", nil
+}
+
+// maxHead bounds the first line.
+const maxHead = 4 << 10
+
+// A journalText is what a journal says, and the length of what holds.
+type journalText struct {
+	marks []Mark
+	valid int64
+}
+
+// readJournal reads the journal of a run with a fingerprint for the output called
+// name.
+func readJournal(r io.Reader, fingerprint, name string) (j journalText, err error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := readLine(b, maxHead)
+	if err != nil {
+		return j, errors.New("it has no journal")
+	}
+	if string(head) != journalHead(fingerprint, name) {
+		return j, errOtherRun
+	}
+	j.valid = int64(len(head))
 	for {
 		line, err := readLine(b, maxMark)
 		if err != nil {
-			return marks, valid, nil
+			return j, nil
 		}
 		m, ok := parseMark(line)
-		if !ok || len(marks) > 0 && !marks[len(marks)-1].before(m) {
-			return marks, valid, nil
+		if !ok || len(j.marks) > 0 && !j.marks[len(j.marks)-1].before(m) {
+			return j, nil
 		}
-		valid += int64(len(line))
-		marks = append(marks, m)
+		j.valid += int64(len(line))
+		j.marks = append(j.marks, m)
 	}
 }
 
@@ -111,33 +145,4 @@ func readLine(b *bufio.Reader, limit int) ([]byte, error) {
 			return line, nil
 		}
 	}
-}
-
-// startJournal begins the journal of an output whose files are presized.
-func startJournal(path, fingerprint string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.WriteString(journalFormat + fingerprint + "\n"); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// goOn opens a journal behind the valid part, and cuts off the rest.
-func goOn(path string, valid int64) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err = f.Truncate(valid); err == nil {
-		_, err = f.Seek(valid, io.SeekStart)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gofrs/flock"
+	"slerpmerge/internal/disk"
 )
 
 // holdEnv makes the test binary a process that holds an output.
@@ -31,8 +31,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if os.Getenv(strangerEnv) != "" {
+		stranger()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
+
+// strangerEnv makes the test binary another user's process.
+const strangerEnv = "WRITER_TEST_STRANGER"
 
 // hold starts a process that holds dir until its input ends.
 func hold(t *testing.T, dir string) (cmd *exec.Cmd, end io.Closer) {
@@ -105,21 +112,25 @@ func TestLockAcrossProcesses(t *testing.T) {
 
 // A run that ends removes the file between another's opening and locking it.
 func TestLockUnlinked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), ".out.lock")
+	base := t.TempDir()
+	path := filepath.Join(base, ".out.lock")
+	up, err := disk.OpenFolder(base)
+	must(t, err)
+	defer up.Close()
 	real, tries := tryLock, 0
-	hook(t, &tryLock, func(f *flock.Flock) (bool, error) {
+	hook(t, &tryLock, func(f *os.File) (bool, error) {
 		ok, err := real(f)
 		if tries++; tries == 1 {
 			must(t, os.Remove(path))
 		}
 		return ok, err
 	})
-	l, err := acquire(path)
+	l, err := acquire(up, ".out.lock")
 	must(t, err)
 	if tries != 2 {
 		t.Errorf("%d tries, want 2", tries)
 	}
-	if _, err := acquire(path); !errors.As(err, new(*LockedError)) {
+	if _, err := acquire(up, ".out.lock"); !errors.As(err, new(*LockedError)) {
 		t.Errorf("a second run: %v", err)
 	}
 
@@ -135,7 +146,7 @@ func TestLockUnlinked(t *testing.T) {
 func TestLockFaults(t *testing.T) {
 	var result error
 	real := tryLock
-	hook(t, &tryLock, func(f *flock.Flock) (bool, error) {
+	hook(t, &tryLock, func(f *os.File) (bool, error) {
 		if err := result; err != nil {
 			if err == syscall.EINTR {
 				result = nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+
+	"slerpmerge/internal/disk"
 )
 
 // Overridden by tests.
@@ -29,6 +31,8 @@ type Options struct {
 	Restart bool
 	// DropPages takes pages out of the page cache once they are on the disk.
 	DropPages bool
+	// Told is given what the user should know, at most once; nil for nobody.
+	Told func(text string)
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
 	Inputs []string
@@ -39,20 +43,32 @@ type Options struct {
 type Output struct {
 	place
 	opt    Options
+	up     *disk.Folder            // that OUT will be in
+	work   *disk.Folder            // the partial folder
+	subs   map[string]*disk.Folder // folders in it that have weights
+	mode   fs.FileMode             // of OUT; while the work is on it is private
 	lock   *lock
-	made   []string     // folders above OUT that this run created, outermost first
+	made   []madeFolder // folders above OUT that this run created, outermost first
 	need   atomic.Int64 // bytes of the layout; the flusher reads it too
 	layout *Layout
 	files  []*openFile
-	others []string // names of the complete files beside them
+	others []Made // the complete files beside them
 	flush  *flusher
 	closed bool
 
-	earlier Earlier
-	valid   int64    // length of the earlier run's journal
-	journal *os.File // nil without a fingerprint, and before Presize
-	since   int64    // bytes written since the last checkpoint
-	every   int64    // bytes between checkpoints
+	earlier   Earlier
+	stretches []stretch // of the files as the earlier run left them
+	valid     int64     // length of the earlier run's journal
+	journal   *os.File  // nil before Presize
+	since     int64     // bytes written since the last checkpoint
+	every     int64     // bytes between checkpoints
+}
+
+// A madeFolder is a folder above OUT that this run created.
+type madeFolder struct {
+	up   *disk.Folder
+	name string
+	info fs.FileInfo
 }
 
 // Create begins an output folder at dir: it takes the lock, and makes
@@ -61,7 +77,8 @@ type Output struct {
 // folders above are made. Errors: *ExistsError if dir is there and not an empty
 // folder, or with Overwrite *UnsafeError if it is not plainly a model folder;
 // *UnsafeError if dir is, contains or lies in an input, the home or the current
-// folder; *LockedError.
+// folder; *LockedError; *disk.ForeignError if somebody else owns OUT or something
+// beside it that is in the way.
 func Create(dir string, opt Options) (*Output, error) {
 	p, err := locate(dir)
 	if err != nil {
@@ -76,9 +93,13 @@ func Create(dir string, opt Options) (*Output, error) {
 			err = errors.Join(err, o.lock.release())
 		}
 		o.unmake()
+		o.closeFolders()
 		return nil, err
 	}
-	o.flush = newFlusher(o.wrap, opt.DropPages)
+	if o.up.Strange() && opt.Told != nil {
+		opt.Told("the file system of " + o.above + " gives new files to another user: what an unfinished run left is known by its journal alone")
+	}
+	o.flush = newFlusher(o.wrap, o.inPlace, opt.DropPages)
 	return o, nil
 }
 
@@ -93,13 +114,22 @@ func Check(dir string, opt Options) error {
 		return err
 	}
 	o := &Output{place: p, opt: opt}
+	up, err := disk.OpenFolder(p.above)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("output folder: %w", err)
+	}
+	defer up.Close()
+	o.up = up
 	return o.free()
 }
 
 // free reports whether OUT may be made: it is not there, empty, or may be
 // replaced.
 func (o *Output) free() error {
-	occupied, err := o.occupied()
+	occupied, err := o.occupied(o.up)
 	switch {
 	case err != nil:
 		return fmt.Errorf("output folder: %w", err)
@@ -108,7 +138,12 @@ func (o *Output) free() error {
 	case !o.opt.Overwrite:
 		return &ExistsError{o.asked}
 	}
-	return o.replaceable()
+	old, err := o.replaceable(o.up)
+	if err != nil {
+		return err
+	}
+	old.Close()
+	return nil
 }
 
 // begin does what Create does to the disk.
@@ -117,70 +152,105 @@ func (o *Output) begin() error {
 		return diskError("making the folder for", o.out, 0, err)
 	}
 	var err error
-	if o.lock, err = acquire(o.place.lock); err != nil {
+	if o.lock, err = acquire(o.up, o.place.lock); err != nil {
 		return err
 	}
 	if err := o.restore(); err != nil {
-		return fmt.Errorf("putting back %s: %w", o.out, err)
+		return wrapForeign("putting back "+o.out, err)
 	}
 	if err := o.free(); err != nil {
 		return err
 	}
 	if err := o.leftover(); err != nil {
-		return fmt.Errorf("removing what an earlier run left: %w", err)
+		return wrapForeign("removing what an earlier run left", err)
 	}
-	err = os.Mkdir(o.partial, 0o777)
-	if o.valid > 0 && errors.Is(err, fs.ErrExist) {
-		return nil
+	o.lock.settled()
+	if o.work == nil {
+		if o.work, err = o.up.Mkdir(o.partial, 0o700); err != nil {
+			return diskError("making", o.up.Path(o.partial), 0, err)
+		}
 	}
-	return diskError("making", o.partial, 0, err)
+	if err := o.lock.note(o.work.Info(), false); err != nil {
+		return err
+	}
+	return o.learnMode()
 }
 
-// makeParents is os.MkdirAll of the folder above OUT that remembers what it made.
+// wrapForeign says what was being done when err came up. What is not ours speaks
+// for itself.
+func wrapForeign(doing string, err error) error {
+	if isForeign(err) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// modeName is a folder that shows which mode a new folder has.
+const modeName = ".slerpmerge.mode"
+
+// learnMode finds out which mode OUT will have. The partial folder is private,
+// whatever the umask says: nobody else can open what is in it.
+func (o *Output) learnMode() error {
+	probe, _, err := o.work.MakeSub(modeName, 0o777)
+	if err != nil {
+		return diskError("making", o.work.Path(modeName), 0, err)
+	}
+	o.mode = probe.Info().Mode()
+	probe.Close()
+	return diskError("removing", o.work.Path(modeName), 0, o.work.Remove(modeName))
+}
+
+// makeParents opens the folder that OUT will be in, and makes it and those above
+// it where they are missing.
 func (o *Output) makeParents() error {
 	var missing []string
-	for dir := filepath.Dir(o.out); ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-			break // what else is wrong shows when making the next
+	dir := o.above
+	for {
+		up, err := disk.OpenFolder(dir)
+		if err == nil {
+			o.up = up
+			break
 		}
-		missing = append(missing, dir)
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return err
+		}
+		missing = append(missing, filepath.Base(dir))
+		dir = filepath.Dir(dir)
 	}
-	slices.Reverse(missing)
-	for _, dir := range missing {
-		err := os.Mkdir(dir, 0o777)
-		if errors.Is(err, fs.ErrExist) {
-			continue // by another run, at the same time
-		}
+	for _, name := range slices.Backward(missing) {
+		s, made, err := o.up.MakeSub(name, 0o777)
 		if err != nil {
 			return err
 		}
-		o.made = append(o.made, dir)
+		if made {
+			o.made = append(o.made, madeFolder{o.up, name, s.Info()})
+		}
+		o.up = s
 	}
 	return nil
 }
 
 // unmake removes the folders that makeParents made, as far as they are empty.
 func (o *Output) unmake() {
-	for _, dir := range slices.Backward(o.made) {
-		os.Remove(dir)
+	for _, m := range slices.Backward(o.made) {
+		if same, err := m.up.Is(m.name, m.info); err == nil && same {
+			m.up.Remove(m.name)
+		}
 	}
 	o.made = nil
 }
 
-// restore puts OUT back where a run died between moving it away and moving
-// its replacement in.
-func (o *Output) restore() error {
-	if _, err := os.Lstat(o.old); err != nil {
-		return nil
+// closeFolders lets go of the folders.
+func (o *Output) closeFolders() {
+	for _, s := range o.subs {
+		s.Close()
 	}
-	occupied, err := o.occupied()
-	if err != nil {
-		return err
+	if o.work != nil {
+		o.work.Close()
 	}
-	if occupied {
-		return os.RemoveAll(o.old) // the replacement is in place
+	if o.up != nil {
+		o.up.Close()
 	}
-	return renameFolder(o.old, o.out)
 }
 
 // Presize creates the files of l, with room reserved for all their bytes, and
@@ -215,34 +285,40 @@ func (o *Output) presizeAll(l *Layout) error {
 		}
 		o.closeFiles()
 		o.files, o.earlier = nil, Earlier{Found: true, Why: err.Error()}
-		if err := os.RemoveAll(o.partial); err != nil {
-			return o.wrap("removing", o.partial, err)
-		}
-		if err := os.Mkdir(o.partial, 0o777); err != nil {
-			return o.wrap("making", o.partial, err)
+		if err := o.work.Clear(journalName); err != nil {
+			return o.wrap("removing", o.work.Path(""), err)
 		}
 	}
-	if free, err := freeBytes(o.partial); err == nil && free < need {
+	if free, err := freeBytes(o.work.Path("")); err == nil && free < need {
 		return &NoSpaceError{Path: o.asked, Need: need, Free: free}
+	}
+	// The journal comes first: it marks the folder as our work.
+	if err := o.startJournal(); err != nil {
+		return err
 	}
 	for _, file := range l.Files {
 		if err := o.presize(file); err != nil {
 			return err
 		}
 	}
-	return o.startJournal()
+	return nil
 }
 
 // startJournal begins the journal.
 func (o *Output) startJournal() error {
-	if o.opt.Fingerprint == "" {
-		return nil
+	f, err := o.work.Create(journalName, 0o666)
+	if err == nil {
+		_, err = f.WriteString(journalHead(o.opt.Fingerprint, o.base))
 	}
-	path := filepath.Join(o.partial, journalName)
-	f, err := startJournal(path, o.opt.Fingerprint)
 	if err != nil {
-		return o.wrap("writing", path, err)
+		if f != nil {
+			f.Close()
+		}
+		return o.wrap("writing", o.work.Path(journalName), err)
 	}
 	o.journal = f
 	return nil
 }
+
+// journals reports whether checkpoints are made.
+func (o *Output) journals() bool { return o.journal != nil && o.opt.Fingerprint != "" }

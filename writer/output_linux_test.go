@@ -43,7 +43,7 @@ func TestFullDisk(t *testing.T) {
 
 	o := create(t, out, Options{})
 	wantFull(o.Presize(l), nil)
-	wantList(t, o.partial)
+	wantList(t, filepath.Join(o.above, o.partial))
 	must(t, o.Abort())
 
 	// Where the check sees nothing, reserving does.

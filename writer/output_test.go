@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slerpmerge/internal/disk"
 )
 
 func must(t testing.TB, err error) {
@@ -332,10 +334,21 @@ func TestExistingOutput(t *testing.T) {
 	wantList(t, base, "empty", "file", "late")
 }
 
+// leave makes a folder that looks as if a dead run had noted it in the lock file.
+func leave(t *testing.T, base, name string) {
+	t.Helper()
+	dir := filepath.Join(base, name)
+	model(t, dir)
+	fi, err := os.Lstat(dir)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(base, ".out.lock"), []byte("99999999 elsewhere\n"+folderWord+disk.Identity(fi)+"\n"), 0o644))
+}
+
 func TestLeftovers(t *testing.T) {
 	base := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(base, ".out.partial"), 0o777))
+	must(t, os.Mkdir(filepath.Join(base, ".out.partial"), 0o700))
 	must(t, os.WriteFile(filepath.Join(base, ".out.partial", "model.safetensors"), []byte("half"), 0o666))
+	must(t, os.WriteFile(filepath.Join(base, ".out.partial", journalName), []byte(journalHead("f", "out")), 0o666))
 	must(t, os.WriteFile(filepath.Join(base, ".out.lock"), []byte("99999999 elsewhere\n"), 0o666))
 	o := create(t, filepath.Join(base, "out"), Options{})
 	must(t, o.Put("config.json", []byte("new")))
@@ -345,16 +358,21 @@ func TestLeftovers(t *testing.T) {
 
 	// A death between the two renames of a replacement: OUT comes back.
 	base = t.TempDir()
-	model(t, filepath.Join(base, ".out.old"))
+	leave(t, base, ".out.old")
 	if _, err := Create(filepath.Join(base, "out"), Options{}); !errors.As(err, new(*ExistsError)) {
 		t.Errorf("Create over what was put back: %v", err)
 	}
+	must(t, os.Remove(filepath.Join(base, ".out.lock")))
 	wantList(t, base, "out")
 	// A death after them: the old one goes.
-	model(t, filepath.Join(base, ".out.old"))
+	leave(t, base, ".out.old")
 	o = create(t, filepath.Join(base, "out"), Options{Overwrite: true})
 	wantList(t, base, ".out.lock", ".out.partial", "out")
 	must(t, o.Abort())
+	wantList(t, base, "out")
+	// So does one that was exchanged.
+	leave(t, base, ".out.partial")
+	Tidy(filepath.Join(base, "out"))
 	wantList(t, base, "out")
 }
 
@@ -383,9 +401,9 @@ func TestSymlinkedOutput(t *testing.T) {
 func TestOverwrite(t *testing.T) {
 	real := exchange
 	defer func() { exchange = real }()
-	for name, hook := range map[string]func(a, b string) error{
+	for name, hook := range map[string]func(d *disk.Folder, a, b string) error{
 		"exchange":    real,
-		"two renames": func(a, b string) error { return errors.ErrUnsupported },
+		"two renames": func(d *disk.Folder, a, b string) error { return errors.ErrUnsupported },
 	} {
 		t.Run(name, func(t *testing.T) {
 			exchange = hook

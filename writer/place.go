@@ -7,13 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"slerpmerge/internal/disk"
 )
 
-// A place is an output folder and the names beside it, but for asked absolute
-// and free of symbolic links.
+// A place is an output folder and the names beside it.
 type place struct {
 	asked   string // OUT as the caller wrote it, for messages
-	out     string // OUT
+	out     string // OUT, absolute and free of symbolic links
+	above   string // the folder that OUT is in
+	base    string // the name of OUT in it, and those beside it:
 	partial string // .OUT.partial: the run's work
 	old     string // .OUT.old: the replaced OUT, where folders can't be exchanged
 	lock    string // .OUT.lock
@@ -25,47 +29,31 @@ func locate(dir string) (place, error) {
 	if dir == "" {
 		return place{}, errors.New("no output folder is named")
 	}
-	out, err := filepath.Abs(dir)
-	if err == nil {
-		out, err = resolve(out)
+	out, err := disk.Resolve(dir)
+	if isForeign(err) {
+		return place{}, err
 	}
 	if err != nil {
 		return place{}, fmt.Errorf("output folder %s: %w", dir, err)
 	}
-	parent, base := filepath.Split(out)
+	above, base := filepath.Split(out)
 	if base == "" {
 		return place{}, &UnsafeError{dir, "it is the root of a file system"}
 	}
-	hidden := filepath.Join(parent, "."+base)
-	return place{asked: dir, out: out, partial: hidden + ".partial", old: hidden + ".old", lock: hidden + ".lock"}, nil
-}
-
-// resolve follows the links of an absolute path, of which the last parts need
-// not exist.
-func resolve(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return real, err
-	}
-	if _, lerr := os.Lstat(path); lerr == nil {
-		return "", fmt.Errorf("%s is a symbolic link to something that does not exist", path)
-	}
-	up, base := filepath.Dir(path), filepath.Base(path)
-	if up == path {
-		return "", err
-	}
-	if up, err = resolve(up); err != nil {
-		return "", err
-	}
-	return filepath.Join(up, base), nil
+	hidden := "." + base
+	return place{asked: dir, out: out, above: filepath.Clean(above), base: base,
+		partial: hidden + ".partial", old: hidden + ".old", lock: hidden + ".lock"}, nil
 }
 
 // check refuses places where even a new folder would do harm.
 func (p place) check(inputs []string) error {
 	for _, in := range inputs {
 		input, err := realPath(in)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue // what does not exist can't be harmed
+		}
+		if err != nil {
+			return fmt.Errorf("input %s: %w", in, err)
 		}
 		switch {
 		case p.out == input:
@@ -75,7 +63,10 @@ func (p place) check(inputs []string) error {
 		case inside(input, p.out):
 			return &UnsafeError{p.asked, "it contains the input " + in}
 		}
-		entries, _ := os.ReadDir(input) // fails for a file, which has none
+		entries, err := os.ReadDir(input)
+		if err != nil && !errors.Is(err, syscall.ENOTDIR) { // a file has none
+			return fmt.Errorf("input %s: %w", in, err)
+		}
 		for _, e := range entries {
 			if e.Type()&fs.ModeSymlink == 0 {
 				continue
@@ -129,8 +120,8 @@ func inside(path, dir string) bool {
 
 // occupied reports whether OUT holds anything: false where it is missing or
 // an empty folder.
-func (p place) occupied() (bool, error) {
-	fi, err := os.Lstat(p.out)
+func (p place) occupied(up *disk.Folder) (bool, error) {
+	fi, err := up.Lstat(p.base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -140,17 +131,39 @@ func (p place) occupied() (bool, error) {
 	if !fi.IsDir() {
 		return true, nil
 	}
-	entries, err := os.ReadDir(p.out)
+	there, err := up.Sub(p.base)
+	if err != nil {
+		return false, err
+	}
+	defer there.Close()
+	entries, err := there.ReadDir()
 	return len(entries) > 0, err
 }
 
-// replaceable refuses to replace an OUT that does not look like a model.
-func (p place) replaceable() error {
-	entries, err := os.ReadDir(p.out)
+// replaceable opens an OUT that may be replaced. It refuses one that does not
+// look like a model, or that somebody else owns.
+func (p place) replaceable(up *disk.Folder) (*disk.Folder, error) {
+	fi, err := up.Lstat(p.base)
+	if err == nil && !fi.IsDir() {
+		return nil, &UnsafeError{p.asked, "it is not a folder"}
+	}
+	there, err := up.Sub(p.base)
 	if err != nil {
-		if fi, serr := os.Stat(p.out); serr == nil && !fi.IsDir() {
-			return &UnsafeError{p.asked, "it is not a folder"}
-		}
+		return nil, err
+	}
+	if err = p.looksLikeModel(there); err == nil {
+		err = up.VetOwner(p.base, there.Info())
+	}
+	if err != nil {
+		there.Close()
+		return nil, err
+	}
+	return there, nil
+}
+
+func (p place) looksLikeModel(there *disk.Folder) error {
+	entries, err := there.ReadDir()
+	if err != nil {
 		return err
 	}
 	model := false

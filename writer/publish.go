@@ -4,16 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
+
+	"slerpmerge/internal/disk"
 )
 
 // Overridden by tests.
 var (
-	rename   = renameFolder
-	exchange = exchangeFolders
-	syncDir  = flushFolder
+	rename   = (*disk.Folder).Rename
+	exchange = (*disk.Folder).Exchange
+	syncDir  = (*disk.Folder).Sync
 )
 
 // Publish makes the folder visible under OUT. It waits until all of it is on
@@ -37,10 +37,16 @@ func (o *Output) Publish() error {
 	}
 	o.closed = true
 	err = o.flushAbove() // before the old folder goes
-	if err == nil && replaced != "" {
-		err = os.RemoveAll(replaced)
+	if replaced != nil {
+		if err == nil {
+			err = o.discard(replaced.name, replaced.folder)
+		}
+		replaced.folder.Close()
+		o.lock.dirty = err != nil // it is known for what it is
 	}
-	if err = errors.Join(err, o.lock.release()); err != nil {
+	err = errors.Join(err, o.lock.release())
+	o.closeFolders()
+	if err != nil {
 		return fmt.Errorf("%s is complete, but %w", o.out, err)
 	}
 	return nil
@@ -63,7 +69,7 @@ func (o *Output) settle() error {
 		return err
 	}
 	for _, w := range o.files {
-		fi, err := os.Stat(filepath.Join(o.partial, w.Name))
+		fi, err := o.work.Lstat(w.Name)
 		if err != nil {
 			return fmt.Errorf("publishing %s: %w", o.out, err)
 		}
@@ -71,90 +77,171 @@ func (o *Output) settle() error {
 			return fmt.Errorf("publishing %s: %s has %d bytes instead of %d", o.out, w.Name, fi.Size(), w.Size)
 		}
 	}
-	entries, err := os.ReadDir(o.partial)
+	entries, err := o.work.ReadDir()
 	if err != nil {
 		return fmt.Errorf("publishing %s: %w", o.out, err)
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			if err := o.syncDir(filepath.Join(o.partial, e.Name())); err != nil {
+			if err := o.syncSub(e.Name()); err != nil {
 				return err
 			}
 		}
 	}
-	return o.syncDir(o.partial)
+	if o.work.Info().Mode() != o.mode {
+		if err := o.work.Chmod(o.mode); err != nil {
+			return fmt.Errorf("publishing %s: %w", o.out, err)
+		}
+	}
+	return o.syncDir(o.work)
 }
 
-// dropJournal removes the journal, which is of no use any more.
+func (o *Output) syncSub(name string) error {
+	s, err := o.work.Sub(name)
+	if err != nil {
+		return fmt.Errorf("publishing %s: %w", o.out, err)
+	}
+	defer s.Close()
+	return o.syncDir(s)
+}
+
+// dropJournal removes the journal, which is of no use any more. From here to the
+// end the lock file tells that the folder is ours.
 func (o *Output) dropJournal() error {
 	if o.journal == nil {
 		return nil
 	}
-	if err := inPlace(o.journal); err != nil {
+	if err := o.inPlace(); err != nil {
 		return err
 	}
-	path := o.journal.Name()
+	if err := o.lock.note(o.work.Info(), true); err != nil {
+		return fmt.Errorf("publishing %s: %w", o.out, err)
+	}
 	o.journal.Close()
 	o.journal = nil
-	if err := os.Remove(path); err != nil {
+	if err := o.work.Remove(journalName); err != nil {
 		return fmt.Errorf("publishing %s: %w", o.out, err)
 	}
 	return nil
 }
 
+// A replacedFolder is what OUT was, under the name that it has now.
+type replacedFolder struct {
+	folder *disk.Folder
+	name   string
+}
+
 // install moves the partial folder to OUT and tells where the folder that it
-// replaced is now, "" if there was none.
-func (o *Output) install() (replaced string, err error) {
-	occupied, err := o.occupied()
+// replaced is now, nil if there was none.
+func (o *Output) install() (*replacedFolder, error) {
+	occupied, err := o.occupied(o.up)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if occupied && !o.opt.Overwrite {
-		return "", &ExistsError{o.asked}
+		return nil, &ExistsError{o.asked}
 	}
+	step("install")
 	if !occupied {
-		err := retry(func() error { return rename(o.partial, o.out) })
-		// The system refuses what came to OUT since occupied looked.
-		if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
-			return "", &ExistsError{o.asked}
-		}
+		return nil, o.moveIn()
+	}
+	old, err := o.replaceable(o.up) // it may have changed in the meantime
+	if err != nil {
+		return nil, err
+	}
+	name, err := o.replace(old)
+	if err != nil {
+		old.Close()
+		return nil, err
+	}
+	return &replacedFolder{old, name}, nil
+}
+
+// moveIn renames the partial folder to OUT, and makes sure that it was it.
+func (o *Output) moveIn() error {
+	o.work.Release()
+	err := retry(func() error { return rename(o.up, o.partial, o.base) })
+	// The system refuses what came to OUT since occupied looked.
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
+		return &ExistsError{o.asked}
+	}
+	if err != nil {
+		return err
+	}
+	same, err := o.up.Is(o.base, o.work.Info())
+	if err == nil && !same {
+		err = o.swapped()
+		rename(o.up, o.base, o.partial) // as it was
+	}
+	return err
+}
+
+// swapped is the error of finding something else under the name of our work.
+func (o *Output) swapped() error {
+	return fmt.Errorf("%s was replaced by another process while it was in use", o.up.Path(o.partial))
+}
+
+// replace puts the partial folder in the place of OUT, which is old, and tells
+// what old is called then.
+func (o *Output) replace(old *disk.Folder) (name string, err error) {
+	if err := o.lock.note(old.Info(), true); err != nil {
 		return "", err
 	}
-	if err := o.replaceable(); err != nil { // it may have changed in the meantime
-		return "", err
-	}
-	err = retry(func() error { return exchange(o.partial, o.out) })
+	old.Release()
+	o.work.Release()
+	err = retry(func() error { return exchange(o.up, o.partial, o.base) })
 	if err == nil {
+		if err := o.arrived(old, o.partial); err != nil {
+			exchange(o.up, o.partial, o.base) // as it was
+			return "", err
+		}
 		return o.partial, nil
 	}
 	if !unsupported(err) {
 		return "", err
 	}
-	if err := retry(func() error { return rename(o.out, o.old) }); err != nil {
+	if err := retry(func() error { return rename(o.up, o.base, o.old) }); err != nil {
 		return "", err
 	}
-	if err := retry(func() error { return rename(o.partial, o.out) }); err != nil {
-		return "", errors.Join(err, rename(o.old, o.out))
+	if err := retry(func() error { return rename(o.up, o.partial, o.base) }); err != nil {
+		return "", errors.Join(err, rename(o.up, o.old, o.base))
+	}
+	if err := o.arrived(old, o.old); err != nil {
+		rename(o.up, o.base, o.partial) // as it was
+		return "", errors.Join(err, rename(o.up, o.old, o.base))
 	}
 	return o.old, nil
+}
+
+// arrived makes sure that OUT is our work now, and that what it was has the name
+// that it was given.
+func (o *Output) arrived(old *disk.Folder, name string) error {
+	same, err := o.up.Is(o.base, o.work.Info())
+	if err == nil && same {
+		same, err = o.up.Is(name, old.Info())
+	}
+	if err == nil && !same {
+		err = o.swapped()
+	}
+	return err
 }
 
 // flushAbove flushes the folder that holds OUT, and those that hold the
 // folders that this run made.
 func (o *Output) flushAbove() error {
-	err := o.syncDir(filepath.Dir(o.out))
-	for _, dir := range o.made {
-		err = errors.Join(err, o.syncDir(filepath.Dir(dir)))
+	err := o.syncDir(o.up)
+	for _, m := range o.made {
+		err = errors.Join(err, o.syncDir(m.up))
 	}
 	return err
 }
 
-func (o *Output) syncDir(dir string) error {
+func (o *Output) syncDir(dir *disk.Folder) error {
 	err := retry(func() error { return syncDir(dir) })
 	if err == nil || unsupported(err) {
 		return nil
 	}
-	return o.wrap("flushing", dir, err)
+	return o.wrap("flushing", dir.Path(""), err)
 }
 
 // Abort removes what the run made: the partial folder, the lock, and the
@@ -168,9 +255,15 @@ func (o *Output) Abort() error {
 	o.flush.drop.Store(true)
 	o.flush.stop() // nor are its errors of interest any more
 	o.closeFiles()
-	err := os.RemoveAll(o.partial)
+	// A folder that was moved away is of no use here, but may come back.
+	there, err := o.aboveInPlace()
+	if there && err == nil {
+		err = o.discard(o.partial, o.work)
+	}
+	o.lock.dirty = err != nil
 	err = errors.Join(err, o.lock.release())
 	o.unmake()
+	o.closeFolders()
 	if err != nil {
 		return fmt.Errorf("removing the unfinished output: %w", err)
 	}

@@ -4,13 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path"
-	"path/filepath"
-	"slices"
 	"sort"
-	"strings"
+
+	"slerpmerge/internal/disk"
 )
 
 // Checkpoints are checkpointParts of the output apart, but not closer than
@@ -40,42 +39,6 @@ func (o *Output) Earlier() Earlier {
 	return e
 }
 
-// leftover looks at the partial folder of a dead run. One whose journal has
-// our fingerprint stays, for Presize to look at; any other goes.
-func (o *Output) leftover() error {
-	st, err := os.Lstat(o.partial)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	o.earlier.Found = true
-	switch {
-	case o.opt.Fingerprint == "" || o.opt.Restart || !st.IsDir():
-		return os.RemoveAll(o.partial)
-	}
-	f, err := os.Open(filepath.Join(o.partial, journalName))
-	if err != nil {
-		o.earlier.Why = "it had not come far enough"
-		return os.RemoveAll(o.partial)
-	}
-	defer f.Close()
-	marks, valid, err := readJournal(f, o.opt.Fingerprint)
-	if err != nil {
-		o.earlier.Why = err.Error()
-		return os.RemoveAll(o.partial)
-	}
-	o.valid = valid
-	for _, m := range marks {
-		o.earlier.At = m
-		if m.Note != nil {
-			o.earlier.Notes = append(o.earlier.Notes, m.Note)
-		}
-	}
-	return nil
-}
-
 // takeUp makes the files of an earlier run ours: those before the mark are
 // complete, that of the mark has gaps from there on.
 func (o *Output) takeUp(l *Layout) error {
@@ -83,18 +46,25 @@ func (o *Output) takeUp(l *Layout) error {
 	if at.File > len(l.Files) || at.File == len(l.Files) && at.Off != 0 {
 		return fmt.Errorf("its journal speaks of file %d of %d", at.File+1, len(l.Files))
 	}
+	if len(o.earlier.Notes) == 0 && at.File == 0 && at.Off == 0 {
+		return errNotFar
+	}
 	names := map[string]bool{journalName: true}
 	for i, file := range l.Files {
 		names[file.Name] = true
-		st, err := os.Lstat(filepath.Join(o.partial, file.Name))
-		if err != nil || !st.Mode().IsRegular() || st.Size() != file.Size {
-			return fmt.Errorf("its %s is not as it was left", file.Name)
+		w := &openFile{File: file, index: i}
+		if err := o.makeFolder(file.Name, true); err != nil {
+			return err
 		}
-		w := &openFile{File: file}
 		if err := l.Fix(&w.File); err != nil {
 			return err
 		}
+		var err error
 		if w.gaps, err = newGaps(w.File); err != nil {
+			return err
+		}
+		o.files = append(o.files, w)
+		if err := o.checkLeft(i, w.File, at); err != nil {
 			return err
 		}
 		switch {
@@ -110,48 +80,46 @@ func (o *Output) takeUp(l *Layout) error {
 		if w.f == nil {
 			w.Unfix()
 		}
-		o.files = append(o.files, w)
 	}
-	if err := clear(o.partial, "", names); err != nil { // small files are written again
+	if err := o.clear(o.work, "", names); err != nil { // small files are written again
 		return err
 	}
 	var err error
-	if o.journal, err = goOn(filepath.Join(o.partial, journalName), o.valid); err != nil {
-		return err
+	o.journal, err = o.work.Open(journalName, os.O_RDWR)
+	if err == nil {
+		err = o.vetInside(journalName, o.journal)
 	}
-	return nil
+	if err == nil {
+		err = o.journal.Truncate(o.valid)
+	}
+	if err == nil {
+		_, err = o.journal.Seek(o.valid, io.SeekStart)
+	}
+	return err
 }
 
-// clear removes all of a folder below dir but the files whose names are kept.
-func clear(dir, folder string, keep map[string]bool) error {
-	entries, err := os.ReadDir(filepath.Join(dir, folder))
+// clear removes all of a folder, which is called name within the partial one,
+// but the files that are kept.
+func (o *Output) clear(folder *disk.Folder, name string, keep map[string]bool) error {
+	entries, err := folder.ReadDir()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		name := path.Join(folder, e.Name())
-		switch {
-		case keep[name]:
+		full := path.Join(name, e.Name())
+		if keep[full] {
 			continue
-		case e.IsDir() && folder == "" && hasBelow(keep, name):
-			err = clear(dir, name, keep)
-		default:
-			err = os.RemoveAll(filepath.Join(dir, name))
+		}
+		if sub := o.subs[full]; sub != nil {
+			err = o.clear(sub, full, keep)
+		} else {
+			err = folder.Discard(e.Name())
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func hasBelow(names map[string]bool, folder string) bool {
-	for name := range names {
-		if strings.HasPrefix(name, folder+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 // takeUpFile goes on within a file.
@@ -186,7 +154,7 @@ func (o *Output) takeUpFile(w *openFile, at Mark) error {
 	if w.fixed == 0 {
 		return nil
 	}
-	f, err := os.OpenFile(filepath.Join(o.partial, w.Name), os.O_RDWR, 0)
+	f, err := o.work.Open(w.Name, os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -240,17 +208,37 @@ func (o *Output) mark() (Mark, *openFile) {
 	return Mark{File: len(o.files)}, nil
 }
 
+// settled is what comes before off and stays as it is, of a file of which all
+// extents before off are written. The sum of an extent that is not complete is
+// still to come, to a place before it; what lies between extents is written with
+// the next one.
+func (f *File) settled(off int64) span {
+	k := sort.Search(len(f.Extents), func(i int) bool { return f.Extents[i].Off+f.Extents[i].Len > off })
+	if k < len(f.Extents) && f.Extents[k].Off < off {
+		if len(f.Extents[k].Sums) > 0 {
+			return span{f.Extents[k].Off, off}
+		}
+		return span{0, off}
+	}
+	for k--; k >= 0; k-- {
+		if x := f.Extents[k]; x.Len > 0 {
+			return span{0, x.Off + x.Len}
+		}
+	}
+	return span{}
+}
+
 // Due reports whether it is time for a Checkpoint: enough was written since
 // the last one, and that is on the disk.
 func (o *Output) Due() bool {
-	return o.journal != nil && o.since >= o.every && !o.flush.marking.Load()
+	return o.journals() && o.since >= o.every && !o.flush.marking.Load()
 }
 
 // Checkpoint has all that was written so far made durable in the background,
 // and then noted in the journal together with note, which must be JSON on one
 // line, or nil. A run with the same fingerprint can go on from there.
 func (o *Output) Checkpoint(note []byte) error {
-	if o.closed || o.journal == nil {
+	if o.closed || !o.journals() {
 		return nil
 	}
 	if err := o.flush.err(); err != nil {
@@ -259,29 +247,17 @@ func (o *Output) Checkpoint(note []byte) error {
 	o.since = 0
 	m, w := o.mark()
 	m.Note = note
-	line, err := m.line()
-	if err != nil {
-		return fmt.Errorf("noting how far %s is: %w", o.out, err)
+	folders := []*disk.Folder{o.work, o.up}
+	for _, s := range o.subs {
+		folders = append(folders, s)
 	}
-	r := request{mark: line, at: m, journal: o.journal, folders: o.folders()}
+	r := request{mark: &m, journal: o.journal, folders: folders}
 	if w != nil {
-		r.f = w.f
+		r.f, r.weights, r.run = w.f, m.File, w.settled(m.Off)
 	}
 	o.flush.marking.Store(true)
 	o.flush.requests <- r
 	return nil
-}
-
-// folders are those whose names must be on the disk for the weight files to be
-// found again.
-func (o *Output) folders() []string {
-	list := []string{o.partial, filepath.Dir(o.out)}
-	for _, w := range o.files {
-		if dir := filepath.Dir(filepath.Join(o.partial, w.Name)); !slices.Contains(list, dir) {
-			list = append(list, dir)
-		}
-	}
-	return list
 }
 
 // Suspend stops the work where it is, for a later run to go on with: it makes
@@ -292,7 +268,7 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	if o.closed {
 		return Mark{}, nil
 	}
-	if o.journal == nil {
+	if !o.journals() {
 		return Mark{}, o.Abort()
 	}
 	o.flush.hurry.Store(true)
@@ -305,7 +281,7 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 		at = *m
 	}
 	at.Note = nil
-	if inPlace(o.journal) != nil { // nor is there anything to remove
+	if o.inPlace() != nil { // nor is there anything to remove
 		at = Mark{}
 	}
 	if at.File == 0 && (len(o.files) == 0 || len(o.files[0].Extents) == 0 || at.Off <= o.files[0].Extents[0].Off) {
@@ -313,30 +289,9 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	}
 	o.closed = true
 	o.closeFiles()
-	return at, errors.Join(err, o.lock.release())
-}
-
-// Tidy removes what a run left beside the output dir that died just after it
-// had put the output there: the folder that was replaced. Work that can be gone
-// on with stays, and so does all while another run is at it. It is best effort.
-func Tidy(dir string) {
-	p, err := locate(dir)
-	if err != nil {
-		return
-	}
-	for _, left := range []string{p.partial, p.old} {
-		if _, err := os.Lstat(left); err != nil {
-			continue
-		}
-		l, err := acquire(p.lock)
-		if err != nil {
-			return
-		}
-		if _, err := os.Lstat(filepath.Join(left, journalName)); errors.Is(err, fs.ErrNotExist) {
-			os.RemoveAll(left)
-		}
-		l.release()
-	}
+	err = errors.Join(err, o.lock.release())
+	o.closeFolders()
+	return at, err
 }
 
 // closeFiles closes what is open.
@@ -351,24 +306,4 @@ func (o *Output) closeFiles() {
 		o.journal.Close()
 		o.journal = nil
 	}
-}
-
-// Held is the space on the disk that an unfinished run to the output dir
-// holds, which the next one will use or give back.
-func Held(dir string) int64 {
-	p, err := locate(dir)
-	if err != nil {
-		return 0
-	}
-	var n int64
-	_ = filepath.WalkDir(p.partial, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() {
-			n += allocated(fi)
-		}
-		return nil
-	})
-	return n
 }

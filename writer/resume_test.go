@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"slerpmerge/internal/tensor"
+
+	"slerpmerge/internal/disk"
 )
 
 // die leaves an output as a killed process does: nothing is closed in order,
@@ -31,7 +33,7 @@ func die(t *testing.T, o *Output, r *rand.Rand) {
 	}
 	o.closed = true
 	o.closeFiles()
-	must(t, o.lock.held.Unlock())
+	must(t, o.lock.file.Close())
 	for i, w := range o.files {
 		from := int64(0)
 		switch {
@@ -40,7 +42,7 @@ func die(t *testing.T, o *Output, r *rand.Rand) {
 		case i == at.File:
 			from = at.Off
 		}
-		path := filepath.Join(o.partial, w.Name)
+		path := filepath.Join(o.above, o.partial, w.Name)
 		b, err := os.ReadFile(path)
 		must(t, err)
 		for k := from; k < int64(len(b)); k++ {
@@ -54,7 +56,7 @@ func die(t *testing.T, o *Output, r *rand.Rand) {
 // does not miss it.
 func noFlush(t *testing.T) {
 	hook(t, &syncFile, func(*os.File) error { return nil })
-	hook(t, &syncDir, func(string) error { return nil })
+	hook(t, &syncDir, func(*disk.Folder) error { return nil })
 }
 
 // Whatever the moments at which runs die, the last one ends in the same bytes.
@@ -139,7 +141,7 @@ func TestResume(t *testing.T) {
 				if round%3 == 0 {
 					at, err := o.Suspend(fmt.Append(nil, notes))
 					must(t, err)
-					if _, err := os.Stat(o.partial); (err == nil) != (at.File > 0 || at.Off > 0) {
+					if _, err := os.Stat(filepath.Join(o.above, o.partial)); (err == nil) != (at.File > 0 || at.Off > 0) {
 						t.Fatalf("suspended at %+v: %v", at, err)
 					}
 					if notes++; at.File == 0 && at.Off == 0 {
@@ -177,7 +179,7 @@ func begun(t *testing.T, fingerprint string) (out string) {
 	o.flush.stop()
 	o.closed = true
 	o.closeFiles()
-	must(t, o.lock.held.Unlock())
+	must(t, o.lock.file.Close())
 	return out
 }
 
@@ -202,6 +204,14 @@ func TestResumeRefuses(t *testing.T) {
 	partial := func(out string, name string) string {
 		return filepath.Join(filepath.Dir(out), ".out.partial", name)
 	}
+	// recut cuts n bytes off a file, and gives it its size back.
+	recut := func(file int, n int64) func(*testing.T, string) {
+		return func(t *testing.T, out string) {
+			path := partial(out, l.Files[file].Name)
+			must(t, os.Truncate(path, max(0, l.Files[file].Size-n)))
+			must(t, os.Truncate(path, l.Files[file].Size))
+		}
+	}
 	for name, c := range map[string]struct {
 		spoil       func(t *testing.T, out string)
 		fingerprint string
@@ -217,12 +227,19 @@ func TestResumeRefuses(t *testing.T) {
 		"--restart":            {restart: true},
 		"no journal":           {spoil: func(t *testing.T, out string) { must(t, os.Remove(journal(out))) }, why: "not come far enough"},
 		"an empty journal":     {spoil: edit(func(string) string { return "" }), why: "no journal"},
-		"another format":       {spoil: edit(func(s string) string { return strings.Replace(s, " 1 ", " 2 ", 1) }), why: "another version"},
+		"another format":       {spoil: edit(func(s string) string { return strings.Replace(s, " 2 ", " 3 ", 1) }), why: "another version"},
 		"a file too many":      {spoil: mark(Mark{File: 4}), why: "file 5 of 3"},
-		"a place in no extent": {spoil: mark(Mark{File: 2, Off: 3}), why: "does not fit"},
+		"a place in no extent": {spoil: mark(Mark{File: 2, Off: 3}), why: "does not"},
 		"a file that shrank": {spoil: func(t *testing.T, out string) {
 			must(t, os.Truncate(partial(out, l.Files[2].Name), 5))
 		}, why: "is not as it was left"},
+		"all done that is not":    {spoil: mark(Mark{File: 3}), why: "does not tell how it ends"},
+		"a place further on":      {spoil: mark(Mark{File: 1, Off: l.Files[1].Size - 8}), why: "does not"},
+		"cut and made long again": {spoil: recut(0, 1), why: "its bytes are not those that were written"},
+		"cut to the header":       {spoil: recut(0, 100), why: "its bytes are not those that were written"},
+		"a file that others can reach": {spoil: func(t *testing.T, out string) {
+			must(t, os.Link(partial(out, l.Files[0].Name), filepath.Join(filepath.Dir(out), "other")))
+		}, why: "has 2 links"},
 		"a file that is gone": {spoil: func(t *testing.T, out string) {
 			must(t, os.Remove(partial(out, l.Files[0].Name)))
 		}, why: "is not as it was left"},
@@ -283,7 +300,7 @@ func TestResumeRefuses(t *testing.T) {
 func TestCheckpointOrder(t *testing.T) {
 	var log []string
 	hook(t, &syncFile, func(f *os.File) error { log = append(log, filepath.Base(f.Name())); return nil })
-	hook(t, &syncDir, func(dir string) error { log = append(log, filepath.Base(dir)); return nil })
+	hook(t, &syncDir, func(d *disk.Folder) error { log = append(log, filepath.Base(d.Path(""))); return nil })
 	base := filepath.Join(t.TempDir(), "base")
 	l, data := sample(t)
 	o := create(t, filepath.Join(base, "out"), Options{Fingerprint: "f"})
@@ -350,13 +367,14 @@ func FuzzJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	head := journalFormat + "f\n"
+	head := journalHead("f", "out")
 	f.Add([]byte(head))
 	f.Add([]byte(head + string(line)))
 	f.Add([]byte(head + string(line) + string(line[:20])))
-	f.Add([]byte("slerpmerge journal 2 f\n"))
+	f.Add([]byte("slerpmerge journal 1 f\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		marks, valid, err := readJournal(bytes.NewReader(b), "f")
+		j, err := readJournal(bytes.NewReader(b), "f", "out")
+		marks, valid := j.marks, j.valid
 		if err != nil {
 			if marks != nil || valid != 0 {
 				t.Errorf("%v, with %d marks", err, len(marks))
@@ -364,9 +382,9 @@ func FuzzJournal(f *testing.F) {
 			return
 		}
 		// What holds, read alone, says the same; marks never go back.
-		again, n, err := readJournal(bytes.NewReader(b[:valid]), "f")
-		if err != nil || n != valid || len(again) != len(marks) {
-			t.Errorf("%d of %d bytes: %v", n, valid, err)
+		again, err := readJournal(bytes.NewReader(b[:valid]), "f", "out")
+		if err != nil || again.valid != valid || len(again.marks) != len(marks) {
+			t.Errorf("%d of %d bytes: %v", again.valid, valid, err)
 		}
 		for i := 1; i < len(marks); i++ {
 			if !marks[i-1].before(marks[i]) {
@@ -447,14 +465,14 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 				hook(t, &reserve, func(f *os.File, n int64) error { return errors.Join(fail(), preallocate(f, n)) })
 			},
 			"flush of a folder": func(t *testing.T, fail func() error) {
-				hook(t, &syncDir, func(string) error { return fail() })
+				hook(t, &syncDir, func(*disk.Folder) error { return fail() })
 			},
 			"rename": func(t *testing.T, fail func() error) {
-				hook(t, &rename, func(from, to string) error {
+				hook(t, &rename, func(d *disk.Folder, from, to string) error {
 					if err := fail(); err != nil {
 						return err
 					}
-					return renameFolder(from, to)
+					return d.Rename(from, to)
 				})
 			},
 		}
@@ -494,6 +512,43 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 					wantList(t, filepath.Dir(out), "out")
 				}
 			}
+		}
+	}
+}
+
+// A file that was cut within what is done, and made as long again, is begun anew;
+// one that was cut behind the mark is as good as before.
+func TestCutUnderWay(t *testing.T) {
+	noFlush(t)
+	infos := []tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 20}}}
+	for _, f := range []Format{Safetensors, Bin} {
+		l, err := Lay(infos, nil, 1<<40, f)
+		must(t, err)
+		x := l.Files[0].Extents[0]
+		const done = 1 << 20
+		for _, c := range []struct {
+			name string
+			cut  int64
+			kept bool
+		}{{"behind the mark", x.Off + done, true}, {"one byte", x.Off + done - 1, false}, {"a block", x.Off + done - 4096, false}, {"half", x.Off + done/2, false}, {"all", 0, false}} {
+			out := filepath.Join(t.TempDir(), "out")
+			o := create(t, out, Options{Fingerprint: "f"})
+			must(t, o.Presize(l))
+			must(t, o.WriteAt(0, bytes.Repeat([]byte{1, 2, 3, 4}, done/4), x.Off))
+			at, err := o.Suspend([]byte("{}"))
+			must(t, err)
+			if at.Off != x.Off+done {
+				t.Fatalf("suspended at %+v", at)
+			}
+			path := filepath.Join(o.above, o.partial, l.Files[0].Name)
+			must(t, os.Truncate(path, c.cut))
+			must(t, os.Truncate(path, l.Files[0].Size))
+			o = create(t, out, Options{Fingerprint: "f"})
+			must(t, o.Presize(l))
+			if e := o.Earlier(); (e.Bytes > 0) != c.kept || (e.Why == "") != c.kept {
+				t.Errorf("%s, cut %s: %+v", l.Files[0].Name, c.name, e)
+			}
+			must(t, o.Abort())
 		}
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"slerpmerge/internal/disk"
 )
 
 // SumsName is the file with the SHA-256 of every other file of the folder, in
@@ -39,7 +41,10 @@ const (
 // its length in bytes. All of them must be complete. The files are read back,
 // from the page cache as a rule.
 func (o *Output) PutSums(ctx context.Context, threads int) (int64, error) {
-	names := slices.Clone(o.others)
+	var names []string
+	for _, m := range o.others {
+		names = append(names, m.Name)
+	}
 	for _, w := range o.files {
 		if w.gaps.bytes() > 0 {
 			return 0, fmt.Errorf("hashing %s: it is not complete", w.Name)
@@ -47,7 +52,7 @@ func (o *Output) PutSums(ctx context.Context, threads int) (int64, error) {
 		names = append(names, w.Name)
 	}
 	slices.Sort(names)
-	sums, err := HashFiles(ctx, o.partial, names, threads)
+	sums, err := hashFiles(ctx, o.openDone, names, threads)
 	if err != nil {
 		o.flush.fail(err)
 		return 0, err
@@ -60,6 +65,18 @@ func (o *Output) PutSums(ctx context.Context, threads int) (int64, error) {
 // and gives their sums in the order of the names. An error is that of the
 // system, or the cause of ctx.
 func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]Sum, error) {
+	open := func(name string) (*os.File, error) {
+		return disk.OpenRegular(filepath.Join(dir, filepath.FromSlash(name)))
+	}
+	return hashFiles(ctx, open, names, threads)
+}
+
+// openDone opens a file of the partial folder for reading.
+func (o *Output) openDone(name string) (*os.File, error) {
+	return o.work.Open(filepath.FromSlash(name), os.O_RDONLY)
+}
+
+func hashFiles(ctx context.Context, open func(name string) (*os.File, error), names []string, threads int) ([]Sum, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	sums := make([]Sum, len(names))
@@ -73,7 +90,7 @@ func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]
 				if i >= len(names) {
 					return
 				}
-				sum, err := hashFile(ctx, filepath.Join(dir, filepath.FromSlash(names[i])), buf)
+				sum, err := hashFile(ctx, open, names[i], buf)
 				if err != nil {
 					cancel(err)
 					return
@@ -89,8 +106,8 @@ func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]
 	return sums, nil
 }
 
-func hashFile(ctx context.Context, path string, buf []byte) (sum [sha256.Size]byte, err error) {
-	f, err := os.Open(path)
+func hashFile(ctx context.Context, open func(name string) (*os.File, error), name string, buf []byte) (sum [sha256.Size]byte, err error) {
+	f, err := open(name)
 	if err != nil {
 		return sum, err
 	}

@@ -123,7 +123,7 @@ func TestPutSums(t *testing.T) {
 			}
 		}
 		// What a run keeps for itself is none of the output's files.
-		private := filepath.Join(o.partial, ".private")
+		private := filepath.Join(o.above, o.partial, ".private")
 		if err := os.WriteFile(private, nil, 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"slerpmerge/internal/disk"
 )
 
 // replaceFile puts a file in the place of another in one step, so that whoever
@@ -14,14 +15,19 @@ import (
 func replaceFile(path string, data []byte) error {
 	dir, base := filepath.Split(path)
 	// Collectors read *.prom, which this is not.
-	tmp := filepath.Join(dir, "."+base+".tmp")
-	err := writeFile(tmp, data)
+	f, err := disk.NewTemp(path, "."+base+".tmp")
+	if foreign := (*disk.ForeignError)(nil); errors.As(err, &foreign) {
+		return err
+	}
 	if err == nil {
-		err = os.Rename(tmp, path)
+		if _, err = f.Write(data); err == nil {
+			err = f.Commit()
+		} else {
+			f.Abandon()
+		}
 	}
 	if err != nil {
-		os.Remove(tmp)
-		return fmt.Errorf("%s: %w", path, bare(err))
+		return fmt.Errorf("%s: %w", filepath.Join(dir, base), bare(err))
 	}
 	return nil
 }
@@ -31,20 +37,5 @@ func bare(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return file.Err
 	}
-	if link, ok := errors.AsType[*os.LinkError](err); ok {
-		return link.Err
-	}
 	return err
-}
-
-func writeFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil { // or a power cut could leave an empty file under the name
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }

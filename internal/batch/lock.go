@@ -19,7 +19,7 @@ type BusyError struct{ *writer.LockedError }
 // may be written there, the file itself, by which a holder can't be named. The
 // error is a *BusyError if another run has it.
 func Lock(manifest string) (release func() error, err error) {
-	real, err := filepath.EvalSymlinks(manifest)
+	real, err := writer.Resolve(manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func Lock(manifest string) (release func() error, err error) {
 }
 
 func lockItself(path string) (release func() error, err error) {
-	f := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	f := flock.New(path, flock.SetFlag(os.O_RDONLY|syscall.O_NONBLOCK))
 	switch ok, err := f.TryLock(); {
 	case err != nil: // no locks here: those of the outputs remain
 		f.Close()

@@ -1,9 +1,11 @@
 package batch
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"slerpmerge/internal/report"
 )
@@ -12,7 +14,7 @@ import (
 const (
 	whyNew     = "new"                 // there is no output
 	whyChanged = "changed"             // its flags, parents or this program are not those of the output
-	whyDamaged = "damaged"             // weight files are missing or have another size
+	whyDamaged = "damaged"             // files are missing, or not as they were made
 	whyForeign = "not of this program" // something else is at the output
 	whyWaiting = "waiting"             // what it needs is not made yet
 )
@@ -25,19 +27,26 @@ type made struct {
 }
 
 // lookAt reads what is at an output folder.
-func lookAt(out string) made {
+func lookAt(ctx context.Context, out string) (made, error) {
 	entries, err := os.ReadDir(out)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return made{why: whyNew}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0:
+		return made{why: whyNew}, nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return made{why: whyForeign}, nil
+	case err != nil:
+		return made{}, err
 	}
-	fingerprint, whole, err := report.Made(out)
+	there, err := report.OpenFinished(ctx, out)
 	switch {
 	case err != nil:
-		return made{why: whyForeign}
-	case !whole:
-		return made{ours: true, why: whyDamaged}
+		return made{}, err
+	case there == nil:
+		return made{why: whyForeign}, nil
+	case there.Wrong != "":
+		return made{ours: true, why: whyDamaged}, nil
 	}
-	return made{ours: true, fingerprint: fingerprint}
+	return made{ours: true, fingerprint: there.Fingerprint}, nil
 }
 
 // differs says why the output is not what a plan would make, "" if it is.

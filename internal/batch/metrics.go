@@ -3,13 +3,15 @@ package batch
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"slerpmerge/internal/disk"
 )
 
 // Metrics are in the text format of Prometheus, for the textfile collector of
@@ -36,12 +38,13 @@ const maxMetrics = 16 << 20
 // understood has not happened.
 func remember(path string) map[string]memory {
 	past := map[string]memory{}
-	st, err := os.Stat(path)
-	if err != nil || !st.Mode().IsRegular() || st.Size() > maxMetrics {
+	f, err := disk.OpenRegular(path)
+	if err != nil {
 		return past
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxMetrics+1))
+	if err != nil || len(text) > maxMetrics {
 		return past
 	}
 	for line := range strings.Lines(string(text)) {

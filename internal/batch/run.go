@@ -66,7 +66,7 @@ func New(name string, m *Manifest, opt Options) *Batch {
 // be run, or the cause of ctx.
 func (b *Batch) Check(ctx context.Context) error {
 	refusal := &Refusal{}
-	var room disks
+	var room volumes
 	current := map[*Job]bool{}
 	for i, j := range b.manifest.Jobs {
 		if ctx.Err() != nil {
@@ -81,7 +81,7 @@ func (b *Batch) Check(ctx context.Context) error {
 			js.Why = whyWaiting
 			continue
 		}
-		why, s, err := b.survey(j)
+		why, s, err := b.survey(ctx, j)
 		if err == nil && why == "" {
 			current[j] = true
 			js.Fingerprint = s.Fingerprint
@@ -114,8 +114,11 @@ func (b *Batch) Check(ctx context.Context) error {
 
 // survey plans a job and compares it with what is at its output: why says what
 // is to be done, "" if nothing is.
-func (b *Batch) survey(j *Job) (why string, s *Survey, err error) {
-	there := lookAt(j.out)
+func (b *Batch) survey(ctx context.Context, j *Job) (why string, s *Survey, err error) {
+	there, err := lookAt(ctx, j.out)
+	if err != nil {
+		return "", nil, err
+	}
 	if s, err = j.Task.Survey(there.ours); err != nil {
 		return "", nil, err
 	}
@@ -184,7 +187,7 @@ func (b *Batch) blocker(j *Job) string {
 func (b *Batch) job(ctx context.Context, j *Job, js *JobState) {
 	start := b.opt.Now()
 	js.Started, js.Phase, js.Bytes = &start, JobRunning, 0
-	why, s, err := b.survey(j)
+	why, s, err := b.survey(ctx, j)
 	if err == nil {
 		js.Why, js.Fingerprint, js.Warnings = why, s.Fingerprint, s.Warnings
 		if why == "" {
@@ -197,7 +200,11 @@ func (b *Batch) job(ctx context.Context, j *Job, js *JobState) {
 	if err == nil {
 		b.event(EventJobStart, js)
 		var r *Result
-		if r, err = j.Task.Run(ctx, lookAt(j.out).ours); err == nil {
+		var there made
+		if there, err = lookAt(ctx, j.out); err == nil {
+			r, err = j.Task.Run(ctx, there.ours)
+		}
+		if err == nil {
 			js.Bytes = r.Bytes
 			b.finish(js, JobDone, EventJobDone)
 			return

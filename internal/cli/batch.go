@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -15,8 +16,8 @@ import (
 	"time"
 
 	"slerpmerge/internal/batch"
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/recipe"
-	"slerpmerge/writer"
 )
 
 type batchCmd struct {
@@ -125,10 +126,14 @@ func (c *batchCmd) files() (status, metrics string, err error) {
 		if f.path == "" {
 			continue
 		}
-		if *f.to, err = writer.Resolve(f.path); err != nil {
-			return "", "", &requestError{msg: f.what + ": " + err.Error()}
+		if *f.to, err = disk.Resolve(f.path); err != nil {
+			return "", "", fmt.Errorf("%s: %w", f.what, err)
 		}
-		if st, err := os.Stat(*f.to); err == nil && !st.Mode().IsRegular() {
+		switch st, err := os.Stat(*f.to); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return "", "", fmt.Errorf("%s: %w", f.what, err)
+		case !st.Mode().IsRegular():
 			return "", "", &requestError{msg: f.what + ": " + f.path + " is not a regular file"}
 		}
 		if other, ok := taken[*f.to]; ok {
@@ -143,14 +148,11 @@ func (c *batchCmd) files() (status, metrics string, err error) {
 const maxManifest = 2 << 20
 
 func (c *batchCmd) read() ([]byte, error) {
-	file, err := os.Open(c.Manifest)
+	file, err := disk.OpenRegular(c.Manifest)
 	if err != nil {
-		return nil, unopened(err)
+		return nil, unopened("the manifest", err)
 	}
 	defer file.Close()
-	if st, err := file.Stat(); err == nil && st.IsDir() {
-		return nil, &requestError{msg: c.Manifest + " is a folder, not a file of jobs"}
-	}
 	return io.ReadAll(io.LimitReader(file, maxManifest))
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"slerpmerge/internal/batch"
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -106,6 +107,9 @@ func classify(err error) (code int, hints []string) {
 		nonFinite *merge.NonFiniteError
 		exists    *writer.ExistsError
 		locked    *writer.LockedError
+		foreign   *disk.ForeignError
+		kind      *disk.KindError
+		dangling  *disk.DanglingError
 		space     *writer.NoSpaceError
 		unsafe    *writer.UnsafeError
 		refusal   *batch.Refusal
@@ -162,6 +166,10 @@ func classify(err error) (code int, hints []string) {
 		return exitExists, []string{"wait for the other run of this manifest to end"}
 	case errors.As(err, &locked):
 		return exitExists, []string{"wait for the other run to end, or name another folder"}
+	case errors.As(err, &foreign):
+		return exitExists, hint(foreignHint(foreign))
+	case errors.As(err, &kind), errors.As(err, &dangling):
+		return exitRequest, nil
 	case errors.As(err, &space):
 		return exitSpace, hint(spaceHint(space))
 	case errors.As(err, &unsafe):
@@ -170,6 +178,13 @@ func classify(err error) (code int, hints []string) {
 		return exitInterrupted, nil
 	}
 	return exitFailed, nil
+}
+
+func foreignHint(e *disk.ForeignError) string {
+	if e.Owner == "" {
+		return "look at what it is, then move it away, or name another place"
+	}
+	return "name a place in a folder of your own, or have " + e.Owner + " remove it"
 }
 
 func spaceHint(e *writer.NoSpaceError) string {

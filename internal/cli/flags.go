@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/dustin/go-humanize"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 )
@@ -288,12 +288,20 @@ func (f *mergeFlags) pair(r *recipe.Recipe) (err error) {
 // maxDocument bounds a recipe file; ParseDocument has a limit of its own.
 const maxDocument = 2 << 20
 
-// unopened says why a file that the command line names can't be read.
-func unopened(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return &requestError{msg: e.Path + ": " + e.Err.Error()}
+// unopened says why a file that what names on the command line can't be read: it
+// is not there or no file, which is the request's fault, or the system fails.
+func unopened(what string, err error) error {
+	var kind *disk.KindError
+	switch {
+	case errors.As(err, &kind):
+		return &requestError{msg: what + " " + kind.Error()}
+	case errors.Is(err, fs.ErrNotExist):
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			return &requestError{msg: e.Path + ": " + e.Err.Error()}
+		}
+		return &requestError{msg: err.Error()}
 	}
-	return &requestError{msg: err.Error()}
+	return err
 }
 
 // document reads the recipe file.
@@ -304,14 +312,11 @@ func (f *mergeFlags) document(r *recipe.Recipe) error {
 	case len(f.T.args) > 0:
 		return &requestError{msg: "--recipe has t itself: leave -t away"}
 	}
-	file, err := os.Open(f.Recipe)
+	file, err := disk.OpenRegular(f.Recipe)
 	if err != nil {
-		return unopened(err)
+		return unopened("--recipe", err)
 	}
 	defer file.Close()
-	if st, err := file.Stat(); err == nil && st.IsDir() {
-		return &requestError{msg: "--recipe " + f.Recipe + " is a folder, not a file"}
-	}
 	src, err := io.ReadAll(io.LimitReader(file, maxDocument))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,13 +96,29 @@ type doneError struct{ plan *plan.Plan }
 func (e *doneError) Error() string { return e.plan.Recipe.Output + " is what this command makes" }
 
 // perform plans and runs. Where there is nothing to do the error is a
-// *doneError.
+// *doneError. What this very command made, but is not whole any more, is made
+// again and replaced.
 func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 	if w.run.Nice {
 		beNice()
 	}
 	ctx, cancel := within(a.ctx, w.run.TimeBudget)
 	defer cancel()
+	res, err := a.attempt(ctx, r, w)
+	if broken := (*brokenError)(nil); errors.As(err, &broken) {
+		a.log.warn(fmt.Sprintf("%s is not as it was made: %s; it is made again", r.Output, broken.why))
+		r.Overwrite = true
+		return a.attempt(ctx, r, w)
+	}
+	return res, err
+}
+
+// A brokenError says that what a command makes is there, but not whole.
+type brokenError struct{ why string }
+
+func (e *brokenError) Error() string { return e.why }
+
+func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Result, error) {
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r)
 	if err != nil {
@@ -118,11 +135,17 @@ func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 	case err != nil:
 		return nil, err
 	case exists != nil:
-		if made, whole, err := report.Made(r.Output); err == nil && whole && made == fingerprint {
-			writer.Tidy(r.Output)
-			return nil, &doneError{p}
+		there, err := report.OpenFinished(ctx, r.Output)
+		switch {
+		case err != nil:
+			return nil, err
+		case there == nil || there.Fingerprint != fingerprint:
+			return nil, exists
+		case there.Wrong != "":
+			return nil, &brokenError{there.Wrong}
 		}
-		return nil, exists
+		writer.Tidy(r.Output)
+		return nil, &doneError{p}
 	}
 	page, err := mergePage(w.html, r.Output)
 	if err != nil {
@@ -137,7 +160,7 @@ func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
 		Checksums: w.run.Checksums, IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()),
-		Progress: bar.add,
+		Progress: bar.add, Told: a.log.warn,
 		Resumed: func(r merge.Resumed) {
 			a.resumed(r)
 			bar.skip(r.Done)

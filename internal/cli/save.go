@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/report"
 )
@@ -18,9 +20,8 @@ import (
 // A saved is a report that will be written as a file of its own when the work
 // is done. Whether that can be is found out before: the work may take hours.
 type saved struct {
-	path string
-	temp *os.File // beside path, or the pipe or device that path is
-	pipe bool
+	file *disk.Temp // nil for a pipe
+	pipe *os.File   // the pipe or device that is written to instead
 }
 
 // newSaved prepares a file for flag. One that is there is replaced if it begins
@@ -33,75 +34,84 @@ func newSaved(flag, path, head string) (*saved, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return nil, &requestError{msg: flag + ": " + err.Error()}
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	case st.IsDir():
 		return nil, refused("is a folder, not a file", "")
 	case !st.Mode().IsRegular():
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return nil, err
+		f, err := disk.OpenPipe(path)
+		if errors.Is(err, syscall.ENXIO) {
+			return nil, refused("is a pipe from which nobody reads", "start its reader first")
 		}
-		return &saved{path: path, temp: f, pipe: true}, nil
-	case st.Size() > 0 && !beginsWith(path, head):
-		return nil, refused("exists, and slerpmerge did not write it", "name another file, or remove this one")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		return &saved{pipe: f}, nil
+	case st.Size() > 0:
+		ours, err := beginsWith(path, head)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		if !ours {
+			return nil, refused("exists, and slerpmerge did not write it", "name another file, or remove this one")
+		}
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // the link stays one
-	}
-	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.partial", filepath.Base(path), os.Getpid()))
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if errors.Is(err, fs.ErrExist) { // of a process that was killed and had our number
-		os.Remove(name)
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	real, err := disk.Resolve(path) // a link stays one
+	var file *disk.Temp
+	if err == nil {
+		// The number is free, or of a process that was killed.
+		file, err = disk.NewTemp(real, fmt.Sprintf(".%s.%d.partial", filepath.Base(real), os.Getpid()))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, refused("can't be made: there is no such folder", "")
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
-	return &saved{path: path, temp: f}, nil
+	return &saved{file: file}, nil
 }
 
-func beginsWith(path, head string) bool {
-	f, err := os.Open(path)
+func beginsWith(path, head string) (bool, error) {
+	f, err := disk.OpenRegular(path)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.Close()
 	got := make([]byte, len(head))
 	_, err = io.ReadFull(f, got)
-	return err == nil && bytes.Equal(got, []byte(head))
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return false, nil
+	}
+	return err == nil && bytes.Equal(got, []byte(head)), err
 }
 
 // write makes the file, in one step.
 func (s *saved) write(content func(io.Writer) error) error {
-	b := bufio.NewWriter(s.temp)
+	var to io.Writer = s.pipe
+	if s.file != nil {
+		to = s.file
+	}
+	b := bufio.NewWriter(to)
 	err := content(b)
 	if err == nil {
 		err = b.Flush()
 	}
-	if err == nil && !s.pipe {
-		err = s.temp.Sync()
+	if err != nil {
+		return err
 	}
-	err = errors.Join(err, s.temp.Close())
-	if err == nil && !s.pipe {
-		err = os.Rename(s.temp.Name(), s.path)
+	if s.file != nil {
+		return s.file.Commit()
 	}
-	if err == nil {
-		s.temp = nil
-	}
-	return err
+	return s.pipe.Close()
 }
 
 // drop takes away what write did not make a file.
 func (s *saved) drop() {
-	if s == nil || s.temp == nil {
-		return
-	}
-	s.temp.Close()
-	if !s.pipe {
-		os.Remove(s.temp.Name())
+	switch {
+	case s == nil:
+	case s.file != nil:
+		s.file.Abandon()
+	default:
+		s.pipe.Close()
 	}
 }
 

@@ -129,6 +129,9 @@ func (e *engine) restore(at writer.Mark, notes [][]byte) error {
 		e.large[n.Tensor] = true
 		e.flight[n.Tensor] = &state{mix: mix{equal: n.Flags&noteEqual != 0, s0: n.Mix[0].float(), s1: n.Mix[1].float()}}
 	}
+	if err := e.between(at); err != nil {
+		return err
+	}
 	e.skip(at)
 	for _, i := range e.order[e.whole:] {
 		if e.flight[int(i)].ready() {
@@ -136,6 +139,19 @@ func (e *engine) restore(at writer.Mark, notes [][]byte) error {
 		}
 	}
 	e.scan, e.noted = e.whole, e.whole
+	return nil
+}
+
+// between makes sure that a mark lies between two elements.
+func (e *engine) between(at writer.Mark) error {
+	if at.File >= len(e.cut.files) {
+		return nil
+	}
+	exts := e.cut.files[at.File].Extents
+	k := sort.Search(len(exts), func(i int) bool { return exts[i].Off+exts[i].Len > at.Off })
+	if k < len(exts) && at.Off > exts[k].Off && (at.Off-exts[k].Off)%int64(e.tensors[exts[k].Tensor].DType.Size()) != 0 {
+		return errors.New("its journal ends inside an element")
+	}
 	return nil
 }
 

@@ -37,6 +37,8 @@ type Options struct {
 	DropPages bool
 	// Resumed is called once, before any work, if there was an unfinished run.
 	Resumed func(Resumed)
+	// Told is given what the user should know about the output's file system.
+	Told func(text string)
 	// Progress is called from one goroutine with the bytes written since the last call.
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
@@ -71,7 +73,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.DropPages = opt.Fingerprint, opt.Restart, opt.DropPages
+	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Told = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
 	out, e, err := begin(ctx, p, opts, opt)
 	if err != nil {
 		return nil, err
@@ -146,7 +148,18 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 		return nil, err
 	}
 	if opt.Sidecars != nil {
-		for _, f := range opt.Sidecars(r) {
+		var err error
+		if r.Weights, r.Others, err = out.Made(ctx, p.Budget.Threads); err != nil {
+			return nil, err
+		}
+		files := opt.Sidecars(r)
+		for _, f := range files {
+			r.About = append(r.About, f.Name)
+		}
+		if opt.Checksums {
+			r.About = append(r.About, writer.SumsName)
+		}
+		for _, f := range files {
 			n, err := putSidecar(out, f)
 			if err != nil {
 				return nil, err

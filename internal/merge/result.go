@@ -9,6 +9,7 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/slerp"
+	"slerpmerge/writer"
 )
 
 // A Branch is what was done to a tensor in the end.
@@ -47,6 +48,10 @@ type Result struct {
 	Warnings []string // the plan's and those of the run
 	// Fingerprint is that of Options, for the record of the merge.
 	Fingerprint string
+	// Weights and Others are the files as they were written, but for those about
+	// the merge itself, of which there are only the names.
+	Weights, Others []writer.Made
+	About           []string
 }
 
 // Branches counts the tensors by what was done to them.

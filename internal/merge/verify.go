@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/plan"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
@@ -260,15 +261,11 @@ func (c *comparer) isWeights(name string) bool {
 
 // regular opens a file of the folder; nil if there is no regular file.
 func (c *comparer) regular(name string) (*os.File, error) {
-	path := filepath.Join(c.dir, filepath.FromSlash(name))
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
+	f, err := disk.OpenRegular(filepath.Join(c.dir, filepath.FromSlash(name)))
+	if errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*disk.KindError)) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(path)
+	return f, err
 }
 
 // compareFile compares a whole file with what it should hold.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // hubName is a name on the Hugging Face Hub, with a revision or without.
@@ -27,8 +28,11 @@ func findCached(name string) (dir, repo string, found bool, err error) {
 	}
 	repo, revision := m[1], m[2]
 	home := filepath.Join(cacheFolder(), "models--"+strings.ReplaceAll(repo, "/", "--"))
-	if st, err := os.Stat(home); err != nil || !st.IsDir() {
+	switch st, err := stat(home); {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !st.IsDir():
 		return "", repo, false, nil
+	case err != nil:
+		return "", repo, false, fmt.Errorf("looking for %s in the Hugging Face cache: %w", Quote(repo), err)
 	}
 	dir, err = snapshot(home, repo, revision)
 	return dir, repo, true, err
@@ -51,8 +55,11 @@ func snapshot(home, repo, revision string) (dir string, err error) {
 		return "", missingRevision(home, repo, revision)
 	}
 	dir = filepath.Join(home, "snapshots", commit)
-	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+	switch st, err := stat(dir); {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir():
 		return "", missingRevision(home, repo, revision)
+	case err != nil:
+		return "", err
 	}
 	return dir, nil
 }

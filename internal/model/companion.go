@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"slerpmerge/internal/disk"
 )
 
 // tokenizerNames are the files of a tokenizer, its chat templates among them.
@@ -57,12 +60,10 @@ func (m *Model) Companions(tokenizer bool) []string {
 	if m.Home != "" {
 		return names
 	}
-	more, _ := filepath.Glob(filepath.Join(escapeGlob(m.Dir), templateFolder, "*.jinja"))
-	for _, p := range more {
-		if st, err := os.Stat(p); err != nil || !st.Mode().IsRegular() {
-			continue
+	for _, name := range m.listing {
+		if ok, _ := filepath.Match(templateFolder+"/*.jinja", name); ok {
+			names = append(names, name)
 		}
-		names = append(names, templateFolder+"/"+filepath.Base(p))
 	}
 	slices.Sort(names)
 	return names
@@ -76,7 +77,7 @@ func (m *Model) Licences() []string {
 	names := m.entries("", func(name string) bool { return matchAny(licenceNames, strings.ToUpper(name)) })
 	return slices.DeleteFunc(names, func(name string) bool {
 		_, err := m.CompanionSize(name) // a folder LICENSES is none
-		return err != nil
+		return errors.As(err, new(*FormatError))
 	})
 }
 
@@ -86,17 +87,70 @@ func (m *Model) match(folder string, patterns []string) []string {
 
 // entries are the names in a folder of the model that are wanted, sorted.
 func (m *Model) entries(folder string, want func(string) bool) []string {
-	entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
-	if err != nil {
-		return nil
-	}
 	var names []string
-	for _, e := range entries {
-		if want(e.Name()) {
-			names = append(names, path.Join(folder, e.Name()))
+	for _, name := range m.listing {
+		dir, base := path.Split(name)
+		if strings.TrimSuffix(dir, "/") == folder && want(base) {
+			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// list remembers the names in the folder except those of weights, and those in
+// the folders of modules and of chat templates. A folder that can't be listed is
+// not one that has nothing.
+func (m *Model) list(names, weights []string) error {
+	isWeights := make(map[string]bool, len(weights))
+	for _, name := range weights {
+		isWeights[name] = true
+	}
+	m.listing = nil
+	for _, name := range names {
+		if !isWeights[name] {
+			m.listing = append(m.listing, name)
+		}
+	}
+	folders := append(slices.Clone(m.Modules), templateFolder)
+	if m.Home != "" && !slices.Contains(folders, m.Home) {
+		folders = append(folders, m.Home)
+	}
+	for _, folder := range folders {
+		if err := m.listBelow(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listBelow adds the names in one folder of the model, of chat templates or of
+// a module.
+func (m *Model) listBelow(folder string) error {
+	dir := filepath.Join(m.Dir, folder)
+	st, err := stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return fileError(dir, err)
+	}
+	entries, err := readDir(dir)
+	if err != nil {
+		return fileError(dir, err)
+	}
+	for _, e := range entries {
+		if folder != templateFolder {
+			m.listing = append(m.listing, folder+"/"+e.Name())
+			continue
+		}
+		switch st, err := stat(filepath.Join(dir, e.Name())); {
+		case err == nil && st.Mode().IsRegular():
+			m.listing = append(m.listing, folder+"/"+e.Name())
+		case err != nil && !errors.Is(err, fs.ErrNotExist): // a link to nothing is no template
+			return fileError(filepath.Join(dir, e.Name()), err)
+		}
+	}
+	return nil
 }
 
 // ownNames are files that this program writes anew in every output, and
@@ -121,14 +175,10 @@ func (m *Model) Others(taken func(name string) bool) []string {
 }
 
 func (m *Model) others(folder string, taken func(name string) bool) []string {
-	entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
-	if err != nil {
-		return nil
-	}
 	own := folder == "" || folder == m.Home
 	var names []string
-	for _, e := range entries {
-		base, name := e.Name(), path.Join(folder, e.Name())
+	for _, name := range m.entries(folder, func(string) bool { return true }) {
+		base := path.Base(name)
 		if strings.HasPrefix(base, ".") || matchAny(litter, base) || taken(name) {
 			continue
 		}
@@ -168,7 +218,7 @@ func (m *Model) OpenCompanion(name string) (io.ReadCloser, error) {
 	if _, err := m.CompanionSize(name); err != nil {
 		return nil, err
 	}
-	return os.Open(m.inDir(name))
+	return disk.OpenRegular(m.inDir(name))
 }
 
 // inDir is the path of a file of the model. One without a folder is looked for
@@ -190,11 +240,17 @@ func (m *Model) CompanionSize(name string) (int64, error) {
 		return 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	path := m.inDir(name)
-	st, err := os.Stat(path)
-	if err != nil {
-		if there, _ := present(path); there {
+	st, err := stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		there, lerr := present(path)
+		switch {
+		case lerr != nil:
+			return 0, lerr
+		case there:
 			return 0, &FormatError{Path: path, Err: bare(err), Hint: m.downloadHint()}
 		}
+	}
+	if err != nil {
 		return 0, err
 	}
 	if !st.Mode().IsRegular() {

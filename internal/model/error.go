@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 )
@@ -20,11 +21,10 @@ func (e *FormatError) Error() string { return sentence(e.Path, join(e.Msg, e.Err
 func (e *FormatError) Unwrap() error { return e.Err }
 
 // fileError wraps the error of opening or reading a file of a model: what the
-// system refuses is an I/O error, what stands there (nothing, a loop of links, a
-// pipe) is the model's own defect.
+// system refuses or fails to do is an I/O error; that nothing stands there, or
+// no file, is the model's own defect.
 func fileError(path string, err error) error {
-	var number syscall.Errno
-	if errors.As(err, &number) && number != syscall.ENOENT && number != syscall.ELOOP && number != syscall.ENOTDIR {
+	if number := syscall.Errno(0); errors.As(err, &number) && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", path, bare(err))
 	}
 	return &FormatError{Path: path, Err: bare(err)}

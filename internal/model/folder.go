@@ -6,6 +6,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"slerpmerge/internal/disk"
+)
+
+// Overridden by tests.
+var (
+	stat    = os.Stat
+	readDir = os.ReadDir
 )
 
 // present reports whether a name stands in a folder, be it a dangling link:
@@ -21,21 +29,17 @@ func present(path string) (bool, error) {
 // readSmall reads a whole regular file of at most max bytes. Anything else (a
 // FIFO would never end) is an error.
 func readSmall(path string, max int64) ([]byte, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, bare(err)
-	}
-	if !st.Mode().IsRegular() {
+	f, err := disk.OpenRegular(path)
+	if errors.As(err, new(*disk.KindError)) {
 		return nil, errors.New("not a regular file")
 	}
-	if st.Size() > max {
-		return nil, fmt.Errorf("%d bytes long, the limit is %d", st.Size(), max)
-	}
-	f, err := os.Open(path)
 	if err != nil {
 		return nil, bare(err)
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.Size() > max {
+		return nil, fmt.Errorf("%d bytes long, the limit is %d", st.Size(), max)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err != nil {
 		return nil, bare(err)

@@ -17,10 +17,12 @@ func (m *Model) complete(s *shelf, w *weights) error {
 	more := 0
 	for _, name := range w.files {
 		file := filepath.Join(s.dir, filepath.FromSlash(name))
-		_, err := os.Stat(file)
+		_, err := stat(file)
 		switch {
-		case !errors.Is(err, fs.ErrNotExist): // another error shows when it is opened
+		case err == nil:
 			continue
+		case !errors.Is(err, fs.ErrNotExist):
+			return fileError(file, err)
 		case len(missing) == maxListed:
 			more++
 			continue

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
@@ -37,6 +38,9 @@ type Model struct {
 	Metadata map[string]string // of the only or first file
 	Notes    []string          // what a user should know, such as a stray file
 	Unread   []string          // the weight files beside them that are not read
+
+	listing []string // what the folder has beside weights, and what is in its modules and chat templates
+
 	// Modules are the folders of a sentence-transformers model, relative to Dir,
 	// and Home the one of them that holds the transformer itself, its config.json and
 	// tokenizer; "" where Dir does. OwnModules are types of modules that need code
@@ -174,12 +178,16 @@ func Locate(path string) (*Model, error) {
 		return nil, &UnusableError{Path: path, Msg: "is not a folder"}
 	}
 	m.Dir = m.place
-	return m, nil
+	s, err := newShelf(nil, m.Dir, "")
+	if err != nil {
+		return nil, fileError(m.Dir, err)
+	}
+	return m, m.list(s.names, nil)
 }
 
 // find looks for the model, on the disk and in the cache.
 func (m *Model) find() (fs.FileInfo, error) {
-	st, err := os.Stat(m.Path)
+	st, err := stat(m.Path)
 	if home := inHome(m.Path); home != "" && errors.Is(err, fs.ErrNotExist) {
 		if own, herr := os.Stat(home); herr == nil {
 			m.place, st, err = home, own, nil
@@ -204,8 +212,11 @@ func (m *Model) find() (fs.FileInfo, error) {
 		m.Label, m.repo, m.place = repo, repo, dir
 		return os.Stat(dir)
 	}
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EINVAL) { // no such path, or none that could be
 		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Path, bare(err))
 	}
 	return st, nil
 }
@@ -263,7 +274,7 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 	if err := m.findModules(); err != nil {
 		return err
 	}
-	badConfig := m.readConfig()
+	badConfig, top := m.readConfig(), s.names
 	w, err := m.weights(s, name)
 	var none *UnusableError
 	if errors.As(err, &none) && name == "" {
@@ -284,6 +295,13 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 		return badConfig
 	}
 	m.noteLeft(s, w)
+	weights := w.files
+	if m.Home != "" { // those are in another folder
+		weights = nil
+	}
+	if err := m.list(top, weights); err != nil {
+		return err
+	}
 	if m.Config == nil || len(m.Companions(true)) == 0 {
 		if text := m.unfinished(); text != "" {
 			m.Notes = append(m.Notes, m.Path+": config.json or the tokenizer is missing"+text)

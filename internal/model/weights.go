@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ type shelf struct {
 // newShelf looks at the model's folder, or one below it.
 func newShelf(pool *mmapio.Pool, model, folder string) (*shelf, error) {
 	dir := filepath.Join(model, folder)
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,11 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"slices"
 
 	"slerpmerge/internal/model"
@@ -64,7 +66,11 @@ func identify(h hash.Hash, m *model.Model) error {
 		fmt.Fprintf(h, "config %q\n", m.Config.Bytes())
 	}
 	names := append(append(m.Companions(true), m.Companions(false)...), m.Licences()...)
-	if _, err := m.CompanionSize(cardName); m.Dir != "" && err == nil { // the model card takes the licence from it
+	switch _, err := m.CompanionSize(cardName); { // the model card takes the licence from it
+	case m.Dir == "" || errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*model.FormatError)):
+	case err != nil:
+		return fmt.Errorf("reading %s of %s: %w", cardName, m.Name(), err)
+	default:
 		names = append(names, cardName)
 	}
 	for _, name := range names {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -63,7 +64,7 @@ type Drift struct {
 // be judged. If the record has other tensors than p, the error is an
 // *OtherTensorsError.
 func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int) (list []Drift, drifted []bool, err error) {
-	file, err := openRegular(rec.path)
+	file, err := disk.OpenRegular(rec.path)
 	if err != nil {
 		return nil, nil, err
 	}

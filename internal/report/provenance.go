@@ -14,12 +14,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -102,11 +102,17 @@ type provOutput struct {
 	Format     string       `json:"format"`
 	Files      []outputFile `json:"files"`
 	Companions []string     `json:"companions"`
+	// Others are all files but the weights: config.json, the index, companions.
+	Others []outputFile `json:"others,omitempty"`
+	// About are the names of those about the merge, which can't be recorded here.
+	About []string `json:"about,omitempty"`
 }
 
+// outputFile is a file of the output. SHA256 is "" for a large one.
 type outputFile struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 type provTensor struct {
@@ -143,7 +149,18 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 		v.Parents = append(v.Parents, parent)
 	}
 	for _, f := range p.Layout.Files {
-		v.Output.Files = append(v.Output.Files, outputFile{f.Name, f.Size})
+		v.Output.Files = append(v.Output.Files, outputFile{Name: f.Name, Bytes: f.Size})
+	}
+	for i, m := range r.Weights {
+		v.Output.Files[i].SHA256 = hex.EncodeToString(m.SHA256)
+	}
+	for _, m := range r.Others {
+		v.Output.Others = append(v.Output.Others, outputFile{m.Name, m.Bytes, hex.EncodeToString(m.SHA256)})
+	}
+	for _, name := range r.About {
+		if name != ProvenanceName {
+			v.Output.About = append(v.Output.About, name)
+		}
 	}
 	for _, c := range p.Companions {
 		v.Output.Companions = append(v.Output.Companions, c.Name)
@@ -266,7 +283,7 @@ func headerHash(f *model.File) (string, error) {
 	if n == 0 {
 		return "", nil
 	}
-	file, err := os.Open(f.Path)
+	file, err := disk.OpenRegular(f.Path)
 	if err != nil {
 		return "", err
 	}

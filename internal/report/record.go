@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -35,14 +38,18 @@ const (
 // *model.FormatError.
 func OpenRecord(dir string) (*Record, error) {
 	rec := &Record{path: filepath.Join(dir, ProvenanceName)}
-	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-		e := &model.UnusableError{Path: dir, Msg: "is not a folder"}
-		if err != nil {
-			e.Msg = bare(err).Error()
-		}
-		return nil, e
+	switch st, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &model.UnusableError{Path: dir, Msg: bare(err).Error()}
+	case err != nil:
+		return nil, err
+	case !st.IsDir():
+		return nil, &model.UnusableError{Path: dir, Msg: "is not a folder"}
 	}
-	file, err := openRegular(rec.path)
+	file, err := disk.OpenRegular(rec.path)
+	if err != nil && !noRecord(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &model.UnusableError{Path: dir, Msg: fmt.Sprintf("has no %s that can be read, the record of how it was made: %v", ProvenanceName, bare(err)),
 			Hint: "verify is for folders that merge and convert have made"}
@@ -52,28 +59,6 @@ func OpenRecord(dir string) (*Record, error) {
 		return nil, rec.refuse(err)
 	}
 	return rec, nil
-}
-
-// Made reads who made the folder dir: the fingerprint of the run, and whether
-// its weight files have the sizes that the record names. An error means that
-// there is no record that can be read.
-func Made(dir string) (fingerprint string, whole bool, err error) {
-	file, err := openRegular(filepath.Join(dir, ProvenanceName))
-	if err != nil {
-		return "", false, err
-	}
-	defer file.Close()
-	enough := errors.New("enough")
-	v, err := readRecord(file, func(int, *provTensor) error { return enough }) // the tensors come last
-	if err != nil && !errors.Is(err, enough) {
-		return "", false, err
-	}
-	whole = len(v.Output.Files) > 0
-	for _, f := range v.Output.Files {
-		st, err := os.Stat(filepath.Join(dir, f.Name))
-		whole = whole && err == nil && st.Mode().IsRegular() && st.Size() == f.Bytes
-	}
-	return v.Finger, whole, nil
 }
 
 // refuse makes the error of reading the record one of the file.
@@ -89,22 +74,20 @@ func (rec *Record) refuse(err error) error {
 	return &model.FormatError{Path: rec.path, Err: err}
 }
 
-// openRegular opens a file that can't keep us waiting.
-func openRegular(path string) (*os.File, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	return os.Open(path)
+// noRecord reports whether an error of opening a record says that there is none,
+// and not that it can't be read.
+func noRecord(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.As(err, new(*disk.KindError)) || errors.As(err, new(*disk.DanglingError))
 }
 
 func bare(err error) error {
 	var pe *os.PathError
-	if errors.As(err, &pe) {
+	var kind *disk.KindError
+	switch {
+	case errors.As(err, &pe):
 		return pe.Err
+	case errors.As(err, &kind):
+		return errors.New("it is " + kind.Kind)
 	}
 	return err
 }

@@ -1,0 +1,111 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A DanglingError says that a symbolic link leads to nothing.
+type DanglingError struct{ Path string }
+
+func (e *DanglingError) Error() string {
+	return e.Path + " is a symbolic link to something that does not exist"
+}
+
+// Resolve is the absolute path of a file or folder, without symbolic links. Its
+// last parts need not exist. A link that somebody else has put into a folder in
+// which all can write is not followed: the error is a *ForeignError.
+func Resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := planted(abs, 0); err != nil {
+		return "", err
+	}
+	return resolve(abs)
+}
+
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return real, err
+	}
+	if _, lerr := os.Lstat(path); lerr == nil {
+		return "", &DanglingError{path}
+	}
+	up, base := filepath.Dir(path), filepath.Base(path)
+	if up == path {
+		return "", err
+	}
+	if up, err = resolve(up); err != nil {
+		return "", err
+	}
+	return filepath.Join(up, base), nil
+}
+
+// maxLinks is how many links in a row are looked at; the system follows fewer.
+const maxLinks = 40
+
+// planted looks for links on the way to path that a stranger could have put
+// there.
+func planted(path string, depth int) error {
+	for _, p := range prefixes(path) {
+		fi, err := os.Lstat(p)
+		if err != nil {
+			return nil // what is wrong shows when it is opened
+		}
+		if fi.Mode()&fs.ModeSymlink == 0 {
+			continue
+		}
+		dir, err := os.Stat(filepath.Dir(p))
+		if err != nil {
+			return nil
+		}
+		if !Owned(fi) && !sameOwner(fi, dir) && !systemOwned(fi) && everybodyWrites(dir) {
+			return &ForeignError{Path: p, Owner: OwnerName(fi), Reason: fmt.Sprintf("is a symbolic link that %s put into a folder where all can write", OwnerName(fi))}
+		}
+		target, err := os.Readlink(p)
+		if err != nil || depth == maxLinks {
+			return nil
+		}
+		if !filepath.IsAbs(target) {
+			here, err := filepath.EvalSymlinks(filepath.Dir(p))
+			if err != nil {
+				return nil
+			}
+			target = filepath.Join(here, target)
+		}
+		if err := planted(target, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prefixes are the folders above path, the outermost first, and path itself.
+func prefixes(path string) []string {
+	up := filepath.Dir(path)
+	if up == path {
+		return nil
+	}
+	return append(prefixes(up), path)
+}
+
+// everybodyWrites reports whether any user may make names in a folder.
+func everybodyWrites(dir fs.FileInfo) bool { return dir.Mode().Perm()&0o002 != 0 }
+
+func sameOwner(a, b fs.FileInfo) bool {
+	x, ok1 := ownerOf(a)
+	y, ok2 := ownerOf(b)
+	return ok1 && ok2 && x == y
+}
+
+// systemOwned reports whether a file is the administrator's.
+func systemOwned(fi fs.FileInfo) bool {
+	uid, ok := ownerOf(fi)
+	return !ok || uid == 0
+}

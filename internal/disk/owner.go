@@ -1,0 +1,174 @@
+package disk
+
+import (
+	"fmt"
+	"io/fs"
+	"os/user"
+	"path/filepath"
+	"strconv"
+)
+
+// A ForeignError says that a file or folder is not ours alone, or is nothing
+// that this program made. Owner is "" where it is ours.
+type ForeignError struct {
+	Path   string
+	Owner  string
+	Reason string // "belongs to nobody, and ...", "is a symbolic link"
+}
+
+func (e *ForeignError) Error() string { return e.Path + " " + e.Reason }
+
+// belongs is the error for what somebody else owns.
+func belongs(path string, fi fs.FileInfo) error {
+	owner := OwnerName(fi)
+	return &ForeignError{Path: path, Owner: owner, Reason: "belongs to " + owner + ", not to the user of this process"}
+}
+
+// OwnerName is the name of the user who owns a file, or the number of one
+// without a name; "" where files have no owners.
+func OwnerName(fi fs.FileInfo) string {
+	uid, ok := ownerOf(fi)
+	if !ok {
+		return ""
+	}
+	number := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(number); err == nil {
+		return u.Username
+	}
+	return "user " + number
+}
+
+// Owned reports whether the effective user owns a file; true where files have no
+// owners.
+func Owned(fi fs.FileInfo) bool {
+	uid, ok := ownerOf(fi)
+	return !ok || uid == effectiveUser()
+}
+
+// A Trust is what a file system tells truly of the files that we make in it.
+type Trust struct {
+	Owners bool // they are ours
+	Modes  bool // others can't write to them if we say so
+}
+
+// Trust makes a file to see what the file system says of it. Network file
+// systems that map users, and those that know no users, say something else than
+// what is asked for.
+func (d *Folder) Trust() (Trust, error) {
+	if d.up != nil {
+		return d.up.Trust()
+	}
+	if d.trust != nil {
+		return *d.trust, nil
+	}
+	name := tempName("probe")
+	f, err := d.Create(name, 0o600)
+	if err != nil {
+		return Trust{}, fmt.Errorf("finding out who owns new files: %w", err)
+	}
+	defer d.root.Remove(name)
+	defer f.Close()
+	fi, err := f.Stat() // by the descriptor: the name may be another file now
+	if err != nil {
+		return Trust{}, err
+	}
+	d.trust = &Trust{Owners: Owned(fi), Modes: !othersWrite(fi)}
+	return *d.trust, nil
+}
+
+// Strange reports whether the file system is known to give files that we make to
+// somebody else.
+func (d *Folder) Strange() bool { return d.trust != nil && !d.trust.Owners }
+
+// Vet makes sure that a file or folder called name, of which fi was read by its
+// descriptor, is ours alone: our effective user owns it, others can't write to
+// it, and a file has one link. Otherwise the error is a *ForeignError. What the
+// file system does not tell truly is not looked at, nor are modes in a private
+// folder.
+func (d *Folder) Vet(name string, fi fs.FileInfo) error {
+	path := d.Path(name)
+	switch mode := fi.Mode(); {
+	case mode&fs.ModeSymlink != 0:
+		return &ForeignError{Path: path, Owner: otherOwner(fi), Reason: "is a symbolic link" + by(fi)}
+	case !mode.IsRegular() && !mode.IsDir():
+		return &ForeignError{Path: path, Owner: otherOwner(fi), Reason: "is " + kindOf(mode) + by(fi)}
+	}
+	owned, open := Owned(fi), othersWrite(fi) && !d.Private()
+	if !owned || open {
+		trust, err := d.Trust()
+		if err != nil { // no file can be made here, so nothing speaks against what is said
+			trust = Trust{Owners: true, Modes: true}
+		}
+		switch {
+		case !owned && trust.Owners:
+			return belongs(path, fi)
+		case open && trust.Modes && trust.Owners:
+			return &ForeignError{Path: path, Reason: "can be written to by other users"}
+		}
+	}
+	if n := linksOf(fi); fi.Mode().IsRegular() && n > 1 {
+		return &ForeignError{Path: path, Reason: fmt.Sprintf("has %d links, so it is reached by another name too", n)}
+	}
+	return nil
+}
+
+// VetOwner is Vet where others may write: for what is to be removed.
+func (d *Folder) VetOwner(name string, fi fs.FileInfo) error {
+	return d.Vet(name, closed{fi})
+}
+
+// VetPath makes sure that the effective user or the administrator owns the folder
+// at a path; another's is a *ForeignError, and so is one that is reached through
+// another's link (Resolve).
+func VetPath(path string) error {
+	real, err := Resolve(path)
+	if err != nil {
+		return err
+	}
+	up, err := OpenFolder(filepath.Dir(real))
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	name := filepath.Base(real)
+	fi, err := up.Lstat(name)
+	if err != nil || fi.IsDir() && systemOwned(fi) {
+		return err
+	}
+	return up.VetOwner(name, fi)
+}
+
+// closed is a file that others can't write to.
+type closed struct{ fs.FileInfo }
+
+func (c closed) Mode() fs.FileMode { return c.FileInfo.Mode() &^ 0o022 }
+
+func otherOwner(fi fs.FileInfo) string {
+	if Owned(fi) {
+		return ""
+	}
+	return OwnerName(fi)
+}
+
+// by says who made something that we did not.
+func by(fi fs.FileInfo) string {
+	if owner := otherOwner(fi); owner != "" {
+		return " that belongs to " + owner
+	}
+	return ""
+}
+
+// kindOf names what is neither a regular file nor a link.
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "not a regular file"
+}

@@ -1,0 +1,52 @@
+//go:build unix
+
+package disk
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Overridden by tests.
+var (
+	ownerOf       = owner
+	effectiveUser = func() uint32 { return uint32(os.Geteuid()) }
+)
+
+// owner is the number of the user who owns a file.
+func owner(fi fs.FileInfo) (uid uint32, ok bool) {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return st.Uid, true
+}
+
+// othersWrite reports whether the mode lets the group or others write.
+func othersWrite(fi fs.FileInfo) bool { return fi.Mode().Perm()&0o022 != 0 }
+
+// linksOf is the number of names that a file has.
+func linksOf(fi fs.FileInfo) uint64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
+}
+
+// Allocated is the number of bytes that a file takes on the disk.
+func Allocated(fi fs.FileInfo) int64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return int64(st.Blocks) * 512 // whatever the block size, by POSIX
+	}
+	return fi.Size()
+}
+
+// Identity tells a file from all others of this system, as text; "" if that
+// can't be told.
+func Identity(fi fs.FileInfo) string {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return identity(uint64(st.Dev), uint64(st.Ino))
+	}
+	return ""
+}

@@ -1,0 +1,127 @@
+package model
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"slerpmerge/mmapio"
+)
+
+// healthy writes a model folder with a tokenizer and a chat template.
+func healthy(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "model")
+	header := `{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`
+	for name, text := range map[string]string{
+		"model.safetensors":                 string([]byte{byte(len(header)), 0, 0, 0, 0, 0, 0, 0}) + header + "\x00\x00\x80\x3f",
+		"config.json":                       `{"model_type":"llama"}`,
+		"tokenizer.json":                    `{}`,
+		"README.md":                         "card",
+		"additional_chat_templates/x.jinja": "x",
+	} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// use opens a model and all that goes along with it.
+func use(dir string) error {
+	m, err := Open(mmapio.NewPool(0), dir)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	names := append(m.Companions(true), m.Companions(false)...)
+	for _, name := range append(names, "README.md") {
+		f, err := m.OpenCompanion(name)
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// A name that the system can't look up, and a folder that it can't list, are not
+// missing or incomplete: the error is the system's own.
+func TestSystemFaults(t *testing.T) {
+	dir := healthy(t)
+	if err := use(dir); err != nil {
+		t.Fatal(err)
+	}
+	fault := func(number syscall.Errno, base string) func(path string) error {
+		return func(path string) error {
+			if filepath.Base(path) != base {
+				return nil
+			}
+			return &fs.PathError{Op: "stat", Path: path, Err: number}
+		}
+	}
+	for _, number := range []syscall.Errno{syscall.EACCES, syscall.EIO, syscall.ELOOP, syscall.ENOTDIR, syscall.ESTALE} {
+		for call, bases := range map[string][]string{
+			"stat":    {"model", "model.safetensors", "tokenizer.json", "README.md", "additional_chat_templates", "x.jinja"},
+			"readDir": {"model", "additional_chat_templates"},
+		} {
+			for _, base := range bases {
+				t.Run(number.Error()+"/"+call+"/"+base, func(t *testing.T) {
+					bad := fault(number, base)
+					switch call {
+					case "stat":
+						real := stat
+						defer func() { stat = real }()
+						stat = func(path string) (fs.FileInfo, error) {
+							if err := bad(path); err != nil {
+								return nil, err
+							}
+							return real(path)
+						}
+					case "readDir":
+						real := readDir
+						defer func() { readDir = real }()
+						readDir = func(path string) ([]fs.DirEntry, error) {
+							if err := bad(path); err != nil {
+								return nil, err
+							}
+							return real(path)
+						}
+					}
+					wantSystem(t, use(dir), number)
+				})
+			}
+		}
+	}
+}
+
+func wantSystem(t *testing.T, err error, number syscall.Errno) {
+	t.Helper()
+	if !errors.Is(err, number) || errors.As(err, new(*FormatError)) || errors.As(err, new(*UnusableError)) {
+		t.Errorf("%T %v, want the system's %v", err, err, number)
+	}
+}
+
+// The same where it can be provoked.
+func TestLinkLoops(t *testing.T) {
+	for _, name := range []string{"model.safetensors", "config.json", "tokenizer.json", "additional_chat_templates"} {
+		dir := healthy(t)
+		path := filepath.Join(dir, name)
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(name, path); err != nil {
+			t.Skip("no symbolic links here: ", err)
+		}
+		wantSystem(t, use(dir), syscall.ELOOP)
+	}
+	dir := healthy(t)
+	wantSystem(t, use(filepath.Join(dir, "config.json", "x")), syscall.ENOTDIR)
+}

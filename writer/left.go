@@ -1,0 +1,285 @@
+package writer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"slerpmerge/internal/disk"
+)
+
+// step is called before each step that goes by a name in a folder where others
+// may be able to write. Overridden by tests.
+var step = func(string) {}
+
+// errNotFar says that an earlier run left nothing of use.
+var errNotFar = errors.New("it had not come far enough")
+
+// leftover looks at the partial folder of a dead run. One whose journal has
+// our fingerprint stays, for Presize to look at; any other of ours goes. What is
+// not ours is a *disk.ForeignError.
+func (o *Output) leftover() error {
+	step("leftover")
+	work, journal, err := o.openLeft(o.partial)
+	if work == nil || err != nil {
+		return err
+	}
+	o.earlier.Found = true
+	keep := false
+	switch {
+	case o.opt.Fingerprint == "" || o.opt.Restart:
+	case journal == nil:
+		o.earlier.Why = errNotFar.Error()
+	default:
+		left, err := readJournal(journal, o.opt.Fingerprint, o.base)
+		switch {
+		case err != nil:
+			o.earlier.Why = err.Error()
+		default:
+			keep = true
+			o.takeJournal(left)
+		}
+	}
+	if journal != nil {
+		journal.Close()
+	}
+	if keep {
+		o.work = work
+		return nil
+	}
+	defer work.Close()
+	return o.discard(o.partial, work)
+}
+
+// takeJournal remembers what the journal of an earlier run says.
+func (o *Output) takeJournal(j journalText) {
+	o.valid, o.stretches = j.valid, nil
+	for _, m := range j.marks {
+		o.stretches = append(o.stretches, m.Stretches...)
+		m.Stretches = nil
+		if m.Note != nil {
+			o.earlier.Notes = append(o.earlier.Notes, m.Note)
+		}
+		o.earlier.At = m
+	}
+}
+
+// openLeft opens what a dead run left under a name: a folder that is ours alone,
+// and that carries our mark. That is its journal, nil where it has none, or that
+// the lock file tells of it; an empty folder needs no mark. Without an error the
+// folder is nil if nothing is there.
+func (o *Output) openLeft(name string) (left *disk.Folder, journal *os.File, err error) {
+	fi, err := o.up.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	path := o.up.Path(name)
+	if err := o.up.VetOwner(name, fi); err != nil {
+		return nil, nil, err
+	}
+	if !fi.IsDir() {
+		return nil, nil, &disk.ForeignError{Path: path, Reason: "is no folder that an unfinished run has left"}
+	}
+	if left, err = o.up.Sub(name); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			left.Close()
+			left = nil
+		}
+	}()
+	known := o.lock.knows(left.Info())
+	vet := o.up.Vet
+	if known {
+		vet = o.up.VetOwner // it had the mode of the output at the end
+	}
+	if err := vet(name, left.Info()); err != nil {
+		return left, nil, err
+	}
+	if journal, err = left.Open(journalName, os.O_RDONLY); err == nil {
+		var whose string
+		if whose, err = journalOf(journal); err == nil && whose != "" && whose != o.base {
+			err = &disk.ForeignError{Path: path, Reason: "is the unfinished work for another output, " + fmt.Sprintf("%q", whose)}
+		}
+		if err == nil {
+			_, err = journal.Seek(0, io.SeekStart)
+		}
+		if err == nil {
+			return left, journal, nil
+		}
+		journal.Close()
+		if isForeign(err) {
+			return left, nil, err
+		}
+	}
+	if known {
+		return left, nil, nil
+	}
+	entries, err := left.ReadDir()
+	if err == nil && len(entries) > 0 {
+		err = &disk.ForeignError{Path: path, Reason: "is not known to be the work of an unfinished run: it has no journal of one"}
+	}
+	return left, nil, err
+}
+
+// discard removes a folder that stands under name, unless something else does.
+// The journal goes last: a folder without it is nobody's.
+func (o *Output) discard(name string, d *disk.Folder) error {
+	step("discard")
+	same, err := o.up.Is(name, d.Info())
+	if err != nil || !same {
+		return err
+	}
+	if err := o.lock.note(d.Info(), false); err != nil {
+		return err
+	}
+	if err := d.Clear(journalName); err != nil {
+		return err
+	}
+	d.Release()
+	if same, err = o.up.Is(name, d.Info()); err != nil || !same {
+		return err
+	}
+	return o.up.Remove(name)
+}
+
+// restore puts OUT back where a run died between moving it away and moving
+// its replacement in.
+func (o *Output) restore() error {
+	step("restore")
+	old, journal, err := o.openLeft(o.old)
+	if journal != nil {
+		journal.Close()
+	}
+	if old == nil || err != nil {
+		return err
+	}
+	defer old.Close()
+	occupied, err := o.occupied(o.up)
+	if err != nil {
+		return err
+	}
+	if occupied {
+		return o.discard(o.old, old) // the replacement is in place
+	}
+	old.Release()
+	return rename(o.up, o.old, o.base)
+}
+
+// checkLeft makes sure that file i of the layout is ours alone and as the
+// earlier run left it.
+func (o *Output) checkLeft(i int, file File, at Mark) error {
+	wrong := fmt.Errorf("its %s is not as it was left", file.Name)
+	fi, err := o.work.Lstat(file.Name)
+	if err != nil || !fi.Mode().IsRegular() || fi.Size() != file.Size {
+		return wrong
+	}
+	f, err := o.work.Open(file.Name, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := o.vetInside(file.Name, f); err != nil {
+		return err
+	}
+	if err := checkStretches(f, i, file, at, o.stretches); err != nil {
+		return fmt.Errorf("%w: %w", wrong, err)
+	}
+	return nil
+}
+
+// vetInside makes sure that a file of the partial folder is ours alone.
+func (o *Output) vetInside(name string, f *os.File) error {
+	fi, err := f.Stat()
+	if err == nil {
+		err = o.work.Vet(name, fi)
+	}
+	return err
+}
+
+// inPlace makes sure that the partial folder, its journal and the folder that
+// OUT will be in still have their names: work in a folder that was removed is
+// lost, and OUT would not be where it is looked for.
+func (o *Output) inPlace() error {
+	same, err := o.work.InPlace()
+	if err == nil && same {
+		same, err = o.aboveInPlace()
+	}
+	if err == nil && same && o.journal != nil {
+		var fi fs.FileInfo
+		if fi, err = o.journal.Stat(); err == nil {
+			same, err = o.work.Is(journalName, fi)
+		}
+	}
+	if err == nil && !same {
+		err = fmt.Errorf("%s was removed while it was in use", o.work.Path(""))
+	}
+	return err
+}
+
+// aboveInPlace reports whether the folder that OUT will be in still has its name.
+func (o *Output) aboveInPlace() (bool, error) {
+	above, err := os.Lstat(o.above)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(above, o.up.Info()), err
+}
+
+// Tidy removes what a run left beside the output dir that died just after it
+// had put the output there: the folder that was replaced. Work that can be gone
+// on with stays, and so does all while another run is at it. It is best effort.
+func Tidy(dir string) {
+	p, err := locate(dir)
+	if err != nil {
+		return
+	}
+	up, err := disk.OpenFolder(p.above)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	if !leavings(up, p) {
+		return
+	}
+	l, err := acquire(up, p.lock)
+	if err != nil {
+		return
+	}
+	defer l.release()
+	o := &Output{place: p, up: up, lock: l}
+	clean := true
+	for _, name := range []string{p.partial, p.old} {
+		left, journal, err := o.openLeft(name)
+		if journal != nil {
+			journal.Close()
+		}
+		if left == nil {
+			clean = clean && err == nil
+			continue
+		}
+		if journal == nil {
+			clean = o.discard(name, left) == nil && clean
+		}
+		left.Close()
+	}
+	if clean {
+		l.settled()
+	}
+}
+
+// leavings reports whether anything is left beside an output.
+func leavings(up *disk.Folder, p place) bool {
+	for _, name := range []string{p.partial, p.old} {
+		if _, err := up.Lstat(name); err == nil {
+			return true
+		}
+	}
+	return false
+}
