@@ -242,15 +242,21 @@ func (o *Output) unmake() {
 
 // closeFolders lets go of the folders.
 func (o *Output) closeFolders() {
-	for _, s := range o.subs {
-		s.Close()
-	}
+	o.closeSubs()
 	if o.work != nil {
 		o.work.Close()
 	}
 	if o.up != nil {
 		o.up.Close()
 	}
+}
+
+// closeSubs closes the folders in the partial folder that have weights.
+func (o *Output) closeSubs() {
+	for _, s := range o.subs {
+		s.Close()
+	}
+	o.subs = nil
 }
 
 // Presize creates the files of l, with room reserved for all their bytes, and
@@ -284,6 +290,7 @@ func (o *Output) presizeAll(l *Layout) error {
 			return nil
 		}
 		o.closeFiles()
+		o.closeSubs()
 		o.files, o.earlier = nil, Earlier{Found: true, Why: err.Error()}
 		if err := o.work.Clear(journalName); err != nil {
 			return o.wrap("removing", o.work.Path(""), err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -550,5 +551,34 @@ func TestCutUnderWay(t *testing.T) {
 			}
 			must(t, o.Abort())
 		}
+	}
+}
+
+// A run whose files are not as they were left begins anew, those in folders
+// of modules among them.
+func TestModulesAreMadeAnew(t *testing.T) {
+	noFlush(t)
+	tensors := append(f32s(5, 70), tensor.Info{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{90}})
+	data := [][]byte{counted(20), counted(280), counted(360)}
+	out := filepath.Join(t.TempDir(), "out")
+	l := layModules(t, tensors, 1<<20, Safetensors)
+	o := create(t, out, Options{Fingerprint: "f"})
+	must(t, o.Presize(l))
+	x := l.Files[0].Extents[0]
+	must(t, o.WriteAt(0, slices.Clone(data[x.Tensor]), x.Off))
+	_, err := o.Suspend([]byte("1"))
+	must(t, err)
+	damaged := filepath.Join(filepath.Dir(out), ".out.partial", "2_Dense", "model.safetensors")
+	must(t, os.Truncate(damaged, 1))
+	l = layModules(t, tensors, 1<<20, Safetensors)
+	o = create(t, out, Options{Fingerprint: "f"})
+	must(t, o.Presize(l))
+	if e := o.Earlier(); !e.Found || e.Why == "" {
+		t.Fatalf("%+v", e)
+	}
+	fill(t, o, l, data, 100)
+	must(t, o.Publish())
+	if files := readAll(t, out); len(files["2_Dense/model.safetensors"]) != int(l.Files[1].Size) {
+		t.Errorf("files %v", slices.Collect(maps.Keys(files)))
 	}
 }
