@@ -67,6 +67,9 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 	if err != nil {
 		return err
 	}
+	if err := settle(a.ctx, models); err != nil {
+		return err
+	}
 	p, err := plan.Pairs(r, models[0], models[1])
 	if err != nil {
 		return err

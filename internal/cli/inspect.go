@@ -162,7 +162,7 @@ func inspectJSON(w io.Writer, m *model.Model, chosen []int, sums [][sha256.Size]
 	fmt.Fprintf(w, "{\"format\":%s,\"files\":%s,\n\"tensors\":[", put(m.Format), put(files))
 	for k, i := range chosen {
 		t := &m.Tensors[i]
-		v := inspectTensor{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), File: m.Files[t.File].Name, Shares: t.SharesWith}
+		v := inspectTensor{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), File: m.Files[t.File].Name, Shares: m.SharesWith(i)}
 		if sums != nil {
 			v.SHA256 = hex.EncodeToString(sums[k][:])
 		}

@@ -71,7 +71,7 @@ func printTypes(w io.Writer, m *model.Model, chosen []int) {
 			byType[t.DType] = of
 		}
 		of.tensors, of.elems, of.bytes = of.tensors+1, of.elems+t.Elems(), of.bytes+t.Bytes()
-		if t.SharesWith != "" {
+		if m.SharesWith(i) != "" {
 			shared.tensors, shared.elems, shared.bytes = shared.tensors+1, shared.elems+t.Elems(), shared.bytes+t.Bytes()
 		}
 	}
@@ -154,7 +154,7 @@ func architecture(m *model.Model) string {
 	if n, ok := m.Config.LanguagePart().Int("max_position_embeddings", "n_positions", "max_seq_len"); ok {
 		line += fmt.Sprintf(", context %d", n)
 	}
-	if _, tied := m.TiedEmbedding(); tied {
+	if m.OneEnd() {
 		line += ", the embedding is the head too"
 	}
 	return line

@@ -153,7 +153,7 @@ func (t *jobTask) Parents() []string { return t.recipe.Parents() }
 
 // Survey plans.
 func (t *jobTask) Survey(overwrite bool) (*batch.Survey, error) {
-	p, done, err := t.app.plan(mmapio.NewPool(planPool), t.with(overwrite))
+	p, done, err := t.app.plan(mmapio.NewPool(planPool), t.with(overwrite), false)
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func (e *brokenError) Error() string { return e.why }
 
 func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Result, error) {
 	pool := mmapio.NewPool(planPool)
-	p, done, err := a.plan(pool, r)
+	p, done, err := a.plan(pool, r, true)
 	if err != nil {
 		return nil, err
 	}
@@ -218,11 +218,15 @@ func sidecars(r *merge.Result, card bool) []merge.Sidecar {
 	return files
 }
 
-// plan opens the parents and plans. done closes them.
-func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(), err error) {
+// plan opens the parents and plans. done closes them. run tells whether the
+// plan will be carried out: then it must not rest on samples.
+func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe, run bool) (p *plan.Plan, done func(), err error) {
 	bound(r.MaxMemory, planPool)
 	models, err := openParents(pool, r, plan.Merging)
 	done = func() { closeAll(models) }
+	if err == nil && run {
+		err = settle(a.ctx, models)
+	}
 	if err == nil {
 		p, err = plan.New(r, models...)
 	}
@@ -232,6 +236,16 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe) (p *plan.Plan, done func(
 	}
 	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
 	return p, done, nil
+}
+
+// settle compares all bytes of tensors that are tied if they are equal.
+func settle(ctx context.Context, models []*model.Model) error {
+	for _, m := range models {
+		if err := m.Settle(ctx, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resultJSON is what merge and convert print with --json.

@@ -92,7 +92,7 @@ func reference(m *model.Model) recipe.ModelRef {
 
 // showPlan prints a plan; one with blockers fails after it was shown.
 func (a *app) showPlan(r recipe.Recipe, asJSON bool) error {
-	p, done, err := a.plan(mmapio.NewPool(planPool), r)
+	p, done, err := a.plan(mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return err
 	}

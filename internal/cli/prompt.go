@@ -126,7 +126,7 @@ func (s *session) unlikeVocabularies() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p, done, err := s.plan(mmapio.NewPool(planPool), r)
+	p, done, err := s.plan(mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return "", err
 	}
@@ -182,7 +182,7 @@ func (s *session) checkPlan() error {
 	if err != nil {
 		return err
 	}
-	p, done, err := s.plan(mmapio.NewPool(planPool), r)
+	p, done, err := s.plan(mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (t *tree) sum(list []int, end int) uint64 {
 	h.SetSeed(t.seed)
 	for _, i := range list {
 		x := &t.m.Tensors[i]
-		shares := x.SharesWith
+		shares := t.m.SharesWith(i)
 		if rest, ok := strings.CutPrefix(shares, x.Name[:end]); ok {
 			shares = "\x00" + rest
 		}
@@ -129,8 +129,8 @@ func (t *tree) sum(list []int, end int) uint64 {
 func (t *tree) leaf(i, cut int, indent string) {
 	x := &t.m.Tensors[i]
 	shares := ""
-	if x.SharesWith != "" {
-		shares = "\tshares " + model.Quote(x.SharesWith)
+	if first := t.m.SharesWith(i); first != "" {
+		shares = "\tshares " + model.Quote(first)
 	}
 	t.line("%s%s\t%v\t%s\t%s%s\n", indent, model.Quote(x.Name[cut:]), x.DType, shapeText(x.Shape), size(x.Bytes()), shares)
 }

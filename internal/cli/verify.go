@@ -80,6 +80,9 @@ func (c *verifyCmd) Run(a *app) error {
 	if len(changes) > 0 {
 		return c.changed(a, rec, changes)
 	}
+	if err := settle(a.ctx, models); err != nil {
+		return err
+	}
 	p, err := plan.New(r, models...)
 	if err != nil {
 		return err

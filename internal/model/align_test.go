@@ -155,11 +155,11 @@ func TestUnwrap(t *testing.T) {
 	}
 	// what shares a storage is called by its new name
 	m = tableOf(t, "", "module.a", "module.b")
-	m.Tensors[1].SharesWith = "module.a"
-	if m.Unwrap(); m.Tensors[1].SharesWith != "a" {
-		t.Errorf("shares with %s", m.Tensors[1].SharesWith)
+	m.storages = []int32{0, 0}
+	if m.Unwrap(); m.SharesWith(1) != "a" {
+		t.Errorf("shares with %s", m.SharesWith(1))
 	}
-	if _, err := m.Align(tableOf(t, "", "net.a", "net.b")); err != nil || m.Tensors[1].SharesWith != "net.a" {
-		t.Errorf("%v: shares with %s", err, m.Tensors[1].SharesWith)
+	if _, err := m.Align(tableOf(t, "", "net.a", "net.b")); err != nil || m.SharesWith(1) != "net.a" {
+		t.Errorf("%v: shares with %s", err, m.SharesWith(1))
 	}
 }

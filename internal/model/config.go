@@ -141,7 +141,7 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 // remembered: id2label alone can have 100,000 members.
 var nestedFields = func() map[string]bool {
 	names := map[string]bool{}
-	for _, name := range slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "quant_method",
+	for _, name := range slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "tie_embedding", "quant_method",
 		"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
 		"num_local_experts", "num_experts"}) {
 		names[name] = true
@@ -324,6 +324,29 @@ func (c *Config) Set(name, value string) {
 	} else {
 		c.raw = splice(c.raw, end, end, member)
 	}
+	c.rescan()
+}
+
+// setIn gives a member of the object sub a value, adding it at the beginning
+// when it is absent, and does nothing where there is no such object. value is
+// JSON text.
+func (c *Config) setIn(sub, name, value string) {
+	if f := c.find(sub, name); f != nil {
+		c.raw = splice(c.raw, f.valStart, f.valEnd, value)
+		c.rescan()
+		return
+	}
+	f := c.find("", sub)
+	if f == nil || f.kind != '{' {
+		return
+	}
+	inside := c.raw[f.valStart+1 : f.valEnd-1]
+	rest := bytes.TrimLeft(inside, " \t\r\n")
+	member := string(inside[:len(inside)-len(rest)]) + strconv.Quote(name) + ": " + value
+	if len(rest) > 0 {
+		member += ","
+	}
+	c.raw = splice(c.raw, f.valStart+1, f.valStart+1, member)
 	c.rescan()
 }
 

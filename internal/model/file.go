@@ -90,6 +90,7 @@ func (m *Model) openFile(pool *mmapio.Pool, path, name string) error {
 	if m.Metadata == nil {
 		m.Metadata = h.Metadata
 	}
+	m.drop(h.Metadata)
 	m.grow(len(h.Tensors))
 	for _, t := range h.Tensors {
 		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Begin})
@@ -135,8 +136,9 @@ func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
 	m.grow(len(c.Tensors))
 	for _, t := range c.Tensors {
 		t.Shape = m.arena.Shape(t.Shape)
-		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset, SharesWith: t.SharesWith})
+		m.Tensors = append(m.Tensors, Tensor{Info: t.Info, File: len(m.Files) - 1, Offset: t.Offset})
 	}
+	m.share(c, last.first)
 	if !slices.ContainsFunc(c.Tensors, func(t torchbin.Tensor) bool { return t.Strides != nil }) {
 		c.Tensors = nil // Model.Tensors says the same
 	}
@@ -150,6 +152,33 @@ func (m *Model) grow(n int) {
 		n = max(n, m.expected)
 	}
 	m.Tensors = slices.Grow(m.Tensors, n)
+}
+
+// share notes which tensors of a checkpoint, the first of them Tensors[base],
+// are one under several names. Tensors without elements are not.
+func (m *Model) share(c *torchbin.Checkpoint, base int) {
+	shared := map[string]int32{}
+	for i := range c.Tensors {
+		if t := &c.Tensors[i]; t.SharesWith != "" && t.Bytes() > 0 {
+			shared[t.SharesWith] = -1
+		}
+	}
+	if len(shared) == 0 {
+		return
+	}
+	for i := len(m.storages); i < base; i++ { // of files before this one
+		m.storages = append(m.storages, int32(i))
+	}
+	for i := range c.Tensors {
+		first := int32(base + i)
+		if _, ok := shared[c.Tensors[i].Name]; ok {
+			shared[c.Tensors[i].Name] = first
+		}
+		if name := c.Tensors[i].SharesWith; name != "" && c.Tensors[i].Bytes() > 0 {
+			first = shared[name]
+		}
+		m.storages = append(m.storages, first)
+	}
 }
 
 // Source gives the values of Tensors[i].

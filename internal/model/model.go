@@ -61,6 +61,16 @@ type Model struct {
 	arena    tensor.Arena // has the names and shapes of Tensors
 	expected int          // tensors by the index, 0 without one
 	admit    Admit        // nil admits all
+
+	storages  []int32         // of tensors the first one that is the same in its file; those beyond its end share nothing
+	dropped   []droppedName   // what metadata say of names that are not stored, until aliases has looked at it
+	lent      []Alias         // what Aliases gives
+	tiedParts map[string]bool // what config.json says of parts, by the prefix of their names
+	params    *Parameters
+
+	head, embedding int // what ends found
+	endsKnown       bool
+	settled         int // how far params are sure
 }
 
 // A Tensor is one entry of the table. Offset counts from the start of the
@@ -69,9 +79,6 @@ type Tensor struct {
 	tensor.Info
 	File   int // index into Model.Files
 	Offset int64
-	// SharesWith names an earlier tensor of the same file with the same
-	// values in the same place; "" if there is none.
-	SharesWith string
 }
 
 // Open reads the headers of a model folder or of a single weight file and

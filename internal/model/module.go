@@ -156,7 +156,7 @@ func (m *Model) openModules(pool *mmapio.Pool) error {
 }
 
 func (m *Model) openModule(pool *mmapio.Pool, s *shelf, w *weights) error {
-	folder, first, file := s.folder, len(m.Tensors), len(m.Files)
+	folder, first, file, dropped := s.folder, len(m.Tensors), len(m.Files), len(m.dropped)
 	m.noteLeft(s, w)
 	for _, name := range w.files {
 		if err := m.openWeights(pool, path.Join(folder, name)); err != nil {
@@ -181,9 +181,9 @@ func (m *Model) openModule(pool *mmapio.Pool, s *shelf, w *weights) error {
 	for i := first; i < len(m.Tensors); i++ {
 		t := &m.Tensors[i]
 		t.Name = prefix + t.Name
-		if t.SharesWith != "" {
-			t.SharesWith = prefix + t.SharesWith
-		}
+	}
+	for i := dropped; i < len(m.dropped); i++ {
+		m.dropped[i] = droppedName{prefix + m.dropped[i].name, prefix + m.dropped[i].kept}
 	}
 	m.byName = nil
 	return nil

@@ -67,66 +67,26 @@ func BeforeLayers(name string) bool {
 	return strings.Contains(name, "embed") || endsIn(name, []string{"wte.weight", "wpe.weight"})
 }
 
+// headClasses are what the names of classes with a language-model head have in
+// them.
+var headClasses = []string{"LM", "ForConditionalGeneration", "ForPreTraining", "DoubleHeads", "GenerationDecoder", "SeamlessM4TModel", "SeamlessM4Tv2Model",
+	"ToText", "ToSpeech", "BlipForQuestionAnswering", "ForBlockDiffusion", "ToPhraseAlignment", "ForCTC"}
+
 // headless reports whether the class that config.json names has no
 // language-model head at all, such as BertModel.
 func (m *Model) headless() bool {
 	classes := m.Config.Strings("architectures")
 	return len(classes) > 0 && !slices.ContainsFunc(classes, func(class string) bool {
-		return strings.Contains(class, "LM") || strings.Contains(class, "ForConditionalGeneration") || strings.Contains(class, "ForPreTraining")
+		return slices.ContainsFunc(headClasses, func(part string) bool { return strings.Contains(class, part) })
 	})
 }
 
-// SharedHead reports whether Tensors[i] is a head that is the embedding under
-// another name, as tied models stand in PyTorch checkpoints.
-func (m *Model) SharedHead(i int) bool {
-	t := &m.Tensors[i]
-	if !IsHead(t.Name) {
-		return false
-	}
-	// The one that comes first has the values, the other one its name.
-	return IsEmbedding(t.SharesWith) || slices.ContainsFunc(m.Tensors, func(e Tensor) bool {
-		return e.SharesWith == t.Name && IsEmbedding(e.Name)
-	})
-}
-
-// TiedFlag reports whether config.json says that the head is tied to the
-// embedding.
-func (m *Model) TiedFlag() bool {
+// SaysTied reports whether config.json says in so many words that the head is
+// tied to the embedding.
+func (m *Model) SaysTied() bool {
 	if m.Config == nil {
 		return false
 	}
 	tied, ok := m.Config.Bool("tie_word_embeddings")
-	return ok && tied
-}
-
-// Ties reports whether transformers ties the head of a model with this
-// config.json to the embedding: tie_word_embeddings is true or unsaid.
-func (m *Model) Ties() bool {
-	if m.Config == nil {
-		return false
-	}
-	tied, ok := m.Config.Bool("tie_word_embeddings")
-	return tied || !ok
-}
-
-// TiedEmbedding finds the embedding that serves as the head of a model that
-// has no head of its own: it Ties, the class has a head, and there is one
-// embedding.
-func (m *Model) TiedEmbedding() (int, bool) {
-	if !m.Ties() || m.headless() {
-		return 0, false
-	}
-	found := -1
-	for i := range m.Tensors {
-		switch name := m.Tensors[i].Name; {
-		case IsHead(name):
-			return 0, false
-		case IsEmbedding(name):
-			if found >= 0 {
-				return 0, false
-			}
-			found = i
-		}
-	}
-	return found, found >= 0
+	return ok && tied && m.Config.Tied()
 }

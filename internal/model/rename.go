@@ -30,21 +30,12 @@ func (m *Model) rename(name func(i int) string) {
 			m.stored[i] = m.Tensors[i].Name
 		}
 	}
-	var shared [][2]int // a tensor and the one that it shares its values with
-	for i := range m.Tensors {
-		if with := m.Tensors[i].SharesWith; with != "" {
-			if j, ok := m.Lookup(with); ok {
-				shared = append(shared, [2]int{i, j})
-			}
-		}
-	}
+	m.Aliases()
 	for i := range m.Tensors {
 		m.Tensors[i].Name = name(i)
 	}
-	for _, s := range shared {
-		m.Tensors[s[0]].SharesWith = m.Tensors[s[1]].Name
-	}
-	m.byName = nil
+	m.byName, m.endsKnown = nil, false
+	m.renameAliases()
 }
 
 // Unwrap calls the tensors as they are called without the modules that

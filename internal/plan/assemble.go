@@ -148,7 +148,7 @@ func (p *Plan) assembleSlice(k int) {
 // lendHead gives the last slice a head where its models are tied and the
 // output, by the config that goes along, is not: the embedding of each.
 func (p *Plan) lendHead(sides []*side) {
-	if p.Primary.Ties() {
+	if p.Primary.TiesHead() {
 		return
 	}
 	for i := range p.Primary.Tensors {
@@ -162,8 +162,8 @@ func (p *Plan) lendHead(sides []*side) {
 			}
 		}
 		for _, s := range sides {
-			if o := s.tied(name); !o.None() {
-				s.parts = append(s.parts, part{name, o})
+			if x := s.lent(name); !x.o.None() {
+				s.parts = append(s.parts, part{name, x.o})
 				s.sort()
 			}
 		}
@@ -179,6 +179,13 @@ func (p *Plan) sideOf(k, j int) *side {
 	cast := tensor.BOOL
 	if !d.DType.Auto {
 		cast = d.DType.To
+	}
+	if len(d.Slices) > 1 {
+		for _, x := range s.parts {
+			if _, _, ok := model.LayerOf(x.name); !ok {
+				s.whole = append(s.whole, x)
+			}
+		}
 	}
 	if d.Several() {
 		s.parts = slices.DeleteFunc(s.parts, func(x part) bool { return moduleOf(d, x.name) != d.Slices[k].Module })
@@ -208,17 +215,16 @@ func (p *Plan) sideOf(k, j int) *side {
 		}
 		s.sort()
 	}
-	for i := range s.parts {
-		if o := &s.parts[i].o; cast != tensor.BOOL && o.Tensor().DType.Blends() && o.Tensor().DType != cast {
-			o.As = cast
-		}
-		s.parts[i].o = p.retoken(s.parts[i].name, s.parts[i].o)
-	}
 	s.dress = func(name string, o Operand) Operand {
-		if cast != tensor.BOOL && o.Tensor().DType != cast {
+		if cast != tensor.BOOL && o.Tensor().DType.Blends() && o.Tensor().DType != cast {
 			o.As = cast
 		}
 		return p.retoken(name, o)
+	}
+	for _, list := range [][]part{s.parts, s.aliases} {
+		for i := range list {
+			list[i].o = s.dress(list[i].name, list[i].o)
+		}
 	}
 	return s
 }
@@ -227,36 +233,29 @@ func (p *Plan) sideOf(k, j int) *side {
 // sources, or passes one through.
 func (p *Plan) add(k int, sides []*side) {
 	d := p.Recipe.Document
-	var names []string
-	for _, s := range sides {
-		for _, x := range s.parts {
-			names = append(names, x.name)
-		}
-	}
-	slices.Sort(names)
 	for _, other := range sides[1:] {
 		if p.layouts(sides[0], other) {
 			return
 		}
 	}
+	lead := max(0, slices.IndexFunc(sides, func(s *side) bool { return s.last == p.Primary }))
 	var shapes, without, missing, zero mismatch
-	for _, name := range slices.Compact(names) {
-		if p.leftOut(name, sides) {
+	for joint := range join(sides, lead) {
+		if p.leavesOut(sides, lead, joint) {
 			continue
 		}
+		name := joint.name
+		p.note(joint)
 		t := Tensor{Info: tensor.Info{Name: name}, Action: Linear, Sum: &Sum{Divisor: 1}}
-		at, sum, ok := p.position(name), 0.0, true
-		for j, s := range sides {
-			o := s.find(name)
-			own := name // filters go by the name in the source
-			switch {
-			case !o.None():
-				own = o.Tensor().Name
-			case model.IsHead(name) && !s.tied(name).None():
-				o = s.tied(name)
-			default:
+		at, sum, ok := p.position(joint.own), 0.0, true
+		for j, x := range joint.parts {
+			if x.o.None() {
 				missing.add(name, "")
 				continue
+			}
+			own := joint.own // filters go by the name in the source
+			if x.name == own {
+				own = x.o.Tensor().Name
 			}
 			w := 1.0
 			if d.Method == recipe.Linear {
@@ -267,7 +266,7 @@ func (p *Plan) add(k int, sides []*side) {
 				w = v
 			}
 			sum += w
-			t.Sum.Terms = append(t.Sum.Terms, Term{o, w})
+			t.Sum.Terms = append(t.Sum.Terms, Term{x.o, w})
 		}
 		first := t.Sum.Terms[0].Info()
 		t.Shape, t.DType = first.Shape, first.DType
@@ -276,7 +275,7 @@ func (p *Plan) add(k int, sides []*side) {
 				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Sum.Terms[0].Model.Name(), shape(info.Shape), term.Model.Name()))
 			}
 		}
-		if d.Method == recipe.Linear && d.Normalize(k, name, at) {
+		if d.Method == recipe.Linear && d.Normalize(k, joint.own, at) {
 			t.Sum.Divisor = sum
 			if sum == 0 {
 				zero.add(name, "")
@@ -301,21 +300,6 @@ func (p *Plan) add(k int, sides []*side) {
 	if n := without.count(); n > 0 {
 		p.block("the recipe has no weight for %s: %s", tensors(n), without.list())
 	}
-}
-
-// leftOut reports whether a name is that of a head which is the embedding on
-// every side, as tied models stand in PyTorch checkpoints: in safetensors it
-// is left out.
-func (p *Plan) leftOut(name string, sides []*side) bool {
-	if !model.IsHead(name) || p.Recipe.Format == recipe.Bin {
-		return false
-	}
-	for _, s := range sides {
-		if o := s.find(name); !o.None() && !(o.sharedHead() && o.Model.TiedFlag()) {
-			return false
-		}
-	}
-	return true
 }
 
 // settle decides the type of a weighted sum, and makes of one that is only
@@ -361,7 +345,7 @@ func (p *Plan) namesOf(slice, source int) []string {
 		}
 	}
 	for i := range p.Tensors { // a lent head is called by the head's name
-		if name := p.Tensors[i].Name; model.IsHead(name) {
+		if name := p.Tensors[i].Name; model.TieRank(name) > 0 {
 			names = append(names, name)
 		}
 	}

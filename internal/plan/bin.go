@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"slerpmerge/internal/model"
 	"slerpmerge/internal/tensor"
 )
 
@@ -30,56 +29,24 @@ func (p *Plan) newTypes() {
 	}
 }
 
-// tie finds the output tensors that can share their bytes: those that are
-// made in the same way of operands that are tied in their parents.
+// tie finds the output tensors that can share their bytes: those that are one
+// parameter in all parents.
 func (p *Plan) tie() {
-	if !slices.ContainsFunc(p.Models, func(m *model.Model) bool {
-		return slices.ContainsFunc(m.Tensors, func(t model.Tensor) bool { return t.SharesWith != "" })
-	}) {
+	if p.own == nil {
 		return
 	}
-	type made struct {
-		action       Action
-		t            float64
-		a, b         Operand
-		zeroA, zeroB bool
-	}
-	owner := map[made]int{}
-	// A weighted sum has too many parts to be compared; none is shared.
+	owner := map[string]int{}
 	storage := make([]int, len(p.Tensors))
 	shared := false
 	for i := range p.Tensors {
-		t := &p.Tensors[i]
-		if t.Action == Linear {
-			storage[i] = i
-			continue
+		own := p.ownOf(p.Tensors[i].Name)
+		if j, ok := owner[own]; ok {
+			storage[i], shared = j, true
+		} else {
+			owner[own], storage[i] = i, i
 		}
-		k := made{action: t.Action, a: t.A.root(), b: t.B.root(), zeroA: t.ZeroA, zeroB: t.ZeroB}
-		if t.Mixed {
-			k.t = t.T
-		}
-		j, ok := owner[k]
-		if !ok {
-			owner[k], j = i, i
-		}
-		storage[i] = j
-		shared = shared || j != i
 	}
 	if shared {
 		p.Storage = storage
 	}
-}
-
-// root is the first of the tensors that an operand is tied to, itself as a
-// rule.
-func (o Operand) root() Operand {
-	if o.None() {
-		return o
-	}
-	if name := o.Tensor().SharesWith; name != "" {
-		if i, ok := o.Model.Lookup(name); ok {
-			return Operand{Model: o.Model, Index: int32(i), As: o.As, Rows: o.Rows}
-		}
-	}
-	return o
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -43,16 +44,60 @@ func (p *Plan) editConfig() {
 	p.setVocabSize(c)
 	// Else vocab_size stays: the parents' vocabularies are equal, and some models
 	// (Mllama) have more rows than it says.
-	head := slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
-	if _, tied := p.Primary.TiedEmbedding(); (tied || p.untied) && head {
-		if !c.SetAll("tie_word_embeddings", "false") {
-			c.Set("tie_word_embeddings", "false")
-		}
-		p.warn("the parents' heads are tied in one and untied in the other: both are written, tie_word_embeddings becomes false")
-	}
+	p.untie(c)
 	c.Remove("_name_or_path")
 	c.Remove("transformers_weights")
 	p.Config = c.Bytes()
+}
+
+// untie makes the config say that nothing is tied, if it says that it is and the
+// output has tensors that contradict it.
+func (p *Plan) untie(c *model.Config) {
+	stored := func(name string) bool {
+		_, ok := slices.BinarySearchFunc(p.Tensors, name, func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
+		return ok
+	}
+	for i := range p.Tensors {
+		name := p.Tensors[i].Name
+		if model.TieRank(name) == 0 {
+			continue
+		}
+		source, ok := p.Primary.TieSource(name, stored)
+		if !ok || p.ownOf(name) == p.ownOf(source) {
+			continue
+		}
+		end := "tie_word_embeddings becomes false"
+		if !c.Untie() {
+			end = "config.json of this model type can't say that they are not tied: transformers 5 sees that they differ, older releases don't look"
+		}
+		p.warn("%s: both are written, %s", p.unlike(name, source), end)
+		return
+	}
+}
+
+// unlike says that two names which config.json ties are two tensors of the
+// output, and in which models they are.
+func (p *Plan) unlike(name, source string) string {
+	var tied, apart []string
+	for i, m := range p.Models {
+		x, ok := m.Named(name)
+		y, also := m.Named(source)
+		switch {
+		case !ok || !also || slices.Contains(p.Models[:i], m):
+		case m.Parameters().First(int32(x)) == m.Parameters().First(int32(y)):
+			tied = append(tied, m.Name())
+		default:
+			apart = append(apart, m.Name())
+		}
+	}
+	a, b := model.Quote(name), model.Quote(source)
+	switch {
+	case len(apart) == 0:
+		return fmt.Sprintf("%s and %s are two tensors of the output, though config.json ties them", a, b)
+	case len(tied) == 0:
+		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(apart, " and "))
+	}
+	return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
 }
 
 // mainType is the floating type that most bytes of the output are of.

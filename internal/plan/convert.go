@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
-	"slerpmerge/internal/recipe"
 )
 
 // convert takes every tensor of the one parent.
@@ -17,12 +16,14 @@ func (p *Plan) convert() {
 		return
 	}
 	p.Tensors = make([]Tensor, 0, len(m.Tensors))
-	for i := range m.Tensors {
-		if p.Recipe.Format != recipe.Bin && m.SharedHead(i) && m.TiedFlag() {
-			continue // as transformers saves it; where config.json is silent, classes disagree
+	sides := []*side{whole(m)}
+	for j := range join(sides, 0) {
+		if p.leavesOut(sides, 0, j) {
+			continue
 		}
-		src := &m.Tensors[i]
-		t := Tensor{Info: src.Info, Action: Copy, A: Operand{Model: m, Index: int32(i)}}
+		p.note(j)
+		src := j.parts[0].o.Tensor()
+		t := Tensor{Info: src.Info, Action: Copy, A: j.parts[0].o}
 		if src.DType.Blends() {
 			t.DType = p.outType(src.DType)
 			t.Action = copyOrConvert(src.DType, t.DType)

@@ -60,7 +60,7 @@ func identify(h hash.Hash, m *model.Model) error {
 	}
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
-		fmt.Fprintf(h, "tensor %q %v %v %d %d %q\n", t.Name, t.DType, t.Shape, t.File, t.Offset, t.SharesWith)
+		fmt.Fprintf(h, "tensor %q %v %v %d %d %q\n", t.Name, t.DType, t.Shape, t.File, t.Offset, m.SharesWith(i))
 	}
 	if m.Config != nil {
 		fmt.Fprintf(h, "config %q\n", m.Config.Bytes())

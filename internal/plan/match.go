@@ -41,7 +41,8 @@ func (m *mismatch) list() string {
 	return s
 }
 
-// match pairs the sides' tensors by name and decides what happens to each.
+// match pairs the sides' parameters and decides what happens to each
+// tensor.
 func (p *Plan) match(a, b *side) {
 	var layers stackDiff
 	if p.layers == nil { // whole models
@@ -50,17 +51,16 @@ func (p *Plan) match(a, b *side) {
 	if len(layers) == 0 && p.layouts(a, b) {
 		return
 	}
-	tiedA, tiedB := a.tied, b.tied
 	var shapes, vocab, onlyA, onlyB, ints mismatch
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
-	add := func(name string, oa, ob Operand, why string) {
+	add := func(name, own string, oa, ob Operand, why string) {
 		ta, tb := oa.Info(), ob.Info()
 		if !ta.SameShape(tb) {
 			detail := fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(ta.Shape), oa.Model.Name(), shape(tb.Shape), ob.Model.Name())
 			if axis, ok := p.isVocab(oa, ob); ok {
 				if p.Recipe.Vocab != recipe.VocabError && p.Recipe.Vocab != "" && ta.DType.Blends() && tb.DType.Blends() {
-					p.Tensors = append(p.Tensors, p.vocabulary(name, oa, ob, axis))
+					p.Tensors = append(p.Tensors, p.vocabulary(name, own, oa, ob, axis))
 					common++
 					return
 				}
@@ -70,7 +70,7 @@ func (p *Plan) match(a, b *side) {
 			}
 			return
 		}
-		t := p.pair(name, oa, ob)
+		t := p.pair(name, own, oa, ob)
 		if why != "" {
 			t.Why = why
 		}
@@ -80,46 +80,27 @@ func (p *Plan) match(a, b *side) {
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
-	for _, x := range a.parts {
-		name, ob := x.name, b.find(x.name)
-		if x.o.sharedHead() {
-			if stays := ob.None() && !tiedB(name).None() || ob.sharedHead(); !stays {
-				p.untied = true
-			} else if p.Recipe.Format != recipe.Bin && x.o.Model.TiedFlag() {
-				continue // tied stays tied: one tensor
-			}
+	sides := []*side{a, b}
+	for j := range join(sides, 0) {
+		if p.leavesOut(sides, 0, j) {
+			continue
 		}
-		if !ob.None() {
+		x, y := j.parts[0], j.parts[1]
+		switch {
+		case y.o.None():
+			onlyA.add(j.name, "")
+			if !layers.covers(j.name) {
+				p.Tensors = append(p.Tensors, p.single(j.name, x.o, false))
+			}
+		case x.o.None():
+			onlyB.add(j.name, "")
+			if !layers.covers(j.name) {
+				p.Tensors = append(p.Tensors, p.single(j.name, y.o, true))
+			}
+		default:
 			common++
-			add(name, x.o, ob, "")
-		} else if model.IsHead(name) && !tiedB(name).None() {
-			add(name, x.o, tiedB(name), "the secondary's head is tied: its embedding stands in")
-		} else {
-			onlyA.add(name, "")
-			if !layers.covers(name) {
-				p.Tensors = append(p.Tensors, p.single(name, x.o, false))
-			}
-		}
-	}
-	for _, x := range b.parts {
-		name := x.name
-		if !a.find(name).None() {
-			continue
-		}
-		if model.IsHead(name) && !tiedA(name).None() {
-			if x.o.sharedHead() {
-				continue // tied stays tied
-			}
-			if x.o.Model.TiedFlag() { // transformers does not look at this copy
-				p.warn("%s of %s repeats its tied embedding and is left out", model.Quote(name), x.o.Model.Name())
-				continue
-			}
-			add(name, tiedA(name), x.o, "the primary's head is tied: its embedding stands in")
-			continue
-		}
-		onlyB.add(name, "")
-		if !layers.covers(name) {
-			p.Tensors = append(p.Tensors, p.single(name, x.o, true))
+			p.note(j)
+			add(j.name, j.own, x.o, y.o, j.why())
 		}
 	}
 
@@ -178,9 +159,10 @@ func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
 }
 
 // pair decides about a tensor that both parents have in the same shape.
-func (p *Plan) pair(name string, oa, ob Operand) Tensor {
+// own is what t goes by.
+func (p *Plan) pair(name, own string, oa, ob Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
-	t := Tensor{Info: ta, T: p.t(sharedName(name, oa, ob)), A: oa, B: ob, Action: Slerp}
+	t := Tensor{Info: ta, T: p.t(own), A: oa, B: ob, Action: Slerp}
 	t.Name = name
 	if !ta.DType.Blends() || !tb.DType.Blends() {
 		t.Action = Follow
@@ -196,22 +178,6 @@ func (p *Plan) pair(name string, oa, ob Operand) Tensor {
 		t.Action = copyOrConvert(tb.DType, t.DType)
 	}
 	return t
-}
-
-// sharedName is the name that t goes by: of a head that is the embedding on
-// both sides, the embedding's, so that the two stay one.
-func sharedName(name string, oa, ob Operand) string {
-	if !oa.sharedHead() || !model.IsEmbedding(ob.Tensor().Name) && !ob.sharedHead() {
-		return name
-	}
-	root := oa.root()
-	for i := range oa.Model.Tensors {
-		e := Operand{Model: oa.Model, Index: int32(i), As: oa.As, Rows: oa.Rows}
-		if model.IsEmbedding(e.Tensor().Name) && e.root() == root {
-			return e.Tensor().Name
-		}
-	}
-	return name
 }
 
 // single decides about a tensor that one parent has.

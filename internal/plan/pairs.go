@@ -32,6 +32,9 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	if len(p.Blockers) > 0 {
 		return p, nil
 	}
+	if err := settle(p.Models); err != nil {
+		return nil, err
+	}
 	if p.align(); len(p.Blockers) > 0 {
 		return p, nil
 	}
@@ -56,20 +59,23 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	return p, err
 }
 
-// pairUp pairs the tensors by name as a merge does: a tied head is compared
-// with one that is not, and left out where both are tied.
+// pairUp pairs the parameters as a merge does. One that has several names on
+// both sides is compared once.
 func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	var vocab mismatch
-	add := func(name string, oa, ob Operand) {
+	add := func(j joint, oa, ob Operand) {
 		common++
-		t := p.comparable(name, oa, ob)
+		name := j.name
+		t := p.comparable(j, oa, ob)
 		if t.Action == Slerp && !oa.Info().SameShape(ob.Info()) {
 			vocab.add(name, t.Why)
 		}
 		if t.Action == Slerp {
-			t.T, t.Mixed = profile(sharedName(name, oa, ob))
+			if t.T, t.Mixed = profile(j.own); !t.Mixed {
+				t.T, t.Mixed = profile(name)
+			}
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
@@ -81,35 +87,20 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 		t.Name = name
 		p.Tensors = append(p.Tensors, t)
 	}
-	for _, x := range a.parts {
-		ob := b.find(x.name)
-		lent := Operand{}
-		if ob.None() && model.IsHead(x.name) {
-			lent = b.tied(x.name)
-		}
+	again := map[string]bool{} // parameters of several names
+	for j := range join([]*side{a, b}, 0) {
+		x, y := j.parts[0], j.parts[1]
 		switch {
-		case x.o.sharedHead() && (!lent.None() || ob.sharedHead()):
-		case !ob.None():
-			add(x.name, x.o, ob)
-		case !lent.None():
-			add(x.name, x.o, lent)
+		case x.o.None():
+			only(j.name, y.o, "secondary")
+		case y.o.None():
+			only(j.name, x.o, "primary")
+		case j.own != j.name && (again[j.own] || !a.find(j.own).None()):
 		default:
-			only(x.name, x.o, "primary")
-		}
-	}
-	for _, x := range b.parts {
-		if !a.find(x.name).None() {
-			continue
-		}
-		lent := Operand{}
-		if model.IsHead(x.name) {
-			lent = a.tied(x.name)
-		}
-		switch {
-		case lent.None():
-			only(x.name, x.o, "secondary")
-		case !x.o.sharedHead():
-			add(x.name, lent, x.o)
+			if j.own != j.name {
+				again[j.own] = true
+			}
+			add(j, x.o, y.o)
 		}
 	}
 	for _, m := range p.Models {
@@ -127,10 +118,10 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 }
 
 // comparable decides what can be said of a tensor that both have.
-func (p *Plan) comparable(name string, oa, ob Operand) Tensor {
+func (p *Plan) comparable(j joint, oa, ob Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, Action: Slerp, A: oa, B: ob}
-	t.Name = name
+	t.Name = j.name
 	axis, vocab := p.isVocab(oa, ob)
 	switch {
 	case !ta.SameShape(tb) && !vocab:
@@ -145,12 +136,8 @@ func (p *Plan) comparable(name string, oa, ob Operand) Tensor {
 		rows := min(ta.Shape[axis], tb.Shape[axis])
 		t.Shape = withRows(ta.Shape, axis, rows)
 		t.Why = fmt.Sprintf("the first %d rows, of %d in the primary and %d in the secondary", rows, ta.Shape[axis], tb.Shape[axis])
-	case oa.Tensor().Name != ob.Tensor().Name:
-		who := "secondary"
-		if oa.Tensor().Name != name {
-			who = "primary"
-		}
-		t.Why = fmt.Sprintf("the %s's head is tied: its embedding stands in", who)
+	default:
+		t.Why = j.why()
 	}
 	return t
 }
@@ -171,7 +158,7 @@ func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) 
 		p.warn("a merge would be refused: %s", s)
 	}
 	own := func(name string, o Operand) bool {
-		return o.None() || o.Tensor().Name == name || model.IsHead(name)
+		return o.None() || o.Tensor().Name == name || model.TieRank(name) > 0
 	}
 	t := map[string]float64{}
 	for i := range full.Tensors {

@@ -1,4 +1,5 @@
-// Package plan works out, from headers alone, everything that a merge or a
+// Package plan works out, from headers (and from samples of the values where
+// config.json ties tensors that are stored one by one), everything that a merge or a
 // conversion will do: for every output tensor its sources, t and action, the
 // files with their exact sizes, the memory, and what is worth a warning or
 // forbids it.
@@ -7,6 +8,7 @@ package plan
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -189,7 +191,7 @@ type Plan struct {
 	sizes     map[*model.Model][]uint64 // of the vocabularies of a model
 	tokenRows map[*model.Model][]uint64 // of its text vocabulary
 	ranks     map[string]int            // of Warnings that are not of middling weight
-	untied    bool                      // the primary's head is its embedding, and is written beside it
+	own       map[string]string         // of output tensors that are another one under one more name: that one; it need not be written
 	depthSaid bool                      // unlike numbers of layers are among the Blockers
 	hint      string                    // for the only one of the Blockers
 }
@@ -269,6 +271,9 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 			p.block("%v", err)
 		}
 	}
+	if err := settle(p.Models); err != nil {
+		return nil, err
+	}
 	if len(p.Blockers) == 0 { // shapes of packed tensors would only confuse
 		p.align()
 	}
@@ -326,6 +331,16 @@ func (t *Tensor) shareTexts(o Operand) {
 	if own.SameShape(t.Info) {
 		own.Shape = t.Shape
 	}
+}
+
+// settle finds the parameters of the models.
+func settle(models []*model.Model) error {
+	for _, m := range models {
+		if err := m.Settle(context.Background(), false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // label calls models whose names are alike by their paths.

@@ -13,6 +13,12 @@ import (
 // that they get there. Layers may come from several models.
 type side struct {
 	parts []part // sorted by name
+	// aliases are names that no file stores, by metadata, sorted; whole are the
+	// parts of the model that belong to no layer, where the side has only some
+	// of them.
+	aliases, whole []part
+	// groups are the names of parameters that have several, made when needed.
+	groups map[Operand][]string
 	// last is the model of the last layers: norm and head come from it, and
 	// messages call the side by its name.
 	last *model.Model
@@ -33,39 +39,31 @@ func whole(m *model.Model) *side {
 	for i := range m.Tensors {
 		s.parts[i] = part{m.Tensors[i].Name, Operand{Model: m, Index: int32(i)}}
 	}
+	for _, a := range m.Aliases() {
+		s.aliases = append(s.aliases, part{a.Name, Operand{Model: m, Index: a.Index}})
+	}
 	s.sort()
 	return s
 }
 
 func (s *side) sort() {
-	slices.SortFunc(s.parts, func(a, b part) int { return cmp.Compare(a.name, b.name) })
+	for _, list := range [][]part{s.parts, s.aliases, s.whole} {
+		slices.SortFunc(list, func(a, b part) int { return cmp.Compare(a.name, b.name) })
+	}
 }
 
-// find gives the operand for an output name; none if the side has none.
-func (s *side) find(name string) Operand {
-	i, ok := slices.BinarySearchFunc(s.parts, name, func(p part, name string) int { return strings.Compare(p.name, name) })
+// find gives the operand that is stored under an output name; none if there
+// is none.
+func (s *side) find(name string) Operand { return lookUp(s.parts, name).o }
+
+// lookUp finds a part by its name; without an operand if there is none.
+func lookUp(parts []part, name string) part {
+	i, ok := slices.BinarySearchFunc(parts, name, func(p part, name string) int { return strings.Compare(p.name, name) })
 	if !ok {
-		return Operand{}
+		return part{}
 	}
-	return s.parts[i].o
+	return parts[i]
 }
-
-// tied is the embedding that serves as the head, of the name given, where the
-// side has no head of its own; none otherwise.
-func (s *side) tied(head string) Operand {
-	if i, ok := s.last.TiedEmbedding(); ok {
-		o := Operand{Model: s.last, Index: int32(i)}
-		if s.dress != nil {
-			o = s.dress(head, o)
-		}
-		return o
-	}
-	return Operand{}
-}
-
-// sharedHead reports whether the operand is a head that is the embedding under
-// another name.
-func (o Operand) sharedHead() bool { return !o.None() && o.Model.SharedHead(int(o.Index)) }
 
 // measureStacks counts the layers over which gradients are spread. Those of
 // the text stop at the depth that config.json states: what follows is extra,

@@ -107,9 +107,7 @@ func (p *Plan) retoken(name string, o Operand) Operand {
 	rows := &Rows{Rows: r, Axis: axis}
 	for _, m := range p.Models {
 		same := Operand{}
-		if i, ok := m.Lookup(name); ok {
-			same = Operand{Model: m, Index: int32(i), As: o.As}
-		} else if i, ok := m.TiedEmbedding(); ok && model.IsHead(name) {
+		if i, ok := m.Named(name); ok {
 			same = Operand{Model: m, Index: int32(i), As: o.As}
 		}
 		rows.Parents = append(rows.Parents, same)

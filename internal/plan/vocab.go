@@ -24,7 +24,7 @@ type Rows struct {
 
 // vocabulary decides about a tensor whose rows are a vocabulary, and that has
 // more of them in one parent.
-func (p *Plan) vocabulary(name string, oa, ob Operand, axis int) Tensor {
+func (p *Plan) vocabulary(name, own string, oa, ob Operand, axis int) Tensor {
 	a, b := oa.Info().Shape[axis], ob.Info().Shape[axis]
 	short, long := &oa, ob
 	if b < a {
@@ -43,7 +43,7 @@ func (p *Plan) vocabulary(name string, oa, ob Operand, axis int) Tensor {
 	case recipe.VocabZero, recipe.VocabMean, recipe.VocabGradient:
 		short.Rows = p.fillIn(*short, long, axis)
 	}
-	t := p.pair(name, oa, ob)
+	t := p.pair(name, own, oa, ob)
 	t.Shape = withRows(t.Shape, axis, rows)
 	p.vocab = append(p.vocab, vocabChange{a, b, rows, ob.Model, t.Info})
 	if short.Rows != nil {

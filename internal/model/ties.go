@@ -1,0 +1,279 @@
+package model
+
+import (
+	"slices"
+	"strings"
+	"sync"
+)
+
+// tiedNames lists, as transformers 5 does in _tied_weights_keys, the tensors
+// that a class ties: a target, and the tensors that it may be tied to. All of
+// them may stand behind a prefix, which the two have in common: a model can be
+// a part of another one. Pairs that transformers gives as patterns or as whole
+// modules are left out. Such tensors are recognised by their storage alone.
+const tiedNames = `
+lm_head.weight: model.embed_tokens.weight model.language_model.embed_tokens.weight shared.weight model.decoder.embed_tokens.weight model.shared.weight
+	transformer.wte.weight model.text_model.embed_tokens.weight backbone.embeddings.weight transformer.word_embeddings.weight
+	prophetnet.word_embeddings.weight transformer.w.weight model.language_model.shared.weight funnel.embeddings.word_embeddings.weight
+	gpt_neox.embed_in.weight model.embed_tokens.embed_tokens.weight led.shared.weight model.text_model.embeddings.tok_embeddings.weight
+	model.embed_tokens.word_embeddings.weight transformer.tokens_embed.weight embed_tokens.weight
+encoder.embed_tokens.weight: shared.weight
+cls.predictions.decoder.weight: bert.embeddings.word_embeddings.weight ernie.embeddings.word_embeddings.weight
+	roc_bert.embeddings.word_embeddings.weight deberta.embeddings.word_embeddings.weight fnet.embeddings.word_embeddings.weight
+	mobilebert.embeddings.word_embeddings.weight roformer.embeddings.word_embeddings.weight visual_bert.embeddings.word_embeddings.weight
+	layoutlm.embeddings.word_embeddings.weight lxmert.embeddings.word_embeddings.weight mra.embeddings.word_embeddings.weight
+	nomic_bert.embeddings.word_embeddings.weight nystromformer.embeddings.word_embeddings.weight transformer.embeddings.word_embeddings.weight
+	tapas.embeddings.word_embeddings.weight yoso.embeddings.word_embeddings.weight
+cls.predictions.decoder.bias: cls.predictions.bias
+decoder.embed_tokens.weight: shared.weight encoder.text_model.embed_tokens.weight
+lm_head.decoder.weight: roberta.embeddings.word_embeddings.weight data2vec_text.embeddings.word_embeddings.weight
+	roberta_prelayernorm.embeddings.word_embeddings.weight bert.embeddings.word_embeddings.weight esm.embeddings.word_embeddings.weight
+	gte.embeddings.word_embeddings.weight ibert.embeddings.word_embeddings.weight longformer.embeddings.word_embeddings.weight
+	mpnet.embeddings.word_embeddings.weight
+lm_head.decoder.bias: lm_head.bias
+text_decoder.embed_tokens.weight: shared.weight
+proj_out.weight: model.decoder.embed_tokens.weight
+text_encoder.embed_tokens.weight: shared.weight
+encoder.embed_patches.proj.weight: patch_embed.proj.weight
+encoder.embed_patches.proj.bias: patch_embed.proj.bias
+generator_lm_head.weight: electra.embeddings.word_embeddings.weight convbert.embeddings.word_embeddings.weight
+predictions.decoder.weight: albert.embeddings.word_embeddings.weight
+predictions.decoder.bias: predictions.bias
+pred_layer.proj.weight: transformer.embeddings.weight
+decoder.weight: model.embeddings.tok_embeddings.weight
+decoder.word_embeddings.weight: word_embeddings.weight
+prompt_encoder.shared_embedding.positional_embedding: shared_image_embedding.positional_embedding
+encoder.relative_bias.biases.0.relative_attention_bias.weight: encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight
+output_projection.weight: biogpt.embed_tokens.weight model.decoder.embed_tokens.weight
+mlm_score.decoder.weight: bridgetower.text_model.embeddings.word_embeddings.weight vilt.embeddings.text_embeddings.word_embeddings.weight
+lm_head.out_proj.weight: model.decoder.embed_tokens.weight model.encoder.text_model.embed_tokens.weight
+model.local_encoder.embed_tokens.weight: lm_head.weight
+backbone_model.embed_tokens.embed_audio_tokens.weight: depth_decoder.model.embed_tokens.weight
+encoder.language_model.norm.weight: decoder.norm.weight
+encoder.language_model.embed_tokens.weight: decoder.embed_tokens.weight
+vocab_projector.weight: distilbert.embeddings.word_embeddings.weight
+mmm_text_head.bias: mmm_text_head.decoder.bias
+mim_head.bias: mim_head.decoder.bias
+mlm_head.bias: mlm_head.decoder.bias
+mmm_image_head.bias: mmm_image_head.decoder.bias
+decoder.output_projection.weight: decoder.embed_tokens.weight
+output.weight: git.embeddings.word_embeddings.weight
+embed_out.weight: gpt_neox_japanese.embed_in.weight
+ctc_head.weight: encoder.out.weight
+ctc_head.bias: encoder.out.bias
+entity_predictions.decoder.weight: luke.entity_embeddings.entity_embeddings.weight
+unembedding_projection.weight: model.embed_tokens.embedding_projection.weight
+encoder.word_embeddings.weight: word_embeddings.weight
+codec_head: model.codec_embedding.weight
+head.weight: rwkv.embeddings.weight
+text_decoder_postnet.lm_head.weight: speecht5.decoder.prenet.embed_tokens.weight
+decoder.embed_tokens.eoi_embedding: encoder.text_model.embed_tokens.eoi_embedding
+decoder.relative_bias.biases.0.relative_attention_bias.weight: encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight
+head.decoder.weight: model.embed_tokens.weight
+lm_loss.weight: transformer.word_embedding.weight
+`
+
+// A tie is a target and a source of tiedNames.
+type tie struct{ target, source string }
+
+// ties finds the entries of tiedNames by the last two parts of a name.
+var ties = sync.OnceValue(func() (byName struct{ targets, sources map[string][]tie }) {
+	byName.targets, byName.sources = map[string][]tie{}, map[string][]tie{}
+	target := ""
+	for word := range strings.FieldsSeq(tiedNames) {
+		if name, ok := strings.CutSuffix(word, ":"); ok {
+			target = name
+			continue
+		}
+		t := tie{target, word}
+		byName.targets[ending(target)] = append(byName.targets[ending(target)], t)
+		byName.sources[ending(word)] = append(byName.sources[ending(word)], t)
+		if short := withoutBase(word); short != "" && ending(short) != ending(word) {
+			byName.sources[ending(short)] = append(byName.sources[ending(short)], t)
+		}
+	}
+	return byName
+})
+
+// ending is the last two parts of a name.
+func ending(name string) string {
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		if j := strings.LastIndexByte(name[:i], '.'); j >= 0 {
+			return name[j+1:]
+		}
+	}
+	return name
+}
+
+// withoutBase is a source as the base model alone names it, without the name
+// of the base model in its class: wte.weight for transformer.wte.weight. It is
+// "" where nothing would be left that tells one tensor from another.
+func withoutBase(source string) string {
+	_, rest, ok := strings.Cut(source, ".")
+	if !ok || !strings.Contains(rest, ".") || rest == "w.weight" {
+		return ""
+	}
+	return rest
+}
+
+// cutName takes an ending of whole parts off a name.
+func cutName(name, end string) (prefix string, ok bool) {
+	prefix, ok = strings.CutSuffix(name, end)
+	return prefix, ok && (prefix == "" || strings.HasSuffix(prefix, "."))
+}
+
+// A tiedName is a name that may be tied to another one.
+type tiedName struct {
+	name   string
+	prefix string // of both names: the part of the model that ties them
+	source bool   // whether the other one is made from name
+}
+
+// tiesOf lists the names that some class of transformers ties to name, the
+// likeliest first.
+func tiesOf(name string) []tiedName {
+	all := ties()
+	var exact, short, indirect []tiedName
+	for _, t := range all.targets[ending(name)] {
+		prefix, ok := cutName(name, t.target)
+		if !ok {
+			continue
+		}
+		exact = append(exact, tiedName{prefix + t.source, prefix, true})
+		if s := withoutBase(t.source); s != "" {
+			short = append(short, tiedName{prefix + s, prefix, true})
+		}
+		for _, u := range all.sources[ending(t.source)] {
+			if u.source == t.source && u.target != t.target {
+				indirect = append(indirect, tiedName{prefix + u.target, prefix, false})
+			}
+		}
+	}
+	for _, t := range all.sources[ending(name)] {
+		if prefix, ok := cutName(name, t.source); ok {
+			exact = append(exact, tiedName{prefix + t.target, prefix, false})
+		} else if s := withoutBase(t.source); s != "" {
+			if prefix, ok := cutName(name, s); ok {
+				short = append(short, tiedName{prefix + t.target, prefix, false})
+			}
+		}
+	}
+	list := slices.Concat(exact, short, indirect)
+	seen := map[string]bool{name: true}
+	return slices.DeleteFunc(list, func(t tiedName) bool {
+		if seen[t.name] {
+			return true
+		}
+		seen[t.name] = true
+		return false
+	})
+}
+
+// TiedTo finds a tensor that the class and the config of the model tie name to,
+// and the name by which find knows it. name itself is not stored: it is that
+// tensor.
+func (m *Model) TiedTo(name string, find func(name string) (int, bool)) (index int, found string, ok bool) {
+	if m.Config == nil {
+		return 0, "", false
+	}
+	for _, t := range tiesOf(name) {
+		if i, ok := find(t.name); ok && m.ties(name, t.prefix) {
+			return i, t.name, true
+		}
+	}
+	// Of a class that transformers does not know, the only embedding is the head.
+	if !IsHead(name) && !IsEmbedding(name) || !m.ties(name, "") {
+		return 0, "", false
+	}
+	head, embedding := m.ends()
+	switch {
+	case IsHead(name) && head == none && embedding >= 0:
+		return embedding, m.Tensors[embedding].Name, true
+	case IsEmbedding(name) && embedding == none && head >= 0:
+		return head, m.Tensors[head].Name, true
+	}
+	return 0, "", false
+}
+
+// TieSource is the name of the tensor from which transformers makes the tensor
+// of another name, by the class and the config of the model. find reports
+// whether there is one of a name.
+func (m *Model) TieSource(name string, find func(name string) bool) (source string, ok bool) {
+	if m.Config == nil {
+		return "", false
+	}
+	for _, t := range tiesOf(name) {
+		if t.source && find(t.name) && m.ties(name, t.prefix) {
+			return t.name, true
+		}
+	}
+	if !IsHead(name) {
+		return "", false
+	}
+	head, embedding := m.ends()
+	if embedding >= 0 && (head == none || head >= 0 && m.Tensors[head].Name == name) && find(m.Tensors[embedding].Name) && m.ties(name, "") {
+		return m.Tensors[embedding].Name, true
+	}
+	return "", false
+}
+
+// ties reports whether the class and the config of the model tie name, where
+// the part of the model whose names begin with prefix is concerned.
+func (m *Model) ties(name, prefix string) bool {
+	return m.tiedIn(prefix) && (prefix != "" || TieRank(name) < 2 || !m.headless())
+}
+
+// OneEnd reports whether one tensor is embedding and head: the class has a head,
+// and only one of the two is stored.
+func (m *Model) OneEnd() bool {
+	head, embedding := m.ends()
+	return m.Config != nil && m.ties("lm_head.weight", "") && (head == none && embedding >= 0 || embedding == none && head >= 0)
+}
+
+// What ends gives in place of an index.
+const (
+	none    = -1
+	several = -2
+)
+
+// ends finds the head and the input embedding of the model.
+func (m *Model) ends() (head, embedding int) {
+	if m.endsKnown {
+		return m.head, m.embedding
+	}
+	head, embedding = none, none
+	note := func(at *int, i int) {
+		if *at == none {
+			*at = i
+		} else {
+			*at = several
+		}
+	}
+	for i := range m.Tensors {
+		switch name := m.Tensors[i].Name; {
+		case IsHead(name):
+			note(&head, i)
+		case IsEmbedding(name):
+			note(&embedding, i)
+		}
+	}
+	m.head, m.embedding, m.endsKnown = head, embedding, true
+	return head, embedding
+}
+
+// TieRank orders the names of one parameter: first those that the others are
+// made from, then their targets, then heads.
+func TieRank(name string) int {
+	if IsHead(name) {
+		return 2
+	}
+	for _, t := range ties().targets[ending(name)] {
+		if _, ok := cutName(name, t.target); ok {
+			if strings.Contains(t.target, "embed") {
+				return 1
+			}
+			return 2
+		}
+	}
+	return 0
+}
