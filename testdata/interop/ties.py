@@ -1,0 +1,434 @@
+#!/usr/bin/env python3
+"""Merges pairs of every model class of transformers that ties weights.
+
+usage: ties.py SLERPMERGE [--all] [--only WORD] [--jobs N] [-v]
+
+For each class with _tied_weights_keys two parents are made from a small config,
+with random weights, as safetensors (as save_pretrained writes it: one name of
+each parameter) and as .bin (all names, those of one parameter in one storage).
+Of the four merges of the two:
+
+  - the format of the secondary makes no difference to the SHA-256 of the output;
+  - the format of the primary makes none to the values of any name that both
+    outputs have;
+  - both outputs load without missing or unexpected keys, and every weight of
+    the loaded model is the blend of the parents' weights.
+
+Where a class lets its config say that nothing is tied, a tied primary is also
+merged with an untied secondary: both names must be written, each the blend of
+what it is in the parents. And where all of a parameter's names but one are
+left out by save_model of safetensors, the name that it keeps must do as well.
+
+Without --all, some classes with different ways of tying are tried. A class
+that can't be built small is listed with the reason.
+"""
+import argparse, collections, hashlib, importlib, inspect, json, multiprocessing, os, shutil, signal, subprocess, sys, tempfile, warnings
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="critical", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+warnings.simplefilter("ignore")
+
+FAST = """LlamaForCausalLM GPT2LMHeadModel Gemma2ForCausalLM MambaForCausalLM T5ForConditionalGeneration MT5EncoderModel BartForConditionalGeneration
+WhisperForConditionalGeneration BertForMaskedLM XLMRobertaForMaskedLM DebertaV2ForMaskedLM DistilBertForMaskedLM ModernBertForMaskedLM OPTForCausalLM""".split()
+
+LARGEST = 4_000_000  # parameters of a model that counts as small
+SECONDS = 120        # for one class
+
+# Settings by their names, the first pattern that is part of the name decides.
+SMALL = [
+    ("vocab_size", 128), ("num_labels", None), ("max_position", 96), ("n_positions", 96), ("max_source_positions", 48), ("max_target_positions", 48),
+    ("num_mel_bins", 16), ("head_dim", 8), ("d_kv", 8), ("num_key_value_heads", 2), ("num_kv_heads", 2), ("n_head", 4), ("num_heads", 4),
+    ("attention_heads", 4), ("n_layer", 2), ("num_blocks", 2), ("num_layers", 2), ("hidden_layers", 2), ("encoder_layers", 2), ("decoder_layers", 2), ("depth", 2),
+    ("moe_intermediate_size", 16), ("intermediate_size", 64), ("ffn_dim", 64), ("d_ff", 64), ("d_inner", 64), ("n_inner", 64), ("mlp_dim", 64),
+    ("feed_forward", 64), ("feedforward", 64), ("d_model", 32), ("n_embd", 32), ("hidden_size", 32), ("embed_dim", 32), ("embedding_size", 32), ("hidden_dim", 32),
+    ("num_local_experts", 4), ("n_routed_experts", 4), ("num_experts_per_tok", 2), ("num_experts", 4), ("image_size", 32), ("patch_size", 8), ("projection_dim", 32),
+    ("q_lora_rank", 16), ("kv_lora_rank", 16), ("qk_rope_head_dim", 8), ("qk_nope_head_dim", 8), ("v_head_dim", 8), ("state_size", 8),
+]
+
+
+def shrunk(cls, depth=0, default=None):
+    """A small config of the class: its defaults, with sizes that fit each other."""
+    default = default if default is not None else cls()
+    subs = getattr(cls, "sub_configs", None) or {}
+    kw = {}
+    for name, value in vars(default).items():
+        if name.startswith("_") or name in ("transformers_version", "architectures", "dtype", "torch_dtype", "id2label", "label2id"):
+            continue
+        if name in subs or hasattr(value, "to_dict"):
+            if value is not None and depth < 3 and hasattr(value, "to_dict"):
+                kw[name] = shrunk(type(value), depth + 1, value).to_dict()
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            if name == "layer_types" and isinstance(value, list):
+                kw[name] = pattern(value)
+            continue
+        if name.endswith(("_id", "_index", "_idx")):
+            kw[name] = min(value, 5) if value >= 0 else value
+            continue
+        for part, small in SMALL:
+            if part in name and small is not None:
+                kw[name] = min(value, small) if value > 0 else value
+                break
+    return build(cls, kw)
+
+
+def pattern(kinds):
+    """Two layers, of two kinds if there are as many."""
+    first = kinds[0]
+    return [first, next((k for k in kinds if k != first), first)]
+
+
+def build(cls, kw):
+    for attempt in range(6):
+        try:
+            return cls(**kw)
+        except Exception as e:
+            drop = [k for k in kw if k in str(e)]
+            if not drop or attempt == 5:
+                raise
+            for k in drop:
+                kw.pop(k)
+
+
+def classes():
+    """All classes that tie something, by name."""
+    import transformers
+    import transformers.models as models
+    found, failed = {}, {}
+    root = os.path.dirname(models.__file__)
+    for family in sorted(os.listdir(root)):
+        folder = os.path.join(root, family)
+        if not os.path.isdir(folder):
+            continue
+        for file in sorted(os.listdir(folder)):
+            if not file.startswith("modeling_") or not file.endswith(".py"):
+                continue
+            name = f"transformers.models.{family}.{file[:-3]}"
+            try:
+                module = importlib.import_module(name)
+            except Exception as e:
+                with open(os.path.join(folder, file), encoding="utf-8") as f:
+                    if "_tied_weights_keys" in f.read():
+                        failed[name] = f"can't be imported: {e}"
+                continue
+            for n, c in vars(module).items():
+                if inspect.isclass(c) and issubclass(c, transformers.PreTrainedModel) and c.__module__ == module.__name__:
+                    if getattr(c, "_tied_weights_keys", None) is not None or "_tied_weights_keys" in inspect.getsource(c):
+                        found[n] = c
+    return found, failed
+
+
+class Skip(Exception):
+    pass
+
+
+def aliases(sd):
+    """Groups of names that are one parameter."""
+    import torch
+    groups = collections.defaultdict(list)
+    for n, t in sd.items():
+        if isinstance(t, torch.Tensor) and t.numel():
+            groups[(t.untyped_storage().data_ptr(), t.storage_offset(), tuple(t.shape), t.stride())].append(n)
+    return [g for g in groups.values() if len(g) > 1]
+
+
+def model_of(cls, config, seed):
+    import torch
+    with torch.device("meta"):
+        n = sum(p.numel() for p in cls(config).parameters())
+    if n > LARGEST:
+        raise Skip(f"{n} parameters")
+    m = cls(config).float().eval()
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in m.parameters():
+            if p.is_floating_point():
+                p.copy_(torch.randn(p.shape, generator=g) * 0.1)
+    return m
+
+
+def save(m, folder):
+    """Writes a parent in both formats, and says how the .bin has its aliases."""
+    import torch
+    from safetensors.torch import load_file
+    st, bin = os.path.join(folder, "st"), os.path.join(folder, "bin")
+    m.save_pretrained(st)
+    tensors = {}
+    for f in sorted(os.listdir(st)):
+        if f.endswith(".safetensors"):
+            tensors.update(load_file(os.path.join(st, f)))
+    groups = aliases(m.state_dict())
+    added = 0
+    for g in groups:
+        stored = [n for n in g if n in tensors]
+        for n in g:
+            if stored and n not in tensors:
+                tensors[n] = tensors[stored[0]]
+                added += 1
+    os.makedirs(bin)
+    torch.save(tensors, os.path.join(bin, "pytorch_model.bin"))
+    shutil.copy(os.path.join(st, "config.json"), bin)
+    return groups, added
+
+
+def run(binary, args, cwd):
+    r = subprocess.run([binary] + args, cwd=cwd, capture_output=True, text=True)
+    if r.returncode:
+        raise AssertionError(f"slerpmerge {' '.join(args)}: exit {r.returncode}: {r.stderr.strip()}")
+    return r.stderr
+
+
+def digest(folder):
+    h = hashlib.sha256()
+    for f in sorted(os.listdir(folder)):
+        if f.endswith((".safetensors", ".bin", ".index.json")) or f == "config.json":
+            with open(os.path.join(folder, f), "rb") as x:
+                h.update(f.encode() + x.read())
+    return h.hexdigest()
+
+
+def values(folder):
+    import torch
+    from safetensors.torch import load_file
+    out = {}
+    for f in sorted(os.listdir(folder)):
+        if f.endswith(".safetensors"):
+            out.update(load_file(os.path.join(folder, f)))
+        elif f.endswith(".bin"):
+            out.update(torch.load(os.path.join(folder, f), weights_only=True))
+    return out
+
+
+def load(cls, folder):
+    m, info = cls.from_pretrained(folder, output_loading_info=True, dtype="float32")
+    bad = {k: sorted(map(str, v))[:4] for k, v in info.items() if v and k in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")}
+    return m.eval(), bad
+
+
+def blend(a, b, t):
+    import torch
+    x, y = a.double().flatten(), b.double().flatten()
+    cos = float(x @ y / (x.norm() * y.norm()).clamp(min=1e-300))
+    if abs(cos) > 0.9995 or not float(x.norm()) or not float(y.norm()):
+        r = (1 - t) * x + t * y
+    else:
+        w = torch.arccos(torch.tensor(cos, dtype=torch.float64))
+        r = (torch.sin((1 - t) * w) * x + torch.sin(t * w) * y) / torch.sin(w)
+    return r.reshape(a.shape)
+
+
+def expect(loaded, a, b, t, what, skip=()):
+    """Every weight of a loaded model is the blend of the parents'."""
+    import torch
+    got, x, y = loaded.state_dict(), a.state_dict(), b.state_dict()
+    if set(got) != set(x):
+        raise AssertionError(f"{what}: other names: {sorted(set(got) ^ set(x))[:4]}")
+    for n, v in got.items():
+        if n in skip or not isinstance(v, torch.Tensor) or not v.is_floating_point() or not v.numel():
+            continue
+        want = x[n] if torch.equal(x[n], y[n]) else blend(x[n], y[n], t)
+        if not torch.allclose(v.double(), want.double(), atol=1e-5, rtol=1e-4):
+            raise AssertionError(f"{what}: {n} is not the blend of the parents: off by {(v.double() - want.double()).abs().max():.3g}")
+
+
+def fused(m, folder):
+    """Names whose values in the file are not those of the model: several of its tensors in one, or one in several."""
+    import torch
+    stored = values(folder)
+    sd = m.state_dict()
+    have = {}
+    for n, t in stored.items():
+        have.setdefault((tuple(t.shape), hashlib.sha256(t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b"").digest()), n)
+    out = set()
+    for n, t in sd.items():
+        if isinstance(t, torch.Tensor) and t.numel() and (tuple(t.shape), hashlib.sha256(t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).digest()) not in have:
+            out.add(n)
+    return out
+
+
+def untied(config):
+    """The same config without ties; None if the class does not let it say so."""
+    c = type(config).from_dict(config.to_dict())
+    for part in [c] + [v for v in vars(c).values() if hasattr(v, "to_dict")]:
+        for name in ("tie_word_embeddings", "tie_codebooks_embeddings"):
+            if hasattr(part, name):
+                setattr(part, name, False)
+    c = type(config).from_dict(c.to_dict())
+    return None if getattr(c, "tie_word_embeddings", False) else c
+
+
+def check(binary, cls, tmp):
+    """Tries one class; the outcomes by kind."""
+    import torch
+    if cls.config_class is None:
+        raise Skip("has no config class")
+    try:
+        config = shrunk(cls.config_class)
+        if hasattr(config, "tie_word_embeddings") and config.model_type != "dbrx":
+            config.tie_word_embeddings = True
+        if hasattr(config, "tie_codebooks_embeddings"):
+            config.tie_codebooks_embeddings = True
+        config = type(config).from_dict(config.to_dict())
+        a, b = model_of(cls, config, 1), model_of(cls, config, 2)
+    except Skip:
+        raise
+    except Exception as e:
+        raise Skip(f"can't be built: {type(e).__name__}: {str(e).strip().splitlines()[0][:160] if str(e).strip() else ''}")
+    t = 0.3
+    done = []
+    try:
+        groups, added = save(a, os.path.join(tmp, "a"))
+        save(b, os.path.join(tmp, "b"))
+        ref, bad = load(cls, os.path.join(tmp, "a", "st"))
+        if bad:
+            raise Skip(f"transformers does not load what it saved itself: {bad}")
+        for n, v in ref.state_dict().items():
+            if isinstance(v, torch.Tensor) and not torch.equal(v, a.state_dict()[n]):
+                raise Skip(f"transformers loads {n} otherwise than it was saved")
+    except Skip:
+        raise
+    except Exception as e:
+        raise Skip(f"can't be saved or loaded: {type(e).__name__}: {str(e).strip().splitlines()[0][:160] if str(e).strip() else ''}")
+    if not groups:
+        raise Skip("ties nothing with this config")
+    odd = fused(a, os.path.join(tmp, "a", "st"))
+    out = {}
+    for x in ("st", "bin"):
+        for y in ("st", "bin"):
+            o = out[x, y] = os.path.join(tmp, f"{x}-{y}")
+            run(binary, ["merge", f"a/{x}", f"b/{y}", "-o", o, "-t", str(t), "--missing", "error", "-q", "--no-card"], tmp)
+        if digest(out[x, "st"]) != digest(out[x, "bin"]):
+            raise AssertionError(f"{x} primary: the output depends on the format of the secondary")
+    done.append("four merges")
+    v, w = values(out["st", "st"]), values(out["bin", "st"])
+    for n in set(v) & set(w):
+        if not torch.equal(v[n], w[n]):
+            raise AssertionError(f"{n} depends on the format of the primary")
+    if not set(v) <= set(w):
+        raise AssertionError(f"the .bin primary gives no {sorted(set(v) - set(w))[:4]}")
+    loaded = []
+    for x in ("st", "bin"):
+        m, bad = load(cls, out[x, "st"])
+        if bad:
+            raise AssertionError(f"{x} primary: {bad}")
+        expect(m, a, b, t, f"{x} primary", odd)
+        loaded.append(m.state_dict())
+    for n, x in loaded[0].items():
+        if isinstance(x, torch.Tensor) and not torch.equal(x, loaded[1][n]):
+            raise AssertionError(f"loaded {n} depends on the format of the primary")
+    done.append("loads alike" + (" (some names are stored in parts)" if odd else ""))
+    # A .bin output of either.
+    for x in ("st", "bin"):
+        o = os.path.join(tmp, "out-bin-" + x)
+        run(binary, ["merge", f"a/{x}", "b/bin", "-o", o, "-t", str(t), "--format", "bin", "-q", "--no-card"], tmp)
+        m, bad = load(cls, o)
+        if bad:
+            raise AssertionError(f"{x} primary, .bin output: {bad}")
+        expect(m, a, b, t, f"{x} primary, .bin output", odd)
+    # What save_model of safetensors keeps: the first name by the alphabet.
+    kept = dict(values(os.path.join(tmp, "b", "bin")))
+    metadata = {"format": "pt"}
+    for g in aliases(kept):
+        g = sorted(g)
+        for n in g[1:]:
+            kept.pop(n)
+            metadata[n] = g[0]
+    if len(metadata) > 1:
+        from safetensors.torch import save_file
+        os.makedirs(os.path.join(tmp, "b", "kept"))
+        shutil.copy(os.path.join(tmp, "b", "st", "config.json"), os.path.join(tmp, "b", "kept"))
+        save_file({n: x.contiguous() for n, x in kept.items()}, os.path.join(tmp, "b", "kept", "model.safetensors"), metadata)
+        o = os.path.join(tmp, "kept")
+        run(binary, ["merge", "a/st", "b/kept", "-o", o, "-t", str(t), "--missing", "error", "-q", "--no-card"], tmp)
+        if digest(o) != digest(out["st", "st"]):
+            raise AssertionError("a secondary of save_model gives another output")
+        done.append("save_model")
+    # The other parent is not tied.
+    free = untied(config)
+    if free is None:
+        return done
+    try:
+        c = model_of(cls, free, 3)
+        if aliases(c.state_dict()):
+            return done
+        save(c, os.path.join(tmp, "c"))
+    except Exception:
+        return done
+    for x in ("st", "bin"):
+        o = os.path.join(tmp, "mixed-" + x)
+        run(binary, ["merge", f"a/{x}", "c/st", "-o", o, "-t", str(t), "--missing", "error", "-q", "--no-card"], tmp)
+        m, bad = load(cls, o)
+        if bad:
+            raise AssertionError(f"{x}, the other parent untied: {bad}")
+        expect(m, a, c, t, f"{x}, the other parent untied", odd | fused(c, os.path.join(tmp, "c", "st")))
+        o = os.path.join(tmp, "mixed2-" + x)
+        run(binary, ["merge", "c/st", f"a/{x}", "-o", o, "-t", str(t), "--missing", "error", "-q", "--no-card"], tmp)
+        m, bad = load(cls, o)
+        if bad:
+            raise AssertionError(f"{x}, the primary untied: {bad}")
+        expect(m, c, a, t, f"{x}, the primary untied", odd | fused(c, os.path.join(tmp, "c", "st")))
+    done.append("untied other")
+    return done
+
+
+def work(job):
+    binary, name = job
+    import torch, logging, transformers
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)
+    transformers.utils.logging.disable_progress_bar()
+    tmp = tempfile.mkdtemp(prefix="ties-")
+
+    def late(*_):
+        raise Skip(f"takes longer than {SECONDS} s")
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        return name, "ok", ", ".join(check(binary, FOUND[name], tmp))
+    except Skip as e:
+        return name, "skipped", str(e)
+    except AssertionError as e:
+        return name, "WRONG", str(e)
+    except Exception as e:
+        return name, "WRONG", f"{type(e).__name__}: {e}"
+    finally:
+        signal.alarm(0)
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def main():
+    global FOUND
+    p = argparse.ArgumentParser()
+    p.add_argument("binary")
+    p.add_argument("--all", action="store_true")
+    p.add_argument("--only", default="")
+    p.add_argument("--jobs", type=int, default=2)
+    p.add_argument("-v", action="store_true")
+    a = p.parse_args()
+    import transformers
+    if a.all or a.only:
+        FOUND, failed = classes()
+    else:
+        FOUND, failed = {n: getattr(transformers, n) for n in FAST}, {}
+    jobs = [(os.path.abspath(a.binary), n) for n in sorted(FOUND) if a.only in n]
+    counts = collections.Counter()
+    bad = False
+    with multiprocessing.get_context("fork").Pool(a.jobs, maxtasksperchild=20) as pool:
+        for name, outcome, text in pool.imap_unordered(work, jobs):
+            counts[outcome] += 1
+            if outcome == "ok":
+                counts.update("ok: " + k for k in text.split(", "))
+            bad |= outcome == "WRONG"
+            if a.v or outcome != "ok":
+                print(f"{outcome:8} {name}: {text}", flush=True)
+    for name, text in failed.items():
+        print(f"skipped  {name}: {text}")
+        counts["skipped"] += 1
+    print("; ".join(f"{v} {k}" for k, v in sorted(counts.items())))
+    if not a.all and not a.only and counts["ok"] != len(jobs):
+        bad = True  # each of the few can be built
+    sys.exit(bad)
+
+
+FOUND = {}
+if __name__ == "__main__":
+    main()
