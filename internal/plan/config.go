@@ -66,6 +66,9 @@ func (p *Plan) untie(c *model.Config) {
 		if !ok || p.ownOf(name) == p.ownOf(source) {
 			continue
 		}
+		if tied, said := c.Bool("tie_word_embeddings"); said && !tied && !c.Untie() {
+			return // as T5 1.1 says it, whose type ties whatever is equal
+		}
 		end := "tie_word_embeddings becomes false"
 		if !c.Untie() {
 			end = "config.json of this model type can't say that they are not tied: transformers 5 sees that they differ, older releases don't look"
@@ -78,7 +81,7 @@ func (p *Plan) untie(c *model.Config) {
 // unlike says that two names which config.json ties are two tensors of the
 // output, and in which models they are.
 func (p *Plan) unlike(name, source string) string {
-	var tied, apart []string
+	var tied, apart, unlike []string
 	for i, m := range p.Models {
 		x, ok := m.Named(name)
 		y, also := m.Named(source)
@@ -88,16 +91,19 @@ func (p *Plan) unlike(name, source string) string {
 			tied = append(tied, m.Name())
 		default:
 			apart = append(apart, m.Name())
+			if slices.ContainsFunc(m.Parameters().Unlike, func(u model.Pair) bool { return int(u.Target) == x && int(u.Source) == y }) {
+				unlike = append(unlike, m.Name())
+			}
 		}
 	}
 	a, b := model.Quote(name), model.Quote(source)
 	switch {
-	case len(apart) == 0:
-		return fmt.Sprintf("%s and %s are two tensors of the output, though config.json ties them", a, b)
-	case len(tied) == 0:
-		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(apart, " and "))
+	case len(tied) > 0 && len(apart) > 0:
+		return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
+	case len(unlike) > 0:
+		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(unlike, " and "))
 	}
-	return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
+	return fmt.Sprintf("%s and %s are two tensors, though config.json ties them", a, b)
 }
 
 // mainType is the floating type that most bytes of the output are of.

@@ -18,7 +18,9 @@ import (
 // It is none if the name means nothing there.
 func (s *side) lent(name string) part {
 	x := lookUp(s.aliases, name)
-	if x.o.None() {
+	if !x.o.None() {
+		x.name = x.o.Tensor().Name
+	} else {
 		pool := s.shareable()
 		if i, found, ok := s.last.TiedTo(name, func(name string) (int, bool) {
 			x := lookUp(pool, name)
