@@ -257,6 +257,31 @@ func (m *Model) StoresApart(name string) bool {
 	return n < 2
 }
 
+// OnlyRepeats reports whether the layers of a stack from the given one on hold
+// nothing but more names of parameters that have a name elsewhere.
+func (m *Model) OnlyRepeats(stack string, from int) bool {
+	p := m.Parameters()
+	if !p.Shared() {
+		return false
+	}
+	beyond := func(i int) bool {
+		prefix, layer, ok := LayerOf(m.Tensors[i].Name)
+		return ok && prefix == stack && layer >= from
+	}
+	elsewhere := map[int32]bool{}
+	for i := range m.Tensors {
+		if !beyond(i) {
+			elsewhere[p.First(int32(i))] = true
+		}
+	}
+	for i := range m.Tensors {
+		if beyond(i) && !elsewhere[p.First(int32(i))] {
+			return false
+		}
+	}
+	return true
+}
+
 // SharesWith names an earlier tensor of the same file with the same storage,
 // offset, shape and strides as Tensors[i]; "" if there is none.
 func (m *Model) SharesWith(i int) string {

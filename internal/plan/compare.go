@@ -187,6 +187,13 @@ func (p *Plan) compareStacks(a, b *model.Model) stackDiff {
 			if beyondDepth(a, b, min(n, sa[prefix])) {
 				continue
 			}
+			deeper := a
+			if n > sa[prefix] {
+				deeper = b
+			}
+			if deeper.OnlyRepeats(prefix, min(n, sa[prefix])) {
+				continue
+			}
 			diff[prefix] = min(n, sa[prefix])
 			if p.depthSaid {
 				continue
