@@ -311,8 +311,6 @@ def check(binary, cls, tmp):
     for n in set(v) & set(w):
         if not torch.equal(v[n], w[n]):
             raise AssertionError(f"{n} depends on the format of the primary")
-    if not set(v) <= set(w):
-        raise AssertionError(f"the .bin primary gives no {sorted(set(v) - set(w))[:4]}")
     loaded = []
     for x in ("st", "bin"):
         m, bad = load(cls, out[x, "st"])
