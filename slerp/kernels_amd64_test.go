@@ -68,6 +68,50 @@ func TestKernelsEqualDefinition(t *testing.T) {
 	}
 }
 
+// TestKernelsAtLength compares kernels with the definition on as many elements
+// as -elements says: weights of about one size, of strangers and of parents that
+// cancel but for their last bits, and any codes that are finite.
+func TestKernelsAtLength(t *testing.T) {
+	skipWithoutAsm(t)
+	const n = 1 << 16
+	r := source(13)
+	pairs := []struct{ out, in tensor.DType }{{tensor.BF16, tensor.BF16}, {tensor.F16, tensor.F16}, {tensor.F16, tensor.BF16},
+		{tensor.BF16, tensor.F16}, {tensor.F32, tensor.F32}, {tensor.BF16, tensor.F32}, {tensor.F16, tensor.F32}}
+	codes := func(d tensor.DType, near bool) []byte {
+		p := make([]byte, n*d.Size())
+		l := layouts[d]
+		for i := range n {
+			c := r.Uint64()
+			exp := c >> 40 % (1<<l.exp - 1)
+			if near {
+				exp = uint64(1<<(l.exp-1)-8) + c>>40&3
+			}
+			putCode(d, p, i, c&(1<<l.mant-1)|exp<<l.mant|c>>63<<(l.exp+l.mant))
+		}
+		return p
+	}
+	for left := int(*tries); left > 0; {
+		for _, c := range pairs {
+			fast, slow := NewBlender(c.out, c.in, c.in), new(Blender)
+			withoutAsm(func() { slow = NewBlender(c.out, c.in, c.in) })
+			got, want := make([]byte, n*c.out.Size()), make([]byte, n*c.out.Size())
+			for k := range 4 {
+				a, b := codes(c.in, k != 3), codes(c.in, k != 3)
+				s0, s1 := someCoefficients(r)
+				if k == 1 {
+					b, s1 = opposed(r, c.in, a), s0
+				}
+				fast.Blend(got, a, b, s0, s1)
+				withoutAsm(func() { slow.Blend(want, a, b, s0, s1) })
+				if !bytes.Equal(got, want) {
+					t.Fatalf("%v to %v with %v, %v: not as defined", c.in, c.out, s0, s1)
+				}
+				left -= n
+			}
+		}
+	}
+}
+
 // TestKernelsKeepTheirWork fails if a kernel gives up without need, which no
 // other test would notice but by the clock, or keeps what it must give up.
 func TestKernelsKeepTheirWork(t *testing.T) {
