@@ -132,9 +132,6 @@ func (e *engine) restore(at writer.Mark, notes [][]byte) error {
 	if err := e.between(at); err != nil {
 		return err
 	}
-	if err := e.between(at); err != nil {
-		return err
-	}
 	e.skip(at)
 	for _, i := range e.order[e.whole:] {
 		if e.flight[int(i)].ready() {
