@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
@@ -23,8 +24,15 @@ type openFile struct {
 	sums  map[int]checksum // of the extents that are not complete, by their index
 }
 
+// newOpenFile gives the file Fixed segments of its own, which it drops as it
+// writes them: the layout may serve another run.
+func newOpenFile(file File, index int) *openFile {
+	file.Fixed = slices.Clone(file.Fixed)
+	return &openFile{File: file, index: index}
+}
+
 func (o *Output) presize(file File) error {
-	w := &openFile{File: file, index: len(o.files)}
+	w := newOpenFile(file, len(o.files))
 	err := o.layout.Fix(&w.File)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func (o *Output) takeUp(l *Layout) error {
 	names := map[string]bool{journalName: true}
 	for i, file := range l.Files {
 		names[file.Name] = true
-		w := &openFile{File: file, index: i}
+		w := newOpenFile(file, i)
 		if err := o.makeFolder(file.Name, true); err != nil {
 			return err
 		}
