@@ -54,7 +54,7 @@ Exit codes:
     4  an input file is corrupt or unsafe
     5  an input changed while it was read, or verify found a difference
     6  the output exists, or another run holds it
-   75  stopped by SIGTERM or the time budget: the same command goes on
+   75  stopped by SIGTERM, SIGUSR1 or the time budget: the same command goes on
   130  stopped by Ctrl-C: likewise`
 
 // An app is one call of the program.

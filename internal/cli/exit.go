@@ -46,7 +46,7 @@ func (s Stopped) Error() string {
 	case syscall.SIGHUP:
 		return "stopped by SIGHUP"
 	}
-	return "stopped by " + s.Signal.String()
+	return "stopped by " + signalName(s.Signal)
 }
 
 // TimeUp is the cause with which --time-budget cancels the context.

@@ -8,17 +8,19 @@ import (
 	"time"
 )
 
-// sameStop is the time within which a repeated SIGTERM or SIGHUP belongs to the
-// first one: supervisors send both, or one to the process and one to its group.
+// sameStop is the time within which a repeated signal, other than Ctrl-C, belongs
+// to the first one: supervisors send several, or one to the process and one to its
+// group.
 const sameStop = time.Second
 
-// Signals gives a context that the first SIGINT, SIGTERM or SIGHUP cancels, with
-// a Stopped as its cause. A second Ctrl-C ends the process at once, and so does
-// a second SIGTERM or SIGHUP that comes later than sameStop.
+// Signals gives a context that the first SIGINT, SIGTERM, SIGHUP or SIGUSR1
+// cancels, with a Stopped as its cause. A second Ctrl-C ends the process at once,
+// and so does any other second signal that comes later than sameStop.
 func Signals(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, warnings...)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}

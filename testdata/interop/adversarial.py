@@ -97,16 +97,48 @@ def case16():
 
 
 def case20():
-    text = run([sys.executable, os.path.join(CASES, "20-f64-overflow", "num.py")], timeout=900)
+    with open(os.path.join(CASES, "20-f64-overflow", "num.py")) as file:
+        source = file.read()
+    # The program takes t and the threshold as the float64 numbers that are nearest
+    # to them, so the reference has to. Its coefficients are float64, too: where the
+    # parents cancel, their rounding shows. Where the cosine is the threshold to the
+    # last bit, rounding chooses the branch: see nearThreshold.
+    for old, new in (
+        ("t=mp.mpf(t)", "t=mp.mpf(float(t))"),
+        ("mp.mpf('0.9995')", "mp.mpf(0.9995)"),
+        ("    return [s0*x+s1*y", "    global slack; slack=[mp.ldexp(abs(s0*x)+abs(s1*y),-51) for x,y in zip(A,B)]\n    return [s0*x+s1*y"),
+        ("for x,y in zip(o,e):", "for x,y,z in zip(o,e,slack):"),
+        ("abs(mp.mpf(x)-y)/ulp", "(abs(mp.mpf(x)-y)-z)/ulp"),
+    ):
+        if source.count(old) != 1:
+            say(False, "20", "num.py is the one that this script knows", old)
+            return
+        source = source.replace(old, new)
+    with open(os.path.join(HERE, "num.py"), "w") as file:
+        file.write(source)
+    text = run([sys.executable, os.path.join(HERE, "num.py")], timeout=900)
     bad = []
     for line in text.splitlines():
         worst = re.search(r"worst=(\S+) ulp", line)
-        if line.startswith("cases "):
+        if line.startswith("cases ") or nearThreshold(line):
             continue
         if worst and line.startswith("F64") and worst[1] not in ("+inf", "inf") and float(worst[1]) <= 1.5:
             continue
         bad.append(line)
     say(not bad and "cases" in text, "20", "blends of any size are near the exact ones", "\n".join(bad) or text)
+
+
+def nearThreshold(line):
+    """Whether a line of "F64 just 0.9995" tells of the exact result of the other branch."""
+    found = re.match(r"F64 just 0\.9995 +t=(\S+) .* out=\[(\S+), (\S+)\]", line)
+    if not found:
+        return False
+    import mpmath as mp
+    t, theta = mp.mpf(float(found[1])), mp.acos(mp.mpf(0.9995))
+    b0, b1 = mp.mpf(0.9995), mp.mpf((1 - 0.9995**2) ** 0.5)
+    s0, s1 = mp.sin((1 - t) * theta) / mp.sin(theta), mp.sin(t * theta) / mp.sin(theta)
+    near = lambda got, want: abs(mp.mpf(got) - want) <= 1e-12 * abs(want)
+    return any(near(found[2], x + y * b0) and near(found[3], y * b1) for x, y in ((s0, s1), (1 - t, t)))
 
 
 HERE = tempfile.mkdtemp(prefix="adversarial-")
