@@ -65,7 +65,7 @@ func things(t *testing.T, dir string) {
 
 func TestVet(t *testing.T) {
 	owned(t)
-	d, dir := folder(t)
+	_, dir := folder(t)
 	must(t, os.Chmod(dir, 0o755)) // modes count
 	d, err := OpenFolder(dir)
 	must(t, err)
