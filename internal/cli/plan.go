@@ -53,7 +53,11 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 	out := r.DType
 	if out.Auto {
 		var same bool
-		if out, same = plan.KeptType(models[0], models[1]); !same {
+		out, same, err = plan.KeptType(models[0], models[1])
+		if err != nil {
+			return err
+		}
+		if !same {
 			a.log.warn("the recipe can't say that every tensor keeps the primary's type: where the parents have unlike ones, mergekit takes the wider one; --dtype names one for all")
 		}
 	}

@@ -225,27 +225,33 @@ func (p *Plan) outType(in ...tensor.DType) tensor.DType {
 }
 
 // KeptType is what a recipe must have as out_dtype to mean what Auto means
-// without one, that every tensor keeps the primary's type: Auto where the
-// parents' types are alike, else the one type that the primary has. ok is false
-// if it has several.
-func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool) {
+// without one, that every tensor keeps the primary's type: Auto where those of
+// each parameter are alike in both parents, else the one type that the primary
+// has. ok is false if it has several.
+func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err error) {
+	p := &Plan{Models: []*model.Model{primary, secondary}, Primary: primary}
+	if err := settle(p.Models); err != nil {
+		return out, false, err
+	}
+	p.align()
 	var kept []tensor.DType
 	alike := true
-	for i := range primary.Tensors {
-		t := &primary.Tensors[i]
-		if !t.DType.Blends() {
+	sides := []*side{whole(primary), whole(secondary)}
+	for _, x := range sides[0].parts {
+		own := x.o.Tensor().DType
+		if !own.Blends() {
 			continue
 		}
-		if !slices.Contains(kept, t.DType) {
-			kept = append(kept, t.DType)
+		if !slices.Contains(kept, own) {
+			kept = append(kept, own)
 		}
-		k, both := secondary.Lookup(t.Name)
-		alike = alike && (!both || secondary.Tensors[k].DType == t.DType)
+		other := gather(sides, x.name).parts[1].o
+		alike = alike && (other.None() || other.Tensor().DType == own)
 	}
 	if alike || len(kept) > 1 {
-		return recipe.DType{Auto: true}, alike
+		return recipe.DType{Auto: true}, alike, nil
 	}
-	return recipe.DType{To: kept[0]}, true
+	return recipe.DType{To: kept[0]}, true, nil
 }
 
 // wider is the least type that holds the values of both, as torch promotes.
