@@ -44,6 +44,9 @@ def quiet():
 
 KINDS = ["linear_attention", "linear_attention", "hybrid", "linear_attention"] * (DEPTH // 4)
 OWN = {
+    "cohere_compass_text": dict(rope_parameters={k: {"rope_type": "default", "rope_theta": 10000.0} for k in ("full_attention", "sliding_attention")}),
+    "dbrx": dict(attn_config=dict(kv_n_heads=2, rope_theta=10000.0)),
+    "dots1": dict(n_shared_experts=1),
     "gpt_neo": dict(attention_types=[[["global", "local"], DEPTH // 2]]),
     "nemotron_h": dict(layers_block_type=["linear_attention", "moe", "full_attention", "mlp"] * (DEPTH // 4)),
     "gemma3n_text": dict(num_kv_shared_layers=3),

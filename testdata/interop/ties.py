@@ -37,7 +37,7 @@ LARGEST = 4_000_000  # parameters of a model that counts as small
 SECONDS = 120        # for one class
 
 # Settings by their names: EXACT, else the first pattern of SMALL that is part of the name.
-EXACT = {"dim": 32}
+EXACT = {"dim": 32, "emb_dim": 32, "encoder_hash_byte_group_vocab": 64, "num_kv_shared_layers": 0}
 SMALL = [
     ("vocab_size", 128), ("num_labels", None), ("max_position", 96), ("n_positions", 96), ("max_source_positions", 48), ("max_target_positions", 48),
     ("num_mel_bins", 16), ("head_dim", 8), ("d_kv", 8), ("num_key_value_heads", 2), ("num_kv_heads", 2), ("n_head", 4), ("num_heads", 4),
@@ -47,6 +47,15 @@ SMALL = [
     ("num_local_experts", 4), ("n_routed_experts", 4), ("num_experts_per_tok", 2), ("num_experts", 4), ("image_size", 32), ("patch_size", 8), ("projection_dim", 32),
     ("q_lora_rank", 16), ("kv_lora_rank", 16), ("qk_rope_head_dim", 8), ("qk_nope_head_dim", 8), ("v_head_dim", 8), ("state_size", 8),
 ]
+
+
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+# Settings without which a model type can't be built.
+OWN = {
+    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
+    "dots1": {"n_shared_experts": 1, "n_routed_experts": 4, "num_experts_per_tok": 2},
+    "esm": {"vocab_size": 40, "mask_token_id": 32},
+}
 
 
 def shrunk(cls, depth=0, default=None):
@@ -75,7 +84,7 @@ def shrunk(cls, depth=0, default=None):
             if part in name and small is not None:
                 kw[name] = min(value, small) if value > 0 else value
                 break
-    return build(cls, kw)
+    return build(cls, kw | OWN.get(cls.model_type, {}))
 
 
 def pattern(kinds):
