@@ -23,16 +23,42 @@ func Count(f File, size int64) (tensors, text int64, err error) {
 	if err := readFull(f, entry, start); err != nil {
 		return 0, 0, err
 	}
-	if n := int64(len(entry)); n >= centralLen { // the pickle comes first, as a rule
-		name := entry[centralLen:min(n, centralLen+int64(binary.LittleEndian.Uint16(entry[28:])))]
-		if pickle := int64(binary.LittleEndian.Uint32(entry[24:])); strings.HasSuffix(string(name), "/data.pkl") {
-			text = max(pickle-pickled*tensors, 0)
-		}
+	if pickle, ok := pickleSize(entry, size); ok {
+		text = min(max(pickle-pickled*tensors, 0), tensors*longName)
 	}
 	return tensors, text, nil
 }
 
+// pickleSize is the length of the pickle that the first entry of a directory
+// is, as a rule. size is that of the file.
+func pickleSize(entry []byte, size int64) (n int64, ok bool) {
+	if len(entry) < centralLen {
+		return 0, false
+	}
+	rest := entry[centralLen:]
+	name, extra := int(binary.LittleEndian.Uint16(entry[28:])), int(binary.LittleEndian.Uint16(entry[30:]))
+	if name+extra > len(rest) || !strings.HasSuffix(string(rest[:name]), "/data.pkl") {
+		return 0, false
+	}
+	fields := []uint64{
+		uint64(binary.LittleEndian.Uint32(entry[24:])),
+		uint64(binary.LittleEndian.Uint32(entry[20:])),
+		uint64(binary.LittleEndian.Uint32(entry[42:])),
+	}
+	if !widen(rest[name:name+extra], fields) || fields[1] > uint64(size) {
+		return 0, false
+	}
+	if method := binary.LittleEndian.Uint16(entry[10:]); method == 0 {
+		return int64(fields[1]), true
+	}
+	return int64(min(fields[0], maxInflate*fields[1])), true
+}
+
+// maxInflate is how much longer than its deflated form a text can be.
+const maxInflate = 1032
+
 const (
 	usualName = 64
+	longName  = 512 // a longer pickle holds other things than names
 	pickled   = 96 // bytes of a tensor in the pickle beside its name
 )
