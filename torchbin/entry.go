@@ -52,6 +52,7 @@ type node struct {
 	kids     []kid // the dicts in it, by the last value of each key
 	weights  int   // tensors directly in it
 	many     int   // of these, those that are not lone: see lone
+	dotted   int   // of these, those whose names have a dot, as those of parameters in modules
 	others   int   // values that are no tensors
 	training bool  // the state of an optimizer
 
@@ -102,6 +103,9 @@ func (s *survey) node(v any, depth int) (*node, error) {
 			n.weights++
 			if !x.lone() {
 				n.many++
+			}
+			if strings.Contains(key, ".") {
+				n.dotted++
 			}
 			if !slices.Contains(moments, key) {
 				foreign++
@@ -172,6 +176,20 @@ func (s *survey) candidates(n *node) (found []kid) {
 	return found
 }
 
+// modules reports whether a dict or one below holds a tensor of a module.
+func (n *node) modules() bool {
+	seen := make(map[*node]bool)
+	var any func(n *node) bool
+	any = func(n *node) bool {
+		if seen[n] {
+			return false
+		}
+		seen[n] = true
+		return n.dotted > 0 || slices.ContainsFunc(n.kids, func(k kid) bool { return any(k.node) })
+	}
+	return any(n)
+}
+
 // count is the number of tensors in a dict and below.
 func (n *node) count() int {
 	seen := make(map[*node]bool)
@@ -206,6 +224,9 @@ func (s *survey) choose(top *node) (*node, []string, error) {
 	for range maxDepth {
 		found := s.candidates(n)
 		own := s.isModel(n)
+		if own && n.dotted == 0 && slices.ContainsFunc(found, func(k kid) bool { return slices.Contains(wrappers, k.key) && k.modules() }) {
+			own = false // such as a history of losses beside the model
+		}
 		if own && len(found) == 0 {
 			return n, path, nil
 		}
@@ -249,7 +270,7 @@ func several(n *node, path []string, own bool, found []kid) error {
 		e.Entries = append(e.Entries, joined(at))
 		list = append(list, fmt.Sprintf("%s (%s)", quoteEntry(at), tensorsIn(k.count())))
 	}
-	e.Reason = "tensors stand in several entries, so it is not clear which are the model: " + strings.Join(list, ", ")
+	e.Reason = "several entries hold tensors, so it is not clear which one is the model: " + strings.Join(list, ", ")
 	return e
 }
 

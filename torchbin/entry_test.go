@@ -59,9 +59,11 @@ func TestEntry(t *testing.T) {
 		{name: "holds itself", object: dict(text("model"), weights, text("me"), "}"+memoPut(900)+text("me")+memoGet(900)+"s"), want: "model"},
 		{name: "an optimizer with the model", object: dict(text("a.weight"), four, text("optimizer"), adam), aside: `"optimizer" (a dict among the tensors)`},
 
-		{name: "two", object: dict(text("generator"), weights, text("discriminator"), small), err: true, want: `several entries, so it is not clear which are the model: "generator" (2 tensors), "discriminator" (1 tensor)`},
+		{name: "two", object: dict(text("generator"), weights, text("discriminator"), small), err: true, want: `several entries hold tensors, so it is not clear which one is the model: "generator" (2 tensors), "discriminator" (1 tensor)`},
 		{name: "two below", object: dict(text("model"), dict(text("language_model"), weights, text("vision"), small)), err: true, want: `"model/language_model" (2 tensors), "model/vision" (1 tensor)`},
-		{name: "top and below", object: dict(text("history"), four, text("model"), weights), err: true, want: `the top level itself (1 tensor), "model" (2 tensors)`},
+		{name: "top and below", object: dict(text("head.weight"), four, text("model"), weights), err: true, want: `the top level itself (1 tensor), "model" (2 tensors)`},
+		{name: "a history beside", object: dict(text("history"), four, text("model"), weights), want: "model", aside: `the top level (1 tensor)`},
+		{name: "a history beside two", object: dict(text("history"), four, text("x"), weights), err: true, want: `the top level itself (1 tensor), "x" (2 tensors)`},
 		{name: "optimizer alone", object: adam, err: true, want: "the state of an optimizer"},
 		{name: "optimizer by names", object: dict(text("optimizer"), named), err: true, want: "no state_dict, only 2 tensors"},
 		{name: "moments under another key", object: dict(text("opt"), named), err: true, want: "no state_dict, only 2 tensors"},
@@ -105,7 +107,7 @@ func TestEntry(t *testing.T) {
 func TestEntryOffers(t *testing.T) {
 	weights := dict(text("a.weight"), four)
 	for _, o := range []string{
-		dict(text("history"), four, text("model"), weights),
+		dict(text("head.weight"), four, text("model"), weights),
 		dict(text("model"), dict(text("a"), weights, text("b.c"), weights)),
 		dict(text("optimizer"), dict(text("a.weight"), dict(text("exp_avg"), four))),
 	} {

@@ -16,6 +16,9 @@ type FormatError struct {
 	// Code tells that the pickle names what is none of the list: a loader that
 	// looked it up could be made to run it.
 	Code bool
+
+	// Quantised tells that the file is sound, but holds quantised tensors.
+	Quantised bool
 }
 
 func (e *FormatError) Error() string { return e.Reason }
@@ -39,7 +42,7 @@ func malformed(format string, args ...any) *FormatError {
 func within(place string, err error) error {
 	var e *FormatError
 	if errors.As(err, &e) {
-		return &FormatError{Reason: place + ": " + e.Reason, Code: e.Code}
+		return &FormatError{Reason: place + ": " + e.Reason, Code: e.Code, Quantised: e.Quantised}
 	}
 	return err
 }

@@ -82,20 +82,23 @@ var globals = func() map[string]*global {
 var refusals = map[string]string{
 	"torch._utils\n_rebuild_sparse_tensor":          "sparse tensors can't be merged",
 	"torch._utils\n_rebuild_sparse_csr_tensor":      "sparse tensors can't be merged",
-	"torch._utils\n_rebuild_qtensor":                "quantised tensors can't be merged",
+	"torch._utils\n_rebuild_qtensor":                quantisedTensors,
 	"torch._utils\n_rebuild_meta_tensor_no_storage": "a meta tensor has no values",
 	"torch\nComplexDoubleStorage":                   "complex128 has no place in safetensors",
-	"torch\nQInt8Storage":                           "quantised tensors can't be merged",
-	"torch\nQInt32Storage":                          "quantised tensors can't be merged",
-	"torch\nQUInt8Storage":                          "quantised tensors can't be merged",
-	"torch\nQUInt4x2Storage":                        "quantised tensors can't be merged",
-	"torch\nQUInt2x4Storage":                        "quantised tensors can't be merged",
+	"torch\nQInt8Storage":                           quantisedTensors,
+	"torch\nQInt32Storage":                          quantisedTensors,
+	"torch\nQUInt8Storage":                          quantisedTensors,
+	"torch\nQUInt4x2Storage":                        quantisedTensors,
+	"torch\nQUInt2x4Storage":                        quantisedTensors,
 	"torch.jit._pickle\nbuild_intlist":              "TorchScript is a program, not a checkpoint",
 	"torch.distributed.tensor\nDTensor":             "a distributed tensor holds only a part of its values",
 	"torch.nn.modules.container\nModuleList":        "a pickled module is code, not a state_dict",
 	"torch.nn.modules.container\nSequential":        "a pickled module is code, not a state_dict",
 	"torch.nn.modules.linear\nLinear":               "a pickled module is code, not a state_dict",
 }
+
+// quantisedTensors is the refusal of quantised tensors.
+const quantisedTensors = "quantised tensors can't be merged"
 
 // quantisers are modules whose tensors are quantised ones.
 var quantisers = []string{"torch.ao.nn.quantized.", "torch.nn.quantized.", "torchao.", "optimum.quanto.", "quanto.", "bitsandbytes.", "hqq."}
@@ -112,7 +115,7 @@ func refusal(key string) string {
 		quantised = quantised || strings.HasPrefix(module+".", q)
 	}
 	if quantised {
-		return "quantised tensors can't be merged"
+		return quantisedTensors
 	}
 	return ""
 }
@@ -127,7 +130,9 @@ func (s *scanner) checkGlobal() error {
 		return nil
 	}
 	if text := refusal(key); text != "" {
-		return s.refuse("the global %s is refused: %s", dotted(key), text)
+		err := s.refuse("the global %s is refused: %s", dotted(key), text)
+		err.(*FormatError).Quantised = text == quantisedTensors
+		return err
 	}
 	return s.code("the global %s is not on the list of what a state_dict may name", dotted(key))
 }

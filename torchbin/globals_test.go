@@ -1,6 +1,7 @@
 package torchbin
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,18 @@ func TestRefusal(t *testing.T) {
 		dot := strings.LastIndexByte(key, '.')
 		if got := refusal(key[:dot] + "\n" + key[dot+1:]); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+}
+
+// A sound file of quantised tensors is told from one that names code.
+func TestQuantisedError(t *testing.T) {
+	for global, want := range map[string]bool{"torch\nqint8": true, "torch._utils\n_rebuild_qtensor": true, "torch._utils\n_rebuild_sparse_tensor": false, "os\nsystem": false} {
+		b := archiveOf("\x80\x02c" + global + "\n.")
+		_, err := Open(newMemory(b), int64(len(b)), Options{})
+		var fe *FormatError
+		if !errors.As(err, &fe) || fe.Quantised != want || want && fe.Code {
+			t.Errorf("%q: %v", global, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -123,6 +124,17 @@ func Follow(n *yaml.Node) *yaml.Node {
 		n = n.Alias
 	}
 	return n
+}
+
+// Shared reports whether n has an anchor that an alias in root refers to.
+func Shared(root, n *yaml.Node) bool {
+	if n.Anchor == "" {
+		return false
+	}
+	if root.Kind == yaml.AliasNode {
+		return root.Alias == n
+	}
+	return slices.ContainsFunc(root.Content, func(c *yaml.Node) bool { return Shared(c, n) })
 }
 
 // IsNull reports whether a node says nothing.

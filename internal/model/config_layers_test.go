@@ -57,6 +57,7 @@ func TestSetLayers(t *testing.T) {
 		{"numbers", llama, 4, []int{3, 0, 3, 2}, `{"num_hidden_layers": 4, "cross_attention_layers": [3]}`, `{"num_hidden_layers": 4, "cross_attention_layers": [0, 2]}`, "", ""},
 		{"numbers from 1", llama, 4, []int{3, 0}, `{"num_hidden_layers": 4, "model_type": "kimi_linear", "linear_attn_config": {"kda_layers": [1, 2, 3], "full_attn_layers": [4]}, "first_k_dense_replace": 0}`,
 			`{"num_hidden_layers": 2, "model_type": "kimi_linear", "linear_attn_config": {"kda_layers": [2], "full_attn_layers": [1]}, "first_k_dense_replace": 0}`, "", ""},
+		{"numbers of attention", llama, 4, []int{0, 1, 0, 1, 2, 3}, `{"num_hidden_layers": 4, "attn_layer_idx": [1, 3]}`, `{"num_hidden_layers": 6, "attn_layer_idx": [1, 3, 5]}`, "", ""},
 		{"none left", llama, 2, []int{0}, `{"num_hidden_layers": 2, "attn_layer_indices": [1]}`, `{"num_hidden_layers": 1, "attn_layer_indices": []}`, "", ""},
 		{"numbers as text", llama, 4, []int{3, 0, 2}, `{"num_hidden_layers": 4, "moe_layers_enum": "2,3"}`, `{"num_hidden_layers": 3, "moe_layers_enum": "0,2"}`, "", ""},
 		{"all layers by number", llama, 2, []int{0, 1, 1}, `{"num_hidden_layers": 2, "moe_layers": [0, 1]}`, `{"num_hidden_layers": 3, "moe_layers": [0, 1, 2]}`, "", ""},

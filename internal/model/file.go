@@ -114,6 +114,8 @@ func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
 		var ee *torchbin.EntryError
 		var me *torchbin.MemoryError
 		switch {
+		case errors.As(err, &fe) && fe.Quantised:
+			return &UnusableError{Path: path, Msg: err.Error(), Hint: mergeBefore}
 		case errors.As(err, &fe):
 			known := &FormatError{Path: path, Err: err}
 			if fe.Code {

@@ -23,6 +23,7 @@ var layerFields = []string{"layer_types", "layers_block_type", "mlp_layer_types"
 // layerNumbers are lists that name layers by their numbers, and the number of
 // the first layer.
 var layerNumbers = map[string]int{"cross_attention_layers": 0, "mlp_only_layers": 0, "moe_layers": 0, "moe_layers_enum": 0, "attn_layer_indices": 0, "full_attn_idxs": 0,
+	"attn_layer_idx": 0, "global_attn_idx": 0,
 	"local_layer_ids": 0, "hybrid_layer_ids": 0, "rope_scaling_layers": 0, "value_embedding_layers": 0, "full_attn_layers": 1, "kda_layers": 1, "ple_layer_ids": 1}
 
 // layerWords finds the names of settings that speak of layers.

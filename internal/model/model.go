@@ -253,6 +253,12 @@ func notFound(path, repo string) error {
 	if there, _ := present(filepath.Join(filepath.Dir(path), "config.json")); there {
 		return e // a mistyped file of a model that is here
 	}
+	if folder, revision, ok := strings.Cut(path, "@"); ok {
+		if st, err := os.Stat(folder); err == nil && st.IsDir() {
+			e.Hint = folder + " is a folder, and folders have no revisions: leave @" + revision + " out, or name the folder of that revision"
+			return e
+		}
+	}
 	if name, ok := strings.CutPrefix(path, "https://huggingface.co/"); ok {
 		e.Msg = "a page of the Hugging Face Hub is no model, and nothing is fetched"
 		if parts := strings.Split(name, "/"); len(parts) > 1 {

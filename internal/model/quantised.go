@@ -12,19 +12,21 @@ import (
 
 // packed are name endings under which quantisers keep integers with scales.
 var packed = []struct{ ending, what string }{
-	{".qweight", "GPTQ or AWQ"}, {".qzeros", "GPTQ or AWQ"}, {".g_idx", "GPTQ"},
+	{".qweight", "GPTQ or AWQ"}, {".qzeros", "GPTQ or AWQ"}, {".g_idx", "GPTQ"}, {".W_q", "HQQ"}, {".q_invperm", "EXL2"}, {".trellis", "EXL3 or QTIP"}, {".Qidxs", "QuIP#"},
 	{".weight_packed", "compressed-tensors"}, {".absmax", "bitsandbytes"},
 	{".quant_state.bitsandbytes__nf4", "bitsandbytes"}, {".quant_state.bitsandbytes__fp4", "bitsandbytes"}, {".SCB", "bitsandbytes"},
 	{".weight_scale_inv", "block-scaled FP8"}, {".weight_scale", "scaled FP8"}, {"_blocks", "MXFP4"},
 }
 
+// mergeBefore is the hint for quantised models.
+const mergeBefore = "merge the model it was quantised from, then quantise the result"
+
 // Mergeable says why arithmetic on the stored values would be meaningless, as
 // an *UnusableError, or nil: quantised weights are integers or small floats
 // that only count together with their scales.
 func (m *Model) Mergeable() error {
-	const hint = "merge the model it was quantised from, then quantise the result"
 	quantised := func(how string) error {
-		return &UnusableError{Path: m.Path, Msg: "is quantised (" + how + "), and quantised weights can be neither merged nor brought to another type", Hint: hint}
+		return &UnusableError{Path: m.Path, Msg: "is quantised (" + how + "), and quantised weights can be neither merged nor brought to another type", Hint: mergeBefore}
 	}
 	how := m.quantised()
 	if m.Config != nil {
@@ -92,7 +94,11 @@ func (m *Model) quantised() string {
 		if module == "" && leaf == "scaled_fp8" {
 			return "scaled FP8 of ComfyUI: it has the mark scaled_fp8"
 		}
-		if len(squeezed(t.Shape)) < 2 && !anyOf(leaf, flatCodes) {
+		dims := len(t.Shape)
+		if t.DType.Blends() { // a vector may have dimensions of one element
+			dims = len(squeezed(t.Shape))
+		}
+		if dims < 2 && !anyOf(leaf, flatCodes) {
 			continue
 		}
 		scale := m.scaleOf(t, module, leaf)
@@ -117,7 +123,7 @@ func isCode(d tensor.DType) bool {
 // is the whole component.
 var (
 	// Codes that are the only ones of their module, so that any scale in it is theirs.
-	soleCodes = []string{"=weight", "=qweight", "=q_weight", "=W_q", "=_data", "=_weight_qdata", "=qdata", "=weight_packed", "=weight_quantized", "=codes", "=indices",
+	soleCodes = []string{"=weight", "=qweight", "=q_weight", "=W_q", "=_data", "=_weight_qdata", "=qdata", "=weight:qdata", "=weight:int_data", "=weight_packed", "=weight_quantized", "=codes", "=indices",
 		"=Qidxs", "=trellis", "=dense_weights", "=kernel", "=B"}
 	flatCodes  = []string{"=W_q", "=_data", "=_weight_qdata", "=codes", "=dense_weights"} // may have one dimension
 	shapeCodes = []string{"=weight", "=kernel"}                                           // a scale of theirs may have any name
@@ -151,14 +157,15 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 	var found *Tensor
 	visit := func(s *Tensor) bool {
 		own := lastPart(s.Name)
-		if s == codes || s.Elems() >= codes.Elems() || anyOf(own, ordinaryWords) {
+		named := anyOf(own, scaleWords)
+		integers := sole && named && !codes.DType.Blends() // packed ones may be fewer than their scales
+		if s == codes || s.Elems() >= codes.Elems() && !integers || anyOf(own, ordinaryWords) {
 			return true
 		}
 		derived := stem != "" && (strings.HasPrefix(own, stem+"_") || strings.HasSuffix(own, "_"+stem))
 		if s.DType == codes.DType && codes.DType.Blends() && !derived { // all were brought to one type
 			return true
 		}
-		named := anyOf(own, scaleWords)
 		isScale := strings.Contains(strings.ToLower(own), "scal")
 		// A scale is a float, but those of MXFP4 and MXFP8 are exponents, and
 		// a zero point or a codebook may be anything.
@@ -260,7 +267,7 @@ func (m *Model) method(codes, scale *Tensor, module, leaf string) string {
 		return "scaled weights of ComfyUI"
 	case has("W_q"):
 		return "HQQ"
-	case strings.HasSuffix(leaf, "_qdata"):
+	case strings.HasSuffix(leaf, "_qdata"), strings.HasPrefix(leaf, "weight:"):
 		return "torchao"
 	case strings.HasSuffix(module, ".weight") && leaf == "_data", strings.HasSuffix(module, "._data"):
 		return "quanto"

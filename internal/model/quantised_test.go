@@ -53,6 +53,10 @@ func TestQuantised(t *testing.T) {
 		{"EXL3", "", "a.trellis:I16:4x4x48 a.suh:F16:64 a.svh:F16:64"},
 		{"AQLM", "", "a.codes:I8:64x8x1 a.codebooks:F16:1x256x1x8 a.scales:F16:64x1x1x1"},
 		{"AQLM", "", "a.codes:I16:64x8x2 a.codebooks:F16:2x65536x1x8 a.scales:F16:64x1x1x1"},
+		{"AQLM", "", "a.codes:I8:8x1x1 a.codebooks:F16:1x256x1x8 a.scales:F16:8x1x1x1"}, // fewer codes than scales
+		{"MLX", "", "a.weight:U32:8x1 a.scales:F16:8x1 a.biases:F16:8x1"},
+		{"QuIP#", "", "a.Qidxs:I32:8x1 a.SU:F16:8 a.SV:F16:8"},
+		{"HQQ", "", "a.W_q:U8:32x64 a.meta.scale:F16:64x1"},
 		{"EETQ", "", "a.weight:I8:64x64 a.weight_scales:F16:64"},
 		{"VPTQ", "", "a.indices:I32:1x64x8 a.centroids.weight:BF16:1x2048"},
 		{"VPTQ", "", "a.indices:I32:1x64x8 a.weight_scale:BF16:64 a.weight_bias:BF16:64"},

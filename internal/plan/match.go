@@ -51,7 +51,7 @@ func (p *Plan) match(a, b *side) {
 	if len(layers) == 0 && p.layouts(a, b) {
 		return
 	}
-	var shapes, vocab, onlyA, onlyB, ints mismatch
+	var shapes, vocab, onlyA, onlyB, ints, codes mismatch
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	add := func(name, own string, oa, ob Operand, why string) {
@@ -75,6 +75,9 @@ func (p *Plan) match(a, b *side) {
 			t.Why = why
 		}
 		if t.Action == Follow && ta.DType != tb.DType {
+			if (isWeight8(name, ta) || isWeight8(name, tb)) && ta.DType.Blends() != tb.DType.Blends() {
+				codes.add(name, fmt.Sprintf("%s is %v in %s and %v in %s", model.Quote(name), ta.DType, oa.Model.Name(), tb.DType, ob.Model.Name()))
+			}
 			ints.add(name, fmt.Sprintf("%s is %v and %v", model.Quote(name), ta.DType, tb.DType))
 			t.Action, t.B = Copy, Operand{}
 		}
@@ -131,12 +134,24 @@ func (p *Plan) match(a, b *side) {
 		}
 		p.block("%s", s)
 	}
+	if n := codes.count(); n > 0 {
+		have := "have"
+		if n == 1 {
+			have = "has"
+		}
+		p.block("%s %s an integer type in one parent only, as in a quantised model: %s", tensors(n), have, codes.first)
+	}
 	p.missing(&onlyA, a.last, b.last)
 	p.missing(&onlyB, b.last, a.last)
 	p.towers(a, b)
 	if n := ints.count(); n > 0 {
-		p.warn("%s not of a floating type %s of unlike types in the parents, the primary's go along: %s", tensors(n), isAre(n), ints.first)
+		p.warn("%s not of a floating type %s of different types in the parents, and the primary's are taken: %s", tensors(n), isAre(n), ints.first)
 	}
+}
+
+// isWeight8 reports whether a tensor is a weight matrix of 8-bit integers.
+func isWeight8(name string, t tensor.Info) bool {
+	return (t.DType == tensor.I8 || t.DType == tensor.U8) && len(t.Shape) > 1 && strings.HasSuffix(name, ".weight")
 }
 
 // missing reports the tensors that only one parent has, by the policy.

@@ -48,7 +48,7 @@ func misplaced(key string, known []string) string {
 		return "is not read here, nor by mergekit; a revision belongs to its model: write model: NAME@REVISION"
 	}
 	if slices.Contains(known, "parameters") && isParameter(key) {
-		return "stands outside of parameters; put it under \"parameters\""
+		return "is outside of parameters; put it under \"parameters\""
 	}
 	return ""
 }
@@ -65,8 +65,8 @@ func (p *parser) document(n *yaml.Node) {
 	}
 	d := p.doc
 	for _, k := range t.Keys { // mergekit ignores other keys, and people keep anchors under them
-		if unknown(k) && !p.Suspect(t, k, documentKeys) {
-			p.warn(t.At[k].Key, "key %s says nothing to a merge and is ignored, as in mergekit", document.Quote(k))
+		if unknown(k) && (document.Shared(n, t.At[k].Value) || !p.Suspect(t, k, documentKeys)) {
+			p.warn(t.At[k].Key, "key %s has no meaning in a recipe and is ignored, as in mergekit", document.Quote(k))
 		}
 	}
 	p.method(t)

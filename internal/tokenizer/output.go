@@ -80,7 +80,7 @@ func (o *Output) Size() int { return o.size }
 // Build works out the output's vocabulary.
 func Build(c Config) (*Output, error) {
 	if c.Base < 0 || c.Base >= len(c.Parents) || c.Parents[c.Base].Vocabulary == nil {
-		return nil, errors.New("the base model's tokenizer is needed and could not be read")
+		return nil, errors.New("the base model has no tokenizer that can be read, and its tokens are needed")
 	}
 	b := &build{Config: c, vocabularies: make([]*Vocabulary, len(c.Parents)), rows: make([]int, len(c.Parents))}
 	base := c.Parents[c.Base]

@@ -180,7 +180,7 @@ func TestBuildRefuses(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Parents: []Parent{{Name: "alpha"}}}, "the base model's tokenizer is needed and could not be read"},
+		{Config{Parents: []Parent{{Name: "alpha"}}}, "the base model has no tokenizer that can be read, and its tokens are needed"},
 		{Config{Parents: []Parent{a, b}, Source: Named}, "the tokenizer that the output should have could not be read"},
 		{Config{Parents: []Parent{a, b}, Tokens: []Override{{Token: "c"}}}, `token "c": it needs a source, since not every model has it`},
 		{Config{Parents: []Parent{a, b}, Tokens: []Override{{Token: "c", From: FromParent, Parent: 1}}}, `token "c": its source beta does not have it`},
