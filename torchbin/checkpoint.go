@@ -82,9 +82,9 @@ func Open(f File, size int64, opt Options) (*Checkpoint, error) {
 	case isLegacy(head):
 		return openLegacy(f, size, opt)
 	case len(head) >= 2 && head[0] == 0x80 && (head[1] == 4 || head[1] == 5):
-		return nil, malformed("a bare pickle, or a legacy stream of pickle protocol %d, is not read", head[1])
+		return nil, accuse(malformed("a bare pickle, or a legacy stream of pickle protocol %d, is not read", head[1]), f, 0, size, 0)
 	case len(head) >= 2 && head[0] == 0x80 && head[1] <= 5:
-		return nil, malformed("a bare pickle, which torch.save does not write, is not read")
+		return nil, accuse(malformed("a bare pickle, which torch.save does not write, is not read"), f, 0, size, 0)
 	}
 	return nil, malformed("neither a ZIP archive nor a legacy stream of torch.save")
 }

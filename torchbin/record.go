@@ -195,7 +195,7 @@ func unpickle(rec record, base int64, legacy bool, memory int64) (*decoder, any,
 	first := newScanner(rec.r, rec.base, rec.size, base)
 	n, err := first.scan()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, accuse(err, rec.r, rec.base, rec.size, base)
 	}
 	if need := first.peak * heldTruly / 100; memory > 0 && need > memory {
 		return nil, nil, &MemoryError{need}
