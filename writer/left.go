@@ -32,6 +32,8 @@ func (o *Output) leftover() error {
 	case o.opt.Fingerprint == "" || o.opt.Restart:
 	case journal == nil:
 		o.earlier.Why = errNotFar.Error()
+	case isForeign(o.up.Vet(o.partial, work.Info())): // we know it, but anybody could have been at it
+		o.earlier.Why = "others can write to its folder"
 	default:
 		left, err := readJournal(journal, o.opt.Fingerprint, o.base)
 		switch {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -220,12 +221,18 @@ func TestResumeRefuses(t *testing.T) {
 		why         string // a part of it
 		kept        bool
 	}{
-		"nothing amiss":        {kept: true},
-		"a line that was cut":  {spoil: edit(func(s string) string { return s + "12345678 {\"fi" }), kept: true},
-		"a sum that is wrong":  {spoil: edit(func(s string) string { return s + "12345678 {\"file\":3}\n" }), kept: true},
-		"a step back":          {spoil: mark(Mark{}), kept: true},
-		"another fingerprint":  {fingerprint: "g", why: "other parents or flags"},
-		"--restart":            {restart: true},
+		"nothing amiss":       {kept: true},
+		"a line that was cut": {spoil: edit(func(s string) string { return s + "12345678 {\"fi" }), kept: true},
+		"a sum that is wrong": {spoil: edit(func(s string) string { return s + "12345678 {\"file\":3}\n" }), kept: true},
+		"a step back":         {spoil: mark(Mark{}), kept: true},
+		"another fingerprint": {fingerprint: "g", why: "other parents or flags"},
+		"--restart":           {restart: true},
+		"a folder that lets others in": {spoil: func(t *testing.T, out string) {
+			if runtime.GOOS == "windows" {
+				t.Skip("no modes")
+			}
+			must(t, os.Chmod(partial(out, ""), 0o777))
+		}, why: "others can write to its folder"},
 		"no journal":           {spoil: func(t *testing.T, out string) { must(t, os.Remove(journal(out))) }, why: "not come far enough"},
 		"an empty journal":     {spoil: edit(func(string) string { return "" }), why: "no journal"},
 		"another format":       {spoil: edit(func(s string) string { return strings.Replace(s, " 2 ", " 3 ", 1) }), why: "another version"},
