@@ -1,6 +1,7 @@
 package torchbin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -59,6 +60,17 @@ type Sum struct {
 	At     int64
 }
 
+// A Table gives tensors one by one.
+type Table interface {
+	Len() int
+	Info(i int) tensor.Info
+}
+
+type infos []tensor.Info
+
+func (t infos) Len() int               { return len(t) }
+func (t infos) Info(i int) tensor.Info { return t[i] }
+
 // Encode lays out a file as docs/formats.md 3.4 says: an archive of the pickled
 // dict, the byte order, one storage for each tensor that is not tied to an
 // earlier one, in the order of the tensors, and the version. It follows from
@@ -72,117 +84,198 @@ type Sum struct {
 // if torch has no such type or can't count its elements; if the file would
 // exceed 2^63-1 bytes; and if it would exceed a limit of Open.
 func Encode(tensors []tensor.Info, storage []int) (*Layout, error) {
-	if storage == nil {
-		storage = make([]int, len(tensors))
-		for i := range storage {
-			storage[i] = i
-		}
-	}
-	if err := check(tensors, storage); err != nil {
-		return nil, err
-	}
-	pkl, err := pickleOf(tensors, storage)
+	l, err := EncodeTable(infos(tensors), storage)
 	if err != nil {
 		return nil, err
 	}
-	d := draft{
-		Layout:    Layout{Offsets: make([]int64, len(tensors)), Sums: make([]Sum, 0, 2*len(tensors))},
-		buf:       make([]byte, 0, 1<<10+2*alignment*len(tensors)),
-		directory: make([]byte, 0, 1<<10+80*len(tensors)),
+	l.Parts, _, err = Parts(infos(tensors), storage)
+	return l, err
+}
+
+// EncodeTable is Encode without Parts.
+func EncodeTable(tensors Table, storage []int) (*Layout, error) {
+	filled, err := check(tensors, storage)
+	if err != nil {
+		return nil, err
 	}
-	d.whole("data.pkl", pkl)
-	d.whole("byteorder", []byte("little"))
-	key := int64(0)
-	for i, owner := range storage {
-		if owner == i {
-			d.begin("data/"+strconv.FormatInt(key, 10), tensors[i].Bytes(), 0, i)
-			d.Offsets[i] = d.Size
-			d.values(i, tensors[i].Bytes())
-			key++
-		}
-		d.Offsets[i] = d.Offsets[owner]
+	pickle, err := pickleOf(tensors, storage)
+	if err != nil {
+		return nil, err
 	}
-	d.whole("version", []byte("3\n"))
-	d.end()
+	// What Open would refuse must not be written.
+	if _, err := newScanner(bytes.NewReader(pickle), 0, int64(len(pickle)), 0).scan(); err != nil {
+		return nil, fmt.Errorf("a checkpoint of %d tensors could not be read again: %w", tensors.Len(), err)
+	}
+	d := draft{Layout: Layout{Offsets: make([]int64, tensors.Len()), Sums: make([]Sum, 0, 2*filled)}}
+	d.file(tensors, storage, pickle)
 	return &d.Layout, nil
 }
 
-// check refuses names, ties and sizes that a file can't have.
-func check(tensors []tensor.Info, storage []int) error {
-	if len(storage) != len(tensors) {
-		return fmt.Errorf("%d tensors, but storages for %d", len(tensors), len(storage))
+// Parts gives the Parts of a file that EncodeTable laid out, and its size.
+func Parts(tensors Table, storage []int) ([]Part, int64, error) {
+	pickle, err := pickleOf(tensors, storage)
+	if err != nil {
+		return nil, 0, err
 	}
-	if len(tensors) == 0 {
-		return errors.New("a checkpoint without tensors can't be told from another pickle")
+	var size draft
+	size.file(tensors, storage, pickle)
+	d := draft{
+		Layout:    Layout{Parts: make([]Part, 0, size.parts)},
+		kept:      true,
+		buf:       make([]byte, 0, size.Size-size.values-size.listed-int64(len(pickle))),
+		directory: make([]byte, 0, size.listed),
 	}
-	if name, twice := tensor.Repeated(len(tensors), func(i int) string { return tensors[i].Name }); twice {
-		return fmt.Errorf("the tensor %s occurs twice", quote(name))
+	d.file(tensors, storage, pickle)
+	return d.Parts, d.Size, nil
+}
+
+// ownerOf is the tensor whose storage tensor i uses.
+func ownerOf(storage []int, i int) int {
+	if storage == nil {
+		return i
+	}
+	return storage[i]
+}
+
+// check refuses names, ties and sizes that a file can't have. It counts the
+// storages that are not empty.
+func check(tensors Table, storage []int) (filled int, err error) {
+	n := tensors.Len()
+	if storage != nil && len(storage) != n {
+		return 0, fmt.Errorf("%d tensors, but storages for %d", n, len(storage))
+	}
+	if n == 0 {
+		return 0, errors.New("a checkpoint without tensors can't be told from another pickle")
+	}
+	if name, twice := tensor.Repeated(n, func(i int) string { return tensors.Info(i).Name }); twice {
+		return 0, fmt.Errorf("the tensor %s occurs twice", quote(name))
 	}
 	left := uint64(math.MaxInt64 - maxOverhead)
-	for i := range tensors {
-		t := &tensors[i]
+	for i := range n {
+		t := tensors.Info(i)
 		if !utf8.ValidString(t.Name) {
-			return fmt.Errorf("the tensor name %s is not UTF-8", quote(t.Name))
+			return 0, fmt.Errorf("the tensor name %s is not UTF-8", quote(t.Name))
 		}
 		size, err := t.ByteLen()
 		if err != nil {
-			return fmt.Errorf("tensor %s: %s: %w", quote(t.Name), t.DType, err)
+			return 0, fmt.Errorf("tensor %s: %s: %w", quote(t.Name), t.DType, err)
 		}
-		owner := storage[i]
+		owner := ownerOf(storage, i)
 		if owner == i {
 			if size > left {
-				return fmt.Errorf("tensor %s: the file would exceed 2^63-1 bytes", quote(t.Name))
+				return 0, fmt.Errorf("tensor %s: the file would exceed 2^63-1 bytes", quote(t.Name))
 			}
 			left -= size
+			if size > 0 {
+				filled++
+			}
 			continue
 		}
-		if owner < 0 || owner > i || storage[owner] != owner ||
-			t.DType != tensors[owner].DType || !t.SameShape(tensors[owner]) {
-			return fmt.Errorf("tensor %s: tied to tensor %d, which is no earlier one like it with a storage", quote(t.Name), owner)
+		if owner < 0 || owner > i || storage[owner] != owner || t.DType != tensors.Info(owner).DType || !t.SameShape(tensors.Info(owner)) {
+			return 0, fmt.Errorf("tensor %s: tied to tensor %d, which is no earlier one like it with a storage", quote(t.Name), owner)
 		}
 	}
-	return nil
+	return filled, nil
 }
 
 // A draft is a Layout in the making. What is written goes to buf until it is
-// cut off as a part; Size is where the next part begins.
+// cut off as a part; Size is where the next part begins. Parts are kept, or only
+// counted. Offsets and Sums are made if there is room for them.
 type draft struct {
 	Layout
+	kept      bool
+	parts     int
 	buf       []byte
-	directory []byte
-	late      []Sum // in the directory, counted from its start
+	directory []byte // if it is kept
+	listed    int64  // bytes of the directory
+	late      int    // of Sums, those from here on are counted from the start of the directory
 	entries   int64
+	values    int64 // bytes
+	name      []byte
+}
+
+// file drafts the whole file.
+func (d *draft) file(tensors Table, storage []int, pickle []byte) {
+	d.whole("data.pkl", pickle)
+	d.whole("byteorder", []byte("little"))
+	d.storages(tensors, storage)
+	d.whole("version", []byte("3\n"))
+	d.end()
+}
+
+func (d *draft) storages(tensors Table, storage []int) {
+	key := int64(0)
+	half := cap(d.Sums) / 2
+	d.late = half
+	d.Sums = d.Sums[:cap(d.Sums)]
+	filled := 0
+	for i := range tensors.Len() {
+		owner := ownerOf(storage, i)
+		if owner == i {
+			size := tensors.Info(i).Bytes()
+			place := d.listed + 16
+			d.name = strconv.AppendInt(append(d.name[:0], "archive/data/"...), key, 10)
+			d.begin(d.name, size, 0, size > 0)
+			if d.Offsets != nil {
+				d.Offsets[i] = d.Size
+			}
+			d.skip(size)
+			if size > 0 && half > 0 {
+				d.Sums[filled], d.Sums[half+filled] = Sum{i, d.Size + 4}, Sum{i, place}
+				filled++
+			}
+			key++
+		}
+		if d.Offsets != nil {
+			d.Offsets[i] = d.Offsets[owner]
+		}
+	}
 }
 
 // cut makes what was written a part.
 func (d *draft) cut() {
 	d.part(d.buf[:len(d.buf):len(d.buf)])
-	d.buf = d.buf[len(d.buf):]
+	if d.kept {
+		d.buf = d.buf[len(d.buf):]
+	} else {
+		d.buf = d.buf[:0]
+	}
 }
 
 func (d *draft) part(b []byte) {
-	d.Parts = append(d.Parts, Part{d.Size, b})
+	if d.kept {
+		d.Parts = append(d.Parts, Part{d.Size, b})
+	}
+	d.parts++
 	d.Size += int64(len(b))
 }
 
 // whole writes an entry whose content is known.
 func (d *draft) whole(name string, body []byte) {
-	d.begin(name, int64(len(body)), crc32.ChecksumIEEE(body), -1)
+	crc := uint32(0)
+	if d.kept {
+		crc = crc32.ChecksumIEEE(body)
+	}
+	d.begin([]byte("archive/"+name), int64(len(body)), crc, false)
 	d.part(body)
 }
 
 // begin writes what stands before the body of an entry, which begins at Size
-// then, and its place in the directory. Values of the tensor owner have no
-// checksum yet; the owner of anything else is -1.
-func (d *draft) begin(name string, size int64, crc uint32, owner int) {
-	e := entry{name: "archive/" + name, flags: flagUTF8, crc: crc, size: size, header: d.Size + int64(len(d.buf))}
-	if owner >= 0 && size > 0 { // without bytes the checksum is 0
+// then, and its place in the directory. A checksum that is not known yet stands
+// in a descriptor behind the body; that of no bytes is 0.
+func (d *draft) begin(name []byte, size int64, crc uint32, descriptor bool) {
+	e := entry{flags: flagUTF8, crc: crc, size: size, header: d.Size + int64(len(d.buf))}
+	if descriptor {
 		e.flags |= flagDescriptor
-		d.late = append(d.late, Sum{owner, int64(len(d.directory)) + 16})
 	}
-	d.buf = appendLocal(d.buf, &e)
+	d.buf = appendLocal(d.buf, &e, name)
 	d.cut()
-	d.directory = appendCentral(d.directory, &e)
+	if !d.kept {
+		d.directory = d.directory[:0]
+	}
+	before := len(d.directory)
+	d.directory = appendCentral(d.directory, &e, name)
+	d.listed += int64(len(d.directory) - before)
 	d.entries++
 }
 
@@ -196,7 +289,7 @@ func (e *entry) version() int64 {
 
 // appendLocal appends a local header, padded so that the body is aligned. If a
 // descriptor follows the body, the sizes are there or in the ZIP64 field.
-func appendLocal(b []byte, e *entry) []byte {
+func appendLocal(b []byte, e *entry, file []byte) []byte {
 	var zip64 []byte
 	size := min(e.size, full)
 	if size == full {
@@ -204,13 +297,13 @@ func appendLocal(b []byte, e *entry) []byte {
 	} else if e.flags&flagDescriptor != 0 {
 		size = 0
 	}
-	name, extra := int64(len(e.name)), int64(len(zip64))+4
+	name, extra := int64(len(file)), int64(len(zip64))+4
 	pad := -(e.header + localLen + name + extra) & (alignment - 1)
 	b = put(b, 4, localSignature)
 	b = put(b, 2, e.version(), int64(e.flags), stored, 0, 0) // torch writes no date
 	b = put(b, 4, int64(e.crc), size, size)
 	b = put(b, 2, name, extra+pad)
-	b = append(append(b, e.name...), zip64...)
+	b = append(append(b, file...), zip64...)
 	b = put(append(b, "FB"...), 2, pad)
 	for range pad {
 		b = append(b, 'Z')
@@ -219,7 +312,7 @@ func appendLocal(b []byte, e *entry) []byte {
 }
 
 // appendCentral appends an entry of the directory.
-func appendCentral(b []byte, e *entry) []byte {
+func appendCentral(b []byte, e *entry, file []byte) []byte {
 	var wide []int64
 	if e.size >= full {
 		wide = append(wide, e.size, e.size)
@@ -235,18 +328,18 @@ func appendCentral(b []byte, e *entry) []byte {
 	b = put(b, 4, centralSignature)
 	b = put(b, 2, e.version(), e.version(), int64(e.flags), stored, 0, 0)
 	b = put(b, 4, int64(e.crc), size, size)
-	b = put(b, 2, int64(len(e.name)), int64(len(zip64)), 0, 0, 0)
+	b = put(b, 2, int64(len(file)), int64(len(zip64)), 0, 0, 0)
 	b = put(b, 4, 0, min(e.header, full))
-	return append(append(b, e.name...), zip64...)
+	return append(append(b, file...), zip64...)
 }
 
-// values leaves out the values of a tensor and writes their descriptor.
-func (d *draft) values(owner int, size int64) {
+// skip leaves out the values of a tensor and writes their descriptor.
+func (d *draft) skip(size int64) {
 	d.Size += size
+	d.values += size
 	if size == 0 {
 		return
 	}
-	d.Sums = append(d.Sums, Sum{owner, d.Size + 4})
 	wide := 4
 	if size >= full {
 		wide = 8
@@ -256,11 +349,16 @@ func (d *draft) values(owner int, size int64) {
 
 // end writes the directory and the end records.
 func (d *draft) end() {
-	start, n := d.Size, int64(len(d.directory))
-	for _, s := range d.late {
-		d.Sums = append(d.Sums, Sum{s.Tensor, start + s.At})
+	start, n := d.Size, d.listed
+	if d.kept {
+		d.part(d.directory)
+	} else {
+		d.parts++
+		d.Size += n
 	}
-	d.part(d.directory)
+	for i := d.late; i < len(d.Sums); i++ {
+		d.Sums[i].At += start
+	}
 
 	b := put(d.buf, 4, end64Signature)
 	b = put(b, 8, end64Len-12)

@@ -1,7 +1,6 @@
 package torchbin
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/bits"
@@ -32,85 +31,106 @@ var classOps, dtypeOps = func() (classes, dtypes map[tensor.DType]string) {
 // A pickler writes pickles of protocol 2.
 type pickler struct {
 	b    []byte
+	kept bool            // else b is given up from time to time
 	memo map[string]byte // opcodes by what they push
+
+	shape, strides []int64 // of the current tensor
+	digits         []byte
 }
 
 // pickleOf pickles a dict of names to tensors with the opcodes that torch
 // writes (docs/formats.md 3.2).
-func pickleOf(tensors []tensor.Info, storage []int) ([]byte, error) {
-	if len(tensors) > maxTensors {
-		return nil, fmt.Errorf("%d tensors, more than %d", len(tensors), maxTensors)
+func pickleOf(tensors Table, storage []int) ([]byte, error) {
+	if n := tensors.Len(); n > maxTensors {
+		return nil, fmt.Errorf("%d tensors, more than %d", n, maxTensors)
 	}
-	room := 1 << 10
-	for i := range tensors { // rather more than less: growing would copy all of it
-		room += 160 + len(tensors[i].Name) + 16*len(tensors[i].Shape)
+	// The first pass only counts: growing would copy all of it.
+	var count pickler
+	n, err := count.dict(tensors, storage)
+	if err != nil {
+		return nil, err
 	}
-	p := &pickler{b: make([]byte, 0, min(room, maxPickle)), memo: make(map[string]byte)}
+	p := pickler{b: make([]byte, 0, n), kept: true}
+	_, err = p.dict(tensors, storage)
+	return p.b, err
+}
+
+// dict pickles the whole and gives its length.
+func (p *pickler) dict(tensors Table, storage []int) (n int64, err error) {
+	p.memo = make(map[string]byte)
+	var keys []int32 // where there are ties
+	if storage != nil {
+		keys = make([]int32, len(storage))
+	}
 	p.b = append(p.b, 0x80, 2, '}')
-	keys := make([]int64, len(tensors))
-	next, dims := int64(0), 0
-	for i := range tensors {
-		t := &tensors[i]
-		if keys[i] = keys[storage[i]]; storage[i] == i {
-			keys[i] = next
+	next, dims, last := int32(0), 0, tensors.Len()-1
+	for i := range tensors.Len() {
+		key := next
+		if owner := ownerOf(storage, i); owner == i {
 			next++
+		} else {
+			key = keys[owner]
+		}
+		if keys != nil {
+			keys[i] = key
 		}
 		if i%batch == 0 {
 			p.b = append(p.b, '(')
 		}
-		if err := p.item(t, keys[i]); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", quote(t.Name), err)
+		t := tensors.Info(i)
+		if err := p.item(&t, key); err != nil {
+			return 0, fmt.Errorf("tensor %s: %w", quote(t.Name), err)
 		}
-		if i%batch == batch-1 || i == len(tensors)-1 {
+		if i%batch == batch-1 || i == last {
 			p.b = append(p.b, 'u')
 		}
 		if dims += 2 * len(t.Shape); dims > maxDims {
-			return nil, fmt.Errorf("more than %d dimensions and strides in all tensors", maxDims)
+			return 0, fmt.Errorf("more than %d dimensions and strides in all tensors", maxDims)
 		}
-		if len(p.b) >= maxPickle {
-			return nil, fmt.Errorf("the pickle of %d tensors would be longer than %d bytes", len(tensors), maxPickle)
+		if !p.kept {
+			n += int64(len(p.b))
+			p.b = p.b[:0]
+		}
+		if n >= maxPickle {
+			return 0, fmt.Errorf("the pickle of %d tensors would be longer than %d bytes", tensors.Len(), maxPickle)
 		}
 	}
-	b := append(p.b, '.')
-	// What Open would refuse must not be written.
-	if _, err := newScanner(bytes.NewReader(b), 0, int64(len(b)), 0).scan(); err != nil {
-		return nil, fmt.Errorf("a checkpoint of %d tensors could not be read again: %w", len(tensors), err)
-	}
-	return b, nil
+	p.b = append(p.b, '.')
+	return n + int64(len(p.b)), nil
 }
 
 // item pickles a name and a tensor in the storage key.
-func (p *pickler) item(t *tensor.Info, key int64) error {
-	shape, strides, err := dimsOf(t)
-	if err != nil {
+func (p *pickler) item(t *tensor.Info, key int32) error {
+	if err := p.dimsOf(t); err != nil {
 		return err
 	}
 	if len(t.Name) > maxText {
 		return fmt.Errorf("a name of %d bytes, more than %d", len(t.Name), maxText)
 	}
-	rebuild, class, dtype := "_rebuild_tensor_v2", classOps[t.DType], ""
+	rebuild, class, dtype := "ctorch._utils\n_rebuild_tensor_v2\n", classOps[t.DType], ""
 	count := t.Bytes()
 	if class != "" {
 		count /= int64(t.DType.Size())
 	} else {
-		rebuild, class, dtype = "_rebuild_tensor_v3", "ctorch.storage\nUntypedStorage\n", dtypeOps[t.DType]
+		rebuild, class, dtype = "ctorch._utils\n_rebuild_tensor_v3\n", "ctorch.storage\nUntypedStorage\n", dtypeOps[t.DType]
 	}
 	if count > math.MaxInt64/16 {
 		return fmt.Errorf("the storage is too large")
 	}
 
 	p.text(t.Name)
-	p.once("ctorch._utils\n" + rebuild + "\n")
+	p.once(rebuild)
 	p.b = append(p.b, '(', '(')
 	p.once("X\x07\x00\x00\x00storage")
 	p.once(class)
-	p.text(strconv.FormatInt(key, 10))
+	p.digits = strconv.AppendInt(p.digits[:0], int64(key), 10)
+	p.b = append(put(append(p.b, 'X'), 4, int64(len(p.digits))), p.digits...)
 	p.once("X\x03\x00\x00\x00cpu")
 	p.int(count)
 	p.b = append(p.b, 't', 'Q')
 	p.int(0)
-	p.tuple(shape)
-	p.tuple(strides)
+	p.tuple(p.shape)
+	p.tuple(p.strides)
 	p.b = append(p.b, 0x89)
 	p.once("ccollections\nOrderedDict\n")
 	p.b = append(p.b, ')', 'R')
@@ -121,34 +141,34 @@ func (p *pickler) item(t *tensor.Info, key int64) error {
 	return nil
 }
 
-// dimsOf gives shape and row-major strides as torch counts them: in pairs for
+// dimsOf sets shape and row-major strides as torch counts them: in pairs for
 // F4, and an empty dimension as one for the strides.
-func dimsOf(t *tensor.Info) (shape, strides []int64, err error) {
+func (p *pickler) dimsOf(t *tensor.Info) error {
 	if dtypeOps[t.DType] == "" {
-		return nil, nil, fmt.Errorf("torch has no type %s", t.DType)
+		return fmt.Errorf("torch has no type %s", t.DType)
 	}
 	if len(t.Shape) > maxRank {
-		return nil, nil, fmt.Errorf("%d dimensions, more than %d", len(t.Shape), maxRank)
+		return fmt.Errorf("%d dimensions, more than %d", len(t.Shape), maxRank)
 	}
 	dims := t.Shape
 	if last := len(dims) - 1; t.DType == tensor.F4 {
 		if last < 0 || dims[last]%2 != 0 {
-			return nil, nil, fmt.Errorf("torch counts pairs of F4, and the last dimension of %v is not even", dims)
+			return fmt.Errorf("torch counts pairs of F4, and the last dimension of %v is not even", dims)
 		}
 		dims = slices.Clone(dims)
 		dims[last] /= 2
 	}
-	shape, strides = make([]int64, len(dims)), make([]int64, len(dims))
+	p.shape, p.strides = slices.Grow(p.shape[:0], len(dims))[:len(dims)], slices.Grow(p.strides[:0], len(dims))[:len(dims)]
 	step := uint64(1)
 	for i := len(dims) - 1; i >= 0; i-- {
-		shape[i], strides[i] = int64(dims[i]), int64(step)
+		p.shape[i], p.strides[i] = int64(dims[i]), int64(step)
 		hi, lo := bits.Mul64(step, max(1, dims[i]))
 		if hi != 0 || lo > math.MaxInt64/16 {
-			return nil, nil, fmt.Errorf("the size of %v is too large", dims)
+			return fmt.Errorf("the size of %v is too large", dims)
 		}
 		step = lo
 	}
-	return shape, strides, nil
+	return nil
 }
 
 // once writes an opcode that pushes something, and fetches it from the memo

@@ -33,14 +33,7 @@ func newOpenFile(file File, index int) *openFile {
 
 func (o *Output) presize(file File) error {
 	w := newOpenFile(file, len(o.files))
-	err := o.layout.Fix(&w.File)
-	if err != nil {
-		return err
-	}
-	if w.gaps, err = newGaps(w.File); err != nil {
-		return err
-	}
-	w.Unfix()
+	w.gaps = newGaps(&w.File)
 	name, err := o.name(file.Name)
 	if err != nil {
 		return err
@@ -80,7 +73,10 @@ func (o *Output) open(w *openFile) error {
 		return o.wrap("opening", o.work.Path(w.Name), err)
 	}
 	w.f, w.sums = f, make(map[int]checksum)
-	return o.layout.Fix(&w.File)
+	if err := o.layout.Fix(&w.File); err != nil {
+		return err
+	}
+	return checkTiles(&w.File)
 }
 
 // WriteAt writes p at byte off of file, an index into the Files of the layout.

@@ -13,29 +13,53 @@ type span struct{ off, end int64 }
 // front to back, a safetensors file never has more than one.
 type gaps []span
 
-// newGaps are the extents of f. They and the Fixed segments must tile it.
-func newGaps(f File) (gaps, error) {
-	var g gaps
+// newGaps are the extents of f.
+func newGaps(f *File) gaps {
+	n, end := 0, int64(-1) // there may be one a tensor, or one in all
+	for i := range f.Extents {
+		if x := &f.Extents[i]; x.Len > 0 {
+			if x.Off != end {
+				n++
+			}
+			end = x.Off + x.Len
+		}
+	}
+	g := make(gaps, 0, n)
+	for i := range f.Extents {
+		x := &f.Extents[i]
+		switch k := len(g); {
+		case x.Len == 0:
+		case k > 0 && g[k-1].end == x.Off:
+			g[k-1].end += x.Len
+		default:
+			g = append(g, span{x.Off, x.Off + x.Len})
+		}
+	}
+	return g
+}
+
+// checkTiles refuses a layout whose extents and Fixed segments don't tile the
+// file.
+func checkTiles(f *File) error {
 	at, fixed := int64(0), f.Fixed
-	for _, x := range append(slices.Clip(f.Extents), Extent{Off: f.Size}) {
+	for i := 0; i <= len(f.Extents); i++ {
+		x := Extent{Off: f.Size}
+		if i < len(f.Extents) {
+			x = f.Extents[i]
+		}
 		for len(fixed) > 0 && fixed[0].Off == at && at < x.Off {
 			at += int64(len(fixed[0].Data))
 			fixed = fixed[1:]
 		}
 		if x.Off != at {
-			return nil, fmt.Errorf("the layout of %s has a hole or an overlap at byte %d", f.Name, at)
+			return fmt.Errorf("the layout of %s has a hole or an overlap at byte %d", f.Name, at)
 		}
 		at += x.Len
-		if n := len(g); n > 0 && g[n-1].end == x.Off {
-			g[n-1].end = at
-		} else if x.Len > 0 {
-			g = append(g, span{x.Off, at})
-		}
 	}
 	if len(fixed) > 0 {
-		return nil, fmt.Errorf("the layout of %s goes on behind its end", f.Name)
+		return fmt.Errorf("the layout of %s goes on behind its end", f.Name)
 	}
-	return g, nil
+	return nil
 }
 
 // take marks [off, end) as written. All of it must be open.

@@ -15,6 +15,7 @@ import (
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/safetensors"
+	"slerpmerge/torchbin"
 )
 
 // A Layout says, before any byte is computed, what every file of weights
@@ -102,10 +103,7 @@ func (f *File) Unfix() {
 }
 
 // A Segment is a run of bytes known beforehand.
-type Segment struct {
-	Off  int64
-	Data []byte
-}
+type Segment = torchbin.Part
 
 // An Extent is the place of a tensor's bytes in a file.
 type Extent struct {

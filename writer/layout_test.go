@@ -355,9 +355,10 @@ func sameIndex(t *testing.T, got, want []byte) {
 }
 
 func TestGaps(t *testing.T) {
-	g, err := newGaps(File{Size: 100, Fixed: []Segment{{0, make([]byte, 10)}, {50, make([]byte, 5)}},
-		Extents: []Extent{{Off: 10, Len: 30}, {Off: 40, Len: 10}, {Off: 55, Len: 45}}})
-	must(t, err)
+	f := File{Size: 100, Fixed: []Segment{{Off: 0, Data: make([]byte, 10)}, {Off: 50, Data: make([]byte, 5)}},
+		Extents: []Extent{{Off: 10, Len: 30}, {Off: 40, Len: 10}, {Off: 55, Len: 45}}}
+	must(t, checkTiles(&f))
+	g := newGaps(&f)
 	for _, c := range []struct {
 		off, end int64
 		ok       bool
@@ -383,11 +384,11 @@ func TestGaps(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]File{
-		"fixed bytes beyond the end": {Size: 4, Fixed: []Segment{{0, make([]byte, 5)}}},
+		"fixed bytes beyond the end": {Size: 4, Fixed: []Segment{{Off: 0, Data: make([]byte, 5)}}},
 		"a hole":                     {Size: 4, Extents: []Extent{{Len: 3}}},
 		"an overlap":                 {Size: 4, Extents: []Extent{{Len: 3}, {Off: 2, Len: 2}}},
 	} {
-		if _, err := newGaps(f); err == nil {
+		if checkTiles(&f) == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

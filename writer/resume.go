@@ -59,10 +59,10 @@ func (o *Output) takeUp(l *Layout) error {
 		if err := l.Fix(&w.File); err != nil {
 			return err
 		}
-		var err error
-		if w.gaps, err = newGaps(w.File); err != nil {
+		if err := checkTiles(&w.File); err != nil {
 			return err
 		}
+		w.gaps = newGaps(&w.File)
 		o.files = append(o.files, w)
 		if err := o.checkLeft(i, w.File, at); err != nil {
 			return err

@@ -38,7 +38,7 @@ func placeSafetensors(s shard) (File, error) {
 	}
 	file := File{
 		Size:  enc.Size,
-		Fixed: []Segment{{0, enc.Header}},
+		Fixed: []Segment{{Off: 0, Data: enc.Header}},
 	}
 	if s.bare {
 		return file, nil
@@ -50,43 +50,55 @@ func placeSafetensors(s shard) (File, error) {
 	return file, nil
 }
 
+// A binTable is a shard as torchbin reads it.
+type binTable struct{ *shard }
+
+// Len is the number of tensors.
+func (t binTable) Len() int { return len(t.which) }
+
+// Info is tensor i of the shard.
+func (t binTable) Info(i int) tensor.Info {
+	info := *t.tensors.Info(int(t.which[i]))
+	info.Name = info.Name[t.cut:]
+	return info
+}
+
 // placeBin lays out one PyTorch checkpoint. Its storages stand in the order
 // of the model.
 func placeBin(s shard) (File, error) {
-	local := make([]int, len(s.which))
-	for i, t := range s.which {
-		local[i] = i
-		if !owns(s.storage, int(t)) { // which is sorted
-			local[i], _ = slices.BinarySearch(s.which, int32(s.storage[t]))
+	var local []int // nil if no tensor shares
+	if s.storage != nil {
+		local = make([]int, len(s.which))
+		for i, t := range s.which {
+			local[i] = i
+			if !owns(s.storage, int(t)) { // which is sorted
+				local[i], _ = slices.BinarySearch(s.which, int32(s.storage[t]))
+			}
 		}
 	}
-	infos := s.infos()
-	enc, err := torchbin.Encode(infos, local)
+	table := binTable{&s}
+	if s.bare {
+		parts, size, err := torchbin.Parts(table, local)
+		return File{Size: size, Summed: true, Fixed: parts}, err
+	}
+	enc, err := torchbin.EncodeTable(table, local)
 	if err != nil {
 		return File{}, err
 	}
-	file := File{Size: enc.Size, Summed: true, Fixed: make([]Segment, len(enc.Parts))}
-	for i, p := range enc.Parts {
-		file.Fixed[i] = Segment(p)
-	}
-	if s.bare {
-		return file, nil
-	}
-	file.Extents = make([]Extent, 0, len(infos))
-	extent := make([]int32, len(infos))
+	file := File{Size: enc.Size, Summed: true, Extents: make([]Extent, 0, len(s.which))}
+	extent := make([]int32, len(s.which))
 	for i, t := range s.which {
-		if local[i] != i {
+		if local != nil && local[i] != i {
 			continue
 		}
 		extent[i] = int32(len(file.Extents))
-		file.Extents = append(file.Extents, Extent{Tensor: int(t), Off: enc.Offsets[i], Len: infos[i].Bytes()})
+		file.Extents = append(file.Extents, Extent{Tensor: int(t), Off: enc.Offsets[i], Len: s.tensors.Info(int(t)).Bytes()})
 	}
-	places := make([]int64, 2*len(file.Extents)) // one behind the values, one in the directory
+	places := make([]int64, len(enc.Sums)) // one behind the values, one in the directory
 	for _, sum := range enc.Sums {
-		k := extent[sum.Tensor]
-		x := &file.Extents[k]
+		x := &file.Extents[extent[sum.Tensor]]
 		if x.Sums == nil {
-			x.Sums = places[2*k:][:0:2]
+			x.Sums, places = places[:0:2], places[2:]
 		}
 		x.Sums = append(x.Sums, sum.At)
 	}
