@@ -3,6 +3,7 @@ package slerp
 import (
 	"math"
 	"math/big"
+	"sync"
 )
 
 // Sine and arc cosine, correctly rounded to float64. They run in integers
@@ -89,30 +90,54 @@ func acos(x float64) float64 {
 	return y
 }
 
+// A series is the memory of bigSin, which is used again: many small tensors
+// would leave much garbage behind.
+type series struct {
+	turns, shifted, turn, whole, rest       big.Float
+	x, square, sum, next, term, prod, count big.Float
+	k                                       big.Int
+}
+
+var seriesPool = sync.Pool{New: func() any {
+	s := new(series)
+	for _, f := range []*big.Float{&s.x, &s.square, &s.sum, &s.next, &s.term, &s.prod, &s.count} {
+		f.SetPrec(trigPrec)
+	}
+	return s
+}}
+
+var half, minusHalf = big.NewFloat(0.5), big.NewFloat(-0.5)
+
 // bigSin sums the Taylor series of sin at x less its nearest multiple of pi.
 func bigSin(x *big.Float) *big.Float {
+	s := seriesPool.Get().(*series)
+	defer seriesPool.Put(s)
 	pi := pi
 	if e := x.MantExp(nil); e > 64 {
 		pi = computePi(2*trigPrec + uint(e))
 	}
-	half := new(big.Float).SetFloat64(0.5)
+	nearest := half
 	if x.Sign() < 0 {
-		half.Neg(half)
+		nearest = minusHalf
 	}
-	turns := new(big.Float).SetPrec(pi.Prec()).Quo(x, pi)
-	k, _ := turns.Add(turns, half).Int(nil)
-	turn := new(big.Float).SetPrec(2 * pi.Prec()).SetInt(k)
-	turn.Sub(new(big.Float).SetPrec(2*pi.Prec()).Set(x), turn.Mul(turn, pi))
-	x = real(0).Set(turn)
+	prec := pi.Prec()
+	s.turns.SetPrec(prec).Quo(x, pi)
+	k, _ := s.shifted.SetPrec(prec).Add(&s.turns, nearest).Int(&s.k)
+	s.turn.SetPrec(2 * prec).SetInt(k)
+	s.whole.SetPrec(2*prec).Mul(&s.turn, pi)
+	s.x.Set(s.rest.SetPrec(2*prec).Sub(x, &s.whole))
 	if k.Bit(0) != 0 {
-		x.Neg(x)
+		s.x.Neg(&s.x)
 	}
-	square := real(0).Mul(x, x)
-	sum, term := real(0).Set(x), real(0).Set(x)
-	for n := 2.0; term.Sign() != 0 && term.MantExp(nil) > sum.MantExp(nil)-trigPrec; n += 2 {
-		term.Mul(term, square)
-		term.Quo(term, real(-n*(n+1)))
-		sum.Add(sum, term)
+	// A result that is no operand keeps its memory.
+	s.square.Mul(&s.x, &s.x)
+	s.term.Set(&s.x)
+	sum, next := s.sum.Set(&s.x), &s.next
+	for n := 2.0; s.term.Sign() != 0 && s.term.MantExp(nil) > sum.MantExp(nil)-trigPrec; n += 2 {
+		s.prod.Mul(&s.term, &s.square)
+		s.term.Quo(&s.prod, s.count.SetFloat64(-n*(n+1)))
+		next.Add(sum, &s.term)
+		sum, next = next, sum
 	}
-	return sum
+	return real(0).Set(sum)
 }

@@ -75,12 +75,13 @@ func (e *NonFiniteError) Error() string {
 func (e *engine) decide(i int, sum slerp.Sums, equal bool) (mix, error) {
 	t := &e.tensors[i]
 	r := &e.results[i]
-	c := slerp.Interpolate(sum, t.T)
+	c := slerp.Relate(sum)
 	*r = TensorResult{Measured: true, Cos: c.Cos, Theta: c.Theta, NormA: c.NormA, NormB: c.NormB}
 	if equal { // even of infinities: nothing is computed with them
 		r.Branch = Equal
 		return mix{equal: true}, nil
 	}
+	c = slerp.Interpolate(sum, t.T)
 	r.Branch = Slerp
 	if c.Branch == slerp.Linear {
 		r.Branch = Linear
