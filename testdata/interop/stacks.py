@@ -45,6 +45,7 @@ def quiet():
 KINDS = ["linear_attention", "linear_attention", "hybrid", "linear_attention"] * (DEPTH // 4)
 OWN = {
     "cohere_compass_text": dict(rope_parameters={k: {"rope_type": "default", "rope_theta": 10000.0} for k in ("full_attention", "sliding_attention")}),
+    "blt": dict(encoder_hash_byte_group_vocab=64),
     "dbrx": dict(attn_config=dict(kv_n_heads=2, rope_theta=10000.0)),
     "dots1": dict(n_shared_experts=1),
     "gpt_neo": dict(attention_types=[[["global", "local"], DEPTH // 2]]),
