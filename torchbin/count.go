@@ -60,5 +60,5 @@ const maxInflate = 1032
 const (
 	usualName = 64
 	longName  = 512 // a longer pickle holds other things than names
-	pickled   = 96 // bytes of a tensor in the pickle beside its name
+	pickled   = 96  // bytes of a tensor in the pickle beside its name
 )
