@@ -97,7 +97,7 @@ try:
                 elif got is None or any("other names" in w or "wrapped" in w for w in got["warnings"]):
                     failed += 1
                     print("FAIL", kind, name, how, err.strip()[:300] or got["warnings"])
-        if len(made) < 2 or made[0][1].keys() <= made[1][1].keys():
+        if len(made) < 2 or made[0][1].keys() <= made[1][1].keys() or made[1][1].keys() <= made[0][1].keys():
             continue
         prefixed += 1
         (x, bare, _), (y, full, _) = made
