@@ -62,7 +62,8 @@ func TestLeastMemory(t *testing.T) {
 			}
 			least, _ := strconv.ParseInt(string(m[1]), 10, 64)
 			least <<= 20
-			if result.Peak > least {
+			// The test's own code in the process takes some pages more.
+			if result.Peak > least+1<<20 {
 				t.Errorf("peak %d, over the least of %d", result.Peak, least)
 			}
 			if most := result.Peak + result.Peak*15/100 + 1<<20; least > most { // it is named in whole MiB

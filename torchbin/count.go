@@ -24,7 +24,8 @@ func Count(f File, size int64) (tensors, text int64, err error) {
 		return 0, 0, err
 	}
 	if pickle, ok := pickleSize(entry, size); ok {
-		text = min(max(pickle-pickled*tensors, 0), tensors*longName)
+		least := max(pickle-pickledMost*tensors, 0) // bytes of names
+		text = min(max(text, least), max(pickle-pickled*tensors, 0), tensors*longName)
 	}
 	return tensors, text, nil
 }
@@ -60,5 +61,9 @@ const maxInflate = 1032
 const (
 	usualName = 64
 	longName  = 512 // a longer pickle holds other things than names
-	pickled   = 96  // bytes of a tensor in the pickle beside its name
+
+	// Bytes of a tensor in the pickle beside its name: as Encode writes it at
+	// least, as torch does at most.
+	pickled     = 48
+	pickledMost = 110
 )

@@ -16,8 +16,9 @@ const (
 )
 
 // Heap is what the runtime may use of limit bytes, beside the program's own
-// pages and pool bytes of mapped files.
-func Heap(limit, pool int64) int64 { return max(limit-programBytes-pool, 4<<20) }
+// pages and pool bytes of mapped files. The collector, which is late at times on
+// a busy machine, has a share to overshoot it.
+func Heap(limit, pool int64) int64 { return max(limit-limit/32-programBytes-pool, 4<<20) }
 
 // A Budget says how large a run's buffers are. Their sum and the rest of the
 // process stay below the limit that it was made from.

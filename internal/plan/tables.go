@@ -18,15 +18,16 @@ const (
 
 // Bytes that one tensor takes, measured with 46,000 of them (names aside).
 const (
-	parentEntry  = 88  // in the table of a parent
-	sideEntry    = 40  // while the parents are paired
-	planEntry    = 144 // in the plan
-	writeEntry   = 150 // in the layout, the order of work and the results
-	readEntry    = 130 // in the results and the summary of a comparison
-	headerEntry  = 110 // while the header of its file is made and written
-	pickleEntry  = 330 // while its .bin is written
-	unpickled    = 64  // left by reading it from a .bin
-	unpickling   = 560 // while that goes on
+	parentEntry  = 76        // in the table of a parent
+	sideEntry    = 40        // while the parents are paired
+	planEntry    = 144       // in the plan
+	writeEntry   = 165       // in the layout, the order of work and the results
+	readEntry    = 130       // in the results and the summary of a comparison
+	headerEntry  = 200       // while the header of its file is made and written
+	pickleEntry  = 315       // while its .bin is written
+	unpickled    = 16        // left by reading it from a .bin
+	unpickling   = 600       // while that goes on
+	unpickler    = 192 << 10 // of one model
 	fileEntry    = 1 << 10
 	configCopies = 5 // of config.json: read, parsed, edited, written
 )
@@ -50,6 +51,7 @@ func (t *tables) bytes() int64 {
 		if c.Torch {
 			reading = max(reading, stored+text+c.Tensors*unpickling+c.Text*2)
 			entry += unpickled
+			stored += unpickler
 		}
 		stored += c.Tensors*entry + c.Files*fileEntry + c.Config*configCopies
 		text += c.Text
@@ -62,7 +64,7 @@ func (t *tables) bytes() int64 {
 	}
 	other := t.other - max(0, minPool-mapped) // small files have fewer pages
 	if t.purpose == Listing {
-		return max(reading+reading/32, withGarbage(stored+text+n*8)) + other
+		return max(reading+reading/16, withGarbage(stored+text+n*64)) + other
 	}
 	out := t.out.Tensors * planEntry
 	pairing := stored + text + sides + out
@@ -79,7 +81,7 @@ func (t *tables) bytes() int64 {
 		}
 		running += t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
 	}
-	return max(reading+reading/32, withGarbage(max(pairing, running))) + other
+	return max(reading+reading/16, withGarbage(max(pairing, running))) + other
 }
 
 // withGarbage leaves the collector room enough not to run all the time.
