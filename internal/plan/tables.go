@@ -126,7 +126,7 @@ func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.C
 		t.parents = append(t.parents, next)
 	}
 	n := least()
-	return &MemoryError{Limit: r.MaxMemory, Least: n + n/64}
+	return &MemoryError{Limit: r.MaxMemory, Least: n + max(n/64, 1<<20)}
 }
 
 // tableBytes estimates what the tables of all models, of the plan, the layout
