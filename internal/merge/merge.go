@@ -139,6 +139,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 	if err := e.run(); err != nil {
 		return nil, err
 	}
+	e.free = nil // the record of many tensors is as large as the buffers
 	if err := out.Checkpoint(e.checkpoint()); err != nil {
 		return nil, err
 	}
