@@ -146,7 +146,7 @@ func (p *Plan) assembleSlice(k int) {
 }
 
 // lendHead gives the last slice a head where its models are tied and the
-// output, by the config that goes along, is not: the embedding of each.
+// output, by the config that is copied, is not: the embedding of each.
 func (p *Plan) lendHead(sides []*side) {
 	if p.Primary.TiesHead() {
 		return
@@ -318,7 +318,7 @@ func (p *Plan) settle(t Tensor) Tensor {
 		} else {
 			t.A, t.Action = one.Operand, Copy
 			if len(t.Sum.Terms) > 1 {
-				p.warn("%s is not of a floating type in every model, that of %s goes along", model.Quote(t.Name), one.Model.Name())
+				p.warn("%s is not of a floating type in every model; that of %s is copied", model.Quote(t.Name), one.Model.Name())
 			}
 		}
 		t.Sum = nil

@@ -123,7 +123,7 @@ func (p *Plan) mainType() (tensor.DType, bool) {
 	return best, found
 }
 
-// tokenizerOf says whose tokenizer goes along. LLM-SLERP-Merge takes the
+// tokenizerOf says whose tokenizer is copied. LLM-SLERP-Merge takes the
 // primary's only where it has special_tokens_map.json and the secondary has
 // not (line 16 of its script).
 func (p *Plan) tokenizerOf() recipe.Tokenizer {

@@ -98,7 +98,7 @@ func (p *Plan) differs(grave bool, name string, x, y []byte, b *model.Model) {
 	if grave {
 		say = p.warnFirst
 	}
-	say("%s differs: %s in %s, %s in %s (the primary's goes along)", name, orNone(x), p.Primary.Name(), orNone(y), b.Name())
+	say("%s differs: %s in %s, %s in %s (the primary's is kept)", name, orNone(x), p.Primary.Name(), orNone(y), b.Name())
 }
 
 func orNone(v []byte) string {
@@ -191,7 +191,7 @@ func (p *Plan) compareOutlines(b *model.Model) {
 	case y.Template:
 		p.warnLast("%s has a chat template, %s has none", p.Primary.Name(), b.Name())
 	default:
-		p.warn("the chat templates of %s and %s differ: the one beside the tokenizer that goes along is kept", p.Primary.Name(), b.Name())
+		p.warn("the chat templates of %s and %s differ: the one beside the tokenizer that is copied is kept", p.Primary.Name(), b.Name())
 	}
 }
 
