@@ -61,7 +61,7 @@ func (c *batchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	opt := batch.Options{Version: buildVersion(), StopOnError: c.StopOnError, Classify: classifyJob, Now: time.Now,
+	opt := batch.Options{Version: a.version, StopOnError: c.StopOnError, Classify: classifyJob, Now: time.Now,
 		Event: (&batchLog{app: a, manifest: c.Manifest}).event}
 	if !c.DryRun {
 		if opt.Status, opt.Metrics, err = c.files(); err != nil {

@@ -59,24 +59,24 @@ Exit codes:
 
 // An app is one call of the program.
 type app struct {
-	ctx    context.Context
-	globs  globals
-	stdout io.Writer
-	stderr io.Writer
-	log    *logger
+	ctx     context.Context
+	version string // of the program
+	globs   globals
+	stdout  io.Writer
+	stderr  io.Writer
+	log     *logger
 }
 
 // exited carries an exit code out of kong, which would end the process.
 type exited int
 
-// Run carries out one command line (without the program's name) and returns
-// the exit code. Results go to stdout, everything else to stderr.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+// run carries out one command line (without the program's name) and returns
+// the exit code. Results go to a.stdout, everything else to a.stderr.
+func (a *app) run(args []string, stdin io.Reader) (code int) {
 	// Large things are tables and buffers made once. By default the collector
 	// would let garbage grow to their size beside them.
 	debug.SetGCPercent(25)
-	a := &app{ctx: ctx, stdout: stdout, stderr: stderr}
-	a.log = newLogger(stderr, globals{LogFormat: logFormat(args)})
+	a.log = newLogger(a.stderr, globals{LogFormat: logFormat(args)})
 	var g grammar
 	bare := len(args) == 0
 	defer func() {
@@ -87,13 +87,14 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 				code = exitRequest
 			}
 		default:
-			panic(r)
+			fmt.Fprintln(a.stderr, "slerpmerge: error: "+crash(r))
+			code = exitFailed
 		}
 	}()
 	parser, err := kong.New(&g,
 		kong.Name("slerpmerge"),
 		kong.Description(description),
-		kong.Writers(stdout, stderr),
+		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Help(help),
@@ -224,7 +225,7 @@ type versionFlag bool
 
 // BeforeReset runs before the rest of the line is looked at.
 func (versionFlag) BeforeReset(a *app) error {
-	if err := printVersion(a.stdout, false); err != nil {
+	if err := a.printVersion(false); err != nil {
 		return err
 	}
 	panic(exited(exitDone))

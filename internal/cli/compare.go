@@ -107,7 +107,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 	}
 	s := report.NewSurvey(res, false)
 	csv := func(w io.Writer) error { return report.CSV(w, s) }
-	html := func(w io.Writer) error { return report.Page(w, s, buildVersion()) }
+	html := func(w io.Writer) error { return report.Page(w, s, a.version) }
 	for i, content := range []func(io.Writer) error{csv, html} {
 		if files[i] != nil {
 			if err := files[i].write(content); err != nil {

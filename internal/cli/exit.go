@@ -206,9 +206,9 @@ type requestError struct {
 
 func (e *requestError) Error() string { return e.msg }
 
-// Recovered turns a panic into one line and exit code 1: never a stack trace,
-// on any input, unless asked for by the usual GOTRACEBACK.
-func Recovered(r any) (string, int) {
+// crash describes a recovered panic in one line, with the innermost function
+// of this program. The deferred function that recovered calls it itself.
+func crash(r any) string {
 	where := ""
 	var pc [16]uintptr
 	frames := runtime.CallersFrames(pc[:runtime.Callers(4, pc[:])])
@@ -222,5 +222,5 @@ func Recovered(r any) (string, int) {
 			break
 		}
 	}
-	return clean(fmt.Sprintf("internal error, please report it: %v%s", r, where)), exitFailed
+	return clean(fmt.Sprintf("internal error, please report it: %v%s", r, where))
 }

@@ -33,7 +33,7 @@ type versionJSON struct {
 }
 
 func (a *app) facts() versionJSON {
-	v := versionJSON{Version: buildVersion(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0),
+	v := versionJSON{Version: a.version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0),
 		Features: cpuFeatures(), Kernels: slerp.Kernels(), PageSize: os.Getpagesize(), Cache: model.CacheFolder(), Models: len(model.Cached())}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

@@ -159,7 +159,7 @@ func (t *jobTask) Survey(overwrite bool) (*batch.Survey, error) {
 	}
 	defer done()
 	s := &batch.Survey{Bytes: p.OutputBytes, Warnings: p.Warnings, Refusal: p.Refusal()}
-	s.Fingerprint, err = p.Fingerprint(buildVersion(), t.work.choices()...)
+	s.Fingerprint, err = p.Fingerprint(t.app.version, t.work.choices()...)
 	return s, err
 }
 

@@ -15,7 +15,7 @@ const manWord = "__man"
 func (a *app) man(k *kong.Kong) error {
 	w := bufio.NewWriter(a.stdout)
 	f := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
-	f(`.TH SLERPMERGE 1 "" "slerpmerge %s" "User Commands"`, roff(buildVersion()))
+	f(`.TH SLERPMERGE 1 "" "slerpmerge %s" "User Commands"`, roff(a.version))
 	f(".SH NAME\nslerpmerge \\- merge language models by spherical linear interpolation")
 	f(".SH SYNOPSIS\n.B slerpmerge\n.I command\n.RI [ arguments ]\n.RI [ flags ]")
 	f(".SH DESCRIPTION")

@@ -130,7 +130,7 @@ func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Resu
 	if refusal != nil && !errors.As(refusal, &exists) {
 		return nil, refusal
 	}
-	fingerprint, err := p.Fingerprint(buildVersion(), w.choices()...)
+	fingerprint, err := p.Fingerprint(a.version, w.choices()...)
 	switch {
 	case err != nil:
 		return nil, err
@@ -165,7 +165,7 @@ func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Resu
 			a.resumed(r)
 			bar.skip(r.Done)
 		},
-		Sidecars: func(res *merge.Result) []merge.Sidecar { return sidecars(res, w.card) },
+		Sidecars: func(res *merge.Result) []merge.Sidecar { return sidecars(res, w.card, a.version) },
 	})
 	bar.close()
 	if err == nil && page != nil {
@@ -205,9 +205,9 @@ func (a *app) resumed(r merge.Resumed) {
 }
 
 // sidecars are the files that tell about the work.
-func sidecars(r *merge.Result, card bool) []merge.Sidecar {
+func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
 	files := []merge.Sidecar{{Name: report.ProvenanceName, Write: func(w io.Writer) error {
-		return report.Provenance(w, r, buildVersion())
+		return report.Provenance(w, r, version)
 	}}}
 	if card {
 		files = append(files, merge.Sidecar{Name: report.CardName, Write: func(w io.Writer) error {

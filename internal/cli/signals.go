@@ -13,10 +13,10 @@ import (
 // group.
 const sameStop = time.Second
 
-// Signals gives a context that the first SIGINT, SIGTERM, SIGHUP or SIGUSR1
+// notifyStop gives a context that the first SIGINT, SIGTERM, SIGHUP or SIGUSR1
 // cancels, with a Stopped as its cause. A second Ctrl-C ends the process at once,
 // and so does any other second signal that comes later than sameStop.
-func Signals(parent context.Context) (context.Context, context.CancelFunc) {
+func notifyStop(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -12,7 +12,7 @@ import (
 
 // Batch systems warn a job by SIGUSR1 some time before they end it.
 func TestWarningSignal(t *testing.T) {
-	ctx, cancel := Signals(context.Background())
+	ctx, cancel := notifyStop(context.Background())
 	defer cancel()
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {

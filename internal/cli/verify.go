@@ -52,7 +52,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if v := buildVersion(); rec.Version() != v {
+	if v := a.version; rec.Version() != v {
 		a.log.warn(fmt.Sprintf("%s was made by slerpmerge %s, and this is %s: should a difference be found, that may be the reason", c.Out, rec.Version(), v))
 	}
 	r.MaxMemory, r.Threads = int64(c.MaxMemory), c.Threads

@@ -2,14 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 )
-
-// Version is the release, set by main from the linker's flag; "" makes the
-// build information speak.
-var Version string
 
 type versionCmd struct {
 	JSON bool `name:"json" help:"Print facts about this program and this machine as JSON: processor, kernels, memory limit, disk, cache folder."`
@@ -23,24 +18,20 @@ func (c *versionCmd) Run(a *app) error {
 	if c.JSON {
 		return a.printJSON(a.facts())
 	}
-	return printVersion(a.stdout, true)
+	return a.printVersion(true)
 }
 
-func printVersion(w io.Writer, long bool) error {
+func (a *app) printVersion(long bool) error {
 	if !long {
-		_, err := fmt.Fprintf(w, "slerpmerge %s\n", buildVersion())
+		_, err := fmt.Fprintf(a.stdout, "slerpmerge %s\n", a.version)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "slerpmerge %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(a.stdout, "slerpmerge %s (%s, %s/%s)\n", a.version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
-// buildVersion is the release, or what "go install" and git left in the
-// binary.
+// buildVersion is what "go install" and git left in a binary that is no release.
 func buildVersion() string {
-	if Version != "" {
-		return Version
-	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

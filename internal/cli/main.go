@@ -1,0 +1,16 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"os"
+)
+
+// Main carries out the command line of the process and returns its exit code.
+// Release is the version that the linker set, "" for other builds.
+func Main(release string) int {
+	ctx, cancel := notifyStop(context.Background())
+	defer cancel()
+	a := &app{ctx: ctx, version: cmp.Or(release, buildVersion()), stdout: os.Stdout, stderr: os.Stderr}
+	return a.run(os.Args[1:], os.Stdin)
+}
