@@ -16,7 +16,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scripts, err := filepath.Glob("../../testdata/script/*.txtar")
+	scripts, err := filepath.Glob("../e2e/testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}

@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"fmt"
@@ -7,18 +7,17 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"slerpmerge/internal/cli"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"slerpmerge": main})
+	testscript.Main(m, map[string]func(){"slerpmerge": func() { os.Exit(cli.Main("")) }})
 }
 
-// TestScripts runs the command-line sessions of testdata/script. The models
-// of testdata/models are at $MODELS there; the commands that scripts have
-// beside those of testscript are the functions of script_*_test.go, by theme:
-// programs that run, models that are made, files, JSON.
+// TestScripts runs the sessions of testdata/script.
 func TestScripts(t *testing.T) {
-	models, err := filepath.Abs("testdata/models")
+	models, err := filepath.Abs("../../testdata/models")
 	if err != nil {
 		t.Fatal(err)
 	}

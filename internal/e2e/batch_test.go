@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"encoding/json"
@@ -20,11 +20,11 @@ func TestBatchExamples(t *testing.T) {
 		}
 	}
 	srv := filepath.Join(dir, "srv")
-	if err := os.CopyFS(srv, os.DirFS("testdata/batch")); err != nil {
+	if err := os.CopyFS(srv, os.DirFS("../../testdata/batch")); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []string{"alpha", "beta"} {
-		if err := os.CopyFS(filepath.Join(srv, "models", m), os.DirFS(filepath.Join("testdata/models", m))); err != nil {
+		if err := os.CopyFS(filepath.Join(srv, "models", m), os.DirFS(filepath.Join("../../testdata/models", m))); err != nil {
 			t.Fatal(err)
 		}
 	}

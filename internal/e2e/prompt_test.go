@@ -1,6 +1,6 @@
 //go:build !windows
 
-package main
+package e2e
 
 import (
 	"bytes"
@@ -122,7 +122,7 @@ func (c *console) end() string {
 func modelFolder(t *testing.T) string {
 	dir := t.TempDir()
 	for _, name := range []string{"alpha", "my beta"} {
-		from := filepath.Join("testdata/models", strings.TrimPrefix(name, "my "))
+		from := filepath.Join("../../testdata/models", strings.TrimPrefix(name, "my "))
 		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(from)); err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +302,7 @@ func TestSessionVocabulary(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"beta", "beta-vocab"} {
-		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join("testdata/models", name))); err != nil {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join("../../testdata/models", name))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -338,7 +338,7 @@ func TestSessionTold(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "alpha"), filepath.Join(dir, "alpha-1")); err != nil {
 		t.Fatal(err)
 	}
-	for name, from := range map[string]string{"shelf/hidden": "testdata/models/bad-hidden", "shelf/alpha": "testdata/models/alpha"} {
+	for name, from := range map[string]string{"shelf/hidden": "../../testdata/models/bad-hidden", "shelf/alpha": "../../testdata/models/alpha"} {
 		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(from)); err != nil {
 			t.Fatal(err)
 		}
