@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
@@ -189,7 +190,7 @@ func planOf(p *plan.Plan) planJSON {
 		}
 		for _, s := range []struct {
 			parent string
-			o      plan.Operand
+			o      operand.Operand
 		}{{"primary", t.A}, {"secondary", t.B}} {
 			if !s.o.None() {
 				src := s.o.Tensor()

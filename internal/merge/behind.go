@@ -1,8 +1,8 @@
 package merge
 
 import (
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
-	"slerpmerge/internal/tensor"
 )
 
 // behindBytes is how far behind the writer pages are dropped: those that are
@@ -14,14 +14,14 @@ const behindBytes = 64 << 20
 // other programs have there.
 type behind struct {
 	tensors []plan.Tensor
-	sources *sources
+	opener  *operand.Opener
 	queue   []used
 	bytes   int64
 }
 
 // A used range of an operand was read for the last time.
 type used struct {
-	o      plan.Operand
+	o      operand.Operand
 	off, n int64
 }
 
@@ -48,8 +48,6 @@ func (b *behind) written(p *piece) {
 		u := b.queue[0]
 		b.queue = b.queue[1:]
 		b.bytes -= u.n
-		if d, ok := b.sources.open(u.o).(tensor.Dropper); ok {
-			d.Drop(u.off, u.n)
-		}
+		b.opener.Open(u.o).Drop(u.off, u.n)
 	}
 }

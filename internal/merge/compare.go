@@ -64,7 +64,8 @@ func Compare(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 func newComparison(ctx context.Context, p *plan.Plan, progress func(int64)) *comparison {
 	e := &engine{ctx: ctx, tensors: p.Tensors, method: p.Recipe.Method, budget: p.Budget, written: progress}
 	e.wake = sync.NewCond(&e.mu)
-	e.results = make([]TensorResult, len(p.Tensors))
+	e.results, e.opened = make([]TensorResult, len(p.Tensors)), make(map[int][]input)
+	e.opener.Wrap = watch
 	c := &comparison{engine: e, pairs: make(map[int]*pairSums)}
 	for i := range p.Tensors {
 		r := &e.results[i]
@@ -139,18 +140,19 @@ func (c *comparison) work(w *worker) {
 			return
 		}
 		t := &c.tensors[i]
+		in := c.inputs(i, blocks(t) > 1)
 		var sums slerp.Sums
 		var same bool
 		var apart slerp.Wide
 		var err error
 		if t.Action == plan.Follow {
-			same, err = w.sameBlock(t, block)
-		} else if sums, same, err = w.sumBlock(t, block, true); err == nil {
+			same, err = w.sameBlock(t, in, block)
+		} else if sums, same, err = w.sumBlock(t, in, block, true); err == nil {
 			var ok bool
 			if apart, ok = sums.SquaredDistance(); same && sums.Finite() {
 				apart = slerp.Wide{}
 			} else if !ok {
-				apart, err = w.gaugeBlock(gauges, t, block)
+				apart, err = w.gaugeBlock(gauges, t, in, block)
 			}
 		}
 		if err != nil {
@@ -163,8 +165,8 @@ func (c *comparison) work(w *worker) {
 
 // gaugeBlock measures how far apart a block of parents is that are all but
 // equal. It was just read, so it is still in the page cache.
-func (w *worker) gaugeBlock(gauges map[[2]tensor.DType]*slerp.Gauge, t *plan.Tensor, block int) (slerp.Wide, error) {
-	a, b := w.e.pair(t)
+func (w *worker) gaugeBlock(gauges map[[2]tensor.DType]*slerp.Gauge, t *plan.Tensor, in []input, block int) (slerp.Wide, error) {
+	a, b := in[0], in[1]
 	types := [2]tensor.DType{a.typ, b.typ}
 	g := gauges[types]
 	if g == nil {
@@ -172,13 +174,13 @@ func (w *worker) gaugeBlock(gauges map[[2]tensor.DType]*slerp.Gauge, t *plan.Ten
 		gauges[types] = g
 	}
 	g.Reset()
-	err := w.eachChunk(t, block, a, b, g.Add)
+	err := w.eachChunk(t, in, block, g.Add)
 	return g.Sum(), err
 }
 
 // sameBlock tells whether both parents have the same bytes in a block.
-func (w *worker) sameBlock(t *plan.Tensor, block int) (bool, error) {
-	a, b := w.e.operand(t.A, t.DType), w.e.operand(t.B, t.DType)
+func (w *worker) sameBlock(t *plan.Tensor, in []input, block int) (bool, error) {
+	a, b := in[0], in[1]
 	from := int64(block) * followBytes
 	to := min(from+followBytes, t.Bytes())
 	for at := from; at < to; at += chunkBytes {
@@ -212,6 +214,7 @@ func (c *comparison) done(i, block int, sums slerp.Sums, apart slerp.Wide, same 
 	last := s.left == 0
 	if last {
 		delete(c.pairs, i)
+		delete(c.opened, i)
 	}
 	c.mu.Unlock()
 	if last { // nobody else has this pair now

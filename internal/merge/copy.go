@@ -27,8 +27,7 @@ func (e *engine) copier(p *piece) tensor.Copier {
 	if _, ok := e.out.(copySink); !ok {
 		return nil
 	}
-	c, _ := e.sources.open(t.Sole()).(tensor.Copier)
-	return c
+	return e.inputs(p.segs[0].tensor, p.segs[0].len < t.Bytes())[0].src.Copier()
 }
 
 // copyPiece has the system copy a piece. Where it can't, the piece is filled
@@ -43,7 +42,7 @@ func (e *engine) copyPiece(p *piece) error {
 	}
 	e.noCopy.Store(true)
 	t := &e.tensors[s.tensor]
-	if err := e.operand(t.Sole(), t.DType).read(p.buf, s.off); err != nil {
+	if err := e.inputs(s.tensor, s.len < t.Bytes())[0].read(p.buf, s.off); err != nil {
 		return err
 	}
 	return e.out.WriteSummed(p.file, p.buf, p.off, nil)

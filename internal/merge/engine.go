@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/slerp"
@@ -64,8 +65,9 @@ type engine struct {
 	sums     bool        // the format has checksums of the tensors
 	noCopy   atomic.Bool // the system can't copy from file to file here
 
-	sources    sources
-	dispatched atomic.Int64 // bytes of parents that were asked for a first time
+	opener     operand.Opener
+	opened     map[int][]input // of tensors that are read in several parts, and not done; mu guards it
+	dispatched atomic.Int64    // bytes of parents that were asked for a first time
 	readAhead  *readAhead
 	behind     *behind // nil to leave the page cache alone
 	throttle   *throttle
@@ -101,7 +103,8 @@ const maxAhead = 2
 func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, written func(int64)) *engine {
 	e := &engine{ctx: ctx, tensors: p.Tensors, storage: p.Storage, method: p.Recipe.Method, budget: p.Budget, warnNaN: warnNaN, out: out, written: written}
 	e.wake = sync.NewCond(&e.mu)
-	e.large, e.flight = make([]bool, len(p.Tensors)), make(map[int]*state)
+	e.large, e.flight, e.opened = make([]bool, len(p.Tensors)), make(map[int]*state), make(map[int][]input)
+	e.opener.Wrap = watch
 	e.results = make([]TensorResult, len(p.Tensors))
 	e.order = make([]int32, 0, len(p.Tensors))
 	for _, f := range p.Layout.Files {
@@ -127,7 +130,8 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 // fits reports whether a worker can hold the pair of a tensor whole.
 func (e *engine) fits(i int) bool {
 	t := &e.tensors[i]
-	a, b := pairTypes(t)
+	pair := operands(t)
+	a, b := operandType(pair, 0), operandType(pair, 1)
 	return t.Tail == nil && t.Elems()*int64(a.Size()+b.Size()) <= e.budget.Hold && t.Bytes() <= e.budget.Piece
 }
 
@@ -383,6 +387,7 @@ func (e *engine) account(p *piece) {
 			i := e.order[e.whole]
 			e.whole++
 			delete(e.flight, int(i))
+			delete(e.opened, int(i))
 			if e.scan < e.whole { // a run that was resumed within it measures no more of it
 				e.scan, e.block = e.whole, 0
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
@@ -16,7 +17,7 @@ import (
 
 // CountReads has every read of a tensor's values reported, until restore.
 func CountReads(report func(name string, bytes int)) (restore func()) {
-	watch = func(o plan.Operand, src tensor.Source) tensor.Source {
+	watch = func(o operand.Operand, src operand.Source) operand.Source {
 		if o.None() {
 			return src
 		}
@@ -26,15 +27,18 @@ func CountReads(report func(name string, bytes int)) (restore func()) {
 }
 
 type counted struct {
-	tensor.Source
+	operand.Source
 	name   string
 	report func(string, int)
 }
 
-func (c counted) ReadAt(p []byte, off int64) error {
+func (c counted) ReadAt(ctx context.Context, p []byte, off int64) error {
 	c.report(c.name, len(p))
-	return c.Source.ReadAt(p, off)
+	return c.Source.ReadAt(ctx, p, off)
 }
+
+// Copier is nil, so that everything is read.
+func (c counted) Copier() tensor.Copier { return nil }
 
 // SpoilNotes puts another note in the last line that has one of the journal of
 // an unfinished run to the output out, and drops what follows.

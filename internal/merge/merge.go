@@ -113,7 +113,7 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 		e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
 		e.throttle = newThrottle(opt.IOLimit)
 		if opt.DropPages {
-			e.behind = &behind{tensors: p.Tensors, sources: &e.sources}
+			e.behind = &behind{tensors: p.Tensors, opener: &e.opener}
 		}
 		earlier := out.Earlier()
 		if !earlier.Found || opts.Restart {

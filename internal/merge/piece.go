@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/slerp"
@@ -122,17 +123,19 @@ func (c *cutter) align(x writer.Extent, take int64) int64 {
 	return cut
 }
 
-// operands are the tensors of parents that a tensor is made of; none stands
-// for zeros.
-func operands(t *plan.Tensor) []plan.Operand {
-	if t.Action != plan.Linear {
-		return []plan.Operand{t.A, t.B}
+// operands are what a tensor is made of, none for zeros.
+func operands(t *plan.Tensor) []operand.Operand {
+	switch t.Action {
+	case plan.Copy, plan.Convert:
+		return []operand.Operand{t.Sole()}
+	case plan.Linear:
+		list := make([]operand.Operand, len(t.Terms()))
+		for i, term := range t.Terms() {
+			list[i] = term.Operand
+		}
+		return list
 	}
-	list := make([]plan.Operand, len(t.Terms()))
-	for i, term := range t.Terms() {
-		list[i] = term.Operand
-	}
-	return list
+	return []operand.Operand{t.A, t.B}
 }
 
 // parentBytes is the size of all operands as they are read.
@@ -144,18 +147,4 @@ func parentBytes(t *plan.Tensor) int64 {
 		}
 	}
 	return n
-}
-
-// pairTypes are the element types of a Slerp tensor's operands; zeros take
-// the type of the other side.
-func pairTypes(t *plan.Tensor) (a, b tensor.DType) {
-	switch {
-	case t.ZeroA:
-		b = t.B.Info().DType
-		return b, b
-	case t.ZeroB:
-		a = t.A.Info().DType
-		return a, a
-	}
-	return t.A.Info().DType, t.B.Info().DType
 }

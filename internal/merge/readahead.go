@@ -1,6 +1,8 @@
 package merge
 
-import "slerpmerge/internal/plan"
+import (
+	"slerpmerge/internal/operand"
+)
 
 // Read-ahead keeps aheadBytes of parents asked for beyond what the workers
 // have been handed, in steps of aheadStep. A step can block in the kernel
@@ -35,6 +37,10 @@ func (r *readAhead) run() {
 	for _, i := range r.e.order[r.from:] {
 		t := &r.e.tensors[i]
 		list := operands(t)
+		opened := make([]operand.Source, len(list))
+		for k, o := range list {
+			opened[k] = r.e.opener.Open(o)
+		}
 		for off := int64(0); off < longest(list); off += aheadStep {
 			for asked > r.e.dispatched.Load()+aheadBytes {
 				select {
@@ -46,8 +52,8 @@ func (r *readAhead) run() {
 					return
 				}
 			}
-			for _, o := range list {
-				asked += r.prefetch(o, off)
+			for k, o := range list {
+				asked += prefetch(o, opened[k], off)
 			}
 		}
 	}
@@ -60,7 +66,7 @@ func (r *readAhead) over() bool {
 	return r.e.err != nil || r.all()
 }
 
-func longest(list []plan.Operand) int64 {
+func longest(list []operand.Operand) int64 {
 	var n int64
 	for _, o := range list {
 		if !o.None() {
@@ -70,7 +76,7 @@ func longest(list []plan.Operand) int64 {
 	return n
 }
 
-func (r *readAhead) prefetch(o plan.Operand, off int64) int64 {
+func prefetch(o operand.Operand, src operand.Source, off int64) int64 {
 	if o.None() {
 		return 0
 	}
@@ -78,6 +84,6 @@ func (r *readAhead) prefetch(o plan.Operand, off int64) int64 {
 	if n <= 0 {
 		return 0
 	}
-	r.e.sources.open(o).Prefetch(off, n)
+	src.Prefetch(off, n)
 	return n
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/slerp"
@@ -200,7 +201,7 @@ func values(n int64, one, many string) string {
 	return fmt.Sprintf("%d values %s", n, many)
 }
 
-func tensorName(o plan.Operand) string {
+func tensorName(o operand.Operand) string {
 	t := o.Tensor()
 	return fmt.Sprintf("%s from %s", model.Quote(t.Name), o.Model.Files[t.File].Path)
 }

@@ -2,7 +2,6 @@ package merge
 
 import (
 	"bytes"
-	"fmt"
 	"hash/crc32"
 
 	"slerpmerge/internal/plan"
@@ -58,40 +57,9 @@ func (w *worker) run() {
 	}
 }
 
-// An operand is one side of a tensor being read.
-type operand struct {
-	e    *engine
-	src  tensor.Source
-	of   plan.Operand
-	size int64 // of an element in bytes
-	typ  tensor.DType
-}
-
-func (o operand) read(p []byte, off int64) error {
-	if err := o.e.throttle.wait(o.e.ctx, len(p)); err != nil {
-		return err
-	}
-	if err := o.src.ReadAt(p, off); err != nil {
-		if o.of.None() {
-			return err
-		}
-		return fmt.Errorf("reading tensor %s: %w", tensorName(o.of), err)
-	}
-	return nil
-}
-
-func (e *engine) operand(o plan.Operand, typ tensor.DType) operand {
-	return operand{e: e, src: e.sources.open(o), of: o, typ: typ, size: int64(typ.Size())}
-}
-
-func (e *engine) pair(t *plan.Tensor) (a, b operand) {
-	ta, tb := pairTypes(t)
-	return e.operand(t.A, ta), e.operand(t.B, tb)
-}
-
 // measure sums one block of a large pair.
 func (w *worker) measure(t task) (slerp.Sums, error) {
-	sums, same, err := w.sumBlock(&w.e.tensors[t.tensor], t.block, !t.sums.differ.Load())
+	sums, same, err := w.sumBlock(&w.e.tensors[t.tensor], w.e.inputs(t.tensor, true), t.block, !t.sums.differ.Load())
 	if !same {
 		t.sums.differ.Store(true)
 	}
@@ -100,12 +68,12 @@ func (w *worker) measure(t task) (slerp.Sums, error) {
 
 // sumBlock sums one block of a pair. If it is to look, it also tells whether
 // the parents have the same bytes there.
-func (w *worker) sumBlock(t *plan.Tensor, block int, look bool) (sums slerp.Sums, same bool, err error) {
-	a, b := w.e.pair(t)
+func (w *worker) sumBlock(t *plan.Tensor, in []input, block int, look bool) (sums slerp.Sums, same bool, err error) {
+	a, b := in[0], in[1]
 	meter := w.meter(a.typ, b.typ)
 	meter.Reset()
 	same = look && a.typ == b.typ
-	err = w.eachChunk(t, block, a, b, func(ca, cb []byte) {
+	err = w.eachChunk(t, in, block, func(ca, cb []byte) {
 		same = same && bytes.Equal(ca, cb)
 		meter.Add(ca, cb)
 	})
@@ -113,7 +81,8 @@ func (w *worker) sumBlock(t *plan.Tensor, block int, look bool) (sums slerp.Sums
 }
 
 // eachChunk reads one block of a pair chunk by chunk.
-func (w *worker) eachChunk(t *plan.Tensor, block int, a, b operand, do func(ca, cb []byte)) error {
+func (w *worker) eachChunk(t *plan.Tensor, in []input, block int, do func(ca, cb []byte)) error {
+	a, b := in[0], in[1]
 	from := int64(block) * slerp.BlockElems
 	to := min(from+slerp.BlockElems, t.BlendElems())
 	step := chunkElems(a, b)
@@ -134,7 +103,7 @@ func (w *worker) eachChunk(t *plan.Tensor, block int, a, b operand, do func(ca, 
 
 // chunkElems is how many elements of a pair are handled at a time: a multiple
 // of 8, as the lanes want it.
-func chunkElems(a, b operand) int64 { return chunkBytes / max(a.size, b.size) }
+func chunkElems(a, b input) int64 { return chunkBytes / max(a.size, b.size) }
 
 // fill computes a piece.
 func (w *worker) fill(p *piece) error {
@@ -148,26 +117,25 @@ func (w *worker) fill(p *piece) error {
 		s := p.segs[k]
 		dst := p.buf[s.at:][:s.len]
 		t := &w.e.tensors[s.tensor]
+		in := w.e.inputs(s.tensor, s.len < t.Bytes() || w.e.large[s.tensor])
 		var counts slerp.Counts
 		var err error
 		switch t.Action {
 		case plan.Copy:
-			o := t.Sole()
-			err = w.e.operand(o, t.DType).read(dst, s.off)
+			err = in[0].read(dst, s.off)
 		case plan.Convert:
-			o := t.Sole()
-			counts, err = w.convert(dst, w.e.operand(o, o.Info().DType), t.DType, s.off)
+			counts, err = w.convert(dst, in[0], t.DType, s.off)
 		case plan.Follow:
-			err = w.follow(dst, s)
+			err = w.follow(dst, in, s)
 		case plan.Linear:
-			if counts, err = w.add(dst, s); err == nil && counts.NonFinite > 0 {
+			if counts, err = w.add(dst, in, s); err == nil && counts.NonFinite > 0 {
 				err = w.e.notFinite(s.tensor)
 			}
 		case plan.Slerp:
 			if w.e.large[s.tensor] {
-				counts, err = w.blendAndTail(dst, s)
+				counts, err = w.blendAndTail(dst, in, s)
 			} else {
-				counts, err = w.once(dst, s.tensor)
+				counts, err = w.once(dst, in, s.tensor)
 			}
 		}
 		if err != nil {
@@ -182,7 +150,7 @@ func (w *worker) fill(p *piece) error {
 }
 
 // convert fills dst with values of one tensor in another type.
-func (w *worker) convert(dst []byte, o operand, out tensor.DType, off int64) (slerp.Counts, error) {
+func (w *worker) convert(dst []byte, o input, out tensor.DType, off int64) (slerp.Counts, error) {
 	var counts slerp.Counts
 	c := w.converter(out, o.typ)
 	size := int64(out.Size())
@@ -200,9 +168,8 @@ func (w *worker) convert(dst []byte, o operand, out tensor.DType, off int64) (sl
 }
 
 // follow copies the primary's values and looks whether the secondary's differ.
-func (w *worker) follow(dst []byte, s segment) error {
-	t := &w.e.tensors[s.tensor]
-	a, b := w.e.operand(t.A, t.DType), w.e.operand(t.B, t.DType)
+func (w *worker) follow(dst []byte, in []input, s segment) error {
+	a, b := in[0], in[1]
 	if err := a.read(dst, s.off); err != nil {
 		return err
 	}
@@ -219,27 +186,25 @@ func (w *worker) follow(dst []byte, s segment) error {
 }
 
 // add fills dst with part of a weighted sum.
-func (w *worker) add(dst []byte, s segment) (slerp.Counts, error) {
+func (w *worker) add(dst []byte, in []input, s segment) (slerp.Counts, error) {
 	t := &w.e.tensors[s.tensor]
 	var counts slerp.Counts
 	terms := t.Terms()
-	list := make([]operand, len(terms))
 	types := make([]tensor.DType, len(terms))
 	weights := make([]float64, len(terms))
 	width := int64(0) // bytes of one element of all terms
 	for i, term := range terms {
-		types[i], weights[i] = term.Info().DType, term.Weight
-		list[i] = w.e.operand(term.Operand, types[i])
-		width += list[i].size
+		types[i], weights[i] = in[i].typ, term.Weight
+		width += in[i].size
 	}
 	adder := slerp.NewAdder(t.DType, types)
 	size := int64(t.DType.Size())
 	step := max(1, 2*chunkBytes/width)
-	chunks := make([][]byte, len(list))
+	chunks := make([][]byte, len(in))
 	for at := s.off / size; len(dst) > 0; {
 		n := min(step, int64(len(dst))/size)
 		room := w.hold
-		for i, o := range list {
+		for i, o := range in {
 			chunks[i], room = room[:n*o.size], room[n*o.size:]
 			if err := o.read(chunks[i], at*o.size); err != nil {
 				return counts, err
@@ -252,30 +217,30 @@ func (w *worker) add(dst []byte, s segment) (slerp.Counts, error) {
 }
 
 // blendAndTail is blend where the last rows may be one parent's.
-func (w *worker) blendAndTail(dst []byte, s segment) (slerp.Counts, error) {
+func (w *worker) blendAndTail(dst []byte, in []input, s segment) (slerp.Counts, error) {
 	t := &w.e.tensors[s.tensor]
 	blended := t.BlendElems() * int64(t.DType.Size())
 	if s.off+s.len <= blended {
-		return w.blend(dst, s)
+		return w.blend(dst, in, s)
 	}
 	var counts slerp.Counts
 	if n := blended - s.off; n > 0 {
 		var err error
-		if counts, err = w.blend(dst[:n], segment{tensor: s.tensor, off: s.off, len: n, mix: s.mix}); err != nil {
+		if counts, err = w.blend(dst[:n], in, segment{tensor: s.tensor, off: s.off, len: n, mix: s.mix}); err != nil {
 			return counts, err
 		}
 		dst, s.off = dst[n:], blended
 	}
-	more, err := w.convert(dst, w.e.operand(t.Tail.Operand, t.Tail.Info().DType), t.DType, s.off)
+	more, err := w.convert(dst, tail(t, in), t.DType, s.off)
 	counts.Add(more)
 	return counts, err
 }
 
 // blend fills dst with part of a large pair, which is measured.
-func (w *worker) blend(dst []byte, s segment) (slerp.Counts, error) {
+func (w *worker) blend(dst []byte, in []input, s segment) (slerp.Counts, error) {
 	t := &w.e.tensors[s.tensor]
 	mix := s.mix
-	a, b := w.e.pair(t)
+	a, b := in[0], in[1]
 	if mix.equal {
 		if a.typ == t.DType {
 			return slerp.Counts{}, a.read(dst, s.off)
@@ -304,9 +269,9 @@ func (w *worker) blend(dst []byte, s segment) (slerp.Counts, error) {
 
 // once measures and blends a pair that fits the hold buffer: each parent is
 // read one time.
-func (w *worker) once(dst []byte, i int) (slerp.Counts, error) {
+func (w *worker) once(dst []byte, in []input, i int) (slerp.Counts, error) {
 	t := &w.e.tensors[i]
-	a, b := w.e.pair(t)
+	a, b := in[0], in[1]
 	n := t.Elems()
 	ha := w.hold[:n*a.size]
 	hb := w.hold[n*a.size:][:n*b.size]

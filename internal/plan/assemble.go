@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 )
@@ -215,7 +216,7 @@ func (p *Plan) sideOf(k, j int) *side {
 		}
 		s.sort()
 	}
-	s.dress = func(name string, o Operand) Operand {
+	s.dress = func(name string, o operand.Operand) operand.Operand {
 		if cast != tensor.BOOL && o.Tensor().DType.Blends() && o.Tensor().DType != cast {
 			o.As = cast
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 )
 
@@ -26,11 +27,11 @@ func (s *side) lent(name string) part {
 			x := lookUp(pool, name)
 			return int(x.o.Index), !x.o.None()
 		}); ok {
-			x = part{found, Operand{Model: s.last, Index: int32(i)}}
+			x = part{found, operand.Operand{Model: s.last, Index: int32(i)}}
 		}
 	}
 	if !x.o.None() && s.dress != nil {
-		x.o = s.dress(name, Operand{Model: x.o.Model, Index: x.o.Index})
+		x.o = s.dress(name, operand.Operand{Model: x.o.Model, Index: x.o.Index})
 	}
 	return x
 }
@@ -69,23 +70,23 @@ func (s *side) meant(name string, others []string) part {
 
 // names are all names of an operand's parameter, stored or in metadata; nil
 // where it has only one.
-func (s *side) names(o Operand) []string {
+func (s *side) names(o operand.Operand) []string {
 	if s.groups == nil {
-		s.groups = map[Operand][]string{}
+		s.groups = map[operand.Operand][]string{}
 		p := s.last.Parameters()
 		if !p.Shared() && len(s.aliases) == 0 {
 			return nil
 		}
-		count := map[Operand]int{}
+		count := map[operand.Operand]int{}
 		for _, x := range s.parts {
-			count[x.o.root()]++
+			count[x.o.Key()]++
 		}
 		for _, x := range s.aliases {
-			count[x.o.root()]++
+			count[x.o.Key()]++
 		}
 		for _, list := range [][]part{s.parts, s.aliases} {
 			for _, x := range list {
-				if root := x.o.root(); count[root] > 1 {
+				if root := x.o.Key(); count[root] > 1 {
 					s.groups[root] = append(s.groups[root], x.name)
 				}
 			}
@@ -94,15 +95,7 @@ func (s *side) names(o Operand) []string {
 	if len(s.groups) == 0 || o.None() {
 		return nil
 	}
-	return s.groups[o.root()]
-}
-
-// root is the operand with the first of the tensors that are one parameter.
-func (o Operand) root() Operand {
-	if !o.None() {
-		o.Index = o.Model.Parameters().First(o.Index)
-	}
-	return o
+	return s.groups[o.Key()]
 }
 
 // A joint is a tensor of the output before it is decided what happens to it:
@@ -193,7 +186,7 @@ func sortNames(names []string) {
 
 // same reports whether two joints are one parameter on every side.
 func (j joint) same(k joint) bool {
-	return slices.EqualFunc(j.parts, k.parts, func(a, b part) bool { return a.o.root() == b.o.root() })
+	return slices.EqualFunc(j.parts, k.parts, func(a, b part) bool { return a.o.Key() == b.o.Key() })
 }
 
 // written reports whether a name of the first side is the same parameter as j.

@@ -135,7 +135,7 @@ func (s *stackSurvey) add(n int, layer [2][]part) {
 			s.elems[k] += t.Elems()
 			if has(layer[1-k], x.name) {
 				s.paired = true
-			} else if x.o.root().Index != x.o.Index {
+			} else if x.o.Key().Index != x.o.Index {
 				continue // one more name of a parameter
 			} else if len(only[k]) < maxUnpaired && t.DType.Blends() && !isTransient(t.Info) {
 				only[k] = append(only[k], x)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 )
@@ -54,7 +55,7 @@ func (p *Plan) match(a, b *side) {
 	var shapes, vocab, onlyA, onlyB, ints, codes mismatch
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
-	add := func(name, own string, oa, ob Operand, why string) {
+	add := func(name, own string, oa, ob operand.Operand, why string) {
 		ta, tb := oa.Info(), ob.Info()
 		if !ta.SameShape(tb) {
 			detail := fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(ta.Shape), oa.Model.Name(), shape(tb.Shape), ob.Model.Name())
@@ -79,7 +80,7 @@ func (p *Plan) match(a, b *side) {
 				codes.add(name, fmt.Sprintf("%s is %v in %s and %v in %s", model.Quote(name), ta.DType, oa.Model.Name(), tb.DType, ob.Model.Name()))
 			}
 			ints.add(name, fmt.Sprintf("%s is %v and %v", model.Quote(name), ta.DType, tb.DType))
-			t.Action, t.B = Copy, Operand{}
+			t.Action, t.B = Copy, operand.Operand{}
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
@@ -175,7 +176,7 @@ func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
 
 // pair decides about a tensor that both parents have in the same shape.
 // own is what t goes by.
-func (p *Plan) pair(name, own string, oa, ob Operand) Tensor {
+func (p *Plan) pair(name, own string, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, T: p.t(own), A: oa, B: ob, Action: Slerp}
 	t.Name = name
@@ -186,17 +187,17 @@ func (p *Plan) pair(name, own string, oa, ob Operand) Tensor {
 	t.DType, t.Mixed = p.outType(ta.DType, tb.DType), true
 	switch t.T {
 	case 0:
-		t.B, t.Why = Operand{}, "t = 0"
+		t.B, t.Why = operand.Operand{}, "t = 0"
 		t.Action = copyOrConvert(ta.DType, t.DType)
 	case 1:
-		t.A, t.Why = Operand{}, "t = 1"
+		t.A, t.Why = operand.Operand{}, "t = 1"
 		t.Action = copyOrConvert(tb.DType, t.DType)
 	}
 	return t
 }
 
 // single decides about a tensor that one parent has.
-func (p *Plan) single(name string, o Operand, second bool) Tensor {
+func (p *Plan) single(name string, o operand.Operand, second bool) Tensor {
 	src := o.Info()
 	t := Tensor{Info: src, T: p.t(name), Action: Copy}
 	t.Name = name

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/writer"
 )
@@ -65,7 +66,7 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	var vocab mismatch
-	add := func(j joint, oa, ob Operand) {
+	add := func(j joint, oa, ob operand.Operand) {
 		common++
 		name := j.name
 		t := p.comparable(j, oa, ob)
@@ -79,10 +80,10 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
-	only := func(name string, o Operand, role string) {
+	only := func(name string, o operand.Operand, role string) {
 		t := Tensor{Info: o.Info(), Action: Copy, A: o, Why: "only the primary has it"}
 		if role == "secondary" {
-			t.A, t.B, t.Why = Operand{}, o, "only the secondary has it"
+			t.A, t.B, t.Why = operand.Operand{}, o, "only the secondary has it"
 		}
 		t.Name = name
 		p.Tensors = append(p.Tensors, t)
@@ -118,7 +119,7 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 }
 
 // comparable decides what can be said of a tensor that both have.
-func (p *Plan) comparable(j joint, oa, ob Operand) Tensor {
+func (p *Plan) comparable(j joint, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, Action: Slerp, A: oa, B: ob}
 	t.Name = j.name
@@ -157,7 +158,7 @@ func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) 
 	for _, s := range full.Blockers {
 		p.warn("a merge would be refused: %s", s)
 	}
-	own := func(name string, o Operand) bool {
+	own := func(name string, o operand.Operand) bool {
 		return o.None() || o.Tensor().Name == name || model.TieRank(name) > 0
 	}
 	t := map[string]float64{}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 )
 
 // A Part is some tensors of a plan, of one kind, that are treated alike: a
@@ -143,7 +144,7 @@ func (p *Plan) parentsOf(t *Tensor) string {
 
 func types(t *Tensor) string {
 	var from []string
-	add := func(o Operand) {
+	add := func(o operand.Operand) {
 		if o.None() {
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/tokenizer"
@@ -51,41 +52,11 @@ func (a Action) String() string { return actions[a] }
 // MarshalText is String, for JSON.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// An Operand is one parent's tensor. The zero Operand is none.
-type Operand struct {
-	Model *model.Model
-	Index int32 // into Model.Tensors
-	// As is the type that the values are rounded to before anything is done
-	// with them; BOOL, the zero value, leaves them as they are stored.
-	As tensor.DType
-	// Rows makes up an operand that has other rows than its tensor; nil as a
-	// rule.
-	Rows *Rows
-}
-
-// Tensor is the operand's entry in its model's table.
-func (o Operand) Tensor() *model.Tensor { return &o.Model.Tensors[o.Index] }
-
-// Info is the operand as it is read.
-func (o Operand) Info() tensor.Info {
-	info := o.Tensor().Info
-	if o.As != tensor.BOOL {
-		info.DType = o.As
-	}
-	if o.Rows != nil {
-		info.Shape = withRows(info.Shape, o.Rows.Axis, uint64(o.Rows.Len()))
-	}
-	return info
-}
-
 // A Term is one summand of a Linear tensor.
 type Term struct {
-	Operand
+	operand.Operand
 	Weight float64
 }
-
-// None reports whether there is no operand.
-func (o Operand) None() bool { return o.Model == nil }
 
 // A Tensor is one output tensor. Its Info is as it will be written.
 //
@@ -98,16 +69,16 @@ type Tensor struct {
 	// ZeroA and ZeroB put zeros in the place of a missing tensor.
 	ZeroA, ZeroB bool
 	T            float64
-	A, B         Operand // primary's and secondary's; none where the action needs none
-	Tail         *Tail   // nil where all rows are blended
-	Sum          *Sum    // of Linear, which has neither A nor B; else nil
-	Why          string  // what is out of the ordinary, "" when nothing is
+	A, B         operand.Operand // primary's and secondary's; none where the action needs none
+	Tail         *Tail           // nil where all rows are blended
+	Sum          *Sum            // of Linear, which has neither A nor B; else nil
+	Why          string          // what is out of the ordinary, "" when nothing is
 }
 
 // A Tail is the parent whose rows from Shared on are taken as they are; only
 // those before are measured and blended.
 type Tail struct {
-	Operand
+	operand.Operand
 	Shared uint64
 	Axis   int // in which they are counted: 0 as a rule
 }
@@ -136,7 +107,7 @@ func (t *Tensor) BlendElems() int64 {
 }
 
 // Sole is the operand of Copy and Convert.
-func (t *Tensor) Sole() Operand {
+func (t *Tensor) Sole() operand.Operand {
 	if t.A.None() {
 		return t.B
 	}
@@ -176,24 +147,24 @@ type Plan struct {
 	// is what forbids the merge; its text is among the Blockers.
 	OutputErr error
 
-	problems  []recipe.Problem          // the Blockers of a recipe file, with their places
-	at        recipe.Pos                // of what is being worked on in a recipe file
-	t         func(name string) float64 // of an output tensor
-	depth     map[string]int            // layers of each numbered stack of the output
-	layers    []model.LayerSettings     // of the output, where a recipe file puts them together
-	config    *model.Config             // the output's, once layers are made true in it
-	from      int                       // the first layer of the current slice
-	rows      map[Operand][]*Rows       // by the root of the operand
-	edited    []tokenizer.File          // tokenizer files that a recipe changes
-	tokens    *tokenizer.Output         // what a recipe's tokenizer section comes to, nil without one
-	tokensOf  *model.Model              // whose tokenizer files it changes
-	vocab     []vocabChange             // vocabularies of which one parent has more
-	sizes     map[*model.Model][]uint64 // of the vocabularies of a model
-	tokenRows map[*model.Model][]uint64 // of its text vocabulary
-	ranks     map[string]int            // of Warnings that are not of middling weight
-	own       map[string]string         // of output tensors that are another one under one more name: that one; it need not be written
-	depthSaid bool                      // unlike numbers of layers are among the Blockers
-	hint      string                    // for the only one of the Blockers
+	problems  []recipe.Problem                    // the Blockers of a recipe file, with their places
+	at        recipe.Pos                          // of what is being worked on in a recipe file
+	t         func(name string) float64           // of an output tensor
+	depth     map[string]int                      // layers of each numbered stack of the output
+	layers    []model.LayerSettings               // of the output, where a recipe file puts them together
+	config    *model.Config                       // the output's, once layers are made true in it
+	from      int                                 // the first layer of the current slice
+	rows      map[operand.Operand][]*operand.Rows // by the root of the operand
+	edited    []tokenizer.File                    // tokenizer files that a recipe changes
+	tokens    *tokenizer.Output                   // what a recipe's tokenizer section comes to, nil without one
+	tokensOf  *model.Model                        // whose tokenizer files it changes
+	vocab     []vocabChange                       // vocabularies of which one parent has more
+	sizes     map[*model.Model][]uint64           // of the vocabularies of a model
+	tokenRows map[*model.Model][]uint64           // of its text vocabulary
+	ranks     map[string]int                      // of Warnings that are not of middling weight
+	own       map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
+	depthSaid bool                                // unlike numbers of layers are among the Blockers
+	hint      string                              // for the only one of the Blockers
 }
 
 // A Companion is a file that goes along, as Name: as a rule a copy, byte for
@@ -309,7 +280,7 @@ func (p *Plan) sort() {
 	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
-		for _, o := range []Operand{t.A, t.B} {
+		for _, o := range []operand.Operand{t.A, t.B} {
 			t.shareTexts(o)
 		}
 		for _, term := range t.Terms() {
@@ -320,7 +291,7 @@ func (p *Plan) sort() {
 
 // shareTexts gives the operand's entry the name and shape of the output tensor
 // where they are equal.
-func (t *Tensor) shareTexts(o Operand) {
+func (t *Tensor) shareTexts(o operand.Operand) {
 	if o.None() {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 )
 
@@ -18,29 +19,29 @@ type side struct {
 	// of them.
 	aliases, whole []part
 	// groups are the names of parameters that have several, made when needed.
-	groups map[Operand][]string
+	groups map[operand.Operand][]string
 	// last is the model of the last layers: norm and head come from it, and
 	// messages call the side by its name.
 	last *model.Model
 	// dress makes a tensor of last an operand of the side, where more is to be
 	// done than reading it.
-	dress func(name string, o Operand) Operand
+	dress func(name string, o operand.Operand) operand.Operand
 }
 
 // A part is one tensor of a side.
 type part struct {
 	name string
-	o    Operand
+	o    operand.Operand
 }
 
 // whole is a side that is one model as it is.
 func whole(m *model.Model) *side {
 	s := &side{parts: make([]part, len(m.Tensors)), last: m}
 	for i := range m.Tensors {
-		s.parts[i] = part{m.Tensors[i].Name, Operand{Model: m, Index: int32(i)}}
+		s.parts[i] = part{m.Tensors[i].Name, operand.Operand{Model: m, Index: int32(i)}}
 	}
 	for _, a := range m.Aliases() {
-		s.aliases = append(s.aliases, part{a.Name, Operand{Model: m, Index: a.Index}})
+		s.aliases = append(s.aliases, part{a.Name, operand.Operand{Model: m, Index: a.Index}})
 	}
 	s.sort()
 	return s
@@ -54,7 +55,7 @@ func (s *side) sort() {
 
 // find gives the operand that is stored under an output name; none if there
 // is none.
-func (s *side) find(name string) Operand { return lookUp(s.parts, name).o }
+func (s *side) find(name string) operand.Operand { return lookUp(s.parts, name).o }
 
 // lookUp finds a part by its name; without an operand if there is none.
 func lookUp(parts []part, name string) part {

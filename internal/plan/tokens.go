@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tokenizer"
 )
@@ -92,7 +93,7 @@ func (p *Plan) readTokens() *recipe.Problem {
 
 // retoken gives an operand whose rows are a vocabulary the output's rows.
 // name is that of the output tensor: an embedding may stand in for a head.
-func (p *Plan) retoken(name string, o Operand) Operand {
+func (p *Plan) retoken(name string, o operand.Operand) operand.Operand {
 	if p.tokens == nil || o.None() || !o.Tensor().DType.Blends() {
 		return o
 	}
@@ -104,11 +105,11 @@ func (p *Plan) retoken(name string, o Operand) Operand {
 	if r.Identity() && uint64(r.Len()) == o.Tensor().Shape[axis] {
 		return o
 	}
-	rows := &Rows{Rows: r, Axis: axis}
+	rows := &operand.Rows{Rows: r, Axis: axis}
 	for _, m := range p.Models {
-		same := Operand{}
+		same := operand.Operand{}
 		if i, ok := m.Named(name); ok {
-			same = Operand{Model: m, Index: int32(i), As: o.As}
+			same = operand.Operand{Model: m, Index: int32(i), As: o.As}
 		}
 		rows.Parents = append(rows.Parents, same)
 	}
@@ -126,7 +127,7 @@ func (p *Plan) retoken(name string, o Operand) Operand {
 
 // holdsRows makes sure that every row that is asked for exists: vocab_size of
 // config.json may say more than the tensor has.
-func (p *Plan) holdsRows(o Operand, r *Rows) bool {
+func (p *Plan) holdsRows(o operand.Operand, r *operand.Rows) bool {
 	own := o.Tensor().Shape
 	if most := int64(slices.Max(r.Index)); most >= int64(own[r.Axis]) {
 		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", model.Quote(o.Tensor().Name), o.Model.Name(), own[r.Axis], most+1)

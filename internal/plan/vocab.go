@@ -5,26 +5,14 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tokenizer"
 )
 
-// Rows makes up an operand whose rows are a vocabulary, of rows of its tensor
-// and others.
-type Rows struct {
-	*tokenizer.Rows
-	Parents []Operand // the tensors that its terms mean, without Rows
-	// Axis is the dimension in which rows are counted: 0, or another one where
-	// that is the only one of more than 1.
-	Axis int
-	// Gradient fills row i of those that are not the tensor's own from its
-	// last row and row i of Parents[1], going over from one to the other.
-	Gradient bool
-}
-
 // vocabulary decides about a tensor whose rows are a vocabulary, and that has
 // more of them in one parent.
-func (p *Plan) vocabulary(name, own string, oa, ob Operand, axis int) Tensor {
+func (p *Plan) vocabulary(name, own string, oa, ob operand.Operand, axis int) Tensor {
 	a, b := oa.Info().Shape[axis], ob.Info().Shape[axis]
 	short, long := &oa, ob
 	if b < a {
@@ -70,8 +58,8 @@ func (p *Plan) vocabulary(name, own string, oa, ob Operand, axis int) Tensor {
 }
 
 // fillIn makes the rows that short lacks, by the policy.
-func (p *Plan) fillIn(short, long Operand, axis int) *Rows {
-	rows := &Rows{Parents: []Operand{short, long}, Gradient: p.Recipe.Vocab == recipe.VocabGradient, Axis: axis}
+func (p *Plan) fillIn(short, long operand.Operand, axis int) *operand.Rows {
+	rows := &operand.Rows{Parents: []operand.Operand{short, long}, Gradient: p.Recipe.Vocab == recipe.VocabGradient, Axis: axis}
 	if r := p.knownRows(short, rows.Parents); r != nil { // the head of tied models
 		return r
 	}
@@ -90,20 +78,20 @@ func (p *Plan) fillIn(short, long Operand, axis int) *Rows {
 
 // knownRows finds what was made for an operand that is tied to this one, if
 // the other parents' are tied as well: then both stay one tensor.
-func (p *Plan) knownRows(o Operand, parents []Operand) *Rows {
-	for _, r := range p.rows[o.root()] {
-		if slices.EqualFunc(r.Parents, parents, func(a, b Operand) bool { return a.root() == b.root() }) {
+func (p *Plan) knownRows(o operand.Operand, parents []operand.Operand) *operand.Rows {
+	for _, r := range p.rows[o.Key()] {
+		if slices.EqualFunc(r.Parents, parents, func(a, b operand.Operand) bool { return a.Key() == b.Key() }) {
 			return r
 		}
 	}
 	return nil
 }
 
-func (p *Plan) keepRows(o Operand, r *Rows) {
+func (p *Plan) keepRows(o operand.Operand, r *operand.Rows) {
 	if p.rows == nil {
-		p.rows = make(map[Operand][]*Rows)
+		p.rows = make(map[operand.Operand][]*operand.Rows)
 	}
-	p.rows[o.root()] = append(p.rows[o.root()], r)
+	p.rows[o.Key()] = append(p.rows[o.Key()], r)
 }
 
 // rowBytes is what the lists of rows hold in memory.
@@ -111,7 +99,7 @@ func (p *Plan) rowBytes() int64 {
 	var n int64
 	for _, list := range p.rows {
 		for _, r := range list {
-			n += 4*int64(len(r.Index)) + 100*int64(len(r.Fills))
+			n += r.Bytes()
 		}
 	}
 	return n

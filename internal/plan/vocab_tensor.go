@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/tensor"
 )
 
@@ -51,7 +52,7 @@ func withRows(shape []uint64, axis int, rows uint64) []uint64 {
 // isVocab reports whether two tensors differ in the number of tokens alone, by
 // the names of the tensors or by the vocabularies that their models have, and
 // in which dimension.
-func (p *Plan) isVocab(oa, ob Operand) (axis int, ok bool) {
+func (p *Plan) isVocab(oa, ob operand.Operand) (axis int, ok bool) {
 	a, b := oa.Info(), ob.Info()
 	if axis, ok = vocabAxisOf(a.Shape, b.Shape); !ok || a.Shape[axis] == b.Shape[axis] {
 		return 0, false

@@ -11,6 +11,7 @@ import (
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 )
 
@@ -37,7 +38,7 @@ type figures struct {
 
 func figuresOf(t *plan.Tensor, r *merge.TensorResult) figures {
 	f := figures{Name: t.Name, Kind: model.KindOf(t.Name), Shape: append([]uint64{}, t.Shape...), Branch: r.Branch, Equal: r.Branch == merge.Equal, Note: t.Why, NonFin: r.NonFinite}
-	for i, o := range []plan.Operand{t.A, t.B} {
+	for i, o := range []operand.Operand{t.A, t.B} {
 		if !o.None() {
 			f.DType[i] = o.Info().DType.String()
 		}
@@ -96,7 +97,7 @@ type unlikeJSON struct {
 	Secondary infoJSON `json:"secondary"`
 }
 
-func infoOf(o plan.Operand) infoJSON {
+func infoOf(o operand.Operand) infoJSON {
 	t := o.Tensor()
 	return infoJSON{t.Name, t.DType.String(), append([]uint64{}, t.Shape...)}
 }

@@ -1,52 +1,87 @@
-package merge
+package operand
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"sync"
 
-	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/tokenizer"
 	"slerpmerge/slerp"
 )
 
-// rows is an operand whose rows are not those of its tensor, one by one.
-type rows struct {
-	own   tensor.Source
-	dtype tensor.DType
-	width int64 // bytes of a row
-	from  *sources
-	*filling
+// Rows makes up an operand whose rows are a vocabulary, of rows of its tensor
+// and others.
+type Rows struct {
+	*tokenizer.Rows
+	Parents []Operand // the tensors that its terms mean, without Rows
+	// Axis is the dimension in which rows are counted: 0, or another one where
+	// that is the only one of more than 1.
+	Axis int
+	// Gradient fills row i of those that are not the tensor's own from its
+	// last row and row i of Parents[1], going over from one to the other.
+	Gradient bool
 }
 
-// A filling is what all readers of one operand share.
-type filling struct {
-	*plan.Rows
+// Bytes is what the lists of rows hold in memory.
+func (r *Rows) Bytes() int64 { return 4*int64(len(r.Index)) + 100*int64(len(r.Fills)) }
+
+// fillBytes is how much a gradient reads of the other parent at a time.
+const fillBytes = 128 << 10
+
+// A Remapped is a source with the rows of a Rows.
+type Remapped struct {
+	own    Source
+	of     Operand
+	dtype  tensor.DType
+	width  int64 // bytes of a row
+	opener *Opener
+	*Rows
+
 	once sync.Once
-	err  error
-	row  []byte // once it was needed: the mean row, or for a gradient the last one
+	err  error  // of once
+	row  []byte // made once: the mean row, or for a gradient the last one
 }
 
-func (s *sources) rows(own tensor.Source, o plan.Operand) tensor.Source {
-	f, ok := s.fillings.Load(o.Rows)
-	if !ok {
-		f, _ = s.fillings.LoadOrStore(o.Rows, &filling{Rows: o.Rows})
-	}
+func (r *Opener) rows(own Source, o Operand) *Remapped {
+	rows := o.Rows
 	o.Rows = nil
 	info := o.Info()
-	return &rows{own: own, dtype: info.DType, width: info.Bytes() / int64(info.Shape[f.(*filling).Axis]), from: s, filling: f.(*filling)}
+	return &Remapped{own: own, of: o, dtype: info.DType, width: info.Bytes() / int64(info.Shape[rows.Axis]), opener: r, Rows: rows}
 }
 
-func (r *rows) Prefetch(off, n int64) {
+// Prefetch hints at the first row of the range, if it is the tensor's own.
+func (r *Remapped) Prefetch(off, n int64) {
 	if k := r.Index[off/r.width]; k >= 0 {
 		r.own.Prefetch(int64(k)*r.width+off%r.width, n)
 	}
 }
 
+// Drop does nothing: rows of the tensor may be needed again.
+func (r *Remapped) Drop(off, n int64) {}
+
+// Copier is nil.
+func (*Remapped) Copier() tensor.Copier { return nil }
+
+// Use reads into scratch.
+func (r *Remapped) Use(ctx context.Context, scratch []byte, off int64, use func([]byte) error) error {
+	return fill(ctx, r, scratch, off, use)
+}
+
+// Memory is a row and the buffers that fill others.
+func (r *Remapped) Memory() int64 { return r.width + 2*fillBytes + r.own.Memory() }
+
+// Key is that of the tensor with the rows.
+func (r *Remapped) Key() Operand {
+	k := r.own.Key()
+	k.Rows = r.Rows
+	return k
+}
+
 // run is how many rows from i on, most at most, are the tensor's own from row
 // on; else fill makes row i.
-func (r *rows) run(i, most int) (n, row int, fill *tokenizer.Fill) {
+func (r *Remapped) run(i, most int) (n, row int, fill *tokenizer.Fill) {
 	k := r.Index[i]
 	if k < 0 {
 		return 1, 0, &r.Fills[^k]
@@ -57,7 +92,8 @@ func (r *rows) run(i, most int) (n, row int, fill *tokenizer.Fill) {
 	return n, int(k), nil
 }
 
-func (r *rows) ReadAt(p []byte, off int64) error {
+// ReadAt reads rows of the tensor and makes up others.
+func (r *Remapped) ReadAt(ctx context.Context, p []byte, off int64) error {
 	for len(p) > 0 {
 		at := off % r.width
 		most := (at + int64(len(p)) + r.width - 1) / r.width
@@ -66,17 +102,17 @@ func (r *rows) ReadAt(p []byte, off int64) error {
 		var err error
 		switch {
 		case fill == nil:
-			err = r.own.ReadAt(p[:n], int64(row)*r.width+at)
+			err = r.own.ReadAt(ctx, p[:n], int64(row)*r.width+at)
 		case r.Gradient:
 			n = int64(len(p)) // all that follow are filled
-			err = r.gradient(p, off)
+			err = r.gradient(ctx, p, off)
 		case fill.Mean:
-			r.once.Do(func() { r.err = r.measureMean() })
+			r.once.Do(func() { r.err = r.measureMean(ctx) })
 			if err = r.err; err == nil {
 				copy(p[:n], r.row[at:])
 			}
 		default:
-			err = r.sum(p[:n], at, fill.Terms)
+			err = r.sum(ctx, p[:n], at, fill.Terms)
 		}
 		if err != nil {
 			return err
@@ -88,7 +124,7 @@ func (r *rows) ReadAt(p []byte, off int64) error {
 
 // sum fills p, the part of a row from byte at on, with the sum of rows of
 // parents. One row of the same type is copied.
-func (r *rows) sum(p []byte, at int64, terms []tokenizer.Term) error {
+func (r *Remapped) sum(ctx context.Context, p []byte, at int64, terms []tokenizer.Term) error {
 	size := int64(r.dtype.Size())
 	var types []tensor.DType
 	var parts [][]byte
@@ -101,7 +137,7 @@ func (r *rows) sum(p []byte, at int64, terms []tokenizer.Term) error {
 		d := o.Info().DType
 		wide := int64(d.Size())
 		part := make([]byte, int64(len(p))/size*wide)
-		if err := r.from.open(o).ReadAt(part, (int64(t.Row)*r.width+at)/size*wide); err != nil {
+		if err := r.opener.Open(o).ReadAt(ctx, part, (int64(t.Row)*r.width+at)/size*wide); err != nil {
 			return err
 		}
 		types, parts, weights = append(types, d), append(parts, part), append(weights, t.Weight)
@@ -118,7 +154,7 @@ func (r *rows) sum(p []byte, at int64, terms []tokenizer.Term) error {
 }
 
 // measureMean works out the mean of the rows that are no means themselves.
-func (r *rows) measureMean() error {
+func (r *Remapped) measureMean(ctx context.Context) error {
 	cols := int(r.width) / r.dtype.Size()
 	wide := slerp.NewConverter(tensor.F64, r.dtype)
 	row, values, mean := make([]byte, r.width), make([]byte, 8*cols), make([]float64, cols)
@@ -127,7 +163,7 @@ func (r *rows) measureMean() error {
 		if _, _, fill := r.run(i, 1); fill != nil && fill.Mean {
 			continue
 		}
-		if err := r.ReadAt(row, int64(i)*r.width); err != nil {
+		if err := r.ReadAt(ctx, row, int64(i)*r.width); err != nil {
 			return err
 		}
 		wide.Convert(values, row)
@@ -146,11 +182,11 @@ func (r *rows) measureMean() error {
 
 // gradient fills p, rows that follow the tensor's own, with what lies between
 // its last row and the rows that the other parent has there.
-func (r *rows) gradient(p []byte, off int64) error {
+func (r *Remapped) gradient(ctx context.Context, p []byte, off int64) error {
 	own := int64(r.Parents[0].Tensor().Shape[r.Axis])
 	r.once.Do(func() {
 		r.row = make([]byte, r.width)
-		r.err = r.own.ReadAt(r.row, (own-1)*r.width)
+		r.err = r.own.ReadAt(ctx, r.row, (own-1)*r.width)
 	})
 	if r.err != nil {
 		return r.err
@@ -158,11 +194,11 @@ func (r *rows) gradient(p []byte, off int64) error {
 	other := r.Parents[1]
 	d := other.Info().DType
 	size, wide := int64(r.dtype.Size()), int64(d.Size())
-	src, adder := r.from.open(other), slerp.NewAdder(r.dtype, []tensor.DType{r.dtype, d})
-	theirs := make([]byte, min(int64(len(p)), chunkBytes)/size*wide)
+	src, adder := r.opener.Open(other), slerp.NewAdder(r.dtype, []tensor.DType{r.dtype, d})
+	theirs := make([]byte, min(int64(len(p)), fillBytes)/size*wide)
 	for len(p) > 0 {
 		n := min(int64(len(p)), int64(len(theirs))/wide*size)
-		if err := src.ReadAt(theirs[:n/size*wide], off/size*wide); err != nil {
+		if err := src.ReadAt(ctx, theirs[:n/size*wide], off/size*wide); err != nil {
 			return err
 		}
 		for rest := theirs; n > 0; {
