@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"slerpmerge/internal/tensor"
-	"slerpmerge/writer"
+	"slerpmerge/internal/testmodel"
 )
 
 // How often TestKill kills, and the bytes of each parent, if the environment
@@ -44,45 +44,16 @@ func setNumber(t *testing.T, name string, preset int) int {
 }
 
 // makeParent writes a model of bfloat16 tensors of all sizes.
-func makeParent(t *testing.T, dir string, seed byte, size int64) {
+func makeParent(t *testing.T, dir string, seed uint64, size int64) {
 	t.Helper()
-	var infos []tensor.Info
+	m := testmodel.Model{Config: `{"model_type": "llama"}`}
 	for i, left := 0, size; left > 0; i++ {
 		n := min(left, size/int64(3+i*i%29))
-		infos = append(infos, tensor.Info{Name: fmt.Sprintf("model.layers.%d.mlp.weight", i), DType: tensor.BF16, Shape: []uint64{uint64(max(n/2, 1))}})
+		info := tensor.Info{Name: fmt.Sprintf("model.layers.%d.mlp.weight", i), DType: tensor.BF16, Shape: []uint64{uint64(max(n/2, 1))}}
+		m.Tensors = append(m.Tensors, testmodel.Tensor{Info: info, Values: testmodel.Noise(seed)})
 		left -= n
 	}
-	l, err := writer.Lay(infos, nil, 1<<40, writer.Safetensors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, l.Files[0].Name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	file := l.Files[0]
-	if _, err := f.WriteAt(file.Fixed[0].Data, 0); err != nil {
-		t.Fatal(err)
-	}
-	random := rand.NewChaCha8([32]byte{seed})
-	block := make([]byte, 1<<20)
-	for off := file.Extents[0].Off; off < file.Size; off += int64(len(block)) {
-		block = block[:min(int64(len(block)), file.Size-off)]
-		random.Read(block)
-		for i := 1; i < len(block); i += 2 {
-			block[i] = block[i]&0x83 | 0x3c // no infinities
-		}
-		if _, err := f.WriteAt(block, off); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type": "llama"}`), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	testmodel.Make(t, dir, m)
 }
 
 // folderSums are the SHA-256 of all files of a folder.

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -11,7 +10,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/tensor"
-	"slerpmerge/writer"
+	"slerpmerge/internal/testmodel"
 )
 
 // The least memory that a refusal names is enough, is kept to with mapped pages
@@ -19,22 +18,21 @@ import (
 func TestLeastMemory(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		tensors  int
-		in, out  writer.Format
-		name     string
-		outNamed string
+		tensors int
+		format  string // of the parents and the output
 	}{
-		{100, writer.Safetensors, writer.Safetensors, "safetensors", "safetensors"},
-		{5000, writer.Safetensors, writer.Safetensors, "safetensors", "safetensors"},
-		{2000, writer.Bin, writer.Bin, "bin", "bin"},
+		{100, "safetensors"},
+		{5000, "safetensors"},
+		{2000, "bin"},
 	} {
-		t.Run(fmt.Sprintf("%d %s", c.tensors, c.name), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d %s", c.tensors, c.format), func(t *testing.T) {
 			dir := t.TempDir()
 			for _, parent := range []string{"a", "b"} {
-				makeSmallTensors(t, filepath.Join(dir, parent), c.tensors, c.in)
+				m := testmodel.Model{Tensors: testmodel.Tensors(nil, smallTensors(c.tensors)...), Bin: c.format == "bin", Config: `{"model_type": "llama"}`}
+				testmodel.Make(t, filepath.Join(dir, parent), m)
 			}
 			run := func(memory string) ([]byte, int) {
-				cmd := exec.Command("slerpmerge", "merge", "a", "b", "-o", "out", "--format", c.outNamed, "--json", "-q", "--max-memory", memory)
+				cmd := exec.Command("slerpmerge", "merge", "a", "b", "-o", "out", "--format", c.format, "--json", "-q", "--max-memory", memory)
 				cmd.Dir = dir
 				out, err := cmd.Output()
 				if exit, ok := err.(*exec.ExitError); ok {
@@ -73,34 +71,11 @@ func TestLeastMemory(t *testing.T) {
 	}
 }
 
-// makeSmallTensors writes a model of tensors of two elements.
-func makeSmallTensors(t *testing.T, dir string, n int, format writer.Format) {
-	t.Helper()
+// smallTensors is n tensors of two elements.
+func smallTensors(n int) []tensor.Info {
 	infos := make([]tensor.Info, n)
 	for i := range infos {
 		infos[i] = tensor.Info{Name: fmt.Sprintf("model.layers.%d.mlp.experts.%d.up_proj.weight", i/100, i%100), DType: tensor.BF16, Shape: []uint64{1, 2}}
 	}
-	l, err := writer.Lay(infos, nil, 1<<40, format)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, l.Files[0].Name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := f.Truncate(l.Files[0].Size); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range l.Files[0].Fixed {
-		if _, err := f.WriteAt(s.Data, s.Off); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type": "llama"}`), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	return infos
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/creack/pty"
 
 	"slerpmerge/internal/tensor"
-	"slerpmerge/writer"
+	"slerpmerge/internal/testmodel"
 )
 
 // A console is the program on a pseudo-terminal.
@@ -243,8 +243,10 @@ func TestSessionStopped(t *testing.T) {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
+			// Models that take seconds to merge and no room on the disk.
+			hollow := testmodel.Model{Tensors: []testmodel.Tensor{{Info: tensor.Info{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 29}}}}}
 			for _, name := range []string{"alpha", "my beta"} {
-				hollowModel(t, filepath.Join(dir, name))
+				testmodel.Make(t, filepath.Join(dir, name), hollow)
 			}
 			before := listing(t, dir)
 			c := start(t, dir, mode.env)
@@ -274,26 +276,6 @@ func TestSessionStopped(t *testing.T) {
 				t.Errorf("there is now\n%s", after)
 			}
 		})
-	}
-}
-
-// hollowModel makes a model that takes seconds to merge and no room on the disk.
-func hollowModel(t *testing.T, dir string) {
-	t.Helper()
-	layout, err := writer.Lay([]tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 29}}}, nil, 1<<40, writer.Safetensors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := layout.Files[0]
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, file.Name)
-	if err := os.WriteFile(path, file.Fixed[0].Data, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, file.Size); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -3,10 +3,8 @@ package e2e
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,9 +13,9 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/x448/float16"
 
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
 )
@@ -166,26 +164,10 @@ func cmdValues(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is %v", args[1], t.DType)
 	}
 	for i, want := range args[3:] {
-		if got := fmt.Sprint(float32(decodeFloat(t.DType, t.data[i*t.DType.Size():]))); got != want {
+		if got := fmt.Sprint(float32(testmodel.Float(t.DType, t.data[i*t.DType.Size():]))); got != want {
 			ts.Fatalf("value %d is %s, want %s", i, got, want)
 		}
 	}
-}
-
-func decodeFloat(d tensor.DType, b []byte) float64 {
-	switch d {
-	case tensor.F64:
-		return math.Float64frombits(binary.LittleEndian.Uint64(b))
-	case tensor.F32:
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
-	case tensor.F16:
-		return float64(float16.Frombits(binary.LittleEndian.Uint16(b)).Float32())
-	case tensor.BF16:
-		return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
-	case tensor.F8E4M3, tensor.F8E5M2:
-		return float8(d, b[0])
-	}
-	return float64(b[0])
 }
 
 // files FOLDER NAME...: the folder holds these files and no others.

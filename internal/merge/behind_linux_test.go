@@ -51,8 +51,8 @@ func TestDropPages(t *testing.T) {
 			list = append(list, spec{s.name + string(rune('0'+k)), s.dtype, s.elems})
 		}
 	}
-	a := makeModel(t, dir+"/a", 1, 1<<40, list)
-	b := makeModel(t, dir+"/b", 2, 1<<40, list)
+	a := makeModel(t, dir+"/a", 1, 0, list)
+	b := makeModel(t, dir+"/b", 2, 0, list)
 	sync := func(path string) string {
 		path = filepath.Join(path, "model.safetensors")
 		f, err := os.Open(path)

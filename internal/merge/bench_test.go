@@ -16,8 +16,8 @@ import (
 func BenchmarkMerge(b *testing.B) {
 	dir := b.TempDir()
 	list := []spec{{"a", tensor.BF16, 16 << 20}, {"b", tensor.BF16, 8 << 20}, {"c", tensor.BF16, 6 << 20}}
-	makeModel(b, dir+"/a", 1, 1<<40, list)
-	makeModel(b, dir+"/b", 2, 1<<40, list)
+	makeModel(b, dir+"/a", 1, 0, list)
+	makeModel(b, dir+"/b", 2, 0, list)
 	r := recipe.Recipe{Primary: dir + "/a", Secondary: dir + "/b", Output: dir + "/out", T: flat(0.3),
 		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 2, Overwrite: true}
 	b.SetBytes(60 << 20)

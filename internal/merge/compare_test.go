@@ -50,7 +50,7 @@ func bits(r merge.TensorResult) [4]uint64 {
 // tensors of one block and of several, and the branch is the merge's.
 func TestCompareEqualsMerge(t *testing.T) {
 	dir := t.TempDir()
-	own := [2]string{makeModel(t, dir+"/a", 1, 9<<20, layers), makeModel(t, dir+"/b", 2, 1<<40, layers)}
+	own := [2]string{makeModel(t, dir+"/a", 1, 9<<20, layers), makeModel(t, dir+"/b", 2, 0, layers)}
 	models := func(name string) string { return filepath.Join("..", "..", "testdata", "models", name) }
 	for _, pair := range [][2]string{own, {models("alpha"), models("beta")}, {models("deep-a-bin"), models("deep-b")},
 		{models("edge-a"), models("edge-b")}, {models("alpha"), models("alpha")}, {models("alpha"), models("beta-vocab")}} {
@@ -86,9 +86,9 @@ func TestCompareEqualsMerge(t *testing.T) {
 // Nor do they depend on threads, memory or shards; the distance neither.
 func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
 	dir := t.TempDir()
-	a, b := makeModel(t, dir+"/a", 1, 1<<40, layers), makeModel(t, dir+"/b", 2, 1<<40, layers)
+	a, b := makeModel(t, dir+"/a", 1, 0, layers), makeModel(t, dir+"/b", 2, 0, layers)
 	shards := makeModel(t, dir+"/as", 1, 9<<20, layers)
-	near := makeModel(t, dir+"/near", 1, 1<<40, layers)
+	near := makeModel(t, dir+"/near", 1, 0, layers)
 	path := filepath.Join(near, "model.safetensors")
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
 func TestDistance(t *testing.T) {
 	dir := t.TempDir()
 	list := []spec{{"far", tensor.F32, 1000}, {"near", tensor.F32, 1<<20 + 77}}
-	a, b := makeModel(t, dir+"/a", 1, 1<<40, list), makeModel(t, dir+"/b", 1, 1<<40, list)
+	a, b := makeModel(t, dir+"/a", 1, 0, list), makeModel(t, dir+"/b", 1, 0, list)
 	path := filepath.Join(b, "model.safetensors")
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -179,7 +179,7 @@ func singles(raw []byte) []float64 {
 
 func TestCompareStops(t *testing.T) {
 	dir := t.TempDir()
-	a, b := makeModel(t, dir+"/a", 1, 1<<40, layers), makeModel(t, dir+"/b", 2, 1<<40, layers)
+	a, b := makeModel(t, dir+"/a", 1, 0, layers), makeModel(t, dir+"/b", 2, 0, layers)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("enough")
 	cancel(cause)

@@ -15,8 +15,8 @@ import (
 // them or they pass through the program, whole or gone on with.
 func TestCopiedBySystem(t *testing.T) {
 	dir := t.TempDir()
-	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
-	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	a := makeModel(t, dir+"/a", 1, 0, layers)
+	b := makeModel(t, dir+"/b", 2, 0, layers)
 	set := func(r *recipe.Recipe) { r.T, r.ShardSize = flat(0), 12e6 }
 	var read atomic.Int64
 	restore := merge.CountReads(func(string, int) { read.Add(1) }) // what is counted is not copied unseen

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +15,8 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
-	"slerpmerge/writer"
 )
 
 // spec is a tensor to be made: floating values of about 0.02.
@@ -42,63 +41,15 @@ var layers = []spec{
 	{"j.tiny", tensor.F16, 1},
 }
 
-// makeModel writes a folder of weights, sharded at shard bytes.
+// makeModel writes a folder of weights, sharded at shard bytes (0: one file).
 func makeModel(t testing.TB, dir string, seed uint64, shard int64, list []spec) string {
 	t.Helper()
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
+	m := testmodel.Model{Shard: shard}
+	for _, s := range list {
+		info := tensor.Info{Name: s.name, DType: s.dtype, Shape: []uint64{s.elems}}
+		m.Tensors = append(m.Tensors, testmodel.Tensor{Info: info, Values: testmodel.Noise(seed)})
 	}
-	infos := make([]tensor.Info, len(list))
-	for i, s := range list {
-		infos[i] = tensor.Info{Name: s.name, DType: s.dtype, Shape: []uint64{s.elems}}
-	}
-	l, err := writer.Lay(infos, nil, shard, writer.Safetensors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// One stream for each tensor, so that sharding does not change the values.
-	for _, f := range l.Files {
-		w, err := os.Create(filepath.Join(dir, f.Name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range f.Fixed {
-			w.WriteAt(s.Data, s.Off)
-		}
-		for _, x := range f.Extents {
-			r := rand.New(rand.NewPCG(seed, uint64(x.Tensor)))
-			if _, err := w.WriteAt(randomValues(r, infos[x.Tensor].DType, x.Len), x.Off); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if l.Index() != nil {
-		if err := os.WriteFile(filepath.Join(dir, l.IndexName), l.Index(), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// randomValues has ordinary exponents, whatever the type: the top byte of an
-// element decides them.
-func randomValues(r *rand.Rand, d tensor.DType, n int64) []byte {
-	b := make([]byte, n)
-	for i := 0; i+8 <= len(b); i += 8 {
-		v := r.Uint64()
-		for k := range 8 {
-			b[i+k] = byte(v >> (8 * k))
-		}
-	}
-	top := map[tensor.DType]byte{tensor.BF16: 0x3c, tensor.F32: 0x3c, tensor.F16: 0x24, tensor.F64: 0x3f}[d]
-	size := d.Size()
-	for i := size - 1; i < len(b); i += size {
-		b[i] = b[i]&0x83 | top
-	}
-	return b
+	return testmodel.Make(t, dir, m)
 }
 
 // weightHash is a hash over all weight files and the index.
@@ -124,8 +75,8 @@ func weightHash(t testing.TB, dir string) string {
 // threads, memory, or the way the parents are cut into shards.
 func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 	dir := t.TempDir()
-	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
-	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	a := makeModel(t, dir+"/a", 1, 0, layers)
+	b := makeModel(t, dir+"/b", 2, 0, layers)
 	aShards := makeModel(t, dir+"/as", 1, 9<<20, layers)
 	bShards := makeModel(t, dir+"/bs", 2, 5<<20, layers)
 	set := func(threads int, memory int64) func(*recipe.Recipe) {
@@ -163,8 +114,8 @@ func TestNarrowOutputOfManyTensors(t *testing.T) {
 	for i := range 7 {
 		list = append(list, spec{string(rune('a' + i)), tensor.F32, 768 * 768}, spec{string(rune('p' + i)), tensor.F64, 400_000 + uint64(i)})
 	}
-	a := makeModel(t, dir+"/a", 1, 1<<40, list)
-	b := makeModel(t, dir+"/b", 2, 1<<40, list)
+	a := makeModel(t, dir+"/a", 1, 0, list)
+	b := makeModel(t, dir+"/b", 2, 0, list)
 	want := ""
 	for _, threads := range []int{1, 2, 7} {
 		for _, memory := range []int64{24 << 20, 64 << 20, 1 << 30} {
@@ -186,8 +137,8 @@ func TestNarrowOutputOfManyTensors(t *testing.T) {
 // measured and to be blended.
 func TestSmallPairsAreReadOnce(t *testing.T) {
 	dir := t.TempDir()
-	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
-	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	a := makeModel(t, dir+"/a", 1, 0, layers)
+	b := makeModel(t, dir+"/b", 2, 0, layers)
 	var mu sync.Mutex
 	read := map[string]int64{}
 	defer merge.CountReads(func(name string, n int) {
@@ -248,8 +199,8 @@ func TestParentTruncatedDuringTheRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			a := makeModel(t, dir+"/a", 1, 1<<40, layers)
-			b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+			a := makeModel(t, dir+"/a", 1, 0, layers)
+			b := makeModel(t, dir+"/b", 2, 0, layers)
 			done := false
 			_, out, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory = 30 << 20 }, merge.Options{Progress: func(int64) {
 				if !done {

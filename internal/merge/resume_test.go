@@ -39,8 +39,8 @@ func wideValues(t *testing.T, dir string, every int) {
 func TestResume(t *testing.T) {
 	dir := t.TempDir()
 	list := append([]spec{{"k.ints", tensor.I32, 700_000}}, layers...)
-	a := makeModel(t, dir+"/a", 1, 1<<40, list)
-	b := makeModel(t, dir+"/b", 2, 1<<40, list)
+	a := makeModel(t, dir+"/a", 1, 0, list)
+	b := makeModel(t, dir+"/b", 2, 0, list)
 	wideValues(t, a, 1000)
 	wideValues(t, b, 777)
 	var total int64
@@ -165,8 +165,8 @@ func sameFolder(t *testing.T, got, want string) {
 // A note that does not fit is no reason to fail, but to begin anew.
 func TestResumeOfBadNotes(t *testing.T) {
 	dir := t.TempDir()
-	a := makeModel(t, dir+"/a", 1, 1<<40, layers)
-	b := makeModel(t, dir+"/b", 2, 1<<40, layers)
+	a := makeModel(t, dir+"/a", 1, 0, layers)
+	b := makeModel(t, dir+"/b", 2, 0, layers)
 	_, whole := mergeModels(t, a, b, nil)
 	for _, note := range []string{`"text"`, `{"done":[{"i":99}]}`, `{"done":[{"i":-1}]}`} {
 		out := filepath.Join(t.TempDir(), "out")

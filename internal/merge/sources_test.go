@@ -12,8 +12,8 @@ import (
 // Nothing of a run outlives it: batch carries out many plans in one process.
 func TestNothingKeepsThePlan(t *testing.T) {
 	dir := t.TempDir()
-	a := makeModel(t, dir+"/a", 1, 1<<40, layers[:3])
-	b := makeModel(t, dir+"/b", 2, 1<<40, layers[:3])
+	a := makeModel(t, dir+"/a", 1, 0, layers[:3])
+	b := makeModel(t, dir+"/b", 2, 0, layers[:3])
 	va, vb := testdata+"models/beta", testdata+"models/beta-vocab"
 	for name, c := range map[string]struct {
 		primary, secondary string

@@ -18,6 +18,7 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
@@ -37,39 +38,13 @@ var assorted = []tensor.Info{
 
 func makeAssorted(t *testing.T, dir string, seed uint64) string {
 	t.Helper()
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	l, err := writer.Lay(assorted, nil, 1<<40, writer.Safetensors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, l.Files[0].Size)
-	for _, s := range l.Files[0].Fixed {
-		copy(b[s.Off:], s.Data)
-	}
-	r := rand.New(rand.NewPCG(seed, 1))
-	for _, x := range l.Files[0].Extents {
-		switch d := assorted[x.Tensor].DType; {
-		case d == tensor.BOOL || d == tensor.I64: // alike in both parents
-			for i := range x.Len {
-				b[x.Off+i] = byte(i) & 1
-			}
-		case d == tensor.F8E4M3:
-			for i := range x.Len {
-				b[x.Off+i] = byte(r.IntN(0x70))
-			}
-		default:
-			copy(b[x.Off:], randomValues(r, d, x.Len))
+	m := testmodel.Model{Tensors: testmodel.Tensors(testmodel.Noise(seed), assorted...), Config: `{"a": 1}`}
+	for i := range m.Tensors {
+		if !m.Tensors[i].DType.Blends() {
+			m.Tensors[i].Values = testmodel.List(0, 1) // the same in both parents
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), b, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"a": 1}`), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return testmodel.Make(t, dir, m)
 }
 
 // A madeModel is an output with the plan that made it.

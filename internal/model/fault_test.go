@@ -8,30 +8,24 @@ import (
 	"syscall"
 	"testing"
 
+	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
 )
 
 // healthy writes a model folder with a tokenizer and a chat template.
 func healthy(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "model")
-	header := `{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`
-	for name, text := range map[string]string{
-		"model.safetensors":                 string([]byte{byte(len(header)), 0, 0, 0, 0, 0, 0, 0}) + header + "\x00\x00\x80\x3f",
-		"config.json":                       `{"model_type":"llama"}`,
-		"tokenizer.json":                    `{}`,
-		"README.md":                         "card",
-		"additional_chat_templates/x.jinja": "x",
-	} {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return testmodel.Make(t, filepath.Join(t.TempDir(), "model"), testmodel.Model{
+		Tensors: []testmodel.Tensor{one("w")},
+		Config:  `{"model_type":"llama"}`,
+		Files:   map[string]string{"tokenizer.json": `{}`, "README.md": "card", "additional_chat_templates/x.jinja": "x"},
+	})
+}
+
+// one is a tensor of the float32 value 1.
+func one(name string) testmodel.Tensor {
+	return testmodel.Tensor{Info: tensor.Info{Name: name, DType: tensor.F32, Shape: []uint64{1}}, Values: testmodel.List(1)}
 }
 
 // use opens a model and all that goes along with it.

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
-	"slerpmerge/safetensors"
 )
 
 const transformerType = "sentence_transformers.models.Transformer"
@@ -141,9 +140,7 @@ func TestModulesNotThere(t *testing.T) {
 func TestModuleNamesCollide(t *testing.T) {
 	dir := makeFolder(t, "2_Dense/model.safetensors")
 	must(t, os.WriteFile(filepath.Join(dir, "modules.json"), []byte(`[{"path": ""}, {"path": "2_Dense"}]`), 0o666))
-	enc, err := safetensors.Encode([]tensor.Info{{Name: "2_Dense/w.model.safetensors", DType: tensor.F32, Shape: []uint64{1}}}, nil)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "model.safetensors"), append(enc.Header, 0, 0, 128, 63), 0o666))
+	testmodel.Make(t, dir, testmodel.Model{Tensors: []testmodel.Tensor{one("2_Dense/w.model.safetensors")}})
 	if _, err := Open(mmapio.NewPool(1<<20), dir); err == nil || !strings.Contains(err.Error(), "which is the name of a tensor of the module 2_Dense too") {
 		t.Errorf("error %v", err)
 	}

@@ -2,58 +2,48 @@ package model_test
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
 )
 
-// write makes a model folder of float32 vectors, given as NAME=VALUE: the first
-// letter of a value is the tensor's first byte, a second one its last. The rest
-// is zeros.
+// write makes a model folder of float32 vectors of size bytes, given as
+// NAME=VALUE: the first letter of a value is the tensor's first byte, a second one
+// its last. The rest is zeros. Metadata is members of a JSON object.
 func write(t *testing.T, config, metadata string, size int, tensors ...string) string {
 	t.Helper()
-	dir := t.TempDir()
-	var entries []string
-	if metadata != "" {
-		entries = append(entries, `"__metadata__": {"format": "pt", `+metadata+`}`)
-	}
-	for i, x := range tensors {
-		name, _, _ := strings.Cut(x, "=")
-		entries = append(entries, fmt.Sprintf(`%q: {"dtype": "F32", "shape": [%d], "data_offsets": [%d, %d]}`, name, size/4, i*size, (i+1)*size))
-	}
-	head := "{" + strings.Join(entries, ", ") + "}"
-	f, err := os.Create(filepath.Join(dir, "model.safetensors"))
-	if err != nil {
+	m := testmodel.Model{Config: config}
+	if err := json.Unmarshal([]byte("{"+metadata+"}"), &m.Metadata); err != nil {
 		t.Fatal(err)
 	}
-	put := func(b []byte, at int) {
-		if _, err := f.WriteAt(b, int64(at)); err != nil {
-			t.Fatal(err)
+	for _, x := range tensors {
+		name, value, _ := strings.Cut(x, "=")
+		info := tensor.Info{Name: name, DType: tensor.F32, Shape: []uint64{uint64(size / 4)}}
+		m.Tensors = append(m.Tensors, testmodel.Tensor{Info: info, Values: ends(value)})
+	}
+	return testmodel.Make(t, t.TempDir(), m)
+}
+
+// ends sets the first byte and, if value has a second one, the last.
+func ends(value string) testmodel.Values {
+	return func(info tensor.Info) func(b []byte) {
+		left := info.Bytes()
+		return func(b []byte) {
+			if left == info.Bytes() {
+				b[0] = value[0]
+			}
+			if left -= int64(len(b)); left == 0 {
+				copy(b[len(b)-1:], value[1:])
+			}
 		}
 	}
-	put(append(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head...), 0)
-	data := 8 + len(head)
-	if err := f.Truncate(int64(data + len(tensors)*size)); err != nil {
-		t.Fatal(err)
-	}
-	for i, x := range tensors {
-		_, value, _ := strings.Cut(x, "=")
-		put([]byte(value[:1]), data+i*size)
-		put([]byte(value[1:]), data+(i+1)*size-1)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func open(t *testing.T, dir string) *model.Model {

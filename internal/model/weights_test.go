@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
-	"slerpmerge/safetensors"
 )
 
 // makeFolder makes a folder of weight files without weights. Each entry is a
@@ -40,9 +39,7 @@ func makeFolder(t *testing.T, entries ...string) string {
 			must(t, err)
 			data = text
 		case strings.HasSuffix(name, ".safetensors"):
-			enc, err := safetensors.Encode([]tensor.Info{{Name: "w." + filepath.Base(name), DType: tensor.F32, Shape: []uint64{1}}}, nil)
-			must(t, err)
-			data = append(enc.Header, 0, 0, 128, 63)
+			data = testmodel.File(t, one("w."+filepath.Base(name)))
 		}
 		must(t, os.WriteFile(path, data, 0o666))
 	}

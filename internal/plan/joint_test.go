@@ -2,16 +2,14 @@ package plan
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
 )
 
@@ -19,26 +17,17 @@ import (
 // metadata of NAME>KEPT.
 func opened(t *testing.T, config string, specs ...string) *model.Model {
 	t.Helper()
-	meta, entries, data := []string{`"format": "pt"`}, []string{}, []byte{}
+	folder := testmodel.Model{Config: config, Metadata: map[string]string{}}
 	for _, x := range specs {
 		if name, kept, ok := strings.Cut(x, ">"); ok {
-			meta = append(meta, fmt.Sprintf("%q: %q", name, kept))
+			folder.Metadata[name] = kept
 			continue
 		}
 		name, value, _ := strings.Cut(x, "=")
-		entries = append(entries, fmt.Sprintf(`%q: {"dtype": "U8", "shape": [1], "data_offsets": [%d, %d]}`, name, len(data), len(data)+1))
-		data = append(data, value[0])
+		info := tensor.Info{Name: name, DType: tensor.U8, Shape: []uint64{1}}
+		folder.Tensors = append(folder.Tensors, testmodel.Tensor{Info: info, Values: testmodel.First(value[0])})
 	}
-	head := fmt.Sprintf(`{"__metadata__": {%s}, %s}`, strings.Join(meta, ", "), strings.Join(entries, ", "))
-	dir := t.TempDir()
-	for name, content := range map[string][]byte{
-		"model.safetensors": append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head...), data...),
-		"config.json":       []byte(config),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := testmodel.Make(t, t.TempDir(), folder)
 	m, err := model.Open(mmapio.NewPool(1<<20), dir)
 	if err != nil {
 		t.Fatal(err)
