@@ -25,8 +25,8 @@ func BenchmarkWrite(b *testing.B) {
 		return sum
 	}
 	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{Len: size}}}}}
-	ours := func(b *testing.B, path string, n int) {
-		o := create(b, path, Options{})
+	ours := func(b *testing.B, path string, n int, sys *system) {
+		o := create(b, path, Options{sys: sys})
 		must(b, o.Presize(l))
 		for off := int64(0); off < size; off += step {
 			work(n)
@@ -34,7 +34,7 @@ func BenchmarkWrite(b *testing.B) {
 		}
 		must(b, o.Publish())
 	}
-	plain := func(b *testing.B, path string, n int) {
+	plain := func(b *testing.B, path string, n int, _ *system) {
 		f, err := os.Create(path)
 		must(b, err)
 		defer f.Close()
@@ -48,7 +48,7 @@ func BenchmarkWrite(b *testing.B) {
 	for _, v := range []struct {
 		name string
 		n    int
-		run  func(*testing.B, string, int)
+		run  func(*testing.B, string, int, *system)
 		back func(*os.File, int64, int64) error
 	}{
 		{"work=none/plain", 0, plain, nil},
@@ -59,13 +59,12 @@ func BenchmarkWrite(b *testing.B) {
 		{"work=some/noflusher", 1, ours, func(*os.File, int64, int64) error { return errors.ErrUnsupported }},
 	} {
 		b.Run(v.name, func(b *testing.B) {
-			old := writeBack
-			defer func() { writeBack = old }()
-			writeBack = v.back
+			sys := realSystem()
+			sys.writeBack = v.back
 			b.SetBytes(size)
 			path := filepath.Join(b.TempDir(), "out")
 			for b.Loop() {
-				v.run(b, path, v.n)
+				v.run(b, path, v.n, sys)
 				b.StopTimer()
 				must(b, os.RemoveAll(path))
 				b.StartTimer()

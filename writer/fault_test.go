@@ -16,14 +16,6 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// hook replaces a variable for the length of a test.
-func hook[T any](t *testing.T, v *T, with T) {
-	t.Helper()
-	old := *v
-	*v = with
-	t.Cleanup(func() { *v = old })
-}
-
 // run makes a whole output and returns the first error.
 func run(t *testing.T, out string, opt Options) error {
 	t.Helper()
@@ -72,26 +64,26 @@ func TestFaults(t *testing.T) {
 			return nil
 		}
 	}
-	faultyWrite := func(n int, err error) func(t *testing.T) {
-		return func(t *testing.T) {
-			fail, real := nth(n, err), writeAt
-			hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) {
+	faultyWrite := func(n int, err error) func(t *testing.T, sys *system) {
+		return func(t *testing.T, sys *system) {
+			fail, real := nth(n, err), sys.writeAt
+			sys.writeAt = func(f *os.File, p []byte, off int64) (int, error) {
 				if err := fail(); err != nil {
 					return 0, err
 				}
 				return real(f, p, off)
-			})
+			}
 		}
 	}
-	faultySync := func(n int, err error) func(t *testing.T) {
-		return func(t *testing.T) {
+	faultySync := func(n int, err error) func(t *testing.T, sys *system) {
+		return func(t *testing.T, sys *system) {
 			fail := nth(n, err)
-			hook(t, &syncFile, func(*os.File) error { return fail() })
+			sys.syncFile = func(*os.File) error { return fail() }
 		}
 	}
 	for _, c := range []struct {
 		name  string
-		fault func(t *testing.T)
+		fault func(t *testing.T, sys *system)
 		want  error
 		space bool // a *NoSpaceError
 	}{
@@ -100,34 +92,35 @@ func TestFaults(t *testing.T) {
 		{"EDQUOT in data", faultyWrite(5, syscall.EDQUOT), syscall.EDQUOT, true},
 		{"EFBIG in data", faultyWrite(5, syscall.EFBIG), syscall.EFBIG, true},
 		{"EIO in data", faultyWrite(5, syscall.EIO), syscall.EIO, false},
-		{"a short write", func(t *testing.T) {
-			hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p[:len(p)-1], off) })
+		{"a short write", func(t *testing.T, sys *system) {
+			sys.writeAt = func(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p[:len(p)-1], off) }
 		}, io.ErrShortWrite, false},
-		{"ENOSPC when reserving", func(t *testing.T) {
+		{"ENOSPC when reserving", func(t *testing.T, sys *system) {
 			fail := nth(2, syscall.ENOSPC)
-			hook(t, &reserve, func(*os.File, int64) error { return fail() })
+			sys.reserve = func(*os.File, int64) error { return fail() }
 		}, syscall.ENOSPC, true},
-		{"ENOSPC when truncating", func(t *testing.T) {
-			hook(t, &truncate, func(*os.File, int64) error { return syscall.ENOSPC })
+		{"ENOSPC when truncating", func(t *testing.T, sys *system) {
+			sys.truncate = func(*os.File, int64) error { return syscall.ENOSPC }
 		}, syscall.ENOSPC, true},
 		{"EIO when flushing the first file", faultySync(1, syscall.EIO), syscall.EIO, false},
 		{"EIO when flushing the last file", faultySync(5, syscall.EIO), syscall.EIO, false},
 		{"ENOSPC when flushing", faultySync(2, syscall.ENOSPC), syscall.ENOSPC, true}, // NFS reserves nothing
-		{"EIO when flushing the folder", func(t *testing.T) {
-			hook(t, &syncDir, func(*disk.Folder) error { return syscall.EIO })
+		{"EIO when flushing the folder", func(t *testing.T, sys *system) {
+			sys.syncDir = func(*disk.Folder) error { return syscall.EIO }
 		}, syscall.EIO, false},
-		{"EACCES when renaming", func(t *testing.T) {
-			hook(t, &rename, func(*disk.Folder, string, string) error { return syscall.EACCES })
+		{"EACCES when renaming", func(t *testing.T, sys *system) {
+			sys.rename = func(*disk.Folder, string, string) error { return syscall.EACCES }
 		}, syscall.EACCES, false},
-		{"no space to begin with", func(t *testing.T) {
-			hook(t, &freeBytes, func(string) (int64, error) { return l.Bytes() - 1, nil })
-			hook(t, &reserve, func(*os.File, int64) error { t.Error("a file was created"); return nil })
+		{"no space to begin with", func(t *testing.T, sys *system) {
+			sys.freeBytes = func(string) (int64, error) { return l.Bytes() - 1, nil }
+			sys.reserve = func(*os.File, int64) error { t.Error("a file was created"); return nil }
 		}, nil, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			base := t.TempDir()
-			c.fault(t)
-			err := run(t, filepath.Join(base, "out"), Options{})
+			sys := realSystem()
+			c.fault(t, sys)
+			err := run(t, filepath.Join(base, "out"), Options{sys: sys})
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
@@ -157,58 +150,59 @@ func TestTolerated(t *testing.T) {
 			return err
 		}
 	}
-	for name, fault := range map[string]func(t *testing.T){
-		"no free space known": func(t *testing.T) {
-			hook(t, &freeBytes, func(string) (int64, error) { return 0, syscall.ENOSYS })
+	for name, fault := range map[string]func(sys *system){
+		"no free space known": func(sys *system) {
+			sys.freeBytes = func(string) (int64, error) { return 0, syscall.ENOSYS }
 		},
-		"just enough space": func(t *testing.T) {
+		"just enough space": func(sys *system) {
 			l, _ := sample(t)
-			hook(t, &freeBytes, func(string) (int64, error) { return l.Bytes(), nil })
+			sys.freeBytes = func(string) (int64, error) { return l.Bytes(), nil }
 		},
-		"fallocate: ENOTSUP": func(t *testing.T) {
-			hook(t, &reserve, func(*os.File, int64) error { return syscall.ENOTSUP })
+		"fallocate: ENOTSUP": func(sys *system) {
+			sys.reserve = func(*os.File, int64) error { return syscall.ENOTSUP }
 		},
-		"fallocate: EINTR": func(t *testing.T) {
-			intr, real := once(syscall.EINTR), reserve
-			hook(t, &reserve, func(f *os.File, n int64) error { return errors.Join(intr(), real(f, n)) })
+		"fallocate: EINTR": func(sys *system) {
+			intr, real := once(syscall.EINTR), sys.reserve
+			sys.reserve = func(f *os.File, n int64) error { return errors.Join(intr(), real(f, n)) }
 		},
-		"write: EINTR after half": func(t *testing.T) {
+		"write: EINTR after half": func(sys *system) {
 			intr := once(syscall.EINTR)
-			hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) {
+			sys.writeAt = func(f *os.File, p []byte, off int64) (int, error) {
 				if err := intr(); err != nil {
 					n, _ := f.WriteAt(p[:len(p)/2], off)
 					return n, err
 				}
 				return f.WriteAt(p, off)
-			})
+			}
 		},
-		"fsync: EINTR": func(t *testing.T) {
+		"fsync: EINTR": func(sys *system) {
 			intr := once(syscall.EINTR)
-			hook(t, &syncFile, func(f *os.File) error { return errors.Join(intr(), flushFile(f)) })
+			sys.syncFile = func(f *os.File) error { return errors.Join(intr(), flushFile(f)) }
 		},
-		"fsync: ENOTSUP": func(t *testing.T) {
-			hook(t, &syncFile, func(*os.File) error { return syscall.ENOTSUP })
+		"fsync: ENOTSUP": func(sys *system) {
+			sys.syncFile = func(*os.File) error { return syscall.ENOTSUP }
 		},
-		"fsync of a folder: EINVAL": func(t *testing.T) {
-			hook(t, &syncDir, func(*disk.Folder) error { return syscall.EINVAL })
+		"fsync of a folder: EINVAL": func(sys *system) {
+			sys.syncDir = func(*disk.Folder) error { return syscall.EINVAL }
 		},
-		"rename: EINTR": func(t *testing.T) {
-			intr, real := once(syscall.EINTR), rename
-			hook(t, &rename, func(d *disk.Folder, a, b string) error {
+		"rename: EINTR": func(sys *system) {
+			intr, real := once(syscall.EINTR), sys.rename
+			sys.rename = func(d *disk.Folder, a, b string) error {
 				if err := intr(); err != nil {
 					return err
 				}
 				return real(d, a, b)
-			})
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := t.TempDir()
 			want := filepath.Join(base, "want")
 			must(t, run(t, want, Options{}))
-			fault(t)
+			sys := realSystem()
+			fault(sys)
 			got := filepath.Join(base, "got")
-			must(t, run(t, got, Options{}))
+			must(t, run(t, got, Options{sys: sys}))
 			w, g := readAll(t, want), readAll(t, got)
 			for name := range w {
 				if !bytes.Equal(w[name], g[name]) {
@@ -222,31 +216,32 @@ func TestTolerated(t *testing.T) {
 
 // A failed exchange or second rename leaves the old folder at OUT.
 func TestOverwriteFaults(t *testing.T) {
-	for name, fault := range map[string]func(t *testing.T){
-		"exchange": func(t *testing.T) {
-			hook(t, &exchange, func(d *disk.Folder, a, b string) error { return syscall.EIO })
+	for name, fault := range map[string]func(sys *system){
+		"exchange": func(sys *system) {
+			sys.exchange = func(d *disk.Folder, a, b string) error { return syscall.EIO }
 		},
-		"first rename": func(t *testing.T) {
-			hook(t, &exchange, func(d *disk.Folder, a, b string) error { return syscall.EINVAL })
-			hook(t, &rename, func(d *disk.Folder, a, b string) error { return syscall.EIO })
+		"first rename": func(sys *system) {
+			sys.exchange = func(d *disk.Folder, a, b string) error { return syscall.EINVAL }
+			sys.rename = func(d *disk.Folder, a, b string) error { return syscall.EIO }
 		},
-		"second rename": func(t *testing.T) {
-			hook(t, &exchange, func(d *disk.Folder, a, b string) error { return syscall.EINVAL })
-			n, real := 0, rename
-			hook(t, &rename, func(d *disk.Folder, a, b string) error {
+		"second rename": func(sys *system) {
+			sys.exchange = func(d *disk.Folder, a, b string) error { return syscall.EINVAL }
+			n, real := 0, sys.rename
+			sys.rename = func(d *disk.Folder, a, b string) error {
 				if n++; n == 2 {
 					return syscall.EIO
 				}
 				return real(d, a, b)
-			})
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := t.TempDir()
 			out := filepath.Join(base, "out")
 			model(t, out)
-			fault(t)
-			if err := run(t, out, Options{Overwrite: true}); !errors.Is(err, syscall.EIO) {
+			sys := realSystem()
+			fault(sys)
+			if err := run(t, out, Options{Overwrite: true, sys: sys}); !errors.Is(err, syscall.EIO) {
 				t.Errorf("error %v", err)
 			}
 			wantList(t, base, "out")
@@ -260,19 +255,18 @@ func TestOverwriteFaults(t *testing.T) {
 		base := t.TempDir()
 		out := filepath.Join(base, "out")
 		model(t, out)
-		real := syncDir
-		hook(t, &syncDir, func(d *disk.Folder) error {
+		sys := realSystem()
+		sys.syncDir = func(d *disk.Folder) error {
 			if d.Path("") == base {
 				return syscall.EIO
 			}
-			return real(d)
-		})
-		err := run(t, out, Options{Overwrite: true})
+			return d.Sync()
+		}
+		err := run(t, out, Options{Overwrite: true, sys: sys})
 		if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "is complete, but") {
 			t.Errorf("error %v", err)
 		}
 		wantList(t, base, ".out.lock", ".out.partial", "out") // the lock file says what it is
-		hook(t, &syncDir, real)
 		Tidy(out)
 		wantList(t, base, "out")
 	})
@@ -295,15 +289,16 @@ func TestWriteBack(t *testing.T) {
 	var at int64
 	var result error
 	calls := 0
-	hook(t, &writeBack, func(f *os.File, off, n int64) error {
+	sys := realSystem()
+	sys.writeBack = func(f *os.File, off, n int64) error {
 		calls++
 		if off != at || n < writebackStep {
 			t.Errorf("write-back of %d bytes at %d, want it at %d", n, off, at)
 		}
 		at = off + n
 		return result
-	})
-	hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) { return len(p), nil })
+	}
+	sys.writeAt = func(f *os.File, p []byte, off int64) (int, error) { return len(p), nil }
 	for _, c := range []struct {
 		result     error
 		ok         bool
@@ -311,7 +306,7 @@ func TestWriteBack(t *testing.T) {
 		wantReason string
 	}{{nil, true, 5, "all"}, {syscall.ENOSYS, true, 1, "one, then never again"}, {syscall.EIO, false, 1, "one"}} {
 		at, calls, result = 0, 0, c.result
-		o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
+		o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys})
 		must(t, o.Presize(l))
 		err := write(o)
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, c.result) {
@@ -327,8 +322,9 @@ func TestWriteBack(t *testing.T) {
 // What the flush of one file hits, the writing of the next reports.
 func TestLateError(t *testing.T) {
 	l, data := sample(t)
-	hook(t, &syncFile, func(*os.File) error { return syscall.EIO })
-	o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
+	sys := realSystem()
+	sys.syncFile = func(*os.File) error { return syscall.EIO }
+	o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys})
 	must(t, o.Presize(l))
 	for o.flush.err() == nil { // the index is flushed in the background
 		time.Sleep(time.Millisecond)
@@ -348,8 +344,9 @@ func TestWriteBackOutOfOrder(t *testing.T) {
 	const half = writebackStep
 	l := &Layout{Files: []File{{Name: "x", Size: 3 * half, Extents: []Extent{{Len: 3 * half}}}}}
 	var got []span
-	hook(t, &writeBack, func(f *os.File, off, n int64) error { got = append(got, span{off, off + n}); return nil })
-	o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
+	sys := realSystem()
+	sys.writeBack = func(f *os.File, off, n int64) error { got = append(got, span{off, off + n}); return nil }
+	o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys})
 	must(t, o.Presize(l))
 	p := counted(half / 2)
 	for _, off := range []int64{2 * half, 0, half / 2, half} {
@@ -369,17 +366,17 @@ func TestFlushOrder(t *testing.T) {
 	base := t.TempDir()
 	above := filepath.Join(base, "new", "deep")
 	var got []string
-	realSync, realRename := syncDir, rename
-	hook(t, &syncDir, func(d *disk.Folder) error {
+	sys := realSystem()
+	sys.syncDir = func(d *disk.Folder) error {
 		rel, _ := filepath.Rel(base, d.Path(""))
 		got = append(got, filepath.ToSlash(rel))
-		return realSync(d)
-	})
-	hook(t, &rename, func(d *disk.Folder, a, b string) error {
+		return d.Sync()
+	}
+	sys.rename = func(d *disk.Folder, a, b string) error {
 		got = append(got, "rename")
-		return realRename(d, a, b)
-	})
-	o := create(t, filepath.Join(above, "out"), Options{})
+		return d.Rename(a, b)
+	}
+	o := create(t, filepath.Join(above, "out"), Options{sys: sys})
 	must(t, o.Put("additional_chat_templates/x.jinja", nil))
 	must(t, o.Publish())
 	want := []string{"new/deep/.out.partial/additional_chat_templates", "new/deep/.out.partial", "rename", "new/deep", ".", "new"}

@@ -45,9 +45,9 @@ func (o *Output) presize(file File) error {
 	if err != nil {
 		return o.wrap("creating", name, err)
 	}
-	err = retry(func() error { return reserve(f, file.Size) })
+	err = retry(func() error { return o.sys.reserve(f, file.Size) })
 	if err == nil || unsupported(err) {
-		err = retry(func() error { return truncate(f, file.Size) })
+		err = retry(func() error { return o.sys.truncate(f, file.Size) })
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -276,7 +276,7 @@ func (o *Output) write(f *os.File, p []byte, off int64) error {
 	for len(p) > 0 {
 		n := 0
 		err := retry(func() (err error) {
-			n, err = writeAt(f, p[:min(len(p), maxWrite)], off)
+			n, err = o.sys.writeAt(f, p[:min(len(p), maxWrite)], off)
 			return err
 		})
 		if err == nil && n == 0 {

@@ -22,17 +22,11 @@ const (
 	writebackMost = 64 << 20
 )
 
-// Overridden by tests.
-var (
-	syncFile  = flushFile
-	writeBack = startWriteback
-	waitBack  = awaitWriteback
-)
-
 // A flusher takes written bytes to the disk behind the writer's back, one
 // request after the other. Its first error is kept; after it, or when told to
 // drop, it only closes files.
 type flusher struct {
+	sys      *system
 	requests chan request
 	done     chan struct{}
 	once     sync.Once
@@ -64,8 +58,9 @@ type request struct {
 	folders []*disk.Folder // of a mark: their names have to be on the disk too
 }
 
-func newFlusher(wrap func(doing, path string, err error) error, inPlace func() error, forget bool) *flusher {
+func newFlusher(sys *system, wrap func(doing, path string, err error) error, inPlace func() error, forget bool) *flusher {
 	fl := &flusher{
+		sys:      sys,
 		requests: make(chan request, writebackQueue),
 		done:     make(chan struct{}),
 		wrap:     wrap,
@@ -107,14 +102,14 @@ func (fl *flusher) work() {
 
 // push has the disk begin with a run, and waits for an earlier one.
 func (fl *flusher) push(r request) {
-	err := writeBack(r.f, r.run.off, r.run.end-r.run.off)
+	err := fl.sys.writeBack(r.f, r.run.off, r.run.end-r.run.off)
 	if r.f.Name() != fl.underAt {
 		fl.underAt, fl.under = r.f.Name(), nil
 	}
 	if fl.under = append(fl.under, r.run); err == nil && len(fl.under) > writebackAhead {
 		first := fl.under[0]
 		fl.under = fl.under[1:]
-		err = waitBack(r.f, first.off, first.end-first.off)
+		err = fl.sys.waitBack(r.f, first.off, first.end-first.off)
 		if err == nil && fl.forget {
 			dropPages(r.f, first.off, first.end-first.off)
 		}
@@ -129,7 +124,7 @@ func (fl *flusher) push(r request) {
 }
 
 func (fl *flusher) sync(f *os.File) {
-	if err := retry(func() error { return syncFile(f) }); err != nil && !unsupported(err) {
+	if err := retry(func() error { return fl.sys.syncFile(f) }); err != nil && !unsupported(err) {
 		fl.fail(fl.wrap("flushing", f.Name(), err))
 	}
 }
@@ -139,7 +134,7 @@ func (fl *flusher) sync(f *os.File) {
 func (fl *flusher) note(r request) {
 	if !fl.named {
 		for _, dir := range r.folders {
-			if err := retry(func() error { return syncDir(dir) }); err != nil && !unsupported(err) {
+			if err := retry(func() error { return fl.sys.syncDir(dir) }); err != nil && !unsupported(err) {
 				fl.fail(fl.wrap("flushing", dir.Path(""), err))
 				return
 			}

@@ -15,7 +15,7 @@ func Hold(path string) (release func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := acquire(up, filepath.Base(path))
+	l, err := acquire(up, filepath.Base(path), realSystem())
 	if err != nil {
 		up.Close()
 		return nil, err

@@ -10,10 +10,6 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// step is called before each step that goes by a name in a folder where others
-// may be able to write. Overridden by tests.
-var step = func(string) {}
-
 // errNotFar says that an earlier run left nothing of use.
 var errNotFar = errors.New("it had not come far enough")
 
@@ -21,7 +17,7 @@ var errNotFar = errors.New("it had not come far enough")
 // our fingerprint stays, for Presize to look at; any other of ours goes. What is
 // not ours is a *disk.ForeignError.
 func (o *Output) leftover() error {
-	step("leftover")
+	o.sys.step("leftover")
 	work, journal, err := o.openLeft(o.partial)
 	if work == nil || err != nil {
 		return err
@@ -133,7 +129,7 @@ func (o *Output) openLeft(name string) (left *disk.Folder, journal *os.File, err
 // discard removes a folder that stands under name, unless something else does.
 // The journal goes last: a folder without it is nobody's.
 func (o *Output) discard(name string, d *disk.Folder) error {
-	step("discard")
+	o.sys.step("discard")
 	same, err := o.up.Is(name, d.Info())
 	if err != nil || !same {
 		return err
@@ -154,7 +150,7 @@ func (o *Output) discard(name string, d *disk.Folder) error {
 // restore puts OUT back where a run died between moving it away and moving
 // its replacement in.
 func (o *Output) restore() error {
-	step("restore")
+	o.sys.step("restore")
 	old, journal, err := o.openLeft(o.old)
 	if journal != nil {
 		journal.Close()
@@ -171,7 +167,7 @@ func (o *Output) restore() error {
 		return o.discard(o.old, old) // the replacement is in place
 	}
 	old.Release()
-	return rename(o.up, o.old, o.base)
+	return o.sys.rename(o.up, o.old, o.base)
 }
 
 // checkLeft makes sure that file i of the layout is ours alone and as the
@@ -250,12 +246,13 @@ func Tidy(dir string) {
 	if !leavings(up, p) {
 		return
 	}
-	l, err := acquire(up, p.lock)
+	sys := realSystem()
+	l, err := acquire(up, p.lock, sys)
 	if err != nil {
 		return
 	}
 	defer l.release()
-	o := &Output{place: p, up: up, lock: l}
+	o := &Output{place: p, sys: sys, up: up, lock: l}
 	clean := true
 	for _, name := range []string{p.partial, p.old} {
 		left, journal, err := o.openLeft(name)

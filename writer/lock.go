@@ -14,9 +14,6 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// Overridden by tests.
-var tryLock = lockFile
-
 // A lock keeps other runs from an output. It is the system's lock on the file,
 // not the file itself: what a dead process left is no obstacle.
 //
@@ -24,6 +21,7 @@ var tryLock = lockFile
 // its work or replaced by it. So they are known for what they are after its
 // death, whatever they have in them.
 type lock struct {
+	sys   *system
 	up    *disk.Folder
 	name  string
 	file  *os.File // nil where the file system has no locks
@@ -40,12 +38,12 @@ const maxLockFile = 4 << 10
 // acquire takes the lock called name in the folder up, or fails at once: with a
 // *LockedError if another process has it, with a *disk.ForeignError if the file
 // is not ours.
-func acquire(up *disk.Folder, name string) (*lock, error) {
+func acquire(up *disk.Folder, name string, sys *system) (*lock, error) {
 	// Another run may remove the file between our opening and our locking it;
 	// we would then hold a file that nobody else can see. A run removes it once,
 	// so each further round takes one more run that ends at this very moment.
 	for range 100 {
-		l, err := tryAcquire(up, name)
+		l, err := tryAcquire(up, name, sys)
 		if l != nil || err != nil {
 			return l, err
 		}
@@ -55,18 +53,18 @@ func acquire(up *disk.Folder, name string) (*lock, error) {
 
 // tryAcquire returns neither a lock nor an error if the file was removed in the
 // meantime.
-func tryAcquire(up *disk.Folder, name string) (*lock, error) {
+func tryAcquire(up *disk.Folder, name string, sys *system) (*lock, error) {
 	f, err := openLock(up, name)
 	if f == nil || err != nil {
 		return nil, err
 	}
 	var ok bool
-	err = retry(func() (err error) { ok, err = tryLock(f); return })
+	err = retry(func() (err error) { ok, err = sys.tryLock(f); return })
 	switch {
 	case errors.Is(err, syscall.ENOLCK) || err != nil && unsupported(err):
 		f.Close()
 		up.Remove(name)
-		return &lock{up: up, name: name}, nil
+		return &lock{sys: sys, up: up, name: name}, nil
 	case err != nil:
 		f.Close()
 		return nil, diskError("locking", up.Path(name), 0, err)
@@ -84,7 +82,7 @@ func tryAcquire(up *disk.Folder, name string) (*lock, error) {
 		f.Close()
 		return nil, diskError("locking", up.Path(name), 0, err)
 	}
-	l := &lock{up: up, name: name, file: f}
+	l := &lock{sys: sys, up: up, name: name, file: f}
 	if up.Vet(name, fi) == nil { // nobody else can have written this
 		for line := range strings.Lines(readLock(f)) {
 			if id, ok := strings.CutPrefix(strings.TrimSpace(line), folderWord); ok {
@@ -171,7 +169,7 @@ func (l *lock) note(fi fs.FileInfo, flush bool) error {
 	}
 	err := l.sign()
 	if err == nil && flush {
-		err = retry(func() error { return syncFile(l.file) })
+		err = retry(func() error { return l.sys.syncFile(l.file) })
 	}
 	if err != nil && !unsupported(err) {
 		return diskError("writing", l.up.Path(l.name), 0, err)

@@ -117,20 +117,20 @@ func TestLockUnlinked(t *testing.T) {
 	up, err := disk.OpenFolder(base)
 	must(t, err)
 	defer up.Close()
-	real, tries := tryLock, 0
-	hook(t, &tryLock, func(f *os.File) (bool, error) {
-		ok, err := real(f)
+	sys, tries := realSystem(), 0
+	sys.tryLock = func(f *os.File) (bool, error) {
+		ok, err := lockFile(f)
 		if tries++; tries == 1 {
 			must(t, os.Remove(path))
 		}
 		return ok, err
-	})
-	l, err := acquire(up, ".out.lock")
+	}
+	l, err := acquire(up, ".out.lock", sys)
 	must(t, err)
 	if tries != 2 {
 		t.Errorf("%d tries, want 2", tries)
 	}
-	if _, err := acquire(up, ".out.lock"); !errors.As(err, new(*LockedError)) {
+	if _, err := acquire(up, ".out.lock", sys); !errors.As(err, new(*LockedError)) {
 		t.Errorf("a second run: %v", err)
 	}
 
@@ -145,23 +145,23 @@ func TestLockUnlinked(t *testing.T) {
 
 func TestLockFaults(t *testing.T) {
 	var result error
-	real := tryLock
-	hook(t, &tryLock, func(f *os.File) (bool, error) {
+	sys := realSystem()
+	sys.tryLock = func(f *os.File) (bool, error) {
 		if err := result; err != nil {
 			if err == syscall.EINTR {
 				result = nil
 			}
 			return false, err
 		}
-		return real(f)
-	})
+		return lockFile(f)
+	}
 	for _, c := range []struct {
 		result error
 		ok     bool
 	}{{syscall.ENOLCK, true}, {syscall.ENOTSUP, true}, {syscall.EOPNOTSUPP, true}, {syscall.ENOSYS, true}, {syscall.EINTR, true}, {syscall.EIO, false}} {
 		base := t.TempDir()
 		result = c.result
-		o, err := Create(filepath.Join(base, "out"), Options{})
+		o, err := Create(filepath.Join(base, "out"), Options{sys: sys})
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, c.result) {
 			t.Errorf("%v: %v", c.result, err)
 		}

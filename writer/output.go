@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,14 +11,6 @@ import (
 	"sync/atomic"
 
 	"slerpmerge/internal/disk"
-)
-
-// Overridden by tests.
-var (
-	writeAt   = (*os.File).WriteAt
-	reserve   = preallocate
-	truncate  = (*os.File).Truncate
-	freeBytes = FreeSpace
 )
 
 // Options say what Create may do.
@@ -36,6 +29,8 @@ type Options struct {
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
 	Inputs []string
+
+	sys *system // nil for the real one
 }
 
 // An Output is an output folder in the making. Its methods are for one
@@ -43,6 +38,7 @@ type Options struct {
 type Output struct {
 	place
 	opt    Options
+	sys    *system
 	up     *disk.Folder            // that OUT will be in
 	work   *disk.Folder            // the partial folder
 	subs   map[string]*disk.Folder // folders in it that have weights
@@ -87,7 +83,7 @@ func Create(dir string, opt Options) (*Output, error) {
 	if err := p.check(opt.Inputs); err != nil {
 		return nil, err
 	}
-	o := &Output{place: p, opt: opt}
+	o := &Output{place: p, opt: opt, sys: cmp.Or(opt.sys, realSystem())}
 	if err := o.begin(); err != nil {
 		if o.lock != nil {
 			err = errors.Join(err, o.lock.release())
@@ -99,7 +95,7 @@ func Create(dir string, opt Options) (*Output, error) {
 	if o.up.Strange() && opt.Told != nil {
 		opt.Told("the file system of " + o.above + " gives new files to another user: what an unfinished run left is known by its journal alone")
 	}
-	o.flush = newFlusher(o.wrap, o.inPlace, opt.DropPages)
+	o.flush = newFlusher(o.sys, o.wrap, o.inPlace, opt.DropPages)
 	return o, nil
 }
 
@@ -152,7 +148,7 @@ func (o *Output) begin() error {
 		return diskError("making the folder for", o.out, 0, err)
 	}
 	var err error
-	if o.lock, err = acquire(o.up, o.place.lock); err != nil {
+	if o.lock, err = acquire(o.up, o.place.lock, o.sys); err != nil {
 		return err
 	}
 	if err := o.restore(); err != nil {
@@ -296,7 +292,7 @@ func (o *Output) presizeAll(l *Layout) error {
 			return o.wrap("removing", o.work.Path(""), err)
 		}
 	}
-	if free, err := freeBytes(o.work.Path("")); err == nil && free < need {
+	if free, err := o.sys.freeBytes(o.work.Path("")); err == nil && free < need {
 		return &NoSpaceError{Path: o.asked, Need: need, Free: free}
 	}
 	// The journal comes first: it marks the folder as our work.

@@ -47,14 +47,15 @@ func TestFullDisk(t *testing.T) {
 	must(t, o.Abort())
 
 	// Where the check sees nothing, reserving does.
-	hook(t, &freeBytes, func(string) (int64, error) { return 1 << 40, nil })
-	o = create(t, out, Options{})
+	sys := realSystem()
+	sys.freeBytes = func(string) (int64, error) { return 1 << 40, nil }
+	o = create(t, out, Options{sys: sys})
 	wantFull(o.Presize(l), unix.ENOSPC)
 	must(t, o.Abort())
 
 	// Where nothing can be reserved, writing does.
-	hook(t, &reserve, func(*os.File, int64) error { return errors.ErrUnsupported })
-	o = create(t, out, Options{})
+	sys.reserve = func(*os.File, int64) error { return errors.ErrUnsupported }
+	o = create(t, out, Options{sys: sys})
 	must(t, o.Presize(l))
 	must(t, o.WriteAt(0, make([]byte, size), 0))
 	wantFull(o.WriteAt(1, make([]byte, size), 0), unix.ENOSPC)

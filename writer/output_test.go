@@ -399,19 +399,18 @@ func TestSymlinkedOutput(t *testing.T) {
 }
 
 func TestOverwrite(t *testing.T) {
-	real := exchange
-	defer func() { exchange = real }()
-	for name, hook := range map[string]func(d *disk.Folder, a, b string) error{
-		"exchange":    real,
+	for name, exchange := range map[string]func(d *disk.Folder, a, b string) error{
+		"exchange":    (*disk.Folder).Exchange,
 		"two renames": func(d *disk.Folder, a, b string) error { return errors.ErrUnsupported },
 	} {
 		t.Run(name, func(t *testing.T) {
-			exchange = hook
+			sys := realSystem()
+			sys.exchange = exchange
 			base := t.TempDir()
 			out := filepath.Join(base, "out")
 			model(t, out)
 			must(t, os.WriteFile(filepath.Join(out, "stale.safetensors"), nil, 0o666))
-			o := create(t, out, Options{Overwrite: true})
+			o := create(t, out, Options{Overwrite: true, sys: sys})
 			must(t, o.Put("config.json", []byte("new")))
 			if got := readAll(t, out)["config.json"]; string(got) != "old" {
 				t.Errorf("before Publish: %q", got)
@@ -424,13 +423,13 @@ func TestOverwrite(t *testing.T) {
 			}
 
 			// Aborted: the folder is as before.
-			o = create(t, out, Options{Overwrite: true})
+			o = create(t, out, Options{Overwrite: true, sys: sys})
 			must(t, o.Put("config.json", []byte("newer")))
 			must(t, o.Abort())
 			wantList(t, base, "out")
 
 			// What stopped being a model in the meantime is not replaced.
-			o = create(t, out, Options{Overwrite: true})
+			o = create(t, out, Options{Overwrite: true, sys: sys})
 			must(t, os.Mkdir(filepath.Join(out, ".git"), 0o777))
 			if err := o.Publish(); !errors.As(err, new(*UnsafeError)) {
 				t.Errorf("over a repository: %v", err)

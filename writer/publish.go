@@ -9,13 +9,6 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// Overridden by tests.
-var (
-	rename   = (*disk.Folder).Rename
-	exchange = (*disk.Folder).Exchange
-	syncDir  = (*disk.Folder).Sync
-)
-
 // Publish makes the folder visible under OUT. It waits until all of it is on
 // the disk, checks that no byte of the layout is missing, and renames. After an
 // error OUT is what it was before, but for one kind: "complete, but" says that
@@ -141,7 +134,7 @@ func (o *Output) install() (*replacedFolder, error) {
 	if occupied && !o.opt.Overwrite {
 		return nil, &ExistsError{o.asked}
 	}
-	step("install")
+	o.sys.step("install")
 	if !occupied {
 		return nil, o.moveIn()
 	}
@@ -160,7 +153,7 @@ func (o *Output) install() (*replacedFolder, error) {
 // moveIn renames the partial folder to OUT, and makes sure that it was it.
 func (o *Output) moveIn() error {
 	o.work.Release()
-	err := retry(func() error { return rename(o.up, o.partial, o.base) })
+	err := retry(func() error { return o.sys.rename(o.up, o.partial, o.base) })
 	// The system refuses what came to OUT since occupied looked.
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
 		return &ExistsError{o.asked}
@@ -171,7 +164,7 @@ func (o *Output) moveIn() error {
 	same, err := o.up.Is(o.base, o.work.Info())
 	if err == nil && !same {
 		err = o.swapped()
-		rename(o.up, o.base, o.partial) // as it was
+		o.sys.rename(o.up, o.base, o.partial) // as it was
 	}
 	return err
 }
@@ -189,10 +182,10 @@ func (o *Output) replace(old *disk.Folder) (name string, err error) {
 	}
 	old.Release()
 	o.work.Release()
-	err = retry(func() error { return exchange(o.up, o.partial, o.base) })
+	err = retry(func() error { return o.sys.exchange(o.up, o.partial, o.base) })
 	if err == nil {
 		if err := o.arrived(old, o.partial); err != nil {
-			exchange(o.up, o.partial, o.base) // as it was
+			o.sys.exchange(o.up, o.partial, o.base) // as it was
 			return "", err
 		}
 		return o.partial, nil
@@ -200,15 +193,15 @@ func (o *Output) replace(old *disk.Folder) (name string, err error) {
 	if !unsupported(err) {
 		return "", err
 	}
-	if err := retry(func() error { return rename(o.up, o.base, o.old) }); err != nil {
+	if err := retry(func() error { return o.sys.rename(o.up, o.base, o.old) }); err != nil {
 		return "", err
 	}
-	if err := retry(func() error { return rename(o.up, o.partial, o.base) }); err != nil {
-		return "", errors.Join(err, rename(o.up, o.old, o.base))
+	if err := retry(func() error { return o.sys.rename(o.up, o.partial, o.base) }); err != nil {
+		return "", errors.Join(err, o.sys.rename(o.up, o.old, o.base))
 	}
 	if err := o.arrived(old, o.old); err != nil {
-		rename(o.up, o.base, o.partial) // as it was
-		return "", errors.Join(err, rename(o.up, o.old, o.base))
+		o.sys.rename(o.up, o.base, o.partial) // as it was
+		return "", errors.Join(err, o.sys.rename(o.up, o.old, o.base))
 	}
 	return o.old, nil
 }
@@ -237,7 +230,7 @@ func (o *Output) flushAbove() error {
 }
 
 func (o *Output) syncDir(dir *disk.Folder) error {
-	err := retry(func() error { return syncDir(dir) })
+	err := retry(func() error { return o.sys.syncDir(dir) })
 	if err == nil || unsupported(err) {
 		return nil
 	}

@@ -56,14 +56,16 @@ func die(t *testing.T, o *Output, r *rand.Rand) {
 
 // noFlush leaves out what takes the time: a test that reads back from memory
 // does not miss it.
-func noFlush(t *testing.T) {
-	hook(t, &syncFile, func(*os.File) error { return nil })
-	hook(t, &syncDir, func(*disk.Folder) error { return nil })
+func noFlush() *system {
+	sys := realSystem()
+	sys.syncFile = func(*os.File) error { return nil }
+	sys.syncDir = func(*disk.Folder) error { return nil }
+	return sys
 }
 
 // Whatever the moments at which runs die, the last one ends in the same bytes.
 func TestResume(t *testing.T) {
-	noFlush(t)
+	sys := noFlush()
 	tensors := f32s(5, 3000, 0, 20, 7, 5, 900)
 	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}},
 		tensor.Info{Name: "2_Dense/linear.bias", DType: tensor.F32, Shape: []uint64{7}}, tensor.Info{Name: "2_Dense/linear.weight", DType: tensor.F32, Shape: []uint64{7, 90}},
@@ -81,7 +83,7 @@ func TestResume(t *testing.T) {
 			return layModules(t, tensors, 12100, format)
 		}
 		whole := filepath.Join(t.TempDir(), "out")
-		o := create(t, whole, Options{})
+		o := create(t, whole, Options{sys: sys})
 		must(t, o.Presize(lay()))
 		fill(t, o, lay(), data, 100)
 		must(t, o.Put("config.json", []byte("{}")))
@@ -97,7 +99,7 @@ func TestResume(t *testing.T) {
 			notes := 0
 			for deaths := 0; ; deaths++ {
 				l := lay()
-				o, err := Create(out, Options{Fingerprint: "f"})
+				o, err := Create(out, Options{Fingerprint: "f", sys: sys})
 				must(t, err)
 				must(t, o.Presize(l))
 				e := o.Earlier()
@@ -307,11 +309,12 @@ func TestResumeRefuses(t *testing.T) {
 // The journal speaks of nothing that is not on the disk, names included.
 func TestCheckpointOrder(t *testing.T) {
 	var log []string
-	hook(t, &syncFile, func(f *os.File) error { log = append(log, filepath.Base(f.Name())); return nil })
-	hook(t, &syncDir, func(d *disk.Folder) error { log = append(log, filepath.Base(d.Path(""))); return nil })
+	sys := realSystem()
+	sys.syncFile = func(f *os.File) error { log = append(log, filepath.Base(f.Name())); return nil }
+	sys.syncDir = func(d *disk.Folder) error { log = append(log, filepath.Base(d.Path(""))); return nil }
 	base := filepath.Join(t.TempDir(), "base")
 	l, data := sample(t)
-	o := create(t, filepath.Join(base, "out"), Options{Fingerprint: "f"})
+	o := create(t, filepath.Join(base, "out"), Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	x := l.Files[0].Extents[0]
 	must(t, o.WriteAt(0, data[x.Tensor][:8], x.Off))
@@ -330,21 +333,27 @@ func TestCheckpointOrder(t *testing.T) {
 func TestCheckpointFault(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	l, data := sample(t)
-	o := create(t, out, Options{Fingerprint: "f"})
+	sys, broken := realSystem(), atomic.Bool{}
+	sys.syncFile = func(f *os.File) error {
+		if broken.Load() {
+			return syscall.EIO
+		}
+		return flushFile(f)
+	}
+	o := create(t, out, Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	x := l.Files[0].Extents[0]
 	must(t, o.WriteAt(0, data[x.Tensor][:8], x.Off))
 	must(t, o.Checkpoint([]byte("1")))
 	for o.flush.marked.Load() == nil {
 	}
-	hook(t, &syncFile, func(*os.File) error { return syscall.EIO })
+	broken.Store(true)
 	must(t, o.WriteAt(0, data[x.Tensor][8:12], x.Off+8))
 	must(t, o.Checkpoint([]byte("2")))
 	at, err := o.Suspend([]byte("3"))
 	if !errors.Is(err, syscall.EIO) || at.Off != x.Off+8 {
 		t.Errorf("suspended at %+v: %v", at, err)
 	}
-	syncFile = flushFile
 	o = create(t, out, Options{Fingerprint: "f"})
 	must(t, o.Presize(l))
 	if e := o.Earlier(); e.At.Off != x.Off+8 || len(e.Notes) != 1 {
@@ -405,15 +414,14 @@ func FuzzJournal(f *testing.F) {
 // Whichever call of the system fails, and with whichever error, the run that
 // follows ends in the same bytes.
 func TestEveryFaultIsOvercome(t *testing.T) {
-	noFlush(t)
 	tensors := append(f32s(5, 700, 0, 20, 300), tensor.Info{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{150}})
 	data := [][]byte{counted(20), counted(2800), nil, counted(80), counted(1200), counted(600)}
 	for _, format := range []Format{Safetensors, Bin} {
 		lay := func() *Layout { return layModules(t, tensors, 3000, format) }
 		// work does all that is left, and keeps its work when it fails.
-		work := func(out string) error {
+		work := func(out string, sys *system) error {
 			l := lay()
-			o, err := Create(out, Options{Fingerprint: "f"})
+			o, err := Create(out, Options{Fingerprint: "f", sys: sys})
 			if err != nil {
 				return err
 			}
@@ -451,37 +459,36 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 			return nil
 		}
 		out := filepath.Join(t.TempDir(), "out")
-		must(t, work(out))
+		must(t, work(out, noFlush()))
 		want := readAll(t, out)
 
 		// arm makes the nth call of one kind fail, and tells how many there were.
-		kinds := map[string]func(t *testing.T, fail func() error){
-			"write": func(t *testing.T, fail func() error) {
-				real := writeAt
-				hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) {
+		kinds := map[string]func(sys *system, fail func() error){
+			"write": func(sys *system, fail func() error) {
+				sys.writeAt = func(f *os.File, p []byte, off int64) (int, error) {
 					if err := fail(); err != nil {
-						n, _ := real(f, p[:len(p)/2], off) // a part of it
+						n, _ := f.WriteAt(p[:len(p)/2], off) // a part of it
 						return n, err
 					}
-					return real(f, p, off)
-				})
+					return f.WriteAt(p, off)
+				}
 			},
-			"flush": func(t *testing.T, fail func() error) {
-				hook(t, &syncFile, func(*os.File) error { return fail() })
+			"flush": func(sys *system, fail func() error) {
+				sys.syncFile = func(*os.File) error { return fail() }
 			},
-			"reserve": func(t *testing.T, fail func() error) {
-				hook(t, &reserve, func(f *os.File, n int64) error { return errors.Join(fail(), preallocate(f, n)) })
+			"reserve": func(sys *system, fail func() error) {
+				sys.reserve = func(f *os.File, n int64) error { return errors.Join(fail(), preallocate(f, n)) }
 			},
-			"flush of a folder": func(t *testing.T, fail func() error) {
-				hook(t, &syncDir, func(*disk.Folder) error { return fail() })
+			"flush of a folder": func(sys *system, fail func() error) {
+				sys.syncDir = func(*disk.Folder) error { return fail() }
 			},
-			"rename": func(t *testing.T, fail func() error) {
-				hook(t, &rename, func(d *disk.Folder, from, to string) error {
+			"rename": func(sys *system, fail func() error) {
+				sys.rename = func(d *disk.Folder, from, to string) error {
 					if err := fail(); err != nil {
 						return err
 					}
 					return d.Rename(from, to)
-				})
+				}
 			},
 		}
 		for kind, arm := range kinds {
@@ -489,16 +496,14 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 				for nth, more := int64(1), true; more; nth++ {
 					out := filepath.Join(t.TempDir(), "out")
 					var calls atomic.Int64
-					var err error
-					t.Run("", func(t *testing.T) {
-						arm(t, func() error {
-							if calls.Add(1) == nth {
-								return cause
-							}
-							return nil
-						})
-						err = work(out)
+					sys := noFlush()
+					arm(sys, func() error {
+						if calls.Add(1) == nth {
+							return cause
+						}
+						return nil
 					})
+					err := work(out, sys)
 					if more = calls.Load() >= nth; !more {
 						break
 					}
@@ -507,7 +512,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 						t.Fatalf("format %d, %s %d: %v, want %v", format, kind, nth, err, cause)
 					}
 					if !published {
-						if err := work(out); err != nil {
+						if err := work(out, noFlush()); err != nil {
 							t.Fatalf("format %d, %s %d, %v: the second run: %v", format, kind, nth, cause, err)
 						}
 					}
@@ -527,7 +532,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 // A file that was cut within what is done, and made as long again, is begun anew;
 // one that was cut behind the mark is as good as before.
 func TestCutUnderWay(t *testing.T) {
-	noFlush(t)
+	sys := noFlush()
 	infos := []tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 20}}}
 	for _, f := range []Format{Safetensors, Bin} {
 		l, err := Lay(infos, nil, 1<<40, f)
@@ -540,7 +545,7 @@ func TestCutUnderWay(t *testing.T) {
 			kept bool
 		}{{"behind the mark", x.Off + done, true}, {"one byte", x.Off + done - 1, false}, {"a block", x.Off + done - 4096, false}, {"half", x.Off + done/2, false}, {"all", 0, false}} {
 			out := filepath.Join(t.TempDir(), "out")
-			o := create(t, out, Options{Fingerprint: "f"})
+			o := create(t, out, Options{Fingerprint: "f", sys: sys})
 			must(t, o.Presize(l))
 			must(t, o.WriteAt(0, bytes.Repeat([]byte{1, 2, 3, 4}, done/4), x.Off))
 			at, err := o.Suspend([]byte("{}"))
@@ -551,7 +556,7 @@ func TestCutUnderWay(t *testing.T) {
 			path := filepath.Join(o.above, o.partial, l.Files[0].Name)
 			must(t, os.Truncate(path, c.cut))
 			must(t, os.Truncate(path, l.Files[0].Size))
-			o = create(t, out, Options{Fingerprint: "f"})
+			o = create(t, out, Options{Fingerprint: "f", sys: sys})
 			must(t, o.Presize(l))
 			if e := o.Earlier(); (e.Bytes > 0) != c.kept || (e.Why == "") != c.kept {
 				t.Errorf("%s, cut %s: %+v", l.Files[0].Name, c.name, e)
@@ -564,12 +569,12 @@ func TestCutUnderWay(t *testing.T) {
 // A run whose files are not as they were left begins anew, those in folders
 // of modules among them.
 func TestModulesAreMadeAnew(t *testing.T) {
-	noFlush(t)
+	sys := noFlush()
 	tensors := append(f32s(5, 70), tensor.Info{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{90}})
 	data := [][]byte{counted(20), counted(280), counted(360)}
 	out := filepath.Join(t.TempDir(), "out")
 	l := layModules(t, tensors, 1<<20, Safetensors)
-	o := create(t, out, Options{Fingerprint: "f"})
+	o := create(t, out, Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	x := l.Files[0].Extents[0]
 	must(t, o.WriteAt(0, slices.Clone(data[x.Tensor]), x.Off))
@@ -578,7 +583,7 @@ func TestModulesAreMadeAnew(t *testing.T) {
 	damaged := filepath.Join(filepath.Dir(out), ".out.partial", "2_Dense", "model.safetensors")
 	must(t, os.Truncate(damaged, 1))
 	l = layModules(t, tensors, 1<<20, Safetensors)
-	o = create(t, out, Options{Fingerprint: "f"})
+	o = create(t, out, Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	if e := o.Earlier(); !e.Found || e.Why == "" {
 		t.Fatalf("%+v", e)

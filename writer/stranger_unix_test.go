@@ -240,17 +240,17 @@ func ownerName(t *testing.T, uid int) string {
 
 // everyStep calls f before each thing that a run does to the disk, with its
 // number.
-func everyStep(t *testing.T, f func(n int64)) {
+func everyStep(sys *system, f func(n int64)) {
 	var n atomic.Int64
 	now := func() { f(n.Add(1)) }
-	hook(t, &step, func(string) { now() })
-	hook(t, &syncFile, func(*os.File) error { now(); return nil })
-	hook(t, &syncDir, func(*disk.Folder) error { now(); return nil })
-	realReserve, realWrite, realRename, realExchange := reserve, writeAt, rename, exchange
-	hook(t, &reserve, func(f *os.File, size int64) error { now(); return realReserve(f, size) })
-	hook(t, &writeAt, func(f *os.File, p []byte, off int64) (int, error) { now(); return realWrite(f, p, off) })
-	hook(t, &rename, func(d *disk.Folder, a, b string) error { now(); return realRename(d, a, b) })
-	hook(t, &exchange, func(d *disk.Folder, a, b string) error { now(); return realExchange(d, a, b) })
+	sys.step = func(string) { now() }
+	sys.syncFile = func(*os.File) error { now(); return nil }
+	sys.syncDir = func(*disk.Folder) error { now(); return nil }
+	real := *sys
+	sys.reserve = func(f *os.File, size int64) error { now(); return real.reserve(f, size) }
+	sys.writeAt = func(f *os.File, p []byte, off int64) (int, error) { now(); return real.writeAt(f, p, off) }
+	sys.rename = func(d *disk.Folder, a, b string) error { now(); return real.rename(d, a, b) }
+	sys.exchange = func(d *disk.Folder, a, b string) error { now(); return real.exchange(d, a, b) }
 }
 
 // Whatever a stranger swaps at whatever step, a run fails or makes its output,
@@ -278,20 +278,18 @@ func TestStrangerAtEveryStep(t *testing.T) {
 					if c.overwrite {
 						model(t, filepath.Join(sc.base, "out"))
 					}
-					var err error
-					t.Run("", func(t *testing.T) {
-						if !c.exchange {
-							hook(t, &exchange, func(*disk.Folder, string, string) error { return errors.ErrUnsupported })
+					sys := realSystem()
+					if !c.exchange {
+						sys.exchange = func(*disk.Folder, string, string) error { return errors.ErrUnsupported }
+					}
+					more = false
+					everyStep(sys, func(n int64) {
+						if n == at {
+							more = true
+							s.do(t, name, sc.base, sc.victim)
 						}
-						more = false
-						everyStep(t, func(n int64) {
-							if n == at {
-								more = true
-								s.do(t, name, sc.base, sc.victim)
-							}
-						})
-						err = attempt(t, filepath.Join(sc.base, "out"), Options{Fingerprint: "f", Overwrite: c.overwrite})
 					})
+					err := attempt(t, filepath.Join(sc.base, "out"), Options{Fingerprint: "f", Overwrite: c.overwrite, sys: sys})
 					sc.judge(t, fmt.Sprintf("%s at step %d", name, at), err, want)
 				}
 			})
@@ -333,13 +331,12 @@ var errNotLooked = errors.New("not looked at")
 // and where they can't.
 func TestStrangerInALoop(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o777, 0o777 | fs.ModeSticky} {
-		noFlush(t)
 		s, cmd := newStranger(t)
 		sc := newScene(t, mode)
 		s.do(t, "loop", sc.base, sc.victim)
 		made := 0
 		for i := range 60 {
-			err := attempt(t, filepath.Join(sc.base, "out"), Options{Fingerprint: "f", Overwrite: i%2 == 1})
+			err := attempt(t, filepath.Join(sc.base, "out"), Options{Fingerprint: "f", Overwrite: i%2 == 1, sys: noFlush()})
 			if err == nil {
 				made++
 			}

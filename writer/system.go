@@ -1,0 +1,45 @@
+package writer
+
+import (
+	"os"
+
+	"slerpmerge/internal/disk"
+)
+
+// A system is the calls by which an output reaches the disk. Tests have them
+// fail, or watch them.
+type system struct {
+	writeAt   func(f *os.File, p []byte, off int64) (int, error)
+	reserve   func(f *os.File, size int64) error
+	truncate  func(f *os.File, size int64) error
+	syncFile  func(f *os.File) error
+	writeBack func(f *os.File, off, n int64) error // begins with it
+	waitBack  func(f *os.File, off, n int64) error // until it is done
+	tryLock   func(f *os.File) (bool, error)
+	freeBytes func(dir string) (int64, error)
+	syncDir   func(d *disk.Folder) error
+	rename    func(d *disk.Folder, from, to string) error
+	exchange  func(d *disk.Folder, from, to string) error
+
+	// step is called before each step that goes by a name in a folder where
+	// others may be able to write.
+	step func(name string)
+}
+
+// realSystem is that of every run outside tests.
+func realSystem() *system {
+	return &system{
+		writeAt:   (*os.File).WriteAt,
+		reserve:   preallocate,
+		truncate:  (*os.File).Truncate,
+		syncFile:  flushFile,
+		writeBack: startWriteback,
+		waitBack:  awaitWriteback,
+		tryLock:   lockFile,
+		freeBytes: FreeSpace,
+		syncDir:   (*disk.Folder).Sync,
+		rename:    (*disk.Folder).Rename,
+		exchange:  (*disk.Folder).Exchange,
+		step:      func(string) {},
+	}
+}
