@@ -65,7 +65,7 @@ func BenchmarkMeasure(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%v,%v", at.name, d[0], d[1]), func(b *testing.B) {
 				n := at.size / max(d[0].Size(), d[1].Size())
 				x, y := operand(0, d[0], n), operand(1, d[1], n)
-				m := NewMeter(d[0], d[1])
+				m := NewInnerProducts(d[0], d[1])
 				throughput(b, len(x)+len(y), func() { m.Add(x, y) })
 			})
 		}
@@ -110,7 +110,7 @@ func BenchmarkInterpolate(b *testing.B) {
 
 func BenchmarkGauge(b *testing.B) {
 	x, y := make([]byte, 128<<10), make([]byte, 128<<10)
-	g := NewGauge(tensor.BF16, tensor.BF16)
+	g := NewDistance(tensor.BF16, tensor.BF16)
 	b.SetBytes(int64(len(x) + len(y)))
 	for b.Loop() {
 		g.Add(x, y)

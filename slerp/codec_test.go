@@ -217,11 +217,11 @@ func TestPayloadsStay(t *testing.T) {
 
 func TestCallersMistakesPanic(t *testing.T) {
 	for name, f := range map[string]func(){
-		"type":            func() { NewMeter(tensor.I64, tensor.F32) },
+		"type":            func() { NewInnerProducts(tensor.I64, tensor.F32) },
 		"output type":     func() { NewBlender(tensor.BOOL, tensor.F32, tensor.F32) },
 		"conversion":      func() { NewConverter(tensor.F32, tensor.U8) },
-		"half an element": func() { NewMeter(tensor.F32, tensor.F32).Add(make([]byte, 6), make([]byte, 6)) },
-		"lengths":         func() { NewMeter(tensor.F32, tensor.BF16).Add(make([]byte, 4), make([]byte, 4)) },
+		"half an element": func() { NewInnerProducts(tensor.F32, tensor.F32).Add(make([]byte, 6), make([]byte, 6)) },
+		"lengths":         func() { NewInnerProducts(tensor.F32, tensor.BF16).Add(make([]byte, 4), make([]byte, 4)) },
 		"dst": func() {
 			NewBlender(tensor.F16, tensor.F16, tensor.F16).Blend(make([]byte, 2), make([]byte, 4), make([]byte, 4), 1, 1)
 		},

@@ -43,8 +43,8 @@ type Coefficients struct {
 // Interpolate finds the coefficients at t, where 0 is a and 1 is b; t outside
 // [0, 1] extrapolates. Sums that are not finite and a t that is not or is beyond
 // MaxT give NaN coefficients.
-func Interpolate(s Sums, t float64) Coefficients {
-	c := Relate(s)
+func Interpolate(s Gram, t float64) Coefficients {
+	c := Angle(s)
 	switch {
 	case math.IsNaN(c.Theta) || !(math.Abs(t) <= MaxT):
 		c.S0, c.S1 = math.NaN(), math.NaN()
@@ -68,8 +68,8 @@ const (
 	nearEnd = 1e-6
 )
 
-// Relate finds all but S0 and S1, which are left 0.
-func Relate(s Sums) Coefficients {
+// Angle finds all but S0 and S1, which are left 0.
+func Angle(s Gram) Coefficients {
 	na, nb := s.AA.Sqrt(), s.BB.Sqrt()
 	c := Coefficients{NormA: na.Float64(), NormB: nb.Float64()}
 	if !s.Finite() {

@@ -141,7 +141,7 @@ func TestBranches(t *testing.T) {
 	above, below := math.Nextafter(limit, 2), limit
 	for _, c := range []struct {
 		name string
-		s    Sums
+		s    Gram
 		want Branch
 		cos  float64
 	}{
@@ -204,7 +204,7 @@ func TestInterpolateNonFinite(t *testing.T) {
 			t.Errorf("t %v: %v", x, c)
 		}
 	}
-	for s, want := range map[Sums]bool{sums(1, 2, 3): true, sums(inf, 1, 0): false, sums(1, inf, 0): false, sums(nan, 1, nan): false, {}: true} {
+	for s, want := range map[Gram]bool{sums(1, 2, 3): true, sums(inf, 1, 0): false, sums(1, inf, 0): false, sums(nan, 1, nan): false, {}: true} {
 		if s.Finite() != want {
 			t.Errorf("%v.Finite() = %v", s, !want)
 		}

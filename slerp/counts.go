@@ -15,7 +15,7 @@ type Counts struct {
 	// Underflow counts elements that became zero and were not. A Converter
 	// counts them, a Blender does not.
 	Underflow int64
-	// NonFinite counts elements that are NaN or infinite in an input. An Adder
+	// NonFinite counts elements that are NaN or infinite in an input. A WeightedSum
 	// counts them where its result is not finite; for a Blender the sums tell.
 	NonFinite int64
 }

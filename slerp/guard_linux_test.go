@@ -42,9 +42,9 @@ func TestFences(t *testing.T) {
 					x, y := side(a, n*da.Size()), side(b, n*db.Size())
 					copy(x, random(r, da, n, weights))
 					copy(y, random(r, db, n, weights))
-					m := NewMeter(da, db)
+					m := NewInnerProducts(da, db)
 					m.Add(x, y)
-					if got, want := m.Sums(), measured(da, db, x, y); got != want {
+					if got, want := m.Gram(), measured(da, db, x, y); got != want {
 						t.Fatal(fmt.Sprint(da, db, n), got, want)
 					}
 					out := allTypes[(n+int(da))%len(allTypes)]

@@ -38,16 +38,16 @@ func TestKernelsEqualDefinition(t *testing.T) {
 				pair := randomPair(r, da, db, n, mix(i)%numMixes)
 				a, b := somewhere(pair[0], i%9), somewhere(pair[1], i%11)
 				s := scales[r.IntN(len(scales))]
-				fast := NewMeter(da, db)
+				fast := NewInnerProducts(da, db)
 				fast.Add(a, b)
-				var slow Sums
+				var slow Gram
 				withoutAsm(func() {
-					m := NewMeter(da, db)
+					m := NewInnerProducts(da, db)
 					m.Add(a, b)
-					slow = m.Sums()
+					slow = m.Gram()
 				})
-				if !same(fast.Sums(), slow) {
-					t.Fatalf("measuring %d of %v, %v: %x, defined as %x", n, da, db, fast.Sums(), slow)
+				if !same(fast.Gram(), slow) {
+					t.Fatalf("measuring %d of %v, %v: %x, defined as %x", n, da, db, fast.Gram(), slow)
 				}
 				for _, out := range allTypes[1:4] {
 					got, want := make([]byte, n*out.Size()), make([]byte, n*out.Size())

@@ -16,7 +16,7 @@ func somewhere(p []byte, offset int) []byte {
 	return q[offset:]
 }
 
-func same(x, y Sums) bool {
+func same(x, y Gram) bool {
 	eq := func(x, y Wide) bool {
 		return x == y || x.frac != x.frac && math.Float64bits(x.frac) == nanCodes[tensor.F64] && y.frac != y.frac
 	}
@@ -35,9 +35,9 @@ func TestMeasure(t *testing.T) {
 					if da == db && n%3 == 0 {
 						b = opposed(r, da, a)
 					}
-					meter := NewMeter(da, db)
-					meter.Add(somewhere(a, n%7), somewhere(b, n%5))
-					if got, want := meter.Sums(), measured(da, db, a, b); !same(got, want) {
+					products := NewInnerProducts(da, db)
+					products.Add(somewhere(a, n%7), somewhere(b, n%5))
+					if got, want := products.Gram(), measured(da, db, a, b); !same(got, want) {
 						t.Fatalf("%v, %v, %d elements, mix %d: %x, want %x", da, db, n, m, got, want)
 					}
 				}
@@ -55,16 +55,16 @@ func TestMeasureChunks(t *testing.T) {
 		{tensor.F16, tensor.BF16}, {tensor.F32, tensor.F8E5M2}, {tensor.F64, tensor.BF16}} {
 		a, b := random(r, d[0], n, weights), random(r, d[1], n, weights)
 		want := measured(d[0], d[1], a, b)
-		meter := NewMeter(d[0], d[1])
+		products := NewInnerProducts(d[0], d[1])
 		for range 20 {
-			meter.Reset()
+			products.Reset()
 			for from := 0; from < n; {
 				to := min(n, from+8*(1+r.IntN(900)))
-				meter.Add(a[from*d[0].Size():to*d[0].Size()], b[from*d[1].Size():to*d[1].Size()])
-				meter.Sums()
+				products.Add(a[from*d[0].Size():to*d[0].Size()], b[from*d[1].Size():to*d[1].Size()])
+				products.Gram()
 				from = to
 			}
-			if got := meter.Sums(); got != want {
+			if got := products.Gram(); got != want {
 				t.Fatalf("%v: %x, want %x", d, got, want)
 			}
 		}
@@ -90,10 +90,10 @@ func TestLaneOrder(t *testing.T) {
 			}
 			putCode(tensor.BF16, a, i, c)
 		}
-		meter := NewMeter(tensor.BF16, tensor.BF16)
-		meter.Add(a, a)
+		products := NewInnerProducts(tensor.BF16, tensor.BF16)
+		products.Add(a, a)
 		// The other lane's 201 ones round 2^60 up by one ulp of 256.
-		if got := meter.Sums().AA.Float64(); got != 0x1p60+256 {
+		if got := products.Gram().AA.Float64(); got != 0x1p60+256 {
 			t.Errorf("heavy in lane %d: %v, want 2^60 + 256", lane, got)
 		}
 	}
@@ -124,9 +124,9 @@ func TestNoFusing(t *testing.T) {
 	for _, p := range [][]byte{a, b} {
 		putCode(tensor.F64, p, 8, math.Float64bits(1+0x1p-30))
 	}
-	meter := NewMeter(tensor.F64, tensor.F64)
-	meter.Add(a, b)
-	if got := meter.Sums().AB.Float64(); got != 0 {
+	products := NewInnerProducts(tensor.F64, tensor.F64)
+	products.Add(a, b)
+	if got := products.Gram().AB.Float64(); got != 0 {
 		t.Errorf("a·b = %x, want 0", got)
 	}
 }
@@ -318,9 +318,9 @@ func FuzzKernels(f *testing.F) {
 		da, db, out := allTypes[ia%6], allTypes[ib%6], allTypes[io%6]
 		n := min(len(p)/(da.Size()+db.Size()), 5000)
 		a, b := p[:n*da.Size()], p[len(p)-n*db.Size():]
-		meter := NewMeter(da, db)
-		meter.Add(somewhere(a, int(offset%8)), somewhere(b, int(offset>>3%8)))
-		if got, want := meter.Sums(), measured(da, db, a, b); !same(got, want) {
+		products := NewInnerProducts(da, db)
+		products.Add(somewhere(a, int(offset%8)), somewhere(b, int(offset>>3%8)))
+		if got, want := products.Gram(), measured(da, db, a, b); !same(got, want) {
 			t.Fatalf("measuring %v, %v: %x, want %x", da, db, got, want)
 		}
 		checkBlend(t, NewBlender(out, da, db), [2][]byte{a, b}, [2]float64{s0, s1}, n)

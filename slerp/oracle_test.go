@@ -184,11 +184,11 @@ func weighed(x, y, s0, s1 float64) float64 {
 }
 
 // sums are those of values that a float64 holds.
-func sums(aa, bb, ab float64) Sums { return Sums{NewWide(aa), NewWide(bb), NewWide(ab)} }
+func sums(aa, bb, ab float64) Gram { return Gram{NewWide(aa), NewWide(bb), NewWide(ab)} }
 
 // measured is the lane rule as the package comment has it: of float64, or where
 // that would overflow or underflow, of floats with as many digits.
-func measured(da, db tensor.DType, a, b []byte) Sums {
+func measured(da, db tensor.DType, a, b []byte) Gram {
 	type number = *big.Float
 	num := func(x float64) number { return new(big.Float).SetPrec(53).SetFloat64(x) }
 	var l [3][8]float64
@@ -239,7 +239,7 @@ func measured(da, db tensor.DType, a, b []byte) Sums {
 		f, _ := mant.Float64()
 		s[j] = wide(f, exp)
 	}
-	return Sums{s[0], s[1], s[2]}
+	return Gram{s[0], s[1], s[2]}
 }
 
 // A mix is a kind of random elements.

@@ -86,19 +86,19 @@ func TestScale(t *testing.T) {
 	for i := range x {
 		x[i], y[i] = r.NormFloat64(), r.NormFloat64()
 	}
-	at := func(ka, kb, chunk int) (Sums, Wide) {
+	at := func(ka, kb, chunk int) (Gram, Wide) {
 		a, b := make([]float64, n), make([]float64, n)
 		for i := range a {
 			a[i], b[i] = math.Ldexp(x[i], ka), math.Ldexp(y[i], kb)
 		}
 		pa, pb := encoded(tensor.F64, a...), encoded(tensor.F64, b...)
-		m, g := NewMeter(tensor.F64, tensor.F64), NewGauge(tensor.F64, tensor.F64)
+		m, g := NewInnerProducts(tensor.F64, tensor.F64), NewDistance(tensor.F64, tensor.F64)
 		for i := 0; i < n; i += chunk {
 			j := min(n, i+chunk)
 			m.Add(pa[8*i:8*j], pb[8*i:8*j])
 			g.Add(pa[8*i:8*j], pb[8*i:8*j])
 		}
-		return m.Sums(), g.Sum()
+		return m.Gram(), g.Squared()
 	}
 	plain, apart := at(0, 0, n)
 	want := Interpolate(plain, 0.3)
@@ -132,16 +132,16 @@ func TestNormBeyondFloat64(t *testing.T) {
 	for i := range a {
 		a[i], b[i] = math.MaxFloat64, math.Copysign(math.MaxFloat64, float64(i)-3.5)
 	}
-	m := NewMeter(tensor.F64, tensor.F64)
+	m := NewInnerProducts(tensor.F64, tensor.F64)
 	m.Add(encoded(tensor.F64, a...), encoded(tensor.F64, b...))
-	c := Interpolate(m.Sums(), 0.5)
-	if c.Cos != 0 || c.S0 != c.S1 || c.S0 != Interpolate(Sums{}, 0.5).S0 || !math.IsInf(c.NormA, 1) || !m.Sums().Finite() {
+	c := Interpolate(m.Gram(), 0.5)
+	if c.Cos != 0 || c.S0 != c.S1 || c.S0 != Interpolate(Gram{}, 0.5).S0 || !math.IsInf(c.NormA, 1) || !m.Gram().Finite() {
 		t.Errorf("%+v", c)
 	}
-	g := NewGauge(tensor.F64, tensor.F64)
+	g := NewDistance(tensor.F64, tensor.F64)
 	g.Add(encoded(tensor.F64, a...), encoded(tensor.F64, b...))
 	want := NewWide(math.MaxFloat64).Times(NewWide(4)) // 2 of them 4 times, squared and summed
-	if got := g.Sum().Sqrt(); got != want {
+	if got := g.Squared().Sqrt(); got != want {
 		t.Errorf("distance %v, want %v", got, want)
 	}
 }

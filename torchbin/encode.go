@@ -33,7 +33,7 @@ const (
 type Layout struct {
 	// Parts are the bytes known beforehand, in the order of the file. What
 	// they leave out are the values; for checksums they hold zeros.
-	Parts []Part
+	Literals []Literal
 
 	// Offsets holds for each tensor, in the order given to Encode, where its
 	// values begin, in bytes from the start of the file.
@@ -42,20 +42,20 @@ type Layout struct {
 	// Sums are the places of the checksums in Parts, in the order of the
 	// file. All of them are behind the values that they belong to, so that
 	// the file can be written front to back.
-	Sums []Sum
+	CRCSlots []CRCSlot
 
 	// Size is the size of the whole file in bytes.
 	Size int64
 }
 
 // A Part is a piece of the file and its place.
-type Part struct {
+type Literal struct {
 	Off  int64
 	Data []byte
 }
 
 // A Sum is a place for the CRC-32 (IEEE) of a storage: 4 bytes, little-endian.
-type Sum struct {
+type CRCSlot struct {
 	Tensor int // the one that owns the storage
 	At     int64
 }
@@ -88,7 +88,7 @@ func Encode(tensors []tensor.Info, storage []int) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.Parts, _, err = Parts(infos(tensors), storage)
+	l.Literals, _, err = Literals(infos(tensors), storage)
 	return l, err
 }
 
@@ -106,13 +106,13 @@ func EncodeTable(tensors Table, storage []int) (*Layout, error) {
 	if _, err := newScanner(bytes.NewReader(pickle), 0, int64(len(pickle)), 0).scan(); err != nil {
 		return nil, fmt.Errorf("a checkpoint of %d tensors could not be read again: %w", tensors.Len(), err)
 	}
-	d := draft{Layout: Layout{Offsets: make([]int64, tensors.Len()), Sums: make([]Sum, 0, 2*filled)}}
+	d := draft{Layout: Layout{Offsets: make([]int64, tensors.Len()), CRCSlots: make([]CRCSlot, 0, 2*filled)}}
 	d.file(tensors, storage, pickle)
 	return &d.Layout, nil
 }
 
 // Parts gives the Parts of a file that EncodeTable laid out, and its size.
-func Parts(tensors Table, storage []int) ([]Part, int64, error) {
+func Literals(tensors Table, storage []int) ([]Literal, int64, error) {
 	pickle, err := pickleOf(tensors, storage)
 	if err != nil {
 		return nil, 0, err
@@ -120,13 +120,13 @@ func Parts(tensors Table, storage []int) ([]Part, int64, error) {
 	var size draft
 	size.file(tensors, storage, pickle)
 	d := draft{
-		Layout:    Layout{Parts: make([]Part, 0, size.parts)},
+		Layout:    Layout{Literals: make([]Literal, 0, size.parts)},
 		kept:      true,
 		buf:       make([]byte, 0, size.Size-size.values-size.listed-int64(len(pickle))),
 		directory: make([]byte, 0, size.listed),
 	}
 	d.file(tensors, storage, pickle)
-	return d.Parts, d.Size, nil
+	return d.Literals, d.Size, nil
 }
 
 // ownerOf is the tensor whose storage tensor i uses.
@@ -205,9 +205,9 @@ func (d *draft) file(tensors Table, storage []int, pickle []byte) {
 
 func (d *draft) storages(tensors Table, storage []int) {
 	key := int64(0)
-	half := cap(d.Sums) / 2
+	half := cap(d.CRCSlots) / 2
 	d.late = half
-	d.Sums = d.Sums[:cap(d.Sums)]
+	d.CRCSlots = d.CRCSlots[:cap(d.CRCSlots)]
 	filled := 0
 	for i := range tensors.Len() {
 		owner := ownerOf(storage, i)
@@ -221,7 +221,7 @@ func (d *draft) storages(tensors Table, storage []int) {
 			}
 			d.skip(size)
 			if size > 0 && half > 0 {
-				d.Sums[filled], d.Sums[half+filled] = Sum{i, d.Size + 4}, Sum{i, place}
+				d.CRCSlots[filled], d.CRCSlots[half+filled] = CRCSlot{i, d.Size + 4}, CRCSlot{i, place}
 				filled++
 			}
 			key++
@@ -244,7 +244,7 @@ func (d *draft) cut() {
 
 func (d *draft) part(b []byte) {
 	if d.kept {
-		d.Parts = append(d.Parts, Part{d.Size, b})
+		d.Literals = append(d.Literals, Literal{d.Size, b})
 	}
 	d.parts++
 	d.Size += int64(len(b))
@@ -356,8 +356,8 @@ func (d *draft) end() {
 		d.parts++
 		d.Size += n
 	}
-	for i := d.late; i < len(d.Sums); i++ {
-		d.Sums[i].At += start
+	for i := d.late; i < len(d.CRCSlots); i++ {
+		d.CRCSlots[i].At += start
 	}
 
 	b := put(d.buf, 4, end64Signature)

@@ -46,8 +46,8 @@ func (s sparse) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n := int(min(int64(len(p)), s.Size-off))
 	clear(p)
-	first := sort.Search(len(s.Parts), func(i int) bool { return s.Parts[i].Off+int64(len(s.Parts[i].Data)) > off })
-	for _, part := range s.Parts[first:] {
+	first := sort.Search(len(s.Literals), func(i int) bool { return s.Literals[i].Off+int64(len(s.Literals[i].Data)) > off })
+	for _, part := range s.Literals[first:] {
 		if part.Off >= off+int64(n) {
 			break
 		}
@@ -84,8 +84,8 @@ func assemble(t testing.TB, l *Layout, tensors []tensor.Info) []byte {
 	for i := range slices.Backward(tensors) {
 		owner[l.Offsets[i]] = i
 	}
-	sums := l.Sums
-	for _, part := range l.Parts {
+	sums := l.CRCSlots
+	for _, part := range l.Literals {
 		if gap := part.Off - int64(len(b)); gap > 0 {
 			i, ok := owner[int64(len(b))]
 			if !ok || tensors[i].Bytes() != gap {

@@ -48,7 +48,7 @@ func (o *Output) put(name string, r io.Reader) error {
 	if err != nil {
 		return o.wrap("creating", full, err)
 	}
-	made := Made{Name: name}
+	made := WrittenFile{Name: name}
 	if err := o.copy(f, r, &made); err != nil {
 		f.Close()
 		return err
@@ -81,7 +81,7 @@ func (o *Output) makeFolder(name string, weights bool) error {
 }
 
 // copy writes all of r, piece by piece.
-func (o *Output) copy(f *os.File, r io.Reader, made *Made) error {
+func (o *Output) copy(f *os.File, r io.Reader, made *WrittenFile) error {
 	buf := make([]byte, 64<<10)
 	sum := sha256.New()
 	for {

@@ -267,7 +267,7 @@ func TestOverwriteFaults(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		wantList(t, base, ".out.lock", ".out.partial", "out") // the lock file says what it is
-		Tidy(out)
+		Cleanup(out)
 		wantList(t, base, "out")
 	})
 }

@@ -16,18 +16,18 @@ import (
 // An openFile is a file of weights that has bytes missing.
 type openFile struct {
 	File
-	index int      // in the Files of the layout
-	f     *os.File // nil before the first byte and after the last
-	gaps  gaps
-	run   span             // written, but not yet given to write-back
-	fixed int              // of the Fixed segments, so many are on the disk
-	sums  map[int]checksum // of the extents that are not complete, by their index
+	index       int      // in the Files of the layout
+	f           *os.File // nil before the first byte and after the last
+	gaps        gaps
+	run         span             // written, but not yet given to write-back
+	nextLiteral int              // of the Fixed segments, so many are on the disk
+	sums        map[int]checksum // of the extents that are not complete, by their index
 }
 
 // newOpenFile gives the file Fixed segments of its own, which it drops as it
 // writes them: the layout may serve another run.
 func newOpenFile(file File, index int) *openFile {
-	file.Fixed = slices.Clone(file.Fixed)
+	file.Literals = slices.Clone(file.Literals)
 	return &openFile{File: file, index: index}
 }
 
@@ -73,7 +73,7 @@ func (o *Output) open(w *openFile) error {
 		return o.wrap("opening", o.work.Path(w.Name), err)
 	}
 	w.f, w.sums = f, make(map[int]checksum)
-	if err := o.layout.Fix(&w.File); err != nil {
+	if err := o.layout.MakeLiterals(&w.File); err != nil {
 		return err
 	}
 	return checkTiles(&w.File)
@@ -86,12 +86,12 @@ func (o *Output) open(w *openFile) error {
 // flushed and closed in the background. An error may belong to an earlier
 // write to another file.
 func (o *Output) WriteAt(file int, p []byte, off int64) error {
-	return o.WriteSummed(file, p, off, nil)
+	return o.WriteWithCRCs(file, p, off, nil)
 }
 
-// WriteSummed is WriteAt where the CRC-32 of what p has of each extent is known
+// WriteWithCRCs is WriteAt where the CRC-32 of what p has of each extent is known
 // already; those of files without Sums are not looked at.
-func (o *Output) WriteSummed(file int, p []byte, off int64, sums []uint32) error {
+func (o *Output) WriteWithCRCs(file int, p []byte, off int64, sums []uint32) error {
 	if o.closed {
 		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
 	}
@@ -113,14 +113,14 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		return err
 	}
 	end := off + int64(len(p))
-	next := sort.Search(len(w.Fixed), func(i int) bool { return w.Fixed[i].Off > off })
-	if err := o.writeFixed(w, next); err != nil {
+	next := sort.Search(len(w.Literals), func(i int) bool { return w.Literals[i].Off > off })
+	if err := o.writeLiterals(w, next); err != nil {
 		return err
 	}
 	for at := off; at < end; {
 		to := end
-		if next < len(w.Fixed) && w.Fixed[next].Off < end {
-			to = w.Fixed[next].Off
+		if next < len(w.Literals) && w.Literals[next].Off < end {
+			to = w.Literals[next].Off
 		}
 		if err := w.gaps.take(at, to); err != nil {
 			return fmt.Errorf("writing %s: %w", w.Name, err)
@@ -132,15 +132,15 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		if err := o.sum(w, p[at-off:to-off], at, sum); err != nil {
 			return err
 		}
-		for ; to < end && next < len(w.Fixed) && w.Fixed[next].Off == to; next++ {
-			to += int64(copy(p[to-off:], w.Fixed[next].Data))
+		for ; to < end && next < len(w.Literals) && w.Literals[next].Off == to; next++ {
+			to += int64(copy(p[to-off:], w.Literals[next].Data))
 		}
 		at = to
 	}
 	if err := o.write(w.f, p, off); err != nil {
 		return err
 	}
-	w.fixed = max(w.fixed, next)
+	w.nextLiteral = max(w.nextLiteral, next)
 	return o.wrote(w, off, end)
 }
 
@@ -185,8 +185,8 @@ func (o *Output) copyAt(w *openFile, off, n int64, copy func(dst *os.File, off i
 	if err := o.open(w); err != nil {
 		return err
 	}
-	next := sort.Search(len(w.Fixed), func(i int) bool { return w.Fixed[i].Off > off })
-	if err := o.writeFixed(w, next); err != nil {
+	next := sort.Search(len(w.Literals), func(i int) bool { return w.Literals[i].Off > off })
+	if err := o.writeLiterals(w, next); err != nil {
 		return err
 	}
 	if err := copy(w.f, off); errors.Is(err, errors.ErrUnsupported) {
@@ -202,13 +202,13 @@ func (o *Output) copyAt(w *openFile, off, n int64, copy func(dst *os.File, off i
 
 // writeFixed writes the Fixed segments before number n, as far as they are
 // not on the disk.
-func (o *Output) writeFixed(w *openFile, n int) error {
-	for ; w.fixed < n; w.fixed++ {
-		s := w.Fixed[w.fixed]
+func (o *Output) writeLiterals(w *openFile, n int) error {
+	for ; w.nextLiteral < n; w.nextLiteral++ {
+		s := w.Literals[w.nextLiteral]
 		if err := o.write(w.f, s.Data, s.Off); err != nil {
 			return err
 		}
-		w.forget(w.fixed)
+		w.forget(w.nextLiteral)
 	}
 	return nil
 }
@@ -216,8 +216,8 @@ func (o *Output) writeFixed(w *openFile, n int) error {
 // forget drops segment k, which is on the disk, if it stands before the values:
 // it has no checksum of them, and can be as large as the table.
 func (w *openFile) forget(k int) {
-	if len(w.Extents) > 0 && w.Fixed[k].Off < w.Extents[0].Off {
-		w.Fixed[k].Data = nil
+	if len(w.Extents) > 0 && w.Literals[k].Off < w.Extents[0].Off {
+		w.Literals[k].Data = nil
 	}
 }
 
@@ -230,7 +230,7 @@ func (o *Output) sum(w *openFile, p []byte, off int64, known *uint32) error {
 	}
 	i := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > off })
 	x := &w.Extents[i]
-	if len(x.Sums) == 0 {
+	if len(x.CRCSlots) == 0 {
 		return nil // all of the format's extents are without
 	}
 	c := w.sums[i]
@@ -245,10 +245,10 @@ func (o *Output) sum(w *openFile, p []byte, off int64, known *uint32) error {
 		return nil
 	}
 	delete(w.sums, i)
-	for _, at := range x.Sums {
-		k, place := w.SumPlace(at)
+	for _, at := range x.CRCSlots {
+		k, place := w.CRCSlot(at)
 		binary.LittleEndian.PutUint32(place, crc)
-		if k < w.fixed { // the segment is on the disk already
+		if k < w.nextLiteral { // the segment is on the disk already
 			if err := o.write(w.f, place, at); err != nil {
 				return err
 			}
@@ -262,12 +262,12 @@ func (o *Output) complete(w *openFile) error {
 	if err := o.open(w); err != nil {
 		return err
 	}
-	if err := o.writeFixed(w, len(w.Fixed)); err != nil {
+	if err := o.writeLiterals(w, len(w.Literals)); err != nil {
 		return err
 	}
 	o.flush.finish(w.f, w.index)
 	w.f, w.sums = nil, nil
-	w.Unfix()
+	w.DropLiterals()
 	return nil
 }
 

@@ -29,7 +29,7 @@ func TestCheckpointInAnyOrder(t *testing.T) {
 	}
 	want := map[string][]byte{}
 	for round := range 60 {
-		l, err := Lay(tensors, storage, 12100, Bin)
+		l, err := NewLayout(tensors, storage, 12100, Bin)
 		must(t, err)
 		if len(l.Files) != 2 || l.Files[0].Tensors+l.Files[1].Tensors != len(tensors) {
 			t.Fatalf("%+v", l.Files)
@@ -121,7 +121,7 @@ func TestWriteAtRefuses(t *testing.T) {
 		"past the end":     {0, 1 << 20},
 		"negative":         {-1, 1},
 	} {
-		l, err := Lay(f32s(5), nil, 100, Bin)
+		l, err := NewLayout(f32s(5), nil, 100, Bin)
 		must(t, err)
 		o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
 		must(t, o.Presize(l))

@@ -41,7 +41,7 @@ func newGaps(f *File) gaps {
 // checkTiles refuses a layout whose extents and Fixed segments don't tile the
 // file.
 func checkTiles(f *File) error {
-	at, fixed := int64(0), f.Fixed
+	at, fixed := int64(0), f.Literals
 	for i := 0; i <= len(f.Extents); i++ {
 		x := Extent{Off: f.Size}
 		if i < len(f.Extents) {

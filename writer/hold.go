@@ -32,13 +32,13 @@ func Resolve(path string) (string, error) { return disk.Resolve(path) }
 
 // Taken is the space on the disk that the files of a folder take, 0 if there is
 // none.
-func Taken(dir string) int64 {
+func DiskUsage(dir string) int64 {
 	up, err := openPath(dir)
 	if err != nil {
 		return 0
 	}
 	defer up.Close()
-	return taken(up)
+	return diskUsage(up)
 }
 
 // openPath opens a folder by any path.
@@ -53,13 +53,13 @@ func openPath(dir string) (*disk.Folder, error) {
 	return disk.OpenFolder(real)
 }
 
-func taken(d *disk.Folder) int64 {
+func diskUsage(d *disk.Folder) int64 {
 	var n int64
 	entries, _ := d.ReadDir() // what can't be seen frees nothing
 	for _, e := range entries {
 		if e.IsDir() {
 			if s, err := d.Sub(e.Name()); err == nil {
-				n += taken(s)
+				n += diskUsage(s)
 				s.Close()
 			}
 			continue
@@ -73,7 +73,7 @@ func taken(d *disk.Folder) int64 {
 
 // Held is the space on the disk that an unfinished run to the output dir
 // holds, which the next one will use or give back.
-func Held(dir string) int64 {
+func PartialBytes(dir string) int64 {
 	p, err := locate(dir)
 	if err != nil {
 		return 0
@@ -91,7 +91,7 @@ func Held(dir string) int64 {
 	if up.Vet(p.partial, work.Info()) != nil {
 		return 0
 	}
-	return taken(work)
+	return diskUsage(work)
 }
 
 // isForeign reports whether an error says that something is not ours.

@@ -37,7 +37,7 @@ const maxMark = 64 << 20
 type Mark struct {
 	File int    `json:"file"` // index into the Files of the layout; their number at the end
 	Off  int64  `json:"off"`  // within an extent, or where one begins
-	Sum  uint32 `json:"sum"`  // CRC-32 of what the extent has before Off, or else of the one before it
+	CRC  uint32 `json:"sum"`  // CRC-32 of what the extent has before Off, or else of the one before it
 	// Stretches are of what became durable since the mark before.
 	Stretches []stretch `json:"stretches,omitempty"`
 	// Note is what the caller remembers along: JSON on one line.

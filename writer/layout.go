@@ -67,12 +67,12 @@ func (t Infos) Info(i int) *tensor.Info { return &t[i] }
 // Fixed of all files together is as large as the table of tensors. LayTable
 // leaves it out; Fix makes it and Unfix gives its memory back.
 type File struct {
-	Name    string    // in the output folder, with a slash if it is in a folder of that
-	Size    int64     // bytes
-	Tensors int       // those that share another's bytes included
-	Fixed   []Segment // in offset order
-	Extents []Extent  // in offset order, those of tensors without elements included
-	Summed  bool      // the format has checksums of the extents
+	Name     string    // in the output folder, with a slash if it is in a folder of that
+	Size     int64     // bytes
+	Tensors  int       // those that share another's bytes included
+	Literals []Literal // in offset order
+	Extents  []Extent  // in offset order, those of tensors without elements included
+	HasCRCs  bool      // the format has checksums of the extents
 
 	which []int32 // its tensors, in the order of the model
 	cut   int     // of their names, so many bytes are left out
@@ -80,8 +80,8 @@ type File struct {
 }
 
 // Fix makes Fixed of a file of LayTable, unless it is there. The places of checksums hold zeros.
-func (l *Layout) Fix(f *File) error {
-	if f.Fixed != nil || f.place == nil {
+func (l *Layout) MakeLiterals(f *File) error {
+	if f.Literals != nil || f.place == nil {
 		return nil
 	}
 	made, err := f.place(shard{l.tensors, l.storage, f.which, f.cut, true})
@@ -91,19 +91,19 @@ func (l *Layout) Fix(f *File) error {
 	if made.Size != f.Size {
 		return fmt.Errorf("laying out %s again: internal error: %d bytes instead of %d", f.Name, made.Size, f.Size)
 	}
-	f.Fixed = made.Fixed
+	f.Literals = made.Literals
 	return nil
 }
 
 // Unfix drops Fixed if Fix can make it again.
-func (f *File) Unfix() {
+func (f *File) DropLiterals() {
 	if f.place != nil {
-		f.Fixed = nil
+		f.Literals = nil
 	}
 }
 
 // A Segment is a run of bytes known beforehand.
-type Segment = torchbin.Part
+type Literal = torchbin.Literal
 
 // An Extent is the place of a tensor's bytes in a file.
 type Extent struct {
@@ -111,20 +111,20 @@ type Extent struct {
 	Off, Len int64
 	// Sums are the places in Fixed where the CRC-32 (IEEE) of the bytes
 	// belongs, 4 bytes little-endian each. WriteAt fills them in.
-	Sums []int64
+	CRCSlots []int64
 }
 
 // SumPlace is the place of the checksum at byte at of the file: 4 bytes of the
 // Fixed segment with the index k.
-func (f *File) SumPlace(at int64) (k int, place []byte) {
-	k = sort.Search(len(f.Fixed), func(k int) bool { return f.Fixed[k].Off > at }) - 1
-	return k, f.Fixed[k].Data[at-f.Fixed[k].Off:][:4]
+func (f *File) CRCSlot(at int64) (k int, place []byte) {
+	k = sort.Search(len(f.Literals), func(k int) bool { return f.Literals[k].Off > at }) - 1
+	return k, f.Literals[k].Data[at-f.Literals[k].Off:][:4]
 }
 
 // PutSums puts the CRC-32 of an extent in its places.
-func (f *File) PutSums(x Extent, crc uint32) {
-	for _, at := range x.Sums {
-		_, place := f.SumPlace(at)
+func (f *File) SetCRC(x Extent, crc uint32) {
+	for _, at := range x.CRCSlots {
+		_, place := f.CRCSlot(at)
 		binary.LittleEndian.PutUint32(place, crc)
 	}
 }
@@ -161,13 +161,13 @@ var layers = map[Format]layer{
 //
 // LayTable does the same for any Table, and leaves out the Fixed bytes of the
 // files.
-func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
-	l, err := LayTable(Infos(tensors), storage, shardSize, format, Scheme{})
+func NewLayout(tensors []tensor.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
+	l, err := NewTableLayout(Infos(tensors), storage, shardSize, format, Scheme{})
 	if err != nil {
 		return nil, err
 	}
 	for i := range l.Files {
-		if err := l.Fix(&l.Files[i]); err != nil {
+		if err := l.MakeLiterals(&l.Files[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -175,7 +175,7 @@ func Lay(tensors []tensor.Info, storage []int, shardSize int64, format Format) (
 }
 
 // LayTable is Lay without Fixed, in the places of a Scheme.
-func LayTable(tensors Table, storage []int, shardSize int64, format Format, scheme Scheme) (*Layout, error) {
+func NewTableLayout(tensors Table, storage []int, shardSize int64, format Format, scheme Scheme) (*Layout, error) {
 	f, ok := layers[format]
 	if !ok {
 		return nil, fmt.Errorf("laying out the weights: unknown format %d", format)
@@ -203,7 +203,7 @@ func LayTable(tensors Table, storage []int, shardSize int64, format Format, sche
 			return fmt.Errorf("laying out the weights: %w", err)
 		}
 		file.Name, file.Tensors, file.which, file.cut, file.place = name, len(which), which, cut, f.place
-		file.Unfix()
+		file.DropLiterals()
 		l.Files = append(l.Files, file)
 		return nil
 	}

@@ -75,7 +75,7 @@ func TestLayNamesAndSizes(t *testing.T) {
 			[]int64{head(51+3) + 8, head(51+4) + 12}},
 		{"no elements", []uint64{0}, 1, []string{"model.safetensors"}, []int64{head(51 + 3)}},
 	} {
-		l, err := Lay(f32s(c.elems...), nil, c.limit, Safetensors)
+		l, err := NewLayout(f32s(c.elems...), nil, c.limit, Safetensors)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -109,7 +109,7 @@ func checkTiled(t *testing.T, l *Layout, tensors []tensor.Info) {
 	seen := make([]int, len(tensors))
 	for _, f := range l.Files {
 		spans := []span{}
-		for _, s := range f.Fixed {
+		for _, s := range f.Literals {
 			spans = append(spans, span{s.Off, s.Off + int64(len(s.Data))})
 		}
 		last := int64(-1)
@@ -145,7 +145,7 @@ func checkTiled(t *testing.T, l *Layout, tensors []tensor.Info) {
 // layModules lays tensors out whose names tell the folders of modules.
 func layModules(t *testing.T, tensors []tensor.Info, limit int64, format Format) *Layout {
 	t.Helper()
-	l, err := LayTable(Infos(tensors), nil, limit, format, Scheme{Folder: func(i int) string {
+	l, err := NewTableLayout(Infos(tensors), nil, limit, format, Scheme{Folder: func(i int) string {
 		folder, _, ok := strings.Cut(tensors[i].Name, "/")
 		if !ok {
 			return ""
@@ -154,7 +154,7 @@ func layModules(t *testing.T, tensors []tensor.Info, limit int64, format Format)
 	}})
 	must(t, err)
 	for i := range l.Files {
-		must(t, l.Fix(&l.Files[i]))
+		must(t, l.MakeLiterals(&l.Files[i]))
 	}
 	return l
 }
@@ -172,11 +172,11 @@ func TestLayModules(t *testing.T) {
 			}
 			return ""
 		}
-		l, err := LayTable(Infos(tensors), nil, 12, format, Scheme{Stem: "stem", Home: "0_T", Folder: folder})
+		l, err := NewTableLayout(Infos(tensors), nil, 12, format, Scheme{Stem: "stem", Home: "0_T", Folder: folder})
 		must(t, err)
 		var names []string
 		for i := range l.Files {
-			must(t, l.Fix(&l.Files[i]))
+			must(t, l.MakeLiterals(&l.Files[i]))
 			names = append(names, l.Files[i].Name)
 		}
 		want := []string{"0_T/stem-00001-of-00002" + f.ext, "0_T/stem-00002-of-00002" + f.ext, "2_Dense/" + f.stem + f.ext, "3_Dense/" + f.stem + f.ext}
@@ -193,18 +193,18 @@ func TestLayModules(t *testing.T) {
 		if strings.Contains(index, "Dense") {
 			t.Errorf("modules are in the index: %s", index)
 		}
-		whole, err := LayTable(Infos([]tensor.Info{{Name: "b", DType: tensor.F32, Shape: []uint64{2}}, {Name: "w", DType: tensor.F32, Shape: []uint64{9}}}), nil, 1<<20, format, Scheme{})
+		whole, err := NewTableLayout(Infos([]tensor.Info{{Name: "b", DType: tensor.F32, Shape: []uint64{2}}, {Name: "w", DType: tensor.F32, Shape: []uint64{9}}}), nil, 1<<20, format, Scheme{})
 		must(t, err)
 		for _, x := range l.Files {
 			if x.Name == want[2] && (x.Size != whole.Files[0].Size || x.Tensors != 2) {
 				t.Errorf("%s has %d bytes, without a folder %d", x.Name, x.Size, whole.Files[0].Size)
 			}
 		}
-		if _, err := LayTable(Infos(tensors), nil, 12, format, Scheme{Folder: func(int) string { return "2_Dense" }}); err == nil {
+		if _, err := NewTableLayout(Infos(tensors), nil, 12, format, Scheme{Folder: func(int) string { return "2_Dense" }}); err == nil {
 			t.Error("a tensor that is not called after its folder is accepted")
 		}
 		if format == Bin {
-			if _, err := LayTable(Infos(tensors), []int{0, 1, 2, 3, 0}, 12, format, Scheme{Folder: func(i int) string {
+			if _, err := NewTableLayout(Infos(tensors), []int{0, 1, 2, 3, 0}, 12, format, Scheme{Folder: func(i int) string {
 				if i == 0 {
 					return "2_Dense"
 				}
@@ -232,11 +232,11 @@ func TestLayRefuses(t *testing.T) {
 		"metadata":    {[]tensor.Info{{Name: "__metadata__", DType: tensor.F4}}, 10, Safetensors},
 		"not UTF-8":   {[]tensor.Info{{Name: "\xff", DType: tensor.U8}}, 10, Safetensors},
 	} {
-		if l, err := Lay(c.tensors, nil, c.limit, c.format); err == nil {
+		if l, err := NewLayout(c.tensors, nil, c.limit, c.format); err == nil {
 			t.Errorf("%s: accepted, %d files", name, len(l.Files))
 		}
 	}
-	if _, err := Lay(f32s(1<<62), nil, 10, Safetensors); !errors.Is(err, tensor.ErrOverflow) {
+	if _, err := NewLayout(f32s(1<<62), nil, 10, Safetensors); !errors.Is(err, tensor.ErrOverflow) {
 		t.Errorf("2^64 bytes: %v", err)
 	}
 }
@@ -310,7 +310,7 @@ func TestReference(t *testing.T) {
 			if len(want) != c.files {
 				t.Fatalf("testdata has %d files, not %d", len(want), c.files)
 			}
-			l, err := Lay(tensors, nil, c.limit, Safetensors)
+			l, err := NewLayout(tensors, nil, c.limit, Safetensors)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -355,7 +355,7 @@ func sameIndex(t *testing.T, got, want []byte) {
 }
 
 func TestGaps(t *testing.T) {
-	f := File{Size: 100, Fixed: []Segment{{Off: 0, Data: make([]byte, 10)}, {Off: 50, Data: make([]byte, 5)}},
+	f := File{Size: 100, Literals: []Literal{{Off: 0, Data: make([]byte, 10)}, {Off: 50, Data: make([]byte, 5)}},
 		Extents: []Extent{{Off: 10, Len: 30}, {Off: 40, Len: 10}, {Off: 55, Len: 45}}}
 	must(t, checkTiles(&f))
 	g := newGaps(&f)
@@ -384,7 +384,7 @@ func TestGaps(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]File{
-		"fixed bytes beyond the end": {Size: 4, Fixed: []Segment{{Off: 0, Data: make([]byte, 5)}}},
+		"fixed bytes beyond the end": {Size: 4, Literals: []Literal{{Off: 0, Data: make([]byte, 5)}}},
 		"a hole":                     {Size: 4, Extents: []Extent{{Len: 3}}},
 		"an overlap":                 {Size: 4, Extents: []Extent{{Len: 3}, {Off: 2, Len: 2}}},
 	} {

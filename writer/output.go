@@ -25,7 +25,7 @@ type Options struct {
 	// DropPages takes pages out of the page cache once they are on the disk.
 	DropPages bool
 	// Told is given what the user should know, at most once; nil for nobody.
-	Told func(text string)
+	Warn func(text string)
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
 	Inputs []string
@@ -48,11 +48,11 @@ type Output struct {
 	need   atomic.Int64 // bytes of the layout; the flusher reads it too
 	layout *Layout
 	files  []*openFile
-	others []Made // the complete files beside them
+	others []WrittenFile // the complete files beside them
 	flush  *flusher
 	closed bool
 
-	earlier   Earlier
+	previous  Previous
 	stretches []stretch // of the files as the earlier run left them
 	valid     int64     // length of the earlier run's journal
 	journal   *os.File  // nil before Presize
@@ -92,8 +92,8 @@ func Create(dir string, opt Options) (*Output, error) {
 		o.closeFolders()
 		return nil, err
 	}
-	if o.up.Strange() && opt.Told != nil {
-		opt.Told("the file system of " + o.above + " gives new files to another user: what an unfinished run left is known by its journal alone")
+	if o.up.Strange() && opt.Warn != nil {
+		opt.Warn("the file system of " + o.above + " gives new files to another user: what an unfinished run left is known by its journal alone")
 	}
 	o.flush = newFlusher(o.sys, o.wrap, o.inPlace, opt.DropPages)
 	return o, nil
@@ -157,7 +157,7 @@ func (o *Output) begin() error {
 	if err := o.free(); err != nil {
 		return err
 	}
-	if err := o.leftover(); err != nil {
+	if err := o.inspectPartial(); err != nil {
 		return wrapForeign("removing what an earlier run left", err)
 	}
 	o.lock.settled()
@@ -281,13 +281,13 @@ func (o *Output) presizeAll(l *Layout) error {
 	o.layout = l
 	o.every = min(max(need/checkpointParts, minCheckpoint), maxCheckpoint)
 	if o.valid > 0 {
-		err := o.takeUp(l)
+		err := o.resume(l)
 		if err == nil {
 			return nil
 		}
 		o.closeFiles()
 		o.closeSubs()
-		o.files, o.earlier = nil, Earlier{Found: true, Why: err.Error()}
+		o.files, o.previous = nil, Previous{Found: true, Why: err.Error()}
 		if err := o.work.Clear(journalName); err != nil {
 			return o.wrap("removing", o.work.Path(""), err)
 		}

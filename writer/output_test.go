@@ -56,7 +56,7 @@ func counted(n int) []byte {
 // sample is a layout of three shards, the second without tensors of size, and its data.
 func sample(t testing.TB) (*Layout, [][]byte) {
 	t.Helper()
-	l, err := Lay(f32s(5, 30, 20, 0, 7), nil, 100, Safetensors)
+	l, err := NewLayout(f32s(5, 30, 20, 0, 7), nil, 100, Safetensors)
 	must(t, err)
 	if len(l.Files) != 3 {
 		t.Fatalf("%d files", len(l.Files))
@@ -130,7 +130,7 @@ func TestPublish(t *testing.T) {
 	got := readAll(t, out)
 	for _, f := range l.Files {
 		want := make([]byte, f.Size)
-		for _, s := range f.Fixed {
+		for _, s := range f.Literals {
 			copy(want[s.Off:], s.Data)
 		}
 		for _, e := range f.Extents {
@@ -164,7 +164,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestNoTensors(t *testing.T) {
-	l, err := Lay(nil, nil, 1, Safetensors)
+	l, err := NewLayout(nil, nil, 1, Safetensors)
 	must(t, err)
 	out := filepath.Join(t.TempDir(), "out")
 	o := create(t, out, Options{})
@@ -225,7 +225,7 @@ func TestAbort(t *testing.T) {
 			steps = append(steps, func(o *Output) error { return o.WriteAt(i, data[e.Tensor], e.Off) })
 		}
 	}
-	steps = append(steps, func(o *Output) error { return o.settle() })
+	steps = append(steps, func(o *Output) error { return o.flushAll() })
 	for n := range len(steps) + 1 {
 		base := t.TempDir()
 		o := create(t, filepath.Join(base, "new", "deep", "out"), Options{})
@@ -258,7 +258,7 @@ func TestDescriptors(t *testing.T) {
 	for i := range elems {
 		elems[i] = 3
 	}
-	l, err := Lay(f32s(elems...), nil, 12, Safetensors)
+	l, err := NewLayout(f32s(elems...), nil, 12, Safetensors)
 	must(t, err)
 	if len(l.Files) != 300 {
 		t.Fatalf("%d files", len(l.Files))
@@ -372,7 +372,7 @@ func TestLeftovers(t *testing.T) {
 	wantList(t, base, "out")
 	// So does one that was exchanged.
 	leave(t, base, ".out.partial")
-	Tidy(filepath.Join(base, "out"))
+	Cleanup(filepath.Join(base, "out"))
 	wantList(t, base, "out")
 }
 

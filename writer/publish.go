@@ -18,7 +18,7 @@ func (o *Output) Publish() error {
 	if o.closed {
 		return fmt.Errorf("publishing %s: %w", o.out, fs.ErrClosed)
 	}
-	if err := o.settle(); err != nil {
+	if err := o.flushAll(); err != nil {
 		o.flush.fail(err) // for all later calls
 		return err
 	}
@@ -46,7 +46,7 @@ func (o *Output) Publish() error {
 }
 
 // settle takes everything in the partial folder to the disk.
-func (o *Output) settle() error {
+func (o *Output) flushAll() error {
 	if err := o.flush.err(); err != nil {
 		return err
 	}

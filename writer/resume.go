@@ -21,7 +21,7 @@ const (
 )
 
 // An Earlier run is one that died or was stopped before it was done.
-type Earlier struct {
+type Previous struct {
 	Found bool   // there was one
 	Bytes int64  // of weight files that it made, and that are kept
 	Why   string // why nothing of it is kept; "" if something is, or none was found
@@ -33,20 +33,20 @@ type Earlier struct {
 
 // Earlier says what became of an earlier run, once Presize is done. The notes
 // are given once.
-func (o *Output) Earlier() Earlier {
-	e := o.earlier
-	o.earlier.Notes = nil
+func (o *Output) Previous() Previous {
+	e := o.previous
+	o.previous.Notes = nil
 	return e
 }
 
 // takeUp makes the files of an earlier run ours: those before the mark are
 // complete, that of the mark has gaps from there on.
-func (o *Output) takeUp(l *Layout) error {
-	at := o.earlier.At
+func (o *Output) resume(l *Layout) error {
+	at := o.previous.At
 	if at.File > len(l.Files) || at.File == len(l.Files) && at.Off != 0 {
 		return fmt.Errorf("its journal speaks of file %d of %d", at.File+1, len(l.Files))
 	}
-	if len(o.earlier.Notes) == 0 && at.File == 0 && at.Off == 0 {
+	if len(o.previous.Notes) == 0 && at.File == 0 && at.Off == 0 {
 		return errNotFar
 	}
 	names := map[string]bool{journalName: true}
@@ -56,7 +56,7 @@ func (o *Output) takeUp(l *Layout) error {
 		if err := o.makeFolder(file.Name, true); err != nil {
 			return err
 		}
-		if err := l.Fix(&w.File); err != nil {
+		if err := l.MakeLiterals(&w.File); err != nil {
 			return err
 		}
 		if err := checkTiles(&w.File); err != nil {
@@ -64,21 +64,21 @@ func (o *Output) takeUp(l *Layout) error {
 		}
 		w.gaps = newGaps(&w.File)
 		o.files = append(o.files, w)
-		if err := o.checkLeft(i, w.File, at); err != nil {
+		if err := o.checkLeftover(i, w.File, at); err != nil {
 			return err
 		}
 		switch {
 		case i < at.File:
-			w.gaps, w.fixed = nil, len(w.Fixed)
-			o.earlier.Bytes += file.Size
+			w.gaps, w.nextLiteral = nil, len(w.Literals)
+			o.previous.Bytes += file.Size
 		case i == at.File:
-			if err := o.takeUpFile(w, at); err != nil {
+			if err := o.resumeFile(w, at); err != nil {
 				return err
 			}
-			o.earlier.Bytes += at.Off
+			o.previous.Bytes += at.Off
 		}
 		if w.f == nil {
-			w.Unfix()
+			w.DropLiterals()
 		}
 	}
 	if err := o.clear(o.work, "", names); err != nil { // small files are written again
@@ -123,7 +123,7 @@ func (o *Output) clear(folder *disk.Folder, name string, keep map[string]bool) e
 }
 
 // takeUpFile goes on within a file.
-func (o *Output) takeUpFile(w *openFile, at Mark) error {
+func (o *Output) resumeFile(w *openFile, at Mark) error {
 	if at.Off == 0 {
 		return nil
 	}
@@ -150,8 +150,8 @@ func (o *Output) takeUpFile(w *openFile, at Mark) error {
 	if inside {
 		written = at.Off
 	}
-	w.fixed = sort.Search(len(w.Fixed), func(i int) bool { return w.Fixed[i].Off >= written })
-	if w.fixed == 0 {
+	w.nextLiteral = sort.Search(len(w.Literals), func(i int) bool { return w.Literals[i].Off >= written })
+	if w.nextLiteral == 0 {
 		return nil
 	}
 	f, err := o.work.Open(w.Name, os.O_RDWR)
@@ -159,25 +159,25 @@ func (o *Output) takeUpFile(w *openFile, at Mark) error {
 		return err
 	}
 	w.f, w.sums = f, make(map[int]checksum)
-	for i := range w.fixed {
+	for i := range w.nextLiteral {
 		w.forget(i)
 	}
 	for _, x := range w.Extents[:k] {
-		if len(x.Sums) == 0 || x.Len == 0 {
+		if len(x.CRCSlots) == 0 || x.Len == 0 {
 			continue
 		}
-		sum := at.Sum
+		sum := at.CRC
 		if inside || x.Off+x.Len < written { // its first place is on the disk
 			var b [4]byte
-			if _, err := f.ReadAt(b[:], x.Sums[0]); err != nil {
+			if _, err := f.ReadAt(b[:], x.CRCSlots[0]); err != nil {
 				return wrong
 			}
 			sum = binary.LittleEndian.Uint32(b[:])
 		}
-		w.PutSums(x, sum)
+		w.SetCRC(x, sum)
 	}
-	if inside && len(w.Extents[k].Sums) > 0 {
-		w.sums[k] = checksum{{span{w.Extents[k].Off, at.Off}, at.Sum}}
+	if inside && len(w.Extents[k].CRCSlots) > 0 {
+		w.sums[k] = checksum{{span{w.Extents[k].Off, at.Off}, at.CRC}}
 	}
 	return nil
 }
@@ -194,13 +194,13 @@ func (o *Output) mark() (Mark, *openFile) {
 			for k--; k >= 0 && w.Extents[k].Len == 0; k-- {
 			}
 		}
-		if k >= 0 && len(w.Extents[k].Sums) > 0 {
+		if k >= 0 && len(w.Extents[k].CRCSlots) > 0 {
 			x := w.Extents[k]
 			if sum := w.sums[k]; len(sum) > 0 && sum[0].span == (span{x.Off, m.Off}) {
-				m.Sum = sum[0].crc
+				m.CRC = sum[0].crc
 			} else { // it is complete
-				_, place := w.SumPlace(x.Sums[0])
-				m.Sum = binary.LittleEndian.Uint32(place)
+				_, place := w.CRCSlot(x.CRCSlots[0])
+				m.CRC = binary.LittleEndian.Uint32(place)
 			}
 		}
 		return m, w
@@ -212,10 +212,10 @@ func (o *Output) mark() (Mark, *openFile) {
 // extents before off are written. The sum of an extent that is not complete is
 // still to come, to a place before it; what lies between extents is written with
 // the next one.
-func (f *File) settled(off int64) span {
+func (f *File) durable(off int64) span {
 	k := sort.Search(len(f.Extents), func(i int) bool { return f.Extents[i].Off+f.Extents[i].Len > off })
 	if k < len(f.Extents) && f.Extents[k].Off < off {
-		if len(f.Extents[k].Sums) > 0 {
+		if len(f.Extents[k].CRCSlots) > 0 {
 			return span{f.Extents[k].Off, off}
 		}
 		return span{0, off}
@@ -228,9 +228,9 @@ func (f *File) settled(off int64) span {
 	return span{}
 }
 
-// Due reports whether it is time for a Checkpoint: enough was written since
+// CheckpointDue reports whether it is time for a Checkpoint: enough was written since
 // the last one, and that is on the disk.
-func (o *Output) Due() bool {
+func (o *Output) CheckpointDue() bool {
 	return o.journals() && o.since >= o.every && !o.flush.marking.Load()
 }
 
@@ -253,7 +253,7 @@ func (o *Output) Checkpoint(note []byte) error {
 	}
 	r := request{mark: &m, journal: o.journal, folders: folders}
 	if w != nil {
-		r.f, r.weights, r.run = w.f, m.File, w.settled(m.Off)
+		r.f, r.weights, r.run = w.f, m.File, w.durable(m.Off)
 	}
 	o.flush.marking.Store(true)
 	o.flush.requests <- r
@@ -276,7 +276,7 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	if serr := o.flush.stop(); err == nil {
 		err = serr
 	}
-	at = o.earlier.At
+	at = o.previous.At
 	if m := o.flush.marked.Load(); m != nil {
 		at = *m
 	}

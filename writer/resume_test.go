@@ -30,8 +30,8 @@ func die(t *testing.T, o *Output, r *rand.Rand) {
 	at := Mark{}
 	if m := o.flush.marked.Load(); m != nil {
 		at = *m
-	} else if o.earlier.At.File > 0 || o.earlier.At.Off > 0 {
-		at = o.earlier.At
+	} else if o.previous.At.File > 0 || o.previous.At.Off > 0 {
+		at = o.previous.At
 	}
 	o.closed = true
 	o.closeFiles()
@@ -102,7 +102,7 @@ func TestResume(t *testing.T) {
 				o, err := Create(out, Options{Fingerprint: "f", sys: sys})
 				must(t, err)
 				must(t, o.Presize(l))
-				e := o.Earlier()
+				e := o.Previous()
 				if e.Found && e.Why != "" && e.Why != "it had not come far enough" {
 					t.Fatalf("round %d: %+v", round, e)
 				}
@@ -268,7 +268,7 @@ func TestResumeRefuses(t *testing.T) {
 			}
 			o := create(t, out, Options{Fingerprint: c.fingerprint, Restart: c.restart})
 			must(t, o.Presize(l))
-			e := o.Earlier()
+			e := o.Previous()
 			if !e.Found || !strings.Contains(e.Why, c.why) || c.why == "" && e.Why != "" {
 				t.Fatalf("%+v, want %q", e, c.why)
 			}
@@ -356,7 +356,7 @@ func TestCheckpointFault(t *testing.T) {
 	}
 	o = create(t, out, Options{Fingerprint: "f"})
 	must(t, o.Presize(l))
-	if e := o.Earlier(); e.At.Off != x.Off+8 || len(e.Notes) != 1 {
+	if e := o.Previous(); e.At.Off != x.Off+8 || len(e.Notes) != 1 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -380,7 +380,7 @@ func TestSuspendAtTheStart(t *testing.T) {
 }
 
 func FuzzJournal(f *testing.F) {
-	line, err := Mark{File: 1, Off: 2, Sum: 3, Note: json.RawMessage(`{"done":[]}`)}.line()
+	line, err := Mark{File: 1, Off: 2, CRC: 3, Note: json.RawMessage(`{"done":[]}`)}.line()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -430,7 +430,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 				if err := o.Presize(l); err != nil {
 					return err
 				}
-				at := o.Earlier().At
+				at := o.Previous().At
 				for i := at.File; i < len(l.Files); i++ {
 					for _, x := range l.Files[i].Extents {
 						for off := x.Off; off < x.Off+x.Len; off += 500 {
@@ -535,7 +535,7 @@ func TestCutUnderWay(t *testing.T) {
 	sys := noFlush()
 	infos := []tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 20}}}
 	for _, f := range []Format{Safetensors, Bin} {
-		l, err := Lay(infos, nil, 1<<40, f)
+		l, err := NewLayout(infos, nil, 1<<40, f)
 		must(t, err)
 		x := l.Files[0].Extents[0]
 		const done = 1 << 20
@@ -558,7 +558,7 @@ func TestCutUnderWay(t *testing.T) {
 			must(t, os.Truncate(path, l.Files[0].Size))
 			o = create(t, out, Options{Fingerprint: "f", sys: sys})
 			must(t, o.Presize(l))
-			if e := o.Earlier(); (e.Bytes > 0) != c.kept || (e.Why == "") != c.kept {
+			if e := o.Previous(); (e.Bytes > 0) != c.kept || (e.Why == "") != c.kept {
 				t.Errorf("%s, cut %s: %+v", l.Files[0].Name, c.name, e)
 			}
 			must(t, o.Abort())
@@ -585,7 +585,7 @@ func TestModulesAreMadeAnew(t *testing.T) {
 	l = layModules(t, tensors, 1<<20, Safetensors)
 	o = create(t, out, Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
-	if e := o.Earlier(); !e.Found || e.Why == "" {
+	if e := o.Previous(); !e.Found || e.Why == "" {
 		t.Fatalf("%+v", e)
 	}
 	fill(t, o, l, data, 100)

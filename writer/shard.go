@@ -37,8 +37,8 @@ func placeSafetensors(s shard) (File, error) {
 		return File{}, err
 	}
 	file := File{
-		Size:  enc.Size,
-		Fixed: []Segment{{Off: 0, Data: enc.Header}},
+		Size:     enc.Size,
+		Literals: []Literal{{Off: 0, Data: enc.Header}},
 	}
 	if s.bare {
 		return file, nil
@@ -78,14 +78,14 @@ func placeBin(s shard) (File, error) {
 	}
 	table := binTable{&s}
 	if s.bare {
-		parts, size, err := torchbin.Parts(table, local)
-		return File{Size: size, Summed: true, Fixed: parts}, err
+		parts, size, err := torchbin.Literals(table, local)
+		return File{Size: size, HasCRCs: true, Literals: parts}, err
 	}
 	enc, err := torchbin.EncodeTable(table, local)
 	if err != nil {
 		return File{}, err
 	}
-	file := File{Size: enc.Size, Summed: true, Extents: make([]Extent, 0, len(s.which))}
+	file := File{Size: enc.Size, HasCRCs: true, Extents: make([]Extent, 0, len(s.which))}
 	extent := make([]int32, len(s.which))
 	for i, t := range s.which {
 		if local != nil && local[i] != i {
@@ -94,13 +94,13 @@ func placeBin(s shard) (File, error) {
 		extent[i] = int32(len(file.Extents))
 		file.Extents = append(file.Extents, Extent{Tensor: int(t), Off: enc.Offsets[i], Len: s.tensors.Info(int(t)).Bytes()})
 	}
-	places := make([]int64, len(enc.Sums)) // one behind the values, one in the directory
-	for _, sum := range enc.Sums {
+	places := make([]int64, len(enc.CRCSlots)) // one behind the values, one in the directory
+	for _, sum := range enc.CRCSlots {
 		x := &file.Extents[extent[sum.Tensor]]
-		if x.Sums == nil {
-			x.Sums, places = places[:0:2], places[2:]
+		if x.CRCSlots == nil {
+			x.CRCSlots, places = places[:0:2], places[2:]
 		}
-		x.Sums = append(x.Sums, sum.At)
+		x.CRCSlots = append(x.CRCSlots, sum.At)
 	}
 	return file, nil
 }

@@ -69,7 +69,7 @@ func checkStretches(f *os.File, i int, file File, at Mark, all []stretch) error 
 	case i < at.File:
 		end = file.Size
 	case i == at.File:
-		end = file.settled(at.Off).end
+		end = file.durable(at.Off).end
 	}
 	if end == 0 {
 		return nil

@@ -191,7 +191,7 @@ func (b *Batch) job(ctx context.Context, j *Job, js *JobState) {
 	if err == nil {
 		js.Why, js.Fingerprint, js.Warnings = why, s.Fingerprint, s.Warnings
 		if why == "" {
-			writer.Tidy(j.out)
+			writer.Cleanup(j.out)
 			b.finish(js, JobSkipped, EventJobSkipped)
 			return
 		}

@@ -33,9 +33,9 @@ func (d *volumes) add(j *Job, bytes int64) {
 		d.order = append(d.order, k)
 	}
 	// What a stopped run left is gone on with, or removed first.
-	k.used += bytes - writer.Held(j.out)
+	k.used += bytes - writer.PartialBytes(j.out)
 	k.peak = max(k.peak, k.used)
-	k.used -= writer.Taken(j.out)
+	k.used -= writer.DiskUsage(j.out)
 	k.jobs = append(k.jobs, j.Name)
 }
 

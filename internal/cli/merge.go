@@ -144,7 +144,7 @@ func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Resu
 		case there.Wrong != "":
 			return nil, &brokenError{there.Wrong}
 		}
-		writer.Tidy(r.Output)
+		writer.Cleanup(r.Output)
 		return nil, &doneError{p}
 	}
 	page, err := mergePage(w.html, r.Output)

@@ -216,8 +216,8 @@ func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error 
 		}
 	}
 	hint := elsewhere
-	if _, err := os.Stat(filepath.Join(c.Out, writer.SumsName)); err == nil {
-		hint += "; sha256sum -c " + writer.SumsName + " in " + c.Out + " needs none"
+	if _, err := os.Stat(filepath.Join(c.Out, writer.DigestsName)); err == nil {
+		hint += "; sha256sum -c " + writer.DigestsName + " in " + c.Out + " needs none"
 	}
 	return &unlikeError{msg: fmt.Sprintf("nothing can be said about %s: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
 }

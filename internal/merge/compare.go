@@ -25,7 +25,7 @@ type comparison struct {
 // pairSums is what is known of one pair so far: per block, to be added in
 // their order when all are there.
 type pairSums struct {
-	sums  []slerp.Sums
+	sums  []slerp.Gram
 	apart []slerp.Wide // |a-b|² of each block
 	left  int
 	other bool // some bytes are not the same
@@ -122,7 +122,7 @@ func (c *comparison) take() (i, block int, ok bool) {
 		s := &pairSums{left: n}
 		c.pairs[i] = s
 		if t.Action == plan.Slerp {
-			s.sums, s.apart = make([]slerp.Sums, n), make([]slerp.Wide, n)
+			s.sums, s.apart = make([]slerp.Gram, n), make([]slerp.Wide, n)
 		}
 	}
 	if c.block++; c.block == blocks(t) {
@@ -133,7 +133,7 @@ func (c *comparison) take() (i, block int, ok bool) {
 }
 
 func (c *comparison) work(w *worker) {
-	gauges := map[[2]tensor.DType]*slerp.Gauge{}
+	distances := map[[2]tensor.DType]*slerp.Distance{}
 	for {
 		i, block, ok := c.take()
 		if !ok {
@@ -141,7 +141,7 @@ func (c *comparison) work(w *worker) {
 		}
 		t := &c.tensors[i]
 		in := c.inputs(i, blocks(t) > 1)
-		var sums slerp.Sums
+		var sums slerp.Gram
 		var same bool
 		var apart slerp.Wide
 		var err error
@@ -152,7 +152,7 @@ func (c *comparison) work(w *worker) {
 			if apart, ok = sums.SquaredDistance(); same && sums.Finite() {
 				apart = slerp.Wide{}
 			} else if !ok {
-				apart, err = w.gaugeBlock(gauges, t, in, block)
+				apart, err = w.distanceBlock(distances, t, in, block)
 			}
 		}
 		if err != nil {
@@ -163,19 +163,19 @@ func (c *comparison) work(w *worker) {
 	}
 }
 
-// gaugeBlock measures how far apart a block of parents is that are all but
+// distanceBlock measures how far apart a block of parents is that are all but
 // equal. It was just read, so it is still in the page cache.
-func (w *worker) gaugeBlock(gauges map[[2]tensor.DType]*slerp.Gauge, t *plan.Tensor, in []input, block int) (slerp.Wide, error) {
+func (w *worker) distanceBlock(distances map[[2]tensor.DType]*slerp.Distance, t *plan.Tensor, in []input, block int) (slerp.Wide, error) {
 	a, b := in[0], in[1]
 	types := [2]tensor.DType{a.typ, b.typ}
-	g := gauges[types]
+	g := distances[types]
 	if g == nil {
-		g = slerp.NewGauge(a.typ, b.typ)
-		gauges[types] = g
+		g = slerp.NewDistance(a.typ, b.typ)
+		distances[types] = g
 	}
 	g.Reset()
 	err := w.eachChunk(t, in, block, g.Add)
-	return g.Sum(), err
+	return g.Squared(), err
 }
 
 // sameBlock tells whether both parents have the same bytes in a block.
@@ -200,7 +200,7 @@ func (w *worker) sameBlock(t *plan.Tensor, in []input, block int) (bool, error) 
 }
 
 // done takes what one block came to; with the last one the pair is decided.
-func (c *comparison) done(i, block int, sums slerp.Sums, apart slerp.Wide, same bool) {
+func (c *comparison) done(i, block int, sums slerp.Gram, apart slerp.Wide, same bool) {
 	c.mu.Lock()
 	t, s := &c.tensors[i], c.pairs[i]
 	if c.written != nil {
@@ -230,13 +230,13 @@ func (s *pairSums) result() TensorResult {
 		}
 		return TensorResult{Branch: Equal}
 	}
-	var sum slerp.Sums
+	var sum slerp.Gram
 	var far slerp.Wide
 	for k := range s.sums {
 		sum = sum.Plus(s.sums[k])
 		far = far.Plus(s.apart[k])
 	}
-	g := slerp.Relate(sum)
+	g := slerp.Angle(sum)
 	r := TensorResult{Branch: Slerp, Measured: true, Cos: g.Cos, Theta: g.Theta, NormA: g.NormA, NormB: g.NormB, Distance: far.Sqrt().Float64()}
 	switch {
 	case !s.other:

@@ -45,5 +45,5 @@ func (e *engine) copyPiece(p *piece) error {
 	if err := e.inputs(s.tensor, s.len < t.Bytes())[0].read(p.buf, s.off); err != nil {
 		return err
 	}
-	return e.out.WriteSummed(p.file, p.buf, p.off, nil)
+	return e.out.WriteWithCRCs(p.file, p.buf, p.off, nil)
 }

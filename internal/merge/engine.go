@@ -17,12 +17,12 @@ import (
 
 // sink takes the finished pieces, in order.
 type sink interface {
-	// WriteSummed is given the CRC-32 of each segment too, if Sums are wanted
+	// WriteWithCRCs is given the CRC-32 of each extent too, if the file HasCRCs
 	// in the layout.
-	WriteSummed(file int, p []byte, off int64, sums []uint32) error
-	// Due reports whether what is written should be made to last, and
+	WriteWithCRCs(file int, p []byte, off int64, sums []uint32) error
+	// CheckpointDue reports whether what is written should be made to last, and
 	// Checkpoint does it, with a note for who goes on from there.
-	Due() bool
+	CheckpointDue() bool
 	Checkpoint(note []byte) error
 }
 
@@ -90,7 +90,7 @@ type mix struct {
 
 // A measurement is a large pair being measured.
 type measurement struct {
-	sums   []slerp.Sums // by block, added in that order at the end
+	sums   []slerp.Gram // by block, added in that order at the end
 	left   int
 	differ atomic.Bool
 }
@@ -108,7 +108,7 @@ func newEngine(ctx context.Context, p *plan.Plan, out sink, warnNaN bool, writte
 	e.results = make([]TensorResult, len(p.Tensors))
 	e.order = make([]int32, 0, len(p.Tensors))
 	for _, f := range p.Layout.Files {
-		e.sums = e.sums || f.Summed
+		e.sums = e.sums || f.HasCRCs
 		for _, x := range f.Extents {
 			e.order = append(e.order, int32(x.Tensor))
 		}
@@ -255,7 +255,7 @@ func (e *engine) takeBlock() (task, bool) {
 		}
 		e.ahead++
 		n := int((e.tensors[i].BlendElems() + slerp.BlockElems - 1) / slerp.BlockElems)
-		st = &state{measure: &measurement{sums: make([]slerp.Sums, n), left: n}}
+		st = &state{measure: &measurement{sums: make([]slerp.Gram, n), left: n}}
 		e.flight[i] = st
 	}
 	t := task{tensor: i, block: e.block, sums: st.measure}
@@ -281,7 +281,7 @@ func (e *engine) asked(n int64) {
 
 // measured takes the sums of one block; with the last one the tensor's mix is
 // decided.
-func (e *engine) measured(i, block int, s slerp.Sums) {
+func (e *engine) measured(i, block int, s slerp.Gram) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	st := e.flight[i]
@@ -290,7 +290,7 @@ func (e *engine) measured(i, block int, s slerp.Sums) {
 	if m.left--; m.left > 0 {
 		return
 	}
-	var sum slerp.Sums
+	var sum slerp.Gram
 	for _, s := range m.sums {
 		sum = sum.Plus(s)
 	}
@@ -341,7 +341,7 @@ func (e *engine) write() {
 		if e.behind != nil {
 			e.behind.written(p)
 		}
-		due := e.out.Due()
+		due := e.out.CheckpointDue()
 		var note []byte
 		e.mu.Lock()
 		e.account(p)
@@ -369,7 +369,7 @@ func (e *engine) put(p *piece) error {
 	if p.from != nil {
 		return e.copyPiece(p)
 	}
-	return e.out.WriteSummed(p.file, p.buf, p.off, p.sums)
+	return e.out.WriteWithCRCs(p.file, p.buf, p.off, p.sums)
 }
 
 // account adds what the arithmetic of a piece could not hold, now that the

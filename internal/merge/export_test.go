@@ -76,8 +76,8 @@ func RunNoting(p *plan.Plan, pool *mmapio.Pool) (int, error) {
 
 type noteCounter int
 
-func (*noteCounter) WriteSummed(int, []byte, int64, []uint32) error { return nil }
-func (*noteCounter) Due() bool                                      { return true }
+func (*noteCounter) WriteWithCRCs(int, []byte, int64, []uint32) error { return nil }
+func (*noteCounter) CheckpointDue() bool                              { return true }
 func (n *noteCounter) Checkpoint(note []byte) error {
 	if note != nil {
 		*n++

@@ -73,7 +73,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Told = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
+	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Warn = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
 	out, e, err := begin(ctx, p, opts, opt)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 		if opt.DropPages {
 			e.behind = &behind{tensors: p.Tensors, opener: &e.opener}
 		}
-		earlier := out.Earlier()
+		earlier := out.Previous()
 		if !earlier.Found || opts.Restart {
 			return out, e, nil
 		}
@@ -150,7 +150,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 	}
 	if opt.Sidecars != nil {
 		var err error
-		if r.Weights, r.Others, err = out.Made(ctx, p.Budget.Threads); err != nil {
+		if r.Weights, r.Others, err = out.WrittenFiles(ctx, p.Budget.Threads); err != nil {
 			return nil, err
 		}
 		files := opt.Sidecars(r)
@@ -158,7 +158,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 			r.About = append(r.About, f.Name)
 		}
 		if opt.Checksums {
-			r.About = append(r.About, writer.SumsName)
+			r.About = append(r.About, writer.DigestsName)
 		}
 		for _, f := range files {
 			n, err := putSidecar(out, f)
@@ -169,7 +169,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 		}
 	}
 	if opt.Checksums {
-		n, err := out.PutSums(ctx, p.Budget.Threads)
+		n, err := out.PutDigests(ctx, p.Budget.Threads)
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func TestCutter(t *testing.T) {
 			infos = append(infos, info)
 			tensors = append(tensors, plan.Tensor{Info: info})
 		}
-		l, err := writer.Lay(infos, nil, 1+int64(r.IntN(20000)), writer.Safetensors)
+		l, err := writer.NewLayout(infos, nil, 1+int64(r.IntN(20000)), writer.Safetensors)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,7 +51,7 @@ type Result struct {
 	Fingerprint string
 	// Weights and Others are the files as they were written, but for those about
 	// the merge itself, of which there are only the names.
-	Weights, Others []writer.Made
+	Weights, Others []writer.WrittenFile
 	About           []string
 }
 
@@ -73,10 +73,10 @@ func (e *NonFiniteError) Error() string {
 
 // decide turns the sums of a tensor into what is to be done with it. The
 // caller holds e.mu.
-func (e *engine) decide(i int, sum slerp.Sums, equal bool) (mix, error) {
+func (e *engine) decide(i int, sum slerp.Gram, equal bool) (mix, error) {
 	t := &e.tensors[i]
 	r := &e.results[i]
-	c := slerp.Relate(sum)
+	c := slerp.Angle(sum)
 	*r = TensorResult{Measured: true, Cos: c.Cos, Theta: c.Theta, NormA: c.NormA, NormB: c.NormB}
 	if equal { // even of infinities: nothing is computed with them
 		r.Branch = Equal
@@ -91,7 +91,7 @@ func (e *engine) decide(i int, sum slerp.Sums, equal bool) (mix, error) {
 		r.NonFinite = true
 		if !e.warnNaN {
 			o := t.A
-			if o.None() || slerp.Sums.Finite(slerp.Sums{AA: sum.AA}) {
+			if o.None() || slerp.Gram.Finite(slerp.Gram{AA: sum.AA}) {
 				o = t.B
 			}
 			return mix{}, &NonFiniteError{Model: o.Model.Path, Tensor: model.Quote(t.Name)}

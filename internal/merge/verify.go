@@ -347,7 +347,7 @@ func around(b []byte, at int) (hex, excerpt string) {
 // compareSums compares files with SHA256SUMS, if it is there. few leaves the
 // weights out.
 func (c *comparer) compareSums(ctx context.Context, few bool) error {
-	f, err := c.regular(writer.SumsName)
+	f, err := c.regular(writer.DigestsName)
 	if err != nil || f == nil {
 		return err
 	}
@@ -355,17 +355,17 @@ func (c *comparer) compareSums(ctx context.Context, few bool) error {
 	bad := func(name, found, expected string) {
 		c.BadSums = append(c.BadSums, Difference{File: name, Place: InChecksum, Found: found, Expected: expected, file: math.MaxInt})
 	}
-	sums, err := writer.ReadSums(f)
-	var line *writer.SumsError
+	sums, err := writer.ReadDigests(f)
+	var line *writer.DigestsError
 	if errors.As(err, &line) {
-		bad(writer.SumsName, line.Error(), "")
+		bad(writer.DigestsName, line.Error(), "")
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	var names []string
-	want := map[string]writer.Sum{}
+	want := map[string]writer.Digest{}
 	for _, s := range sums {
 		if few && c.isWeights(s.Name) {
 			continue
@@ -375,7 +375,7 @@ func (c *comparer) compareSums(ctx context.Context, few bool) error {
 			return err
 		}
 		if f == nil {
-			bad(s.Name, "missing, but in "+writer.SumsName, "")
+			bad(s.Name, "missing, but in "+writer.DigestsName, "")
 			continue
 		}
 		f.Close()

@@ -126,7 +126,7 @@ func extentAt(f writer.File, at int64) (writer.Extent, bool) {
 // sumAt finds the tensor whose checksum has byte at.
 func sumAt(f writer.File, at int64) (writer.Extent, bool) {
 	i := slices.IndexFunc(f.Extents, func(x writer.Extent) bool {
-		return slices.ContainsFunc(x.Sums, func(s int64) bool { return at >= s && at < s+4 })
+		return slices.ContainsFunc(x.CRCSlots, func(s int64) bool { return at >= s && at < s+4 })
 	})
 	if i < 0 {
 		return writer.Extent{}, false
@@ -138,14 +138,14 @@ func sumAt(f writer.File, at int64) (writer.Extent, bool) {
 // checksums, and every so many of the others.
 func places(f writer.File, r *rand.Rand) []int64 {
 	at := []int64{0, f.Size - 1}
-	for _, s := range f.Fixed {
+	for _, s := range f.Literals {
 		at = append(at, s.Off, s.Off+int64(len(s.Data))-1)
 	}
 	for _, x := range f.Extents {
 		if x.Len > 0 {
 			at = append(at, x.Off, x.Off+x.Len-1)
 		}
-		for _, s := range x.Sums {
+		for _, s := range x.CRCSlots {
 			at = append(at, s, s+1, s+2, s+3)
 		}
 	}
@@ -299,7 +299,7 @@ func TestPicked(t *testing.T) {
 		p.Tensors = append(p.Tensors, plan.Tensor{Info: infos[i]})
 	}
 	var err error
-	if p.Layout, err = writer.Lay(infos, nil, 100*500, writer.Safetensors); err != nil {
+	if p.Layout, err = writer.NewLayout(infos, nil, 100*500, writer.Safetensors); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -385,7 +385,7 @@ func TestVerifyChangedWithCare(t *testing.T) {
 		t.Fatal(err)
 	}
 	b[x.Off+4] ^= 0x10
-	for _, at := range x.Sums {
+	for _, at := range x.CRCSlots {
 		binary.LittleEndian.PutUint32(b[at:], crc32.ChecksumIEEE(b[x.Off:][:x.Len]))
 	}
 	if err := os.WriteFile(path, b, 0o666); err != nil {
@@ -394,7 +394,7 @@ func TestVerifyChangedWithCare(t *testing.T) {
 	if v := m.verify(t, 1); v.Count != 1 || v.Differences[0].Place != merge.InTensor {
 		t.Errorf("%v", v.Differences)
 	}
-	b[x.Sums[1]] ^= 1
+	b[x.CRCSlots[1]] ^= 1
 	if err := os.WriteFile(path, b, 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ const chunkBytes = 128 << 10
 type worker struct {
 	e        *engine
 	hold     []byte
-	meters   map[[2]tensor.DType]*slerp.Meter
+	products map[[2]tensor.DType]*slerp.InnerProducts
 	blenders map[[3]tensor.DType]*slerp.Blender
 	converts map[[2]tensor.DType]*slerp.Converter
 }
@@ -28,7 +28,7 @@ func newWorker(e *engine) *worker {
 	return &worker{
 		e:        e,
 		hold:     make([]byte, max(e.budget.Hold, 2*chunkBytes)),
-		meters:   map[[2]tensor.DType]*slerp.Meter{},
+		products: map[[2]tensor.DType]*slerp.InnerProducts{},
 		blenders: map[[3]tensor.DType]*slerp.Blender{},
 		converts: map[[2]tensor.DType]*slerp.Converter{},
 	}
@@ -58,7 +58,7 @@ func (w *worker) run() {
 }
 
 // measure sums one block of a large pair.
-func (w *worker) measure(t task) (slerp.Sums, error) {
+func (w *worker) measure(t task) (slerp.Gram, error) {
 	sums, same, err := w.sumBlock(&w.e.tensors[t.tensor], w.e.inputs(t.tensor, true), t.block, !t.sums.differ.Load())
 	if !same {
 		t.sums.differ.Store(true)
@@ -68,16 +68,16 @@ func (w *worker) measure(t task) (slerp.Sums, error) {
 
 // sumBlock sums one block of a pair. If it is to look, it also tells whether
 // the parents have the same bytes there.
-func (w *worker) sumBlock(t *plan.Tensor, in []input, block int, look bool) (sums slerp.Sums, same bool, err error) {
+func (w *worker) sumBlock(t *plan.Tensor, in []input, block int, look bool) (sums slerp.Gram, same bool, err error) {
 	a, b := in[0], in[1]
-	meter := w.meter(a.typ, b.typ)
-	meter.Reset()
+	products := w.innerProducts(a.typ, b.typ)
+	products.Reset()
 	same = look && a.typ == b.typ
 	err = w.eachChunk(t, in, block, func(ca, cb []byte) {
 		same = same && bytes.Equal(ca, cb)
-		meter.Add(ca, cb)
+		products.Add(ca, cb)
 	})
-	return meter.Sums(), same, err
+	return products.Gram(), same, err
 }
 
 // eachChunk reads one block of a pair chunk by chunk.
@@ -197,7 +197,7 @@ func (w *worker) add(dst []byte, in []input, s segment) (slerp.Counts, error) {
 		types[i], weights[i] = in[i].typ, term.Weight
 		width += in[i].size
 	}
-	adder := slerp.NewAdder(t.DType, types)
+	weighted := slerp.NewWeightedSum(t.DType, types)
 	size := int64(t.DType.Size())
 	step := max(1, 2*chunkBytes/width)
 	chunks := make([][]byte, len(in))
@@ -210,7 +210,7 @@ func (w *worker) add(dst []byte, in []input, s segment) (slerp.Counts, error) {
 				return counts, err
 			}
 		}
-		counts.Add(adder.Add(dst[:n*size], chunks, weights, t.Sum.Divisor))
+		counts.Add(weighted.Sum(dst[:n*size], chunks, weights, t.Sum.Divisor))
 		dst, at = dst[n*size:], at+n
 	}
 	return counts, nil
@@ -275,12 +275,12 @@ func (w *worker) once(dst []byte, in []input, i int) (slerp.Counts, error) {
 	n := t.Elems()
 	ha := w.hold[:n*a.size]
 	hb := w.hold[n*a.size:][:n*b.size]
-	meter := w.meter(a.typ, b.typ)
+	products := w.innerProducts(a.typ, b.typ)
 	equal := a.typ == b.typ
-	var sum slerp.Sums
+	var sum slerp.Gram
 	step := chunkElems(a, b)
 	for from := int64(0); from < n; from += slerp.BlockElems {
-		meter.Reset()
+		products.Reset()
 		to := min(from+slerp.BlockElems, n)
 		for at := from; at < to; at += step {
 			m := min(step, to-at)
@@ -292,9 +292,9 @@ func (w *worker) once(dst []byte, in []input, i int) (slerp.Counts, error) {
 				return slerp.Counts{}, err
 			}
 			equal = equal && bytes.Equal(ca, cb)
-			meter.Add(ca, cb)
+			products.Add(ca, cb)
 		}
-		sum = sum.Plus(meter.Sums())
+		sum = sum.Plus(products.Gram())
 	}
 	w.e.mu.Lock() // a checkpoint reads the results
 	mix, err := w.e.decide(i, sum, equal)
@@ -311,12 +311,12 @@ func (w *worker) once(dst []byte, in []input, i int) (slerp.Counts, error) {
 	return w.converter(t.DType, a.typ).Convert(dst, ha), nil
 }
 
-func (w *worker) meter(a, b tensor.DType) *slerp.Meter {
+func (w *worker) innerProducts(a, b tensor.DType) *slerp.InnerProducts {
 	k := [2]tensor.DType{a, b}
-	if w.meters[k] == nil {
-		w.meters[k] = slerp.NewMeter(a, b)
+	if w.products[k] == nil {
+		w.products[k] = slerp.NewInnerProducts(a, b)
 	}
-	return w.meters[k]
+	return w.products[k]
 }
 
 func (w *worker) blender(out, a, b tensor.DType) *slerp.Blender {

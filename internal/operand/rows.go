@@ -148,7 +148,7 @@ func (r *Remapped) sum(ctx context.Context, p []byte, at int64, terms []tokenize
 	case len(parts) == 1 && weights[0] == 1 && types[0] == r.dtype:
 		copy(p, parts[0])
 	default:
-		slerp.NewAdder(r.dtype, types).Add(p, parts, weights, 1)
+		slerp.NewWeightedSum(r.dtype, types).Sum(p, parts, weights, 1)
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (r *Remapped) gradient(ctx context.Context, p []byte, off int64) error {
 	other := r.Parents[1]
 	d := other.Info().DType
 	size, wide := int64(r.dtype.Size()), int64(d.Size())
-	src, adder := r.opener.Open(other), slerp.NewAdder(r.dtype, []tensor.DType{r.dtype, d})
+	src, weighted := r.opener.Open(other), slerp.NewWeightedSum(r.dtype, []tensor.DType{r.dtype, d})
 	theirs := make([]byte, min(int64(len(p)), fillBytes)/size*wide)
 	for len(p) > 0 {
 		n := min(int64(len(p)), int64(len(theirs))/wide*size)
@@ -205,7 +205,7 @@ func (r *Remapped) gradient(ctx context.Context, p []byte, off int64) error {
 			row, at := off/r.width, off%r.width
 			m := min(r.width-at, n)
 			w := float64(row-own+1) / float64(int64(r.Len())-own)
-			adder.Add(p[:m], [][]byte{r.row[at:][:m], rest[:m/size*wide]}, []float64{1 - w, w}, 1)
+			weighted.Sum(p[:m], [][]byte{r.row[at:][:m], rest[:m/size*wide]}, []float64{1 - w, w}, 1)
 			p, rest, off, n = p[m:], rest[m/size*wide:], off+m, n-m
 		}
 	}

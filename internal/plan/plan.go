@@ -328,7 +328,7 @@ func (p *Plan) label() {
 // exact reports whether every value is written as it stands in the parent.
 func (p *Plan) exact() bool { return p.Recipe.Method == recipe.Convert && p.Recipe.DType.Auto }
 
-// A table is the tensors of a plan as Lay wants them.
+// A table is the tensors of a plan as NewTableLayout wants them.
 type table []Tensor
 
 func (t table) Len() int                { return len(t) }
@@ -344,7 +344,7 @@ func (p *Plan) lay() error {
 		p.newTypes()
 	}
 	var err error
-	if p.Layout, err = writer.LayTable(table(p.Tensors), p.Storage, p.Recipe.ShardSize, format, p.scheme()); err != nil {
+	if p.Layout, err = writer.NewTableLayout(table(p.Tensors), p.Storage, p.Recipe.ShardSize, format, p.scheme()); err != nil {
 		return &Error{Blockers: []string{err.Error()}}
 	}
 	p.editConfig()
@@ -373,7 +373,7 @@ func (p *Plan) checkOutput() error {
 		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
 			return err
 		}
-		if p.DiskFree+writer.Held(p.Recipe.Output) < p.OutputBytes {
+		if p.DiskFree+writer.PartialBytes(p.Recipe.Output) < p.OutputBytes {
 			err = &writer.NoSpaceError{Path: p.Recipe.Output, Need: p.OutputBytes, Free: p.DiskFree}
 		}
 	}

@@ -41,9 +41,9 @@ func (b buffer) WriteAt(p []byte, off int64) (int, error) { return copy(b[off:],
 // A layout is a weight file before its values.
 type layout struct {
 	size    int64
-	parts   []torchbin.Part
+	parts   []torchbin.Literal
 	offsets []int64 // of the values, by place in the file's list of tensors
-	sums    []torchbin.Sum
+	sums    []torchbin.CRCSlot
 }
 
 // lay lays out the file of some tensors.
@@ -63,7 +63,7 @@ func (m *Model) lay(which, storage []int) (*layout, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &layout{l.Size, l.Parts, l.Offsets, l.Sums}, nil
+		return &layout{l.Size, l.Literals, l.Offsets, l.CRCSlots}, nil
 	}
 	metadata := map[string]string{"format": "pt"}
 	maps.Copy(metadata, m.Metadata)
@@ -71,7 +71,7 @@ func (m *Model) lay(which, storage []int) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &layout{size: l.Size, parts: []torchbin.Part{{Data: l.Header}}, offsets: l.Offsets}, nil
+	return &layout{size: l.Size, parts: []torchbin.Literal{{Data: l.Header}}, offsets: l.Offsets}, nil
 }
 
 func (m *Model) writeFile(path string, which, storage []int) error {

@@ -28,12 +28,12 @@ func TestFormatSums(t *testing.T) {
 		{`a\nb`, `\` + sumOfX + `  a\\nb` + "\n"},
 		{"lic\xe9nce", sumOfX + "  lic\xe9nce\n"},
 	} {
-		got := string(FormatSums([]Sum{{c.name, x}}))
+		got := string(FormatDigests([]Digest{{c.name, x}}))
 		if got != c.line {
 			t.Errorf("%q: %q, want %q", c.name, got, c.line)
 		}
-		back, err := ReadSums(strings.NewReader(got))
-		if err != nil || len(back) != 1 || back[0] != (Sum{c.name, x}) {
+		back, err := ReadDigests(strings.NewReader(got))
+		if err != nil || len(back) != 1 || back[0] != (Digest{c.name, x}) {
 			t.Errorf("%q came back as %q, %v", c.name, back, err)
 		}
 	}
@@ -41,7 +41,7 @@ func TestFormatSums(t *testing.T) {
 
 func TestReadSums(t *testing.T) {
 	good := strings.ToUpper(sumOfX) + " *a\n" + sumOfX + "  b" // binary, capitals, no newline at the end
-	sums, err := ReadSums(strings.NewReader(good))
+	sums, err := ReadDigests(strings.NewReader(good))
 	if err != nil || len(sums) != 2 || sums[0].Name != "a" || sums[1].Name != "b" {
 		t.Errorf("%v, %v", sums, err)
 	}
@@ -51,13 +51,13 @@ func TestReadSums(t *testing.T) {
 		`\` + sumOfX + `  a\`, `\` + sumOfX + `  a\t`, sumOfX + "  " + strings.Repeat("n", maxSumLine),
 		strings.Repeat(sumOfX+"  a\n", maxSumLines+1),
 	} {
-		sums, err := ReadSums(strings.NewReader(bad))
-		var line *SumsError
+		sums, err := ReadDigests(strings.NewReader(bad))
+		var line *DigestsError
 		if !errors.As(err, &line) || sums != nil {
 			t.Errorf("%.100q: %d sums, error %v", bad, len(sums), err)
 		}
 	}
-	if _, err := ReadSums(strings.NewReader(sumOfX + "  a\nx\n")); err == nil || err.Error() != "line 2 is not a line of sha256sum" {
+	if _, err := ReadDigests(strings.NewReader(sumOfX + "  a\nx\n")); err == nil || err.Error() != "line 2 is not a line of sha256sum" {
 		t.Errorf("error %v", err)
 	}
 }
@@ -102,14 +102,14 @@ func TestPutSums(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := Lay([]tensor.Info{{Name: "a", DType: tensor.U8, Shape: []uint64{100}}, {Name: "b", DType: tensor.U8, Shape: []uint64{100}}}, nil, 100, format)
+		l, err := NewLayout([]tensor.Info{{Name: "a", DType: tensor.U8, Shape: []uint64{100}}, {Name: "b", DType: tensor.U8, Shape: []uint64{100}}}, nil, 100, format)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := o.Presize(l); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := o.PutSums(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "not complete") {
+		if _, err := o.PutDigests(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "not complete") {
 			t.Fatalf("sums of files without values: %v", err)
 		}
 		for i, f := range l.Files {
@@ -127,7 +127,7 @@ func TestPutSums(t *testing.T) {
 		if err := os.WriteFile(private, nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		n, err := o.PutSums(t.Context(), 2)
+		n, err := o.PutDigests(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,11 +135,11 @@ func TestPutSums(t *testing.T) {
 		if err := o.Publish(); err != nil {
 			t.Fatal(err)
 		}
-		text, err := os.ReadFile(filepath.Join(out, SumsName))
+		text, err := os.ReadFile(filepath.Join(out, DigestsName))
 		if err != nil || int64(len(text)) != n {
 			t.Fatalf("%d bytes of %d, %v", len(text), n, err)
 		}
-		sums, err := ReadSums(strings.NewReader(string(text)))
+		sums, err := ReadDigests(strings.NewReader(string(text)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestPutSums(t *testing.T) {
 			}
 		}
 		filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
-			if rel, _ := filepath.Rel(out, path); !d.IsDir() && rel != SumsName {
+			if rel, _ := filepath.Rel(out, path); !d.IsDir() && rel != DigestsName {
 				there = append(there, filepath.ToSlash(rel))
 			}
 			return err

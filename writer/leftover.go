@@ -16,28 +16,28 @@ var errNotFar = errors.New("it had not come far enough")
 // leftover looks at the partial folder of a dead run. One whose journal has
 // our fingerprint stays, for Presize to look at; any other of ours goes. What is
 // not ours is a *disk.ForeignError.
-func (o *Output) leftover() error {
+func (o *Output) inspectPartial() error {
 	o.sys.step("leftover")
-	work, journal, err := o.openLeft(o.partial)
+	work, journal, err := o.openLeftover(o.partial)
 	if work == nil || err != nil {
 		return err
 	}
-	o.earlier.Found = true
+	o.previous.Found = true
 	keep := false
 	switch {
 	case o.opt.Fingerprint == "" || o.opt.Restart:
 	case journal == nil:
-		o.earlier.Why = errNotFar.Error()
+		o.previous.Why = errNotFar.Error()
 	case isForeign(o.up.Vet(o.partial, work.Info())): // we know it, but anybody could have been at it
-		o.earlier.Why = "others can write to its folder"
+		o.previous.Why = "others can write to its folder"
 	default:
 		left, err := readJournal(journal, o.opt.Fingerprint, o.base)
 		switch {
 		case err != nil:
-			o.earlier.Why = err.Error()
+			o.previous.Why = err.Error()
 		default:
 			keep = true
-			o.takeJournal(left)
+			o.readMarks(left)
 		}
 	}
 	if journal != nil {
@@ -52,15 +52,15 @@ func (o *Output) leftover() error {
 }
 
 // takeJournal remembers what the journal of an earlier run says.
-func (o *Output) takeJournal(j journalText) {
+func (o *Output) readMarks(j journalText) {
 	o.valid, o.stretches = j.valid, nil
 	for _, m := range j.marks {
 		o.stretches = append(o.stretches, m.Stretches...)
 		m.Stretches = nil
 		if m.Note != nil {
-			o.earlier.Notes = append(o.earlier.Notes, m.Note)
+			o.previous.Notes = append(o.previous.Notes, m.Note)
 		}
-		o.earlier.At = m
+		o.previous.At = m
 	}
 }
 
@@ -68,7 +68,7 @@ func (o *Output) takeJournal(j journalText) {
 // and that carries our mark. That is its journal, nil where it has none, or that
 // the lock file tells of it; an empty folder needs no mark. Without an error the
 // folder is nil if nothing is there.
-func (o *Output) openLeft(name string) (left *disk.Folder, journal *os.File, err error) {
+func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File, err error) {
 	fi, err := o.up.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -151,7 +151,7 @@ func (o *Output) discard(name string, d *disk.Folder) error {
 // its replacement in.
 func (o *Output) restore() error {
 	o.sys.step("restore")
-	old, journal, err := o.openLeft(o.old)
+	old, journal, err := o.openLeftover(o.old)
 	if journal != nil {
 		journal.Close()
 	}
@@ -172,7 +172,7 @@ func (o *Output) restore() error {
 
 // checkLeft makes sure that file i of the layout is ours alone and as the
 // earlier run left it.
-func (o *Output) checkLeft(i int, file File, at Mark) error {
+func (o *Output) checkLeftover(i int, file File, at Mark) error {
 	wrong := fmt.Errorf("its %s is not as it was left", file.Name)
 	fi, err := o.work.Lstat(file.Name)
 	if err != nil || !fi.Mode().IsRegular() || fi.Size() != file.Size {
@@ -233,7 +233,7 @@ func (o *Output) aboveInPlace() (bool, error) {
 // Tidy removes what a run left beside the output dir that died just after it
 // had put the output there: the folder that was replaced. Work that can be gone
 // on with stays, and so does all while another run is at it. It is best effort.
-func Tidy(dir string) {
+func Cleanup(dir string) {
 	p, err := locate(dir)
 	if err != nil {
 		return
@@ -243,7 +243,7 @@ func Tidy(dir string) {
 		return
 	}
 	defer up.Close()
-	if !leavings(up, p) {
+	if !hasLeftovers(up, p) {
 		return
 	}
 	sys := realSystem()
@@ -255,7 +255,7 @@ func Tidy(dir string) {
 	o := &Output{place: p, sys: sys, up: up, lock: l}
 	clean := true
 	for _, name := range []string{p.partial, p.old} {
-		left, journal, err := o.openLeft(name)
+		left, journal, err := o.openLeftover(name)
 		if journal != nil {
 			journal.Close()
 		}
@@ -274,7 +274,7 @@ func Tidy(dir string) {
 }
 
 // leavings reports whether anything is left beside an output.
-func leavings(up *disk.Folder, p place) bool {
+func hasLeftovers(up *disk.Folder, p place) bool {
 	for _, name := range []string{p.partial, p.old} {
 		if _, err := up.Lstat(name); err == nil {
 			return true

@@ -9,7 +9,7 @@ import (
 const MaxHashed = 16 << 20
 
 // A Made is a file of an output, as it was written.
-type Made struct {
+type WrittenFile struct {
 	Name   string // relative to the folder, with slashes
 	Bytes  int64
 	SHA256 []byte // nil above MaxHashed
@@ -18,14 +18,14 @@ type Made struct {
 // Made lists all files that are complete so far: those of the layout, which must
 // be, and then the others, each in the order in which they were made. Small
 // files of the layout are read back for their sums.
-func (o *Output) Made(ctx context.Context, threads int) (weights, others []Made, err error) {
+func (o *Output) WrittenFiles(ctx context.Context, threads int) (weights, others []WrittenFile, err error) {
 	var small []string
 	var which []int
 	for i, w := range o.files {
 		if w.gaps.bytes() > 0 {
 			return nil, nil, fmt.Errorf("hashing %s: it is not complete", w.Name)
 		}
-		weights = append(weights, Made{Name: w.Name, Bytes: w.Size})
+		weights = append(weights, WrittenFile{Name: w.Name, Bytes: w.Size})
 		if w.Size <= MaxHashed {
 			small, which = append(small, w.Name), append(which, i)
 		}

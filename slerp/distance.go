@@ -9,17 +9,17 @@ const steady = 1e-6
 
 // SquaredDistance is |a-b|², and whether it can be told from the sums. Where
 // the parents are all but equal, the difference of the sums has lost its
-// digits, and a Gauge must measure it.
-func (s Sums) SquaredDistance() (d Wide, ok bool) {
+// digits, and a Distance must measure it.
+func (s Gram) SquaredDistance() (d Wide, ok bool) {
 	both := s.AA.Plus(s.BB)
 	d = both.Plus(s.AB.Plus(s.AB).Neg())
 	return d, !d.Less(both.Times(NewWide(steady)))
 }
 
-// A Gauge sums the squared differences of one block of a tensor pair, chunk by
-// chunk, in lanes as a Meter does. It has a fixed scratch of at most 16 KiB and
+// A Distance sums the squared differences of one block of a tensor pair, chunk by
+// chunk, in lanes as an InnerProducts does. It has a fixed scratch of at most 16 KiB and
 // serves one goroutine at a time.
-type Gauge struct {
+type Distance struct {
 	a, b   tensor.DType
 	lanes  [8]float64
 	far    *[8]Wide // instead of lanes, once a block has had F64 values near the ends
@@ -27,11 +27,11 @@ type Gauge struct {
 	da, db []float64
 }
 
-// NewGauge makes a Gauge for parents of the given types, which must have
+// NewGauge makes a Distance for parents of the given types, which must have
 // arithmetic (tensor.DType.Blends).
-func NewGauge(a, b tensor.DType) *Gauge {
+func NewDistance(a, b tensor.DType) *Distance {
 	check(a, b)
-	g := &Gauge{a: a, b: b}
+	g := &Distance{a: a, b: b}
 	if a == tensor.F64 || b == tensor.F64 {
 		g.da, g.db = make([]float64, strip), make([]float64, strip)
 	} else {
@@ -41,11 +41,11 @@ func NewGauge(a, b tensor.DType) *Gauge {
 }
 
 // Reset begins a new block.
-func (g *Gauge) Reset() { g.lanes, g.far = [8]float64{}, nil }
+func (g *Distance) Reset() { g.lanes, g.far = [8]float64{}, nil }
 
 // Add takes the next elements of a block, the same number of them on both
 // sides: a multiple of 8, except in the last chunk of a block.
-func (g *Gauge) Add(a, b []byte) {
+func (g *Distance) Add(a, b []byte) {
 	n := elems(g.a, a)
 	mustMatch(n, elems(g.b, b))
 	sizeA, sizeB := g.a.Size(), g.b.Size()
@@ -82,7 +82,7 @@ func sumDifferences[T float32 | float64](l *[8]float64, x, y []T) {
 
 // add64 is sumDifferences for values of any size. A difference that is not 0 is
 // not far below the values that plain lets pass.
-func (g *Gauge) add64(a, b []float64) {
+func (g *Distance) add64(a, b []float64) {
 	if g.far == nil && !(plain(a) && plain(b)) {
 		g.far = new([8]Wide)
 		for i, x := range g.lanes {
@@ -99,8 +99,8 @@ func (g *Gauge) add64(a, b []float64) {
 	}
 }
 
-// Sum folds the lanes to |a-b|² of the block.
-func (g *Gauge) Sum() Wide {
+// Squared folds the lanes to |a-b|² of the block.
+func (g *Distance) Squared() Wide {
 	if g.far != nil {
 		return foldWide(g.far)
 	}

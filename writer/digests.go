@@ -21,11 +21,11 @@ import (
 
 // SumsName is the file with the SHA-256 of every other file of the folder, in
 // the form of sha256sum.
-const SumsName = "SHA256SUMS"
+const DigestsName = "SHA256SUMS"
 
 // A Sum is the SHA-256 of one file. Name is relative to the folder, with
 // slashes.
-type Sum struct {
+type Digest struct {
 	Name   string
 	SHA256 [sha256.Size]byte
 }
@@ -40,7 +40,7 @@ const (
 // PutSums writes SumsName for all files that were put and presized, and tells
 // its length in bytes. All of them must be complete. The files are read back,
 // from the page cache as a rule.
-func (o *Output) PutSums(ctx context.Context, threads int) (int64, error) {
+func (o *Output) PutDigests(ctx context.Context, threads int) (int64, error) {
 	var names []string
 	for _, m := range o.others {
 		names = append(names, m.Name)
@@ -57,14 +57,14 @@ func (o *Output) PutSums(ctx context.Context, threads int) (int64, error) {
 		o.flush.fail(err)
 		return 0, err
 	}
-	text := FormatSums(sums)
-	return int64(len(text)), o.Put(SumsName, text)
+	text := FormatDigests(sums)
+	return int64(len(text)), o.Put(DigestsName, text)
 }
 
 // HashFiles hashes files of a folder, as many at a time as there are threads,
 // and gives their sums in the order of the names. An error is that of the
 // system, or the cause of ctx.
-func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]Sum, error) {
+func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]Digest, error) {
 	open := func(name string) (*os.File, error) {
 		return disk.OpenRegular(filepath.Join(dir, filepath.FromSlash(name)))
 	}
@@ -76,10 +76,10 @@ func (o *Output) openDone(name string) (*os.File, error) {
 	return o.work.Open(filepath.FromSlash(name), os.O_RDONLY)
 }
 
-func hashFiles(ctx context.Context, open func(name string) (*os.File, error), names []string, threads int) ([]Sum, error) {
+func hashFiles(ctx context.Context, open func(name string) (*os.File, error), names []string, threads int) ([]Digest, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sums := make([]Sum, len(names))
+	sums := make([]Digest, len(names))
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range min(threads, len(names)) {
@@ -95,7 +95,7 @@ func hashFiles(ctx context.Context, open func(name string) (*os.File, error), na
 					cancel(err)
 					return
 				}
-				sums[i] = Sum{names[i], sum}
+				sums[i] = Digest{names[i], sum}
 			}
 		})
 	}
@@ -137,7 +137,7 @@ var (
 )
 
 // FormatSums writes sums as sha256sum does.
-func FormatSums(sums []Sum) []byte {
+func FormatDigests(sums []Digest) []byte {
 	var b bytes.Buffer
 	for _, s := range sums {
 		name := escapes.Replace(s.Name)
@@ -151,7 +151,7 @@ func FormatSums(sums []Sum) []byte {
 
 // ReadSums reads what sha256sum wrote. Every line must be one of its own, and
 // name a file within the folder; what is wrong is a *SumsError.
-func ReadSums(r io.Reader) ([]Sum, error) {
+func ReadDigests(r io.Reader) ([]Digest, error) {
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, maxSumLine)
 	in.Split(func(data []byte, end bool) (int, []byte, error) { // a name may end in \r
@@ -163,35 +163,35 @@ func ReadSums(r io.Reader) ([]Sum, error) {
 		}
 		return 0, nil, nil
 	})
-	var sums []Sum
+	var sums []Digest
 	size := 0
 	for in.Scan() {
-		s, ok := parseSum(in.Text())
+		s, ok := parseDigest(in.Text())
 		switch size += len(in.Bytes()); {
 		case !ok:
-			return nil, &SumsError{len(sums) + 1, "is not a line of sha256sum"}
+			return nil, &DigestsError{len(sums) + 1, "is not a line of sha256sum"}
 		case !filepath.IsLocal(filepath.FromSlash(s.Name)):
-			return nil, &SumsError{len(sums) + 1, "names a file outside the folder"}
+			return nil, &DigestsError{len(sums) + 1, "names a file outside the folder"}
 		case size > maxSums || len(sums) == maxSumLines:
-			return nil, &SumsError{len(sums) + 1, fmt.Sprintf("is beyond the limit of %d lines and %d bytes", maxSumLines, maxSums)}
+			return nil, &DigestsError{len(sums) + 1, fmt.Sprintf("is beyond the limit of %d lines and %d bytes", maxSumLines, maxSums)}
 		}
 		sums = append(sums, s)
 	}
 	if errors.Is(in.Err(), bufio.ErrTooLong) {
-		return nil, &SumsError{len(sums) + 1, fmt.Sprintf("is longer than %d bytes", maxSumLine)}
+		return nil, &DigestsError{len(sums) + 1, fmt.Sprintf("is longer than %d bytes", maxSumLine)}
 	}
 	return sums, in.Err()
 }
 
 // A SumsError says which line of a SHA256SUMS can't be used.
-type SumsError struct {
+type DigestsError struct {
 	Line   int
 	Reason string // "is ...", "names ..."
 }
 
-func (e *SumsError) Error() string { return fmt.Sprintf("line %d %s", e.Line, e.Reason) }
+func (e *DigestsError) Error() string { return fmt.Sprintf("line %d %s", e.Line, e.Reason) }
 
-func parseSum(line string) (s Sum, ok bool) {
+func parseDigest(line string) (s Digest, ok bool) {
 	line, escaped := strings.CutPrefix(line, `\`)
 	const digits = 2 * sha256.Size
 	if len(line) < digits+3 || line[digits] != ' ' || line[digits+1] != ' ' && line[digits+1] != '*' {

@@ -2,29 +2,29 @@ package slerp
 
 import "slerpmerge/internal/tensor"
 
-// An Adder computes dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor, of one tensor
+// A WeightedSum computes dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor, of one tensor
 // or more, with one rounding to the output type. The arithmetic is float64:
 // the products are rounded, added in order, and the sum is divided. It has a
 // fixed scratch of 16 KiB and serves one goroutine at a time.
-type Adder struct {
+type WeightedSum struct {
 	out   tensor.DType
 	in    []tensor.DType
 	limit float64
 	x, y  []float64
 }
 
-// NewAdder makes an Adder for an output and inputs of the given types, which
+// NewWeightedSum makes a WeightedSum for an output and inputs of the given types, which
 // must have arithmetic (tensor.DType.Blends).
-func NewAdder(out tensor.DType, in []tensor.DType) *Adder {
+func NewWeightedSum(out tensor.DType, in []tensor.DType) *WeightedSum {
 	check(append([]tensor.DType{out}, in...)...)
-	return &Adder{out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
+	return &WeightedSum{out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
 }
 
-// Add fills dst, which must not overlap the inputs. All hold the same number
+// Sum fills dst, which must not overlap the inputs. All hold the same number
 // of elements, any number; there is one weight for each input. It counts
 // overflows: elements that are finite in all inputs and, as stored in dst,
 // infinite, NaN or saturated.
-func (k *Adder) Add(dst []byte, x [][]byte, w []float64, divisor float64) (c Counts) {
+func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) (c Counts) {
 	n := elems(k.out, dst)
 	mustMatch(len(k.in), len(x))
 	mustMatch(len(k.in), len(w))
@@ -67,7 +67,7 @@ func (k *Adder) Add(dst []byte, x [][]byte, w []float64, divisor float64) (c Cou
 }
 
 // finite reports whether element i is finite in all inputs.
-func (k *Adder) finite(x [][]byte, i int) bool {
+func (k *WeightedSum) finite(x [][]byte, i int) bool {
 	var v [1]float64
 	for n, d := range k.in {
 		decode64(d, v[:], x[n][i*d.Size():][:d.Size()])

@@ -6,19 +6,19 @@ import "math"
 // tensor is cut in blocks of this many elements, counted from its start.
 const BlockElems = 1 << 20
 
-// Sums are the three inner products that a tensor pair needs: a·a, b·b, a·b.
+// A Gram has the three inner products that a tensor pair needs: a·a, b·b, a·b.
 // Those of finite F64 parents may lie beyond a float64.
-type Sums struct{ AA, BB, AB Wide }
+type Gram struct{ AA, BB, AB Wide }
 
 // Plus adds the sums of two blocks. Add the blocks of a tensor in index order:
 // the order is part of the result.
-func (s Sums) Plus(t Sums) Sums {
-	return Sums{s.AA.Plus(t.AA), s.BB.Plus(t.BB), s.AB.Plus(t.AB)}
+func (s Gram) Plus(t Gram) Gram {
+	return Gram{s.AA.Plus(t.AA), s.BB.Plus(t.BB), s.AB.Plus(t.AB)}
 }
 
 // Finite reports whether a·a and b·b are finite: a NaN or an infinity in a
 // parent always shows here.
-func (s Sums) Finite() bool { return s.AA.Finite() && s.BB.Finite() }
+func (s Gram) Finite() bool { return s.AA.Finite() && s.BB.Finite() }
 
 func finite(x float64) bool { return x-x == 0 }
 
@@ -51,8 +51,8 @@ func (l *lanes) widen() *wideLanes {
 	return w
 }
 
-func (l *wideLanes) sums() Sums {
-	return Sums{foldWide(&l[0]), foldWide(&l[1]), foldWide(&l[2])}
+func (l *wideLanes) gram() Gram {
+	return Gram{foldWide(&l[0]), foldWide(&l[1]), foldWide(&l[2])}
 }
 
 // foldWide is fold.

@@ -39,7 +39,7 @@ func TestAdder(t *testing.T) {
 			x = append(x, encoded(c.in[i], v...))
 		}
 		dst := make([]byte, len(c.want)*c.out.Size())
-		got := NewAdder(c.out, c.in).Add(dst, x, c.w, max(1, c.divisor))
+		got := NewWeightedSum(c.out, c.in).Sum(dst, x, c.w, max(1, c.divisor))
 		if want := encoded(c.out, c.want...); !bytes.Equal(dst, want) || got.Overflow != c.over {
 			t.Errorf("%s: % x, %d overflows; want % x, %d", c.name, dst, got.Overflow, want, c.over)
 		}
@@ -57,7 +57,7 @@ func TestAdderIsBlender(t *testing.T) {
 		}
 		x := [][]byte{encoded(tensor.F32, a...), encoded(tensor.F32, b...)}
 		got, want := make([]byte, 2*n), make([]byte, 2*n)
-		NewAdder(tensor.BF16, []tensor.DType{tensor.F32, tensor.F32}).Add(got, x, []float64{0.3, 0.7}, 1)
+		NewWeightedSum(tensor.BF16, []tensor.DType{tensor.F32, tensor.F32}).Sum(got, x, []float64{0.3, 0.7}, 1)
 		NewBlender(tensor.BF16, tensor.F32, tensor.F32).Blend(want, x[0], x[1], 0.3, 0.7)
 		if !bytes.Equal(got, want) {
 			t.Errorf("%d elements differ", n)

@@ -2,9 +2,9 @@ package slerp
 
 import "slerpmerge/internal/tensor"
 
-// A Meter measures one block of a tensor pair, chunk by chunk. It has a fixed
+// An InnerProducts measures one block of a tensor pair, chunk by chunk. It has a fixed
 // scratch of at most 16 KiB and serves one goroutine at a time.
-type Meter struct {
+type InnerProducts struct {
 	a, b   tensor.DType
 	lanes  lanes
 	far    *wideLanes // instead of lanes, once a block has had F64 values near the ends
@@ -13,11 +13,11 @@ type Meter struct {
 	da, db []float64
 }
 
-// NewMeter makes a Meter for parents of the given types, which must have
+// NewInnerProducts makes an InnerProducts for parents of the given types, which must have
 // arithmetic (tensor.DType.Blends).
-func NewMeter(a, b tensor.DType) *Meter {
+func NewInnerProducts(a, b tensor.DType) *InnerProducts {
 	check(a, b)
-	m := &Meter{a: a, b: b}
+	m := &InnerProducts{a: a, b: b}
 	if a == b {
 		m.fused = measureKernel(a)
 	}
@@ -30,11 +30,11 @@ func NewMeter(a, b tensor.DType) *Meter {
 }
 
 // Reset begins a new block.
-func (m *Meter) Reset() { m.lanes, m.far = lanes{}, nil }
+func (m *InnerProducts) Reset() { m.lanes, m.far = lanes{}, nil }
 
 // Add measures the next elements of a block, the same number of them on both
 // sides: a multiple of 8, except in the last chunk of a block.
-func (m *Meter) Add(a, b []byte) {
+func (m *InnerProducts) Add(a, b []byte) {
 	n := elems(m.a, a)
 	mustMatch(n, elems(m.b, b))
 	if m.fused != nil {
@@ -59,7 +59,7 @@ func (m *Meter) Add(a, b []byte) {
 
 // add64 is measure64 for values of any size. Lanes of either kind have the same
 // sums where both can hold them, so it does not matter when it changes over.
-func (m *Meter) add64(a, b []float64) {
+func (m *InnerProducts) add64(a, b []float64) {
 	if m.far == nil && !(plain(a) && plain(b)) {
 		m.far = m.lanes.widen()
 	}
@@ -70,10 +70,10 @@ func (m *Meter) add64(a, b []float64) {
 	measure64(&m.lanes, a, b)
 }
 
-// Sums folds the lanes and leaves them as they are.
-func (m *Meter) Sums() Sums {
+// Gram folds the lanes and leaves them as they are.
+func (m *InnerProducts) Gram() Gram {
 	if m.far != nil {
-		return m.far.sums()
+		return m.far.gram()
 	}
-	return Sums{NewWide(fold(&m.lanes.aa)), NewWide(fold(&m.lanes.bb)), NewWide(fold(&m.lanes.ab))}
+	return Gram{NewWide(fold(&m.lanes.aa)), NewWide(fold(&m.lanes.bb)), NewWide(fold(&m.lanes.ab))}
 }
