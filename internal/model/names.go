@@ -58,6 +58,14 @@ func IsBuffer(t tensor.Info) bool {
 	return mask || endsIn(t.Name, []string{"rotary_emb.inv_freq", "masked_bias"})
 }
 
+// WorksOut reports whether a name is that of a table which transformers makes
+// anew for a model of this type and leaves out when it saves one: files of one
+// model have it or not by their format.
+func (m *Model) WorksOut(name string) bool {
+	return m.Config != nil && m.Config.String("model_type") == "marian" &&
+		endsIn(name, []string{"encoder.embed_positions.weight", "decoder.embed_positions.weight"})
+}
+
 // BeforeLayers reports whether a tensor that belongs to no layer stands before
 // all of them: an embedding, of tokens or positions, and its norm.
 func BeforeLayers(name string) bool {
@@ -67,17 +75,24 @@ func BeforeLayers(name string) bool {
 	return strings.Contains(name, "embed") || endsIn(name, []string{"wte.weight", "wpe.weight"})
 }
 
-// headClasses are what the names of classes with a language-model head have in
-// them.
-var headClasses = []string{"LM", "ForConditionalGeneration", "ForPreTraining", "DoubleHeads", "GenerationDecoder", "SeamlessM4TModel", "SeamlessM4Tv2Model",
-	"ToText", "ToSpeech", "BlipForQuestionAnswering", "ForBlockDiffusion", "ToPhraseAlignment", "ForCTC"}
+// Words in the names of classes without a language-model head, but for those
+// that have one of headClasses too.
+var (
+	barrenClasses = []string{"Classification", "QuestionAnswering", "MultipleChoice", "NextSentence", "Detection", "Segmentation", "Retrieval", "Regression", "RewardModel"}
+	headClasses   = []string{"LM", "ForConditionalGeneration", "ForPreTraining", "DoubleHeads", "GenerationDecoder", "SeamlessM4TModel", "SeamlessM4Tv2Model",
+		"ToText", "ToSpeech", "BlipForQuestionAnswering", "ForBlockDiffusion", "ToPhraseAlignment", "ForCTC",
+		"MTModel", "Text2Text", "CausalImageModeling", "Pix2StructTextModel"}
+)
 
 // headless reports whether the class that config.json names has no
-// language-model head at all, such as BertModel.
+// language-model head at all, such as BertModel. A class whose name says
+// nothing of that may have one.
 func (m *Model) headless() bool {
 	classes := m.Config.Strings("architectures")
 	return len(classes) > 0 && !slices.ContainsFunc(classes, func(class string) bool {
-		return slices.ContainsFunc(headClasses, func(part string) bool { return strings.Contains(class, part) })
+		has := func(part string) bool { return strings.Contains(class, part) }
+		bare := strings.HasSuffix(class, "Model") || strings.HasSuffix(class, "Encoder")
+		return slices.ContainsFunc(headClasses, has) || !bare && !slices.ContainsFunc(barrenClasses, has)
 	})
 }
 

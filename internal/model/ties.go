@@ -211,7 +211,7 @@ func (m *Model) TieSource(name string, find func(name string) bool) (source stri
 		return "", false
 	}
 	head, embedding := m.ends()
-	if embedding >= 0 && (head == none || head >= 0 && m.Tensors[head].Name == name) && find(m.Tensors[embedding].Name) && m.ties(name, "") {
+	if embedding >= 0 && embedding != head && (head == none || head >= 0 && m.Tensors[head].Name == name) && find(m.Tensors[embedding].Name) && m.ties(name, "") {
 		return m.Tensors[embedding].Name, true
 	}
 	return "", false
@@ -227,7 +227,7 @@ func (m *Model) ties(name, prefix string) bool {
 // and only one of the two is stored.
 func (m *Model) OneEnd() bool {
 	head, embedding := m.ends()
-	return m.Config != nil && m.ties("lm_head.weight", "") && (head == none && embedding >= 0 || embedding == none && head >= 0)
+	return m.Config != nil && m.ties("lm_head.weight", "") && (head == none && embedding >= 0 || embedding == none && head >= 0 || head >= 0 && head == embedding)
 }
 
 // What ends gives in place of an index.
@@ -257,6 +257,14 @@ func (m *Model) ends() (head, embedding int) {
 			note(&embedding, i)
 		}
 	}
+	for _, a := range m.Aliases() { // a name that is left out takes its place as well
+		switch i := int(a.Index); {
+		case IsHead(a.Name):
+			note(&head, i)
+		case IsEmbedding(a.Name):
+			note(&embedding, i)
+		}
+	}
 	m.head, m.embedding, m.endsKnown = head, embedding, true
 	return head, embedding
 }
@@ -269,7 +277,8 @@ func TieRank(name string) int {
 	}
 	for _, t := range ties().targets[ending(name)] {
 		if _, ok := cutName(name, t.target); ok {
-			if strings.Contains(t.target, "embed") {
+			body := strings.HasPrefix(t.target, "encoder.") || strings.HasPrefix(t.target, "decoder.")
+			if strings.Contains(t.target, "embed") || body && strings.Count(t.target, ".") > 1 {
 				return 1
 			}
 			return 2

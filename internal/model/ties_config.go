@@ -96,6 +96,13 @@ func (c *Config) Tied() bool {
 	return true
 }
 
+// SharesEmbeddings reports whether encoder and decoder have one embedding, as
+// they do in all types but Marian, which may say otherwise.
+func (c *Config) SharesEmbeddings() bool {
+	shared, said := c.flag("share_encoder_decoder_embeddings")
+	return shared || !said
+}
+
 // Untie makes the config say that nothing is tied, and reports whether this
 // type of model lets it say so.
 func (c *Config) Untie() bool {

@@ -110,6 +110,7 @@ func TestTieRank(t *testing.T) {
 		{"backbone.embeddings.weight", "lm_head.weight"},
 		{"bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"},
 		{"model.decoder.embed_tokens.weight", "proj_out.weight"},
+		{"encoder.relative_bias.biases.0.relative_attention_bias.weight", "decoder.output_projection.weight", "lm_head.weight"},
 	} {
 		if !slices.IsSortedFunc(names, func(a, b string) int { return TieRank(a) - TieRank(b) }) {
 			t.Errorf("%v: ranks are not in this order", names)

@@ -49,6 +49,9 @@ func (p *Plan) compare(b *model.Model, depth bool) {
 			p.depthSaid = p.depthSaid || names[0] == "num_hidden_layers"
 		}
 	}
+	if x, y := a.Config.SharesEmbeddings(), b.Config.SharesEmbeddings(); x != y {
+		p.block("share_encoder_decoder_embeddings is %v in %s and %v in %s: encoder and decoder have one embedding only where it is true", x, a.Name(), y, b.Name())
+	}
 	p.compareSettings(b)
 	p.autoMap()
 	p.compareTokenizers(b)

@@ -93,7 +93,7 @@ func surveyStacks(a, b *side) map[string]*stackSurvey {
 			s = &stackSurvey{last: [2]int{-1, -1}, alone: [2]int{-1, -1}}
 			stacks[stack] = s
 		}
-		s.add(n, [2][]part{x, y})
+		s.add(n, [2]*side{a, b}, [2][]part{x, y})
 	}
 	return stacks
 }
@@ -123,7 +123,7 @@ func layerParts(parts []part, prefix string) []part {
 const maxUnpaired = 256
 
 // add looks at layer n: what either side has of it, sorted by name.
-func (s *stackSurvey) add(n int, layer [2][]part) {
+func (s *stackSurvey) add(n int, sides [2]*side, layer [2][]part) {
 	s.layers++
 	var only [2][]part
 	for k, parts := range layer {
@@ -133,8 +133,8 @@ func (s *stackSurvey) add(n int, layer [2][]part) {
 		for _, x := range parts {
 			t := x.o.Tensor()
 			s.elems[k] += t.Elems()
-			if has(layer[1-k], x.name) {
-				s.paired = true
+			if has(layer[1-k], x.name) || !sides[1-k].meant(x.name, sides[k].names(x.o)).o.None() {
+				s.paired = true // with a name of this layer, or of the same parameter elsewhere
 			} else if x.o.Key().Index != x.o.Index {
 				continue // one more name of a parameter
 			} else if len(only[k]) < maxUnpaired && t.DType.Blends() && !isTransient(t.Info) {

@@ -91,6 +91,9 @@ func (p *Plan) match(a, b *side) {
 		}
 		x, y := j.parts[0], j.parts[1]
 		switch {
+		case y.o.None() && a.last.WorksOut(j.name):
+			p.Tensors = append(p.Tensors, p.single(j.name, x.o, false))
+		case x.o.None() && a.last.WorksOut(j.name): // nor does save_pretrained write it
 		case y.o.None():
 			onlyA.add(j.name, "")
 			if !layers.covers(j.name) {
