@@ -7,7 +7,8 @@ import (
 	"math"
 	"text/tabwriter"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/compare"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -92,7 +93,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 		a.log.warn(w)
 	}
 	bar := a.progress(pairBytes(p))
-	res, err := merge.Compare(a.ctx, p, merge.Options{Pool: pool, Progress: bar.add})
+	res, err := compare.Run(a.ctx, p, compare.Options{Pool: pool, Progress: bar.add})
 	bar.close()
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 		p.Warnings = append(p.Warnings, text)
 		a.log.warn(text)
 	}
-	s := report.NewSurvey(res, false)
+	s := report.NewSurvey(p, res.Tensors, p.Warnings, false)
 	csv := func(w io.Writer) error { return report.CSV(w, s) }
 	html := func(w io.Writer) error { return report.Page(w, s, a.version) }
 	for i, content := range []func(io.Writer) error{csv, html} {
@@ -136,7 +137,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 }
 
 // nonFinite counts the tensors with a NaN or Inf, and names the first.
-func nonFinite(res *merge.Result) (first string, n int) {
+func nonFinite(res *compare.Result) (first string, n int) {
 	for i := range res.Tensors {
 		if !res.Tensors[i].NonFinite {
 			continue
@@ -152,8 +153,8 @@ func nonFinite(res *merge.Result) (first string, n int) {
 func pairBytes(p *plan.Plan) int64 {
 	var n int64
 	for i := range p.Tensors {
-		if t := &p.Tensors[i]; t.Action == plan.Slerp || t.Action == plan.Follow {
-			n += t.A.Info().Bytes() + t.B.Info().Bytes()
+		if t := &p.Tensors[i]; t.Op.Needs() != method.Nothing {
+			n += t.Operands[0].Info().Bytes() + t.Operands[1].Info().Bytes()
 		}
 	}
 	return n
@@ -165,7 +166,7 @@ const foldTo = 24
 // printSurvey shows a comparison to people, in 80 columns.
 func (a *app) printSurvey(s *report.Survey) error {
 	out := bufio.NewWriter(a.stdout)
-	p := s.Result.Plan
+	p := s.Plan
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i, m := range p.Models {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", []string{"primary", "secondary"}[i], clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
@@ -175,7 +176,7 @@ func (a *app) printSurvey(s *report.Survey) error {
 	fmt.Fprint(w, "\nkind     \ttensors\tangle\tlowest\thighest\tdistance\tslerp\tlinear\tequal\tt\t\n")
 	row := func(name string, g *report.Group) {
 		fmt.Fprintf(w, "%-9s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t\n", name, g.Tensors, degrees(g.Angle()), degrees(g.Least), degrees(g.Most), share(g),
-			g.Branches[merge.Slerp], g.Branches[merge.Linear], g.Branches[merge.Equal], span(g.TLeast, g.TMost))
+			g.Branches[method.Spherical], g.Branches[method.Straight], g.Branches[method.Equal], span(g.TLeast, g.TMost))
 	}
 	for i := range s.Kinds {
 		row(string(s.Kinds[i].Kind), &s.Kinds[i])
@@ -194,12 +195,11 @@ func (a *app) printSurvey(s *report.Survey) error {
 
 // printPairs shows every tensor.
 func printPairs(out io.Writer, s *report.Survey) {
-	r := s.Result
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "\nangle\tcosine\tdistance\tbranch\tt\ttensor\n")
 	for n, i := range s.Order() {
-		t, res := &r.Plan.Tensors[i], &r.Tensors[i]
-		theta, cos, far, branch, at := "-", "-", "-", string(res.Branch), "-"
+		t, res := &s.Plan.Tensors[i], &s.Tensors[i]
+		theta, cos, far, branch, at := "-", "-", "-", string(res.Outcome), "-"
 		if x := report.Degrees(res); !math.IsNaN(x) {
 			theta, cos = degrees(x), fmt.Sprintf("%.6f", res.Cos)
 		}
@@ -276,7 +276,7 @@ func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
 				break
 			}
 			text := model.Quote(t.Name)
-			if t.Action == plan.Unlike {
+			if t.Op == (method.Differ{}) {
 				text += ": " + clean(t.Why)
 			}
 			fmt.Fprintf(out, "    %s\n", text)

@@ -12,6 +12,7 @@ import (
 
 	"slerpmerge/internal/batch"
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -104,7 +105,7 @@ func classify(err error) (code int, hints []string) {
 		format    *model.FormatError
 		header    *safetensors.FormatError
 		changed   *mmapio.ChangedError
-		nonFinite *merge.NonFiniteError
+		nonFinite *engine.NonFiniteError
 		exists    *writer.ExistsError
 		locked    *writer.LockedError
 		foreign   *disk.ForeignError

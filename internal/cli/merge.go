@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -192,7 +193,7 @@ func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
 		return nil
 	}
 	return a.printJSON(resultJSON{Output: p.Recipe.Output, Tensors: len(p.Tensors), Files: planFiles(p), PeakMemory: peakMemory(),
-		Branches: map[merge.Branch]int{}, Warnings: append([]string{}, p.Warnings...)})
+		Branches: map[method.Outcome]int{}, Warnings: append([]string{}, p.Warnings...)})
 }
 
 // resumed tells what becomes of an unfinished run.
@@ -250,15 +251,15 @@ func settle(ctx context.Context, models []*model.Model) error {
 
 // resultJSON is what merge and convert print with --json.
 type resultJSON struct {
-	Output     string               `json:"output"`
-	Tensors    int                  `json:"tensors"`
-	Files      []fileJSON           `json:"files"`
-	Bytes      int64                `json:"bytes"`
-	Seconds    float64              `json:"seconds"`
-	BytesPerS  float64              `json:"bytes_per_second"`
-	PeakMemory int64                `json:"peak_memory"`
-	Branches   map[merge.Branch]int `json:"branches"`
-	Warnings   []string             `json:"warnings"`
+	Output     string                 `json:"output"`
+	Tensors    int                    `json:"tensors"`
+	Files      []fileJSON             `json:"files"`
+	Bytes      int64                  `json:"bytes"`
+	Seconds    float64                `json:"seconds"`
+	BytesPerS  float64                `json:"bytes_per_second"`
+	PeakMemory int64                  `json:"peak_memory"`
+	Branches   map[method.Outcome]int `json:"branches"`
+	Warnings   []string               `json:"warnings"`
 }
 
 // summary closes a merge or conversion. event is its name in the log.
@@ -269,17 +270,17 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	if a.log.verbose {
 		for i := range r.Tensors {
 			t, res := &r.Plan.Tensors[i], &r.Tensors[i]
-			text := fmt.Sprintf("%s: %s", model.Quote(t.Name), res.Branch)
+			text := fmt.Sprintf("%s: %s", model.Quote(t.Name), res.Outcome)
 			if res.Measured {
 				text += fmt.Sprintf(", t %v, cosine %.6f, norms %.6g and %.6g", t.T, res.Cos, res.NormA, res.NormB)
 			}
-			a.log.debug("tensor", text, "name", t.Name, "branch", res.Branch)
+			a.log.debug("tensor", text, "name", t.Name, "branch", res.Outcome)
 		}
 	}
 	seconds := r.Duration.Seconds()
 	rate := float64(r.Written) / max(seconds, 1e-9)
 	peak := peakMemory()
-	branches := r.Branches()
+	branches := r.Outcomes()
 	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Recipe.Output,
 		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Recipe.Method == recipe.Slerp))
 	if n := len(r.Warnings); n > 0 {
@@ -295,10 +296,10 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	return a.printJSON(out)
 }
 
-func branchText(n map[merge.Branch]int, merged bool) string {
+func branchText(n map[method.Outcome]int, merged bool) string {
 	s := ""
-	for _, b := range []merge.Branch{merge.Slerp, merge.Linear, merge.Equal, merge.Copy, merge.Convert} {
-		if n[b] > 0 || merged && slices.Contains([]merge.Branch{merge.Slerp, merge.Linear}, b) {
+	for _, b := range []method.Outcome{method.Spherical, method.Straight, method.Equal, method.Copied, method.Converted} {
+		if n[b] > 0 || merged && slices.Contains([]method.Outcome{method.Spherical, method.Straight}, b) {
 			if s != "" {
 				s += ", "
 			}

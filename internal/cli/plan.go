@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
-	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
@@ -132,7 +131,7 @@ type tensorJSON struct {
 	DType   string       `json:"dtype"`
 	Shape   shapeJSON    `json:"shape"`
 	Bytes   int64        `json:"bytes"`
-	Action  plan.Action  `json:"action"`
+	Action  string       `json:"action"`
 	T       *float64     `json:"t"`
 	Sources []sourceJSON `json:"sources"`
 	Shares  string       `json:"shares_with,omitempty"`
@@ -181,26 +180,26 @@ func planOf(p *plan.Plan) planJSON {
 	}
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
-		j := tensorJSON{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), Action: t.Action, Sources: []sourceJSON{}, Note: t.Why}
+		j := tensorJSON{Name: t.Name, DType: t.DType.String(), Shape: shapeJSON(t.Shape), Bytes: t.Bytes(), Action: t.Op.Word(), Sources: []sourceJSON{}, Note: t.Why}
 		if t.Mixed {
 			j.T = &t.T
 		}
 		if p.Storage != nil && p.Storage[i] != i {
 			j.Shares = p.Tensors[p.Storage[i]].Name
 		}
-		for _, s := range []struct {
-			parent string
-			o      operand.Operand
-		}{{"primary", t.A}, {"secondary", t.B}} {
-			if !s.o.None() {
-				src := s.o.Tensor()
-				j.Sources = append(j.Sources, sourceJSON{s.parent, src.Name, src.DType.String(), s.o.Model.Files[src.File].Name, nil})
+		for k, o := range t.Operands {
+			if o.None() {
+				continue
 			}
-		}
-		for _, term := range t.Terms() {
-			src := term.Tensor()
-			weight := term.Weight / t.Sum.Divisor
-			j.Sources = append(j.Sources, sourceJSON{term.Model.Name(), src.Name, src.DType.String(), term.Model.Files[src.File].Name, &weight})
+			src := o.Tensor()
+			s := sourceJSON{Name: src.Name, DType: src.DType.String(), File: o.Model.Files[src.File].Name}
+			if sum := t.Sum(); sum != nil {
+				weight := sum.Weights[k] / sum.Divisor
+				s.Parent, s.Weight = o.Model.Name(), &weight
+			} else {
+				s.Parent = []string{"primary", "secondary"}[k]
+			}
+			j.Sources = append(j.Sources, s)
 		}
 		v.Tensors = append(v.Tensors, j)
 	}

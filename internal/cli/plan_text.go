@@ -130,9 +130,9 @@ func beside(p *plan.Plan) (names []string, bytes int64) {
 // what says in a word what happens to a tensor, with its t.
 func what(t *plan.Tensor) string {
 	if t.Mixed {
-		return fmt.Sprintf("%s, t %v", t.Action, t.T)
+		return fmt.Sprintf("%s, t %v", t.Op.Word(), t.T)
 	}
-	return t.Action.String()
+	return t.Op.Word()
 }
 
 // maxParts keeps the table of a plan readable, whatever names a file holds.
@@ -147,7 +147,7 @@ func printParts(w io.Writer, p *plan.Plan) {
 			fmt.Fprintf(w, "%d more lines\t\t\t\t\t\t\t(all tensors with -v)\n", len(list)-i)
 			break
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s", g.Kind, clean(dash(g.Where())), g.Tensors, g.Action, dash(g.T()), g.Types, size(g.Bytes))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s", g.Kind, clean(dash(g.Where())), g.Tensors, g.Op, dash(g.T()), g.Types, size(g.Bytes))
 		if why := g.Remark(); why != "" {
 			fmt.Fprintf(w, "\t%s", clean(why))
 		}

@@ -136,7 +136,7 @@ func mergePage(path, output string) (*saved, error) {
 
 // writePage writes the page of a finished merge.
 func (a *app) writePage(file *saved, res *merge.Result) error {
-	s := report.NewSurvey(res, true)
+	s := report.NewSurvey(res.Plan, res.Tensors, res.Warnings, true)
 	err := file.write(func(w io.Writer) error { return report.Page(w, s, a.version) })
 	if err != nil {
 		return fmt.Errorf("the merge is complete, but its page is not: %w", err)

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 
-	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
+	"slerpmerge/internal/verify"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
@@ -91,9 +91,9 @@ func (c *verifyCmd) Run(a *app) error {
 		return err
 	}
 	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
-	_, total := merge.Picked(p, float64(c.Sample))
+	_, total := verify.Picked(p, float64(c.Sample))
 	bar := a.progress(total)
-	v, err := merge.Verify(a.ctx, p, c.Out, merge.VerifyOptions{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
+	v, err := verify.Run(a.ctx, p, c.Out, verify.Options{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
 	bar.close()
 	if err != nil {
 		return err
@@ -229,7 +229,7 @@ const maxShown = 20
 const maxDrifts = 3
 
 // report tells what came out.
-func (c *verifyCmd) report(a *app, rec *report.Record, v *merge.Verification) error {
+func (c *verifyCmd) report(a *app, rec *report.Record, v *verify.Result) error {
 	f, err := judge(rec, v)
 	if err != nil {
 		return err
@@ -271,16 +271,16 @@ func (c *verifyCmd) report(a *app, rec *report.Record, v *merge.Verification) er
 
 // findings are the outcome of a verification.
 type findings struct {
-	own     []merge.Difference // of the folder, as far as they were kept
-	count   int                // of all of them
-	drifted int                // tensors that have other values in the parents
-	parents []string           // what is wrong with those
+	own     []verify.Difference // of the folder, as far as they were kept
+	count   int                 // of all of them
+	drifted int                 // tensors that have other values in the parents
+	parents []string            // what is wrong with those
 }
 
 // judge keeps the differences of the folder apart from those of its parents:
 // where a tensor differs, and the parents' norms are not those on record either,
 // it is their values that have changed.
-func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
+func judge(rec *report.Record, v *verify.Result) (f findings, err error) {
 	drifts, drifted, err := rec.Drifts(v.Plan, v.Results, maxDrifts)
 	var other *report.OtherTensorsError
 	if err != nil && !errors.As(err, &other) {
@@ -288,7 +288,7 @@ func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
 	}
 	theirs := map[string]bool{}
 	f.count = v.Count
-	if slices.Contains(v.Unlike, true) { // else another version may sum up in another way
+	if slices.Contains(v.Differs, true) { // else another version may sum up in another way
 		for _, d := range drifts {
 			f.parents = append(f.parents, fmt.Sprintf("tensor %s: %s was %v at the merge, and is %v", model.Quote(d.Tensor), quantities[d.Quantity], d.Was, d.Is))
 		}
@@ -297,7 +297,7 @@ func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
 				continue
 			}
 			f.drifted++
-			if v.Unlike[i] {
+			if v.Differs[i] {
 				theirs[v.Plan.Tensors[i].Name] = true
 				f.count--
 			}
@@ -308,13 +308,13 @@ func judge(rec *report.Record, v *merge.Verification) (f findings, err error) {
 	}
 	named := map[string]bool{}
 	for _, d := range v.Differences {
-		if d.Place != merge.InTensor || !theirs[d.Tensor] {
+		if d.Place != verify.InTensor || !theirs[d.Tensor] {
 			f.own = append(f.own, d)
 			named[d.File] = true
 		}
 	}
 	if other != nil {
-		f.own = append(f.own, merge.Difference{File: report.ProvenanceName, Place: merge.InRecord, Found: other.Error()})
+		f.own = append(f.own, verify.Difference{File: report.ProvenanceName, Place: verify.InRecord, Found: other.Error()})
 		f.count++
 	}
 	for _, d := range v.BadSums {
@@ -336,7 +336,7 @@ func hasHave(n int) string {
 var quantities = map[string]string{"norm_primary": "the primary's norm", "norm_secondary": "the secondary's norm", "cos": "the cosine"}
 
 // extent says how much was compared.
-func (c *verifyCmd) extent(v *merge.Verification) string {
+func (c *verifyCmd) extent(v *verify.Result) string {
 	if c.Sample >= 1 {
 		return fmt.Sprintf("%s (%s)", plural(v.Tensors, "tensor"), size(v.Bytes))
 	}
@@ -366,14 +366,14 @@ func (c *verifyCmd) print(a *app, f findings) error {
 	return nil
 }
 
-func (c *verifyCmd) printJSON(a *app, rec *report.Record, v *merge.Verification, f findings) error {
+func (c *verifyCmd) printJSON(a *app, rec *report.Record, v *verify.Result, f findings) error {
 	out := verifyJSON{Output: c.Out, OK: f.count == 0 && len(f.parents) == 0, Version: rec.Version(), Sample: c.Sample.String(), Tensors: v.Tensors,
 		AllTensors: len(v.Plan.Tensors), Bytes: v.Bytes, Files: v.Files, Checksums: v.Sums, Seconds: v.Duration.Seconds(), PeakMemory: peakMemory(),
 		Count: f.count, Differences: []differenceJSON{}, Parents: append([]string{}, f.parents...)}
 	for _, d := range f.own {
 		j := differenceJSON{File: d.File, Place: string(d.Place), Tensor: d.Tensor, Offset: d.Offset, Index: d.Index,
 			Expected: d.Expected, Found: d.Found, ExpectedHex: d.ExpectedHex, FoundHex: d.FoundHex, Count: d.Count, Text: d.String()}
-		if d.Place == merge.InTensor {
+		if d.Place == verify.InTensor {
 			j.TensorOffset = &d.TensorOffset
 		}
 		out.Differences = append(out.Differences, j)

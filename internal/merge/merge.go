@@ -10,6 +10,8 @@ import (
 	"io"
 	"time"
 
+	"slerpmerge/internal/engine"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
@@ -45,6 +47,8 @@ type Options struct {
 	Sidecars func(*Result) []Sidecar
 	// Checksums adds writer.SumsName.
 	Checksums bool
+	// Wrap, where it is set, is put around every source of a parent's values.
+	Wrap func(operand.Operand, operand.Source) operand.Source
 }
 
 // A Resumed says what became of an unfinished run to the same output.
@@ -66,15 +70,15 @@ func (e *SuspendedError) Unwrap() error { return e.Err }
 // Run carries a plan out. After an error nothing is left at the output; where
 // going on makes sense (the run was stopped, a disk failed or is full) the work
 // is kept beside it, and the error is a *SuspendedError. Others are those of
-// the readers and the writer, *NonFiniteError, and the cause of ctx.
+// the readers and the writer, *engine.NonFiniteError, and the cause of ctx.
 func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 	start := time.Now()
 	if err := p.Refusal(); err != nil {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Warn = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
-	out, e, err := begin(ctx, p, opts, opt)
+	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Told = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
+	out, e, err := begin(p, opts, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		out.Abort()
 		return nil, err
 	}
-	at, serr := out.Suspend(e.checkpoint())
+	at, serr := out.Suspend(e.Note())
 	if serr != nil && ctx.Err() != nil { // worse than being stopped; else err is why
 		err = serr
 	}
@@ -99,7 +103,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 
 // begin opens the output, and an engine that starts where an earlier run
 // ended.
-func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *engine, error) {
+func begin(p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *engine.Engine, error) {
 	for {
 		out, err := writer.Create(p.Recipe.Output, opts)
 		if err != nil {
@@ -110,18 +114,20 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 			return nil, nil, err
 		}
 		opt.Pool.SetLimit(p.Budget.Pool)
-		e := newEngine(ctx, p, out, p.Recipe.NonFinite == recipe.NonFiniteWarn, opt.Progress)
-		e.throttle = newThrottle(opt.IOLimit)
-		if opt.DropPages {
-			e.behind = &behind{tensors: p.Tensors, opener: &e.opener}
-		}
-		earlier := out.Previous()
+		e := engine.New(p, p.Layout, output{out}, engine.Options{
+			WarnNonFinite: p.Recipe.NonFinite == recipe.NonFiniteWarn,
+			IOLimit:       opt.IOLimit,
+			DropPages:     opt.DropPages,
+			Progress:      opt.Progress,
+			Wrap:          opt.Wrap,
+		})
+		earlier := out.Earlier()
 		if !earlier.Found || opts.Restart {
 			return out, e, nil
 		}
 		resumed := Resumed{Total: p.Layout.TotalBytes, Why: earlier.Why}
 		if earlier.Why == "" {
-			if err := e.restore(earlier.At, earlier.Notes); err != nil {
+			if err := e.Restore(earlier.At, earlier.Notes); err != nil {
 				out.Abort() // what it kept is of no use
 				continue
 			}
@@ -135,22 +141,22 @@ func begin(ctx context.Context, p *plan.Plan, opts writer.Options, opt Options) 
 }
 
 // work does what is left to do.
-func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt Options) (*Result, error) {
-	if err := e.run(); err != nil {
+func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engine, opt Options) (*Result, error) {
+	if err := e.Run(ctx); err != nil {
 		return nil, err
 	}
-	e.free = nil // the record of many tensors is as large as the buffers
-	if err := out.Checkpoint(e.checkpoint()); err != nil {
+	e.Release() // the record of many tensors is as large as the buffers
+	if err := out.Checkpoint(e.Note()); err != nil {
 		return nil, err
 	}
-	r := &Result{Plan: p, Tensors: e.finish(), Written: p.OutputBytes, Fingerprint: opt.Fingerprint}
-	r.Warnings = append(append(r.Warnings, p.Warnings...), e.warnings()...)
+	r := &Result{Plan: p, Tensors: e.Results(), Written: p.OutputBytes, Fingerprint: opt.Fingerprint}
+	r.Warnings = append(append(r.Warnings, p.Warnings...), e.Warnings()...)
 	if err := putCompanions(ctx, out, p); err != nil {
 		return nil, err
 	}
 	if opt.Sidecars != nil {
 		var err error
-		if r.Weights, r.Others, err = out.WrittenFiles(ctx, p.Budget.Threads); err != nil {
+		if r.Weights, r.Others, err = out.Made(ctx, p.Budget.Threads); err != nil {
 			return nil, err
 		}
 		files := opt.Sidecars(r)
@@ -158,7 +164,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 			r.About = append(r.About, f.Name)
 		}
 		if opt.Checksums {
-			r.About = append(r.About, writer.DigestsName)
+			r.About = append(r.About, writer.SumsName)
 		}
 		for _, f := range files {
 			n, err := putSidecar(out, f)
@@ -169,7 +175,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine, opt 
 		}
 	}
 	if opt.Checksums {
-		n, err := out.PutDigests(ctx, p.Budget.Threads)
+		n, err := out.PutSums(ctx, p.Budget.Threads)
 		if err != nil {
 			return nil, err
 		}
@@ -195,8 +201,8 @@ func keeps(err error) bool {
 	if errors.As(err, &changed) {
 		return changed.Removed // its disk may come back
 	}
-	var nonFinite *NonFiniteError
-	return !errors.As(err, &nonFinite) && !errors.Is(err, errInternal)
+	var nonFinite *engine.NonFiniteError
+	return !errors.As(err, &nonFinite) && !errors.Is(err, engine.ErrInternal)
 }
 
 // putCompanions writes config.json and the files that go along unchanged.
@@ -245,30 +251,4 @@ func putCompanion(out *writer.Output, c plan.Companion) error {
 	}
 	defer f.Close()
 	return out.PutFrom(c.Name, f)
-}
-
-// finish completes the results of tensors that were not measured. One that
-// shares another's bytes has its result.
-func (e *engine) finish() []TensorResult {
-	for i := range e.results {
-		if e.storage != nil {
-			e.results[i] = e.results[e.storage[i]] // itself, or an earlier one
-		}
-		r, t := &e.results[i], &e.tensors[i]
-		if r.NonFinite { // all of it is NaN, and said to be
-			r.Overflow = 0
-		}
-		switch {
-		case r.Branch != "":
-		case t.Action == plan.Convert:
-			r.Branch = Convert
-		case t.Action == plan.Linear:
-			r.Branch = Linear
-		case t.Action == plan.Slerp: // without elements
-			r.Branch = Equal
-		default:
-			r.Branch = Copy
-		}
-	}
-	return e.results
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
@@ -247,7 +248,8 @@ func (p *Plan) add(k int, sides []*side) {
 		}
 		name := joint.name
 		p.note(joint)
-		t := Tensor{Info: tensor.Info{Name: name}, Action: Linear, Sum: &Sum{Divisor: 1}}
+		sumOf := &method.Linear{Divisor: 1}
+		t := Tensor{Info: tensor.Info{Name: name}, Op: sumOf}
 		at, sum, ok := p.position(joint.own), 0.0, true
 		for j, x := range joint.parts {
 			if x.o.None() {
@@ -267,17 +269,17 @@ func (p *Plan) add(k int, sides []*side) {
 				w = v
 			}
 			sum += w
-			t.Sum.Terms = append(t.Sum.Terms, Term{x.o, w})
+			t.Operands, sumOf.Weights = append(t.Operands, x.o), append(sumOf.Weights, w)
 		}
-		first := t.Sum.Terms[0].Info()
+		first := t.Operands[0].Info()
 		t.Shape, t.DType = first.Shape, first.DType
-		for _, term := range t.Sum.Terms[1:] {
-			if info := term.Info(); !info.SameShape(first) {
-				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Sum.Terms[0].Model.Name(), shape(info.Shape), term.Model.Name()))
+		for _, o := range t.Operands[1:] {
+			if info := o.Info(); !info.SameShape(first) {
+				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Operands[0].Model.Name(), shape(info.Shape), o.Model.Name()))
 			}
 		}
 		if d.Method == recipe.Linear && d.Normalize(k, joint.own, at) {
-			t.Sum.Divisor = sum
+			sumOf.Divisor = sum
 			if sum == 0 {
 				zero.add(name, "")
 			}
@@ -306,29 +308,27 @@ func (p *Plan) add(k int, sides []*side) {
 // settle decides the type of a weighted sum, and makes of one that is only
 // one tensor a copy of it.
 func (p *Plan) settle(t Tensor) Tensor {
-	one := t.Sum.Terms[0]
+	one, sum := t.Operands[0], t.Sum()
 	var types []tensor.DType
 	blends := true
-	for _, term := range t.Sum.Terms {
-		types = append(types, term.Info().DType)
-		blends = blends && term.Info().DType.Blends()
+	for _, o := range t.Operands {
+		types = append(types, o.Info().DType)
+		blends = blends && o.Info().DType.Blends()
 	}
 	if !blends { // integers are not added up: the first one is taken
-		if len(t.Sum.Terms) == 2 && types[0] == types[1] {
-			t.A, t.B, t.Action = one.Operand, t.Sum.Terms[1].Operand, Follow
-		} else {
-			t.A, t.Action = one.Operand, Copy
-			if len(t.Sum.Terms) > 1 {
-				p.warn("%s is not of a floating type in every model; that of %s is copied", model.Quote(t.Name), one.Model.Name())
-			}
+		if len(types) == 2 && types[0] == types[1] {
+			t.Op = method.Follow{}
+			return t
 		}
-		t.Sum = nil
+		if len(types) > 1 {
+			p.warn("%s is not of a floating type in every model; that of %s is copied", model.Quote(t.Name), one.Model.Name())
+		}
+		t.Op, t.Operands = method.Copy(0), t.Operands[:1]
 		return t
 	}
 	t.DType = p.outType(types...)
-	if len(t.Sum.Terms) == 1 && one.Weight == t.Sum.Divisor {
-		t.A, t.Sum = one.Operand, nil
-		t.Action = copyOrConvert(types[0], t.DType)
+	if len(types) == 1 && sum.Weights[0] == sum.Divisor {
+		t.Op = copyOrConvert(0, types[0], t.DType)
 	}
 	return t
 }

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 )
 
 // convert takes every tensor of the one parent.
@@ -23,10 +25,10 @@ func (p *Plan) convert() {
 		}
 		p.note(j)
 		src := j.parts[0].o.Tensor()
-		t := Tensor{Info: src.Info, Action: Copy, A: j.parts[0].o}
+		t := Tensor{Info: src.Info, Op: method.Copy(0), Operands: []operand.Operand{j.parts[0].o}}
 		if src.DType.Blends() {
 			t.DType = p.outType(src.DType)
-			t.Action = copyOrConvert(src.DType, t.DType)
+			t.Op = copyOrConvert(0, src.DType, t.DType)
 		}
 		p.Tensors = append(p.Tensors, t)
 	}

@@ -29,12 +29,6 @@ func hasModules(m *model.Model) bool {
 // module is the folder of the module that a tensor belongs to, "" as a rule.
 func (t *Tensor) module() string {
 	o := t.Sole()
-	if terms := t.Terms(); o.None() && len(terms) > 0 {
-		o = terms[0].Operand
-	}
-	if o.None() {
-		return ""
-	}
 	return o.Model.Files[o.Tensor().File].Module
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
@@ -75,12 +76,12 @@ func (p *Plan) match(a, b *side) {
 		if why != "" {
 			t.Why = why
 		}
-		if t.Action == Follow && ta.DType != tb.DType {
+		if t.Op == (method.Follow{}) && ta.DType != tb.DType {
 			if (isWeight8(name, ta) || isWeight8(name, tb)) && ta.DType.Blends() != tb.DType.Blends() {
 				codes.add(name, fmt.Sprintf("%s is %v in %s and %v in %s", model.Quote(name), ta.DType, oa.Model.Name(), tb.DType, ob.Model.Name()))
 			}
 			ints.add(name, fmt.Sprintf("%s is %v and %v", model.Quote(name), ta.DType, tb.DType))
-			t.Action, t.B = Copy, operand.Operand{}
+			t.Op, t.Operands = method.Copy(0), []operand.Operand{oa, {}}
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
@@ -181,20 +182,21 @@ func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
 // own is what t goes by.
 func (p *Plan) pair(name, own string, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
-	t := Tensor{Info: ta, T: p.t(own), A: oa, B: ob, Action: Slerp}
+	t := Tensor{Info: ta, T: p.t(own), Operands: []operand.Operand{oa, ob}}
+	t.Op = p.slerp(t.T)
 	t.Name = name
 	if !ta.DType.Blends() || !tb.DType.Blends() {
-		t.Action = Follow
+		t.Op = method.Follow{}
 		return t
 	}
 	t.DType, t.Mixed = p.outType(ta.DType, tb.DType), true
 	switch t.T {
 	case 0:
-		t.B, t.Why = operand.Operand{}, "t = 0"
-		t.Action = copyOrConvert(ta.DType, t.DType)
+		t.Operands[1], t.Why = operand.Operand{}, "t = 0"
+		t.Op = copyOrConvert(0, ta.DType, t.DType)
 	case 1:
-		t.A, t.Why = operand.Operand{}, "t = 1"
-		t.Action = copyOrConvert(tb.DType, t.DType)
+		t.Operands[0], t.Why = operand.Operand{}, "t = 1"
+		t.Op = copyOrConvert(1, tb.DType, t.DType)
 	}
 	return t
 }
@@ -202,29 +204,41 @@ func (p *Plan) pair(name, own string, oa, ob operand.Operand) Tensor {
 // single decides about a tensor that one parent has.
 func (p *Plan) single(name string, o operand.Operand, second bool) Tensor {
 	src := o.Info()
-	t := Tensor{Info: src, T: p.t(name), Action: Copy}
+	t := Tensor{Info: src, T: p.t(name), Op: method.Copy(0), Operands: []operand.Operand{o, {}}}
 	t.Name = name
+	at := 0
 	if second {
-		t.B, t.Why = o, "only the secondary has it"
+		at, t.Op, t.Operands = 1, method.Copy(1), []operand.Operand{{}, o}
+		t.Why = "only the secondary has it"
 	} else {
-		t.A, t.Why = o, "only the primary has it"
+		t.Why = "only the primary has it"
 	}
 	if src.DType.Blends() {
 		t.DType = p.outType(src.DType)
-		t.Action = copyOrConvert(src.DType, t.DType)
+		t.Op = copyOrConvert(at, src.DType, t.DType)
 		if p.Recipe.Missing == recipe.MissingZero {
-			t.Action, t.ZeroA, t.ZeroB = Slerp, second, !second
+			t.Op = p.slerp(t.T)
 			t.Why += ", merged with zeros"
 		}
 	}
 	return t
 }
 
-func copyOrConvert(from, to tensor.DType) Action {
-	if from == to {
-		return Copy
+// slerp is the interpolation at t. Tensors in a row that have the same share one
+// in memory.
+func (p *Plan) slerp(t float64) method.Op {
+	if last, ok := p.lastOp.(method.Slerp); !ok || last.T != t {
+		p.lastOp = method.Slerp{T: t}
 	}
-	return Convert
+	return p.lastOp
+}
+
+// copyOrConvert takes operand k.
+func copyOrConvert(k int, from, to tensor.DType) method.Op {
+	if from == to {
+		return method.Copy(k)
+	}
+	return method.Convert(k)
 }
 
 // outType is the type in which a floating tensor is written: the one asked

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
@@ -11,9 +12,9 @@ import (
 )
 
 // Pairs plans a comparison of two models: what there is to measure, whether or
-// not the parents could be merged. Its tensors are Slerp (a pair to measure, at
+// not the parents could be merged. Its tensors have a Slerp (a pair to measure, at
 // the t that a merge would use), Follow (not of a floating type: only equal or
-// not), Copy (one parent has it) and Unlike. Nothing is laid out, and nothing
+// not), Copy (one parent has it) or Differ. Nothing is laid out, and nothing
 // will be written.
 //
 // Errors are those of New. Blockers say why a comparison would mean nothing.
@@ -70,10 +71,10 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 		common++
 		name := j.name
 		t := p.comparable(j, oa, ob)
-		if t.Action == Slerp && !oa.Info().SameShape(ob.Info()) {
+		if t.Blends() && !oa.Info().SameShape(ob.Info()) {
 			vocab.add(name, t.Why)
 		}
-		if t.Action == Slerp {
+		if t.Blends() {
 			if t.T, t.Mixed = profile(j.own); !t.Mixed {
 				t.T, t.Mixed = profile(name)
 			}
@@ -81,9 +82,9 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 		p.Tensors = append(p.Tensors, t)
 	}
 	only := func(name string, o operand.Operand, role string) {
-		t := Tensor{Info: o.Info(), Action: Copy, A: o, Why: "only the primary has it"}
+		t := Tensor{Info: o.Info(), Op: method.Copy(0), Operands: []operand.Operand{o, {}}, Why: "only the primary has it"}
 		if role == "secondary" {
-			t.A, t.B, t.Why = operand.Operand{}, o, "only the secondary has it"
+			t.Op, t.Operands, t.Why = method.Copy(1), []operand.Operand{{}, o}, "only the secondary has it"
 		}
 		t.Name = name
 		p.Tensors = append(p.Tensors, t)
@@ -121,17 +122,17 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 // comparable decides what can be said of a tensor that both have.
 func (p *Plan) comparable(j joint, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
-	t := Tensor{Info: ta, Action: Slerp, A: oa, B: ob}
+	t := Tensor{Info: ta, Op: method.Slerp{}, Operands: []operand.Operand{oa, ob}}
 	t.Name = j.name
 	axis, vocab := p.isVocab(oa, ob)
 	switch {
 	case !ta.SameShape(tb) && !vocab:
-		t.Action = Unlike
+		t.Op = method.Differ{}
 		t.Why = fmt.Sprintf("%s in the primary and %s in the secondary", shape(ta.Shape), shape(tb.Shape))
 	case !ta.DType.Blends() || !tb.DType.Blends():
-		t.Action, t.Why = Follow, "not of a floating type"
+		t.Op, t.Why = method.Follow{}, "not of a floating type"
 		if ta.DType != tb.DType || !ta.SameShape(tb) {
-			t.Action, t.Why = Unlike, fmt.Sprintf("%v in the primary and %v in the secondary", ta.DType, tb.DType)
+			t.Op, t.Why = method.Differ{}, fmt.Sprintf("%v in the primary and %v in the secondary", ta.DType, tb.DType)
 		}
 	case !ta.SameShape(tb):
 		rows := min(ta.Shape[axis], tb.Shape[axis])
@@ -163,7 +164,7 @@ func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) 
 	}
 	t := map[string]float64{}
 	for i := range full.Tensors {
-		if x := &full.Tensors[i]; x.Mixed && own(x.Name, x.A) && own(x.Name, x.B) {
+		if x := &full.Tensors[i]; x.Mixed && !slices.ContainsFunc(x.Operands, func(o operand.Operand) bool { return !own(x.Name, o) }) {
 			t[x.Name] = x.T
 		}
 	}

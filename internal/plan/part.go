@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
-	"slerpmerge/internal/operand"
 )
 
 // A Part is some tensors of a plan, of one kind, that are treated alike: a
@@ -27,7 +27,7 @@ type partKey struct {
 	Kind    model.Kind
 	Stack   string // of layers, such as model.layers; "" for what belongs to none
 	inLayer bool
-	Action  Action
+	Op      string // its word
 	Types   string // BF16, or where they are not all one, F32 + BF16 > F32
 	From    string // the models that a recipe takes them from, "" for all of them
 	why     string
@@ -53,7 +53,7 @@ func (p *Plan) Parts() []Part {
 		if len(stacks) > maxStacks {
 			stack = ""
 		}
-		k := partKey{model.KindOf(t.Name), stack, inLayer, t.Action, types(t), p.parentsOf(t), t.Why}
+		k := partKey{model.KindOf(t.Name), stack, inLayer, t.Op.Word(), types(t), p.parentsOf(t), t.Why}
 		g := groups[k]
 		if g == nil {
 			g = &Part{partKey: k, Mixed: t.Mixed, MinT: t.T, MaxT: t.T, several: len(stacks) > 1}
@@ -82,7 +82,7 @@ func (p *Plan) Parts() []Part {
 			cmp.Compare(slices.Index(kinds, x.Kind), slices.Index(kinds, y.Kind)),
 			cmp.Compare(x.Stack, y.Stack),
 			cmp.Compare(first(x), first(y)),
-			cmp.Compare(x.MinT, y.MinT), cmp.Compare(x.Action.String(), y.Action.String()), cmp.Compare(x.Types, y.Types), cmp.Compare(x.From, y.From), cmp.Compare(x.why, y.why))
+			cmp.Compare(x.MinT, y.MinT), cmp.Compare(x.Op, y.Op), cmp.Compare(x.Types, y.Types), cmp.Compare(x.From, y.From), cmp.Compare(x.why, y.why))
 	})
 	return list
 }
@@ -114,7 +114,7 @@ func (g *Part) T() string {
 // is.
 func (g *Part) Remark() string {
 	switch {
-	case g.Mixed && g.Action != Slerp: // t = 0 or t = 1
+	case g.Mixed && g.Op != method.Slerp{}.Word(): // t = 0 or t = 1
 		return ""
 	case g.From == "":
 		return g.why
@@ -132,7 +132,7 @@ func (p *Plan) parentsOf(t *Tensor) string {
 	}
 	var names []string
 	for _, m := range p.Models {
-		if t.A.Model == m || t.B.Model == m || slices.ContainsFunc(t.Terms(), func(x Term) bool { return x.Model == m }) {
+		if t.Uses(m) {
 			names = append(names, m.Name())
 		}
 	}
@@ -144,18 +144,13 @@ func (p *Plan) parentsOf(t *Tensor) string {
 
 func types(t *Tensor) string {
 	var from []string
-	add := func(o operand.Operand) {
+	for _, o := range t.Operands {
 		if o.None() {
-			return
+			continue
 		}
 		if d := o.Tensor().DType.String(); !slices.Contains(from, d) {
 			from = append(from, d)
 		}
-	}
-	add(t.A)
-	add(t.B)
-	for _, term := range t.Terms() {
-		add(term.Operand)
 	}
 	to := t.DType.String()
 	if len(from) == 0 || len(from) == 1 && from[0] == to {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"slices"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
@@ -21,80 +22,29 @@ import (
 	"slerpmerge/writer"
 )
 
-// An Action is what happens to one tensor.
-type Action uint8
-
-const (
-	none Action = iota // of no tensor
-	// Slerp measures both parents and blends them; which branch of the
-	// formula applies (slerp, linear, or copy of equal bytes) shows when they
-	// are measured.
-	Slerp
-	// Copy takes the bytes of one parent as they are.
-	Copy
-	// Convert takes the values of one parent in another type.
-	Convert
-	// Follow takes the primary's bytes and compares the secondary's: integer
-	// and boolean tensors can't be blended.
-	Follow
-	// Linear is a weighted sum: of several parents, or of one that is scaled.
-	Linear
-	// Unlike is for a tensor that both parents have in shapes or types which
-	// cannot be compared. Only Pairs plans it.
-	Unlike
-)
-
-var actions = [...]string{none: "", Slerp: "slerp", Copy: "copy", Convert: "convert", Follow: "follow", Linear: "linear", Unlike: "unlike"}
-
-// String is the word that plans and records use.
-func (a Action) String() string { return actions[a] }
-
-// MarshalText is String, for JSON.
-func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
-
-// A Term is one summand of a Linear tensor.
-type Term struct {
-	operand.Operand
-	Weight float64
-}
-
 // A Tensor is one output tensor. Its Info is as it will be written.
 //
-// There can be a million of them: what only few tensors need is behind a
+// There can be a million of them: parts that only few tensors need are behind a
 // pointer.
 type Tensor struct {
 	tensor.Info
-	Action Action
-	Mixed  bool // both parents have it, and T says how much of each is taken
-	// ZeroA and ZeroB put zeros in the place of a missing tensor.
-	ZeroA, ZeroB bool
-	T            float64
-	A, B         operand.Operand // primary's and secondary's; none where the action needs none
-	Tail         *Tail           // nil where all rows are blended
-	Sum          *Sum            // of Linear, which has neither A nor B; else nil
-	Why          string          // what is out of the ordinary, "" when nothing is
+	// Op is what is done with the Operands. A None among them is not read: the
+	// Op gives it no weight, or zeros stand for it. Of two, the first is the
+	// primary's.
+	Op       method.Op
+	Operands []operand.Operand
+	Tail     *Tail   // nil where all rows are blended
+	T        float64 // where Mixed
+	Mixed    bool    // both parents have it, and T says how much of each is taken
+	Why      string  // what is out of the ordinary, "" when nothing is
 }
 
-// A Tail is the parent whose rows from Shared on are taken as they are; only
+// A Tail is the operand whose rows from Shared on are taken as they are; only
 // those before are measured and blended.
 type Tail struct {
-	operand.Operand
-	Shared uint64
-	Axis   int // in which they are counted: 0 as a rule
-}
-
-// A Sum is a weighted sum.
-type Sum struct {
-	Terms   []Term
-	Divisor float64
-}
-
-// Terms are the summands of Linear; nil for any other action.
-func (t *Tensor) Terms() []Term {
-	if t.Sum == nil {
-		return nil
-	}
-	return t.Sum.Terms
+	Operand int // its index
+	Shared  uint64
+	Axis    int // in which they are counted: 0 as a rule
 }
 
 // BlendElems is the number of elements that are blended: all, or those of the
@@ -106,13 +56,25 @@ func (t *Tensor) BlendElems() int64 {
 	return t.Elems() / int64(t.Shape[t.Tail.Axis]) * int64(t.Tail.Shared)
 }
 
-// Sole is the operand of Copy and Convert.
+// Sole is the operand of a copy or a conversion.
 func (t *Tensor) Sole() operand.Operand {
-	if t.A.None() {
-		return t.B
-	}
-	return t.A
+	k := slices.IndexFunc(t.Operands, func(o operand.Operand) bool { return !o.None() })
+	return t.Operands[k]
 }
+
+// Uses reports whether any operand is of a model.
+func (t *Tensor) Uses(m *model.Model) bool {
+	return slices.ContainsFunc(t.Operands, func(o operand.Operand) bool { return o.Model == m })
+}
+
+// Sum is the weighted sum that the tensor is, nil if it is none.
+func (t *Tensor) Sum() *method.Linear {
+	l, _ := t.Op.(*method.Linear)
+	return l
+}
+
+// Blends reports whether the tensor is measured and blended.
+func (t *Tensor) Blends() bool { return t.Op.Needs() == method.InnerProducts }
 
 // A Plan is a merge or a conversion worked out.
 type Plan struct {
@@ -164,6 +126,7 @@ type Plan struct {
 	ranks     map[string]int                      // of Warnings that are not of middling weight
 	own       map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
 	depthSaid bool                                // unlike numbers of layers are among the Blockers
+	lastOp    method.Op                           // of slerp
 	hint      string                              // for the only one of the Blockers
 }
 
@@ -280,11 +243,8 @@ func (p *Plan) sort() {
 	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
-		for _, o := range []operand.Operand{t.A, t.B} {
+		for _, o := range t.Operands {
 			t.shareTexts(o)
-		}
-		for _, term := range t.Terms() {
-			t.shareTexts(term.Operand)
 		}
 	}
 }

@@ -146,9 +146,8 @@ func (p *Plan) tableBytes(purpose Purpose) int64 {
 	for i := range p.Tensors {
 		x := &p.Tensors[i]
 		t.out.Text += int64(len(x.Name))
-		t.other += sumEntry * int64(len(x.Terms()))
-		if x.Sum != nil {
-			t.other += sumEntry
+		if x.Sum() != nil {
+			t.other += sumEntry * int64(1+len(x.Operands))
 		}
 		if strings.Contains(x.Why, " rows") { // made for this tensor
 			t.other += 128

@@ -45,14 +45,17 @@ func (p *Plan) vocabulary(name, own string, oa, ob operand.Operand, axis int) Te
 	}
 	// At t = 0 and t = 1 the one parent is copied as far as it goes; where that
 	// is not far enough, both are needed.
-	if t.Action != Slerp {
+	if !t.Blends() {
 		if t.Sole().Info().Shape[axis] >= rows {
 			return t
 		}
-		t.Action, t.A, t.B = Slerp, oa, ob
+		t.Op, t.Operands = p.slerp(t.T), []operand.Operand{oa, ob}
 	}
 	if rows > common {
-		t.Tail = &Tail{long, common, axis}
+		t.Tail = &Tail{1, common, axis}
+		if b < a {
+			t.Tail.Operand = 0
+		}
 	}
 	return t
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -133,14 +134,14 @@ func (c *card) what() {
 	if p.Recipe.Method != recipe.Slerp {
 		linear = "added up or scaled, by the weights of the recipe"
 	}
-	n := c.r.Branches()
+	n := c.r.Outcomes()
 	c.printf("| what was done | tensors |\n|---|---|\n")
 	for _, line := range []struct {
-		b    merge.Branch
+		b    method.Outcome
 		what string
 	}{
-		{merge.Slerp, "interpolated on the sphere"}, {merge.Linear, linear},
-		{merge.Equal, "equal in both parents, copied"}, {merge.Copy, "copied from one parent"}, {merge.Convert, "taken from one parent in another type"},
+		{method.Spherical, "interpolated on the sphere"}, {method.Straight, linear},
+		{method.Equal, "equal in both parents, copied"}, {method.Copied, "copied from one parent"}, {method.Converted, "taken from one parent in another type"},
 	} {
 		if n[line.b] > 0 {
 			c.printf("| %s | %d |\n", line.what, n[line.b])
@@ -194,7 +195,7 @@ func (c *card) levels() {
 		g := &parts[i]
 		what := g.T()
 		if !g.Mixed {
-			what = strings.TrimSpace(g.Action.String() + " " + g.Remark())
+			what = strings.TrimSpace(g.Op + " " + g.Remark())
 		}
 		c.printf("| %s | %s | %d | %s |\n", g.Kind, markdown(g.Where()), g.Tensors, markdown(what))
 	}
@@ -280,7 +281,9 @@ func (c *card) outType() recipe.DType {
 		if !slices.Contains(types, t.DType) {
 			types = append(types, t.DType)
 		}
-		unlike = unlike || !t.A.None() && !t.B.None() && t.A.Tensor().DType != t.B.Tensor().DType
+		if ab := t.Operands; t.Sum() == nil && len(ab) == 2 && !ab[0].None() && !ab[1].None() {
+			unlike = unlike || ab[0].Tensor().DType != ab[1].Tensor().DType
+		}
 	}
 	if unlike && len(types) == 1 {
 		return recipe.DType{To: types[0]}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"slerpmerge/internal/disk"
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 )
@@ -63,7 +63,7 @@ type Drift struct {
 // each tensor whether it is one. Only tensors that were measured both times can
 // be judged. If the record has other tensors than p, the error is an
 // *OtherTensorsError.
-func (rec *Record) Drifts(p *plan.Plan, results []merge.TensorResult, limit int) (list []Drift, drifted []bool, err error) {
+func (rec *Record) Drifts(p *plan.Plan, results []engine.TensorResult, limit int) (list []Drift, drifted []bool, err error) {
 	file, err := disk.OpenRegular(rec.path)
 	if err != nil {
 		return nil, nil, err

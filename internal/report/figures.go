@@ -9,7 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/engine"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
@@ -18,27 +19,27 @@ import (
 // figures are what a comparison found about one pair, for machines. Names of
 // fields are those of slerpmerge.json.
 type figures struct {
-	Name     string       `json:"name"`
-	Kind     model.Kind   `json:"kind"`
-	Stack    string       `json:"stack,omitempty"`
-	Layer    *int         `json:"layer,omitempty"`
-	DType    [2]string    `json:"dtypes"` // primary's and secondary's
-	Shape    []uint64     `json:"shape"`
-	Branch   merge.Branch `json:"branch"` // what SLERP does with it
-	Equal    bool         `json:"equal"`  // the same bytes
-	T        *float64     `json:"t,omitempty"`
-	Cos      *float64     `json:"cos,omitempty"`
-	Angle    *float64     `json:"angle_degrees,omitempty"`
-	NormA    *float64     `json:"norm_primary,omitempty"`
-	NormB    *float64     `json:"norm_secondary,omitempty"`
-	Distance *float64     `json:"relative_distance,omitempty"` // |a-b|/|a|
-	NonFin   bool         `json:"nonfinite,omitempty"`
-	Note     string       `json:"note,omitempty"`
+	Name     string         `json:"name"`
+	Kind     model.Kind     `json:"kind"`
+	Stack    string         `json:"stack,omitempty"`
+	Layer    *int           `json:"layer,omitempty"`
+	DType    [2]string      `json:"dtypes"` // primary's and secondary's
+	Shape    []uint64       `json:"shape"`
+	Branch   method.Outcome `json:"branch"` // what SLERP does with it
+	Equal    bool           `json:"equal"`  // the same bytes
+	T        *float64       `json:"t,omitempty"`
+	Cos      *float64       `json:"cos,omitempty"`
+	Angle    *float64       `json:"angle_degrees,omitempty"`
+	NormA    *float64       `json:"norm_primary,omitempty"`
+	NormB    *float64       `json:"norm_secondary,omitempty"`
+	Distance *float64       `json:"relative_distance,omitempty"` // |a-b|/|a|
+	NonFin   bool           `json:"nonfinite,omitempty"`
+	Note     string         `json:"note,omitempty"`
 }
 
-func figuresOf(t *plan.Tensor, r *merge.TensorResult) figures {
-	f := figures{Name: t.Name, Kind: model.KindOf(t.Name), Shape: append([]uint64{}, t.Shape...), Branch: r.Branch, Equal: r.Branch == merge.Equal, Note: t.Why, NonFin: r.NonFinite}
-	for i, o := range []operand.Operand{t.A, t.B} {
+func figuresOf(t *plan.Tensor, r *engine.TensorResult) figures {
+	f := figures{Name: t.Name, Kind: model.KindOf(t.Name), Shape: append([]uint64{}, t.Shape...), Branch: r.Outcome, Equal: r.Outcome == method.Equal, Note: t.Why, NonFin: r.NonFinite}
+	for i, o := range t.Operands {
 		if !o.None() {
 			f.DType[i] = o.Info().DType.String()
 		}
@@ -65,14 +66,14 @@ type parentJSON struct {
 }
 
 type groupJSON struct {
-	Kind     model.Kind           `json:"kind,omitempty"`
-	Tensors  int                  `json:"tensors"`
-	Angle    *float64             `json:"angle_degrees"` // of all of them as one vector
-	Least    *float64             `json:"angle_degrees_min"`
-	Most     *float64             `json:"angle_degrees_max"`
-	Distance *float64             `json:"relative_distance"`
-	T        *float64             `json:"t_mean,omitempty"`
-	Branches map[merge.Branch]int `json:"branches"`
+	Kind     model.Kind             `json:"kind,omitempty"`
+	Tensors  int                    `json:"tensors"`
+	Angle    *float64               `json:"angle_degrees"` // of all of them as one vector
+	Least    *float64               `json:"angle_degrees_min"`
+	Most     *float64               `json:"angle_degrees_max"`
+	Distance *float64               `json:"relative_distance"`
+	T        *float64               `json:"t_mean,omitempty"`
+	Branches map[method.Outcome]int `json:"branches"`
 }
 
 func groupOfJSON(g *Group) groupJSON {
@@ -124,7 +125,7 @@ func JSON(w io.Writer, s *Survey) error {
 		})
 		b.WriteString("]")
 	}
-	p := s.Result.Plan
+	p := s.Plan
 	for i, m := range p.Models {
 		b.WriteString([]string{"{\"primary\":", ",\n\"secondary\":"}[i])
 		put(parentJSON{m.Path, m.Format, len(m.Tensors), m.Bytes()})
@@ -150,7 +151,7 @@ func JSON(w io.Writer, s *Survey) error {
 	list("tensors", func(add func(any)) {
 		for i := range p.Tensors {
 			if t := &p.Tensors[i]; compared(t) {
-				add(figuresOf(t, &s.Result.Tensors[i]))
+				add(figuresOf(t, &s.Tensors[i]))
 			}
 		}
 	})
@@ -167,11 +168,11 @@ func JSON(w io.Writer, s *Survey) error {
 	}
 	list("unlike", func(add func(any)) {
 		for _, t := range left.Unlike {
-			add(unlikeJSON{t.Name, infoOf(t.A), infoOf(t.B)})
+			add(unlikeJSON{t.Name, infoOf(t.Operands[0]), infoOf(t.Operands[1])})
 		}
 	})
 	b.WriteString(",\n\"warnings\":")
-	put(append([]string{}, s.Result.Warnings...))
+	put(append([]string{}, s.Warnings...))
 	b.WriteString("}\n")
 	if err := b.Flush(); err != nil {
 		return err
@@ -188,9 +189,9 @@ var columns = []string{"tensor", "kind", "stack", "layer", "dtype_primary", "dty
 func CSV(w io.Writer, s *Survey) error {
 	b := bufio.NewWriterSize(w, 64<<10)
 	b.WriteString(CSVHead())
-	p := s.Result.Plan
+	p := s.Plan
 	for i := range p.Tensors {
-		f := figuresOf(&p.Tensors[i], &s.Result.Tensors[i])
+		f := figuresOf(&p.Tensors[i], &s.Tensors[i])
 		layer, equal, branch := "", "", ""
 		if f.Layer != nil {
 			layer = strconv.Itoa(*f.Layer)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -105,7 +105,7 @@ type leftView struct {
 
 func newPage(s *Survey, version string) *page {
 	p := &page{s: s, Version: version, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), Merged: s.Merged, Angles: s.All.Measured > 0, Ts: s.All.mixed > 0}
-	pl := s.Result.Plan
+	pl := s.Plan
 	var names []string
 	for i, m := range pl.Models {
 		name := plain(m.Name())
@@ -113,7 +113,7 @@ func newPage(s *Survey, version string) *page {
 		p.Models = append(p.Models, modelView{name, "the " + role(pl, i)})
 	}
 	p.Roles = pl.Recipe.Method == recipe.Slerp && len(names) == 2
-	for _, text := range s.Result.Warnings {
+	for _, text := range s.Warnings {
 		p.Warnings = append(p.Warnings, plain(text))
 	}
 	p.Eyebrow, p.And = "How far two models are apart, tensor by tensor", "and"
@@ -138,7 +138,7 @@ func newPage(s *Survey, version string) *page {
 
 func (p *page) facts() {
 	g := &p.s.All
-	pl := p.s.Result.Plan
+	pl := p.s.Plan
 	var elems int64
 	for i := range pl.Tensors {
 		if t := &pl.Tensors[i]; p.Merged || compared(t) {
@@ -175,8 +175,8 @@ func (p *page) facts() {
 // types are the types of the floating tensors written.
 func (p *page) types() string {
 	var names []string
-	for i := range p.s.Result.Plan.Tensors {
-		if d := p.s.Result.Plan.Tensors[i].DType; d.Blends() && !slices.Contains(names, d.String()) {
+	for i := range p.s.Plan.Tensors {
+		if d := p.s.Plan.Tensors[i].DType; d.Blends() && !slices.Contains(names, d.String()) {
 			names = append(names, d.String())
 		}
 	}
@@ -185,14 +185,14 @@ func (p *page) types() string {
 
 // branches say in words what was or would be done.
 var branches = []struct {
-	branch      merge.Branch
+	branch      method.Outcome
 	would, done string
 }{
-	{merge.Slerp, "to be interpolated on the sphere", "interpolated on the sphere"},
-	{merge.Linear, "almost parallel or opposite, so linear", "linear"},
-	{merge.Equal, "equal in both parents", "equal in both parents, copied"},
-	{merge.Copy, "not of a floating type, and not equal", "copied from one parent"},
-	{merge.Convert, "", "of one parent, in another type"},
+	{method.Spherical, "to be interpolated on the sphere", "interpolated on the sphere"},
+	{method.Straight, "almost parallel or opposite, so linear", "linear"},
+	{method.Equal, "equal in both parents", "equal in both parents, copied"},
+	{method.Copied, "not of a floating type, and not equal", "copied from one parent"},
+	{method.Converted, "", "of one parent, in another type"},
 }
 
 func (p *page) kinds() {
@@ -242,7 +242,7 @@ func (p *page) step(angle float64) int {
 func (p *page) leftovers() {
 	l := p.s.Leftovers()
 	names := []string{"the primary", "the secondary"}
-	for i, m := range p.s.Result.Plan.Models[:min(2, len(p.s.Result.Plan.Models))] {
+	for i, m := range p.s.Plan.Models[:min(2, len(p.s.Plan.Models))] {
 		names[i] = plain(m.Name())
 	}
 	add := func(title string, list []*plan.Tensor, item func(*plan.Tensor) string) {
@@ -276,10 +276,10 @@ func (p *page) words() {
 		add("distance", "|a-b|/|a|: how far the secondary's tensor is from the primary's, as a share of the primary's length.")
 	}
 	switch {
-	case !p.Merged || p.s.Result.Plan.Recipe.Method == recipe.Slerp:
+	case !p.Merged || p.s.Plan.Recipe.Method == recipe.Slerp:
 		add("slerp, linear", "The formula: along the arc between the parents, or along the straight line where they are almost parallel or opposite (|cosine| above 0.9995). Equal tensors are copied.")
 		add("t", "How far the merge goes from the primary (0) to the secondary (1).")
-	case p.s.All.Branches[merge.Linear] > 0:
+	case p.s.All.Branches[method.Straight] > 0:
 		add("linear", "A weighted sum, by the weights of the recipe.")
 	default:
 		add("copy, convert", "One parent's values, in its type or in another.")
@@ -295,11 +295,11 @@ type rowView struct {
 
 // Rows are the lines of the table, made one at a time.
 func (p *page) Rows() iter.Seq[rowView] {
-	pl := p.s.Result.Plan
+	pl := p.s.Plan
 	return func(yield func(rowView) bool) {
 		for _, i := range p.s.Order() {
-			t, r := &pl.Tensors[i], &p.s.Result.Tensors[i]
-			v := rowView{Name: strings.SplitAfter(model.Quote(t.Name), "."), Branch: string(r.Branch), Kind: string(model.KindOf(t.Name)), Type: t.DType.String(),
+			t, r := &pl.Tensors[i], &p.s.Tensors[i]
+			v := rowView{Name: strings.SplitAfter(model.Quote(t.Name), "."), Branch: string(r.Outcome), Kind: string(model.KindOf(t.Name)), Type: t.DType.String(),
 				Shape: shapeText(t.Shape), Note: p.note(i)}
 			if t.Mixed {
 				v.T = figure(t.T)
@@ -311,8 +311,8 @@ func (p *page) Rows() iter.Seq[rowView] {
 				}
 				v.NormA, v.NormB = figure(r.NormA), figure(r.NormB)
 			}
-			if !p.Merged && t.A.Info().DType != t.B.Info().DType {
-				v.Type = fmt.Sprintf("%v, %v", t.A.Info().DType, t.B.Info().DType)
+			if a, b := t.Operands[0], t.Operands[len(t.Operands)-1]; !p.Merged && a.Info().DType != b.Info().DType {
+				v.Type = fmt.Sprintf("%v, %v", a.Info().DType, b.Info().DType)
 			}
 			if !yield(v) {
 				return
@@ -323,20 +323,23 @@ func (p *page) Rows() iter.Seq[rowView] {
 
 // note is what is out of the ordinary about a tensor.
 func (p *page) note(i int) string {
-	t, r := &p.s.Result.Plan.Tensors[i], &p.s.Result.Tensors[i]
+	t, r := &p.s.Plan.Tensors[i], &p.s.Tensors[i]
 	if !p.Merged && !compared(t) {
 		return ""
 	}
 	text := plain(t.Why)
-	if p.Merged && (t.Action == plan.Copy || t.Action == plan.Convert || t.Action == plan.Follow) {
-		text = joined("from "+plain(from(p.s.Result.Plan, t)), text)
+	sum := t.Sum()
+	if p.Merged && sum == nil && !t.Blends() {
+		text = joined("from "+plain(from(p.s.Plan, t)), text)
 	}
-	for k, term := range t.Terms() {
-		w := fmt.Sprintf("%v × %s", term.Weight, plain(term.Model.Name()))
-		if k == len(t.Terms())-1 && t.Sum.Divisor != 1 {
-			w += fmt.Sprintf(", over %v", t.Sum.Divisor)
+	if sum != nil {
+		for k, o := range t.Operands {
+			w := fmt.Sprintf("%v × %s", sum.Weights[k], plain(o.Model.Name()))
+			if k == len(t.Operands)-1 && sum.Divisor != 1 {
+				w += fmt.Sprintf(", over %v", sum.Divisor)
+			}
+			text = joined(text, w)
 		}
-		text = joined(text, w)
 	}
 	if r.NonFinite {
 		text = joined(text, nonFiniteNote)
@@ -350,8 +353,8 @@ func (p *page) note(i int) string {
 	if r.Underflow > 0 {
 		text = joined(text, count(int(r.Underflow), "value")+" become zero")
 	}
-	if s := p.s.Result.Plan.Storage; s != nil && s[i] != i {
-		text = joined(text, "shares "+model.Quote(p.s.Result.Plan.Tensors[s[i]].Name))
+	if s := p.s.Plan.Storage; s != nil && s[i] != i {
+		text = joined(text, "shares "+model.Quote(p.s.Plan.Tensors[s[i]].Name))
 	}
 	return text
 }

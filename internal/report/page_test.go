@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"slerpmerge/internal/compare"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -80,7 +81,7 @@ func survey(t *testing.T, a, b string, merged bool, change func(*recipe.Recipe))
 			res, err = merge.Run(context.Background(), p, merge.Options{Pool: pool})
 		}
 	} else if p, err = plan.Pairs(r, models[0], models[1]); err == nil {
-		res, err = merge.Compare(context.Background(), p, merge.Options{Pool: pool})
+		res, err = compare.Run(context.Background(), p, merge.Options{Pool: pool})
 	}
 	if err != nil {
 		t.Fatal(err)

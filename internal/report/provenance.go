@@ -15,12 +15,13 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -165,7 +166,7 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 	for _, c := range p.Companions {
 		v.Output.Companions = append(v.Output.Companions, c.Name)
 	}
-	for b, n := range r.Branches() {
+	for b, n := range r.Outcomes() {
 		v.Counts[string(b)] = n
 	}
 	head, err := json.MarshalIndent(&v, "", "  ")
@@ -229,9 +230,9 @@ func provParentOf(m *model.Model) (provParent, error) {
 	return v, nil
 }
 
-func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
+func provLine(p *plan.Plan, i int, r *engine.TensorResult) provTensor {
 	t := &p.Tensors[i]
-	line := provTensor{Name: t.Name, Branch: string(r.Branch), Why: t.Why,
+	line := provTensor{Name: t.Name, Branch: string(r.Outcome), Why: t.Why,
 		Overflow: r.Overflow, Underflow: r.Underflow, NonFinite: r.NonFinite, Differs: r.Differs}
 	if t.Mixed {
 		line.T = number(t.T)
@@ -243,11 +244,11 @@ func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
 	if p.Storage != nil && p.Storage[i] != i {
 		line.Shares = p.Tensors[p.Storage[i]].Name
 	}
-	if t.Action != plan.Slerp {
+	if !t.Blends() {
 		line.From = from(p, t)
 	}
-	for _, term := range t.Terms() {
-		line.Weights, line.Divisor = append(line.Weights, term.Weight), t.Sum.Divisor
+	if sum := t.Sum(); sum != nil {
+		line.Weights, line.Divisor = sum.Weights, sum.Divisor
 	}
 	return line
 }
@@ -256,8 +257,7 @@ func provLine(p *plan.Plan, i int, r *merge.TensorResult) provTensor {
 func from(p *plan.Plan, t *plan.Tensor) string {
 	var names []string
 	for i, m := range p.Models {
-		uses := t.A.Model == m || t.B.Model == m && t.A.None() || slices.ContainsFunc(t.Terms(), func(x plan.Term) bool { return x.Model == m })
-		if !uses {
+		if !t.Uses(m) || t.Op.Needs() == method.Equality && t.Operands[0].Model != m {
 			continue
 		}
 		if len(p.Models) <= 2 && p.Recipe.Document == nil {

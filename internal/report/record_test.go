@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -282,25 +282,25 @@ func TestDrifts(t *testing.T) {
 		return p
 	}
 	for _, c := range []struct {
-		now  merge.TensorResult
+		now  engine.TensorResult
 		want []Drift
 	}{
-		{merge.TensorResult{Measured: true, Cos: 0.25, NormA: 1.5, NormB: 7}, nil}, // the record has no norm of the secondary
-		{merge.TensorResult{Measured: true, Cos: 0.25, NormA: 2}, []Drift{{"a", "norm_primary", 1.5, 2}}},
-		{merge.TensorResult{Measured: true, Cos: math.NaN(), NormA: 1.5}, []Drift{{"a", "cos", 0.25, math.NaN()}}},
-		{merge.TensorResult{Cos: 3}, nil},
+		{engine.TensorResult{Measured: true, Cos: 0.25, NormA: 1.5, NormB: 7}, nil}, // the record has no norm of the secondary
+		{engine.TensorResult{Measured: true, Cos: 0.25, NormA: 2}, []Drift{{"a", "norm_primary", 1.5, 2}}},
+		{engine.TensorResult{Measured: true, Cos: math.NaN(), NormA: 1.5}, []Drift{{"a", "cos", 0.25, math.NaN()}}},
+		{engine.TensorResult{Cos: 3}, nil},
 	} {
-		list, drifted, err := rec.Drifts(planOf("a", "b"), []merge.TensorResult{c.now, {Measured: true, NormA: 9}}, 5)
+		list, drifted, err := rec.Drifts(planOf("a", "b"), []engine.TensorResult{c.now, {Measured: true, NormA: 9}}, 5)
 		if err != nil || fmt.Sprint(list) != fmt.Sprint(c.want) || len(drifted) != 2 || drifted[0] != (c.want != nil) || drifted[1] {
 			t.Errorf("%+v: %v, %v, %v", c.now, list, drifted, err)
 		}
 	}
-	if list, drifted, err := rec.Drifts(planOf("a", "b"), []merge.TensorResult{{Measured: true}, {}}, 0); err != nil || len(list) != 0 || !drifted[0] {
+	if list, drifted, err := rec.Drifts(planOf("a", "b"), []engine.TensorResult{{Measured: true}, {}}, 0); err != nil || len(list) != 0 || !drifted[0] {
 		t.Errorf("none to be named: %v, %v, %v", list, drifted, err)
 	}
 	for _, names := range [][]string{{"a"}, {"a", "c"}, {"a", "b", "c"}} {
 		var other *OtherTensorsError
-		if _, _, err := rec.Drifts(planOf(names...), make([]merge.TensorResult, 3), 5); !errors.As(err, &other) {
+		if _, _, err := rec.Drifts(planOf(names...), make([]engine.TensorResult, 3), 5); !errors.As(err, &other) {
 			t.Errorf("%q: error %v", names, err)
 		}
 	}

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/engine"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/slerp"
@@ -16,11 +17,13 @@ import (
 // A Survey puts what a comparison or a merge found in order for people: by
 // kind, by layer, tensor by tensor.
 type Survey struct {
-	Result *merge.Result
-	Merged bool    // what a merge did, not what a comparison found
-	All    Group   // all pairs
-	Kinds  []Group // those that there are, in the order of model.Kinds
-	Stacks []Stack // numbered layers, the largest stack first
+	Plan     *plan.Plan
+	Tensors  []engine.TensorResult // parallel to Plan.Tensors
+	Warnings []string
+	Merged   bool    // what a merge did, not what a comparison found
+	All      Group   // all pairs
+	Kinds    []Group // those that there are, in the order of model.Kinds
+	Stacks   []Stack // numbered layers, the largest stack first
 }
 
 // A Stack is a series of numbered layers.
@@ -42,7 +45,7 @@ type Group struct {
 	Kind     model.Kind // "" of several
 	Tensors  int        // pairs, or tensors of a merge
 	Measured int        // those with an angle
-	Branches map[merge.Branch]int
+	Branches map[method.Outcome]int
 	// Least and Most are the angles of its tensors in degrees, TLeast and TMost
 	// their t. All are NaN for a group without any.
 	Least, Most, TLeast, TMost float64
@@ -54,7 +57,7 @@ type Group struct {
 
 func newGroup(k model.Kind) *Group {
 	nan := math.NaN()
-	return &Group{Kind: k, Branches: map[merge.Branch]int{}, Least: nan, Most: nan, TLeast: nan, TMost: nan}
+	return &Group{Kind: k, Branches: map[method.Outcome]int{}, Least: nan, Most: nan, TLeast: nan, TMost: nan}
 }
 
 // Angle is the angle between the parents' tensors, each side laid end to end as
@@ -96,9 +99,9 @@ func ratio(x, y float64) float64 {
 	return x / y
 }
 
-func (g *Group) add(t *plan.Tensor, r *merge.TensorResult) {
+func (g *Group) add(t *plan.Tensor, r *engine.TensorResult) {
 	g.Tensors++
-	g.Branches[r.Branch]++
+	g.Branches[r.Outcome]++
 	if t.Mixed {
 		g.mixed++
 		g.t += t.T
@@ -113,7 +116,7 @@ func (g *Group) add(t *plan.Tensor, r *merge.TensorResult) {
 	g.aa = g.aa.Plus(slerp.Product(r.NormA, r.NormA))
 	g.bb = g.bb.Plus(slerp.Product(r.NormB, r.NormB))
 	g.apart = g.apart.Plus(slerp.Product(r.Distance, r.Distance))
-	if r.Branch == merge.Equal {
+	if r.Outcome == method.Equal {
 		g.ab = g.ab.Plus(slerp.Product(r.NormA, r.NormB))
 	} else {
 		g.ab = g.ab.Plus(slerp.Product(r.Cos*r.NormA, r.NormB))
@@ -151,23 +154,23 @@ func most(x, y float64) float64 {
 // Degrees is the angle of a tensor for people, NaN where there is none: a
 // parent of zeros has no direction, for which the formula takes 90°. Equal
 // parents are at 0, where the arc cosine of a rounded 1 is not.
-func Degrees(r *merge.TensorResult) float64 {
+func Degrees(r *engine.TensorResult) float64 {
 	switch {
 	case !r.Measured || r.NormA == 0 || r.NormB == 0:
 		return math.NaN()
-	case r.Branch == merge.Equal && !math.IsNaN(r.Theta):
+	case r.Outcome == method.Equal && !math.IsNaN(r.Theta):
 		return 0
 	}
 	return r.Theta * 180 / math.Pi
 }
 
 // NewSurvey sorts a result.
-func NewSurvey(r *merge.Result, merged bool) *Survey {
-	s := &Survey{Result: r, Merged: merged, All: *newGroup("")}
+func NewSurvey(p *plan.Plan, results []engine.TensorResult, warnings []string, merged bool) *Survey {
+	s := &Survey{Plan: p, Tensors: results, Warnings: warnings, Merged: merged, All: *newGroup("")}
 	kinds := map[model.Kind]*Group{}
 	stacks := map[string]map[int]*Layer{}
-	for i := range r.Tensors {
-		t, res := &r.Plan.Tensors[i], &r.Tensors[i]
+	for i := range results {
+		t, res := &p.Tensors[i], &results[i]
 		if !merged && !compared(t) {
 			continue
 		}
@@ -255,13 +258,13 @@ func (s Stack) Fold(n int) []Layer {
 // Order lists the tensors that the survey is about, as indexes into
 // Result.Tensors, layer 2 before layer 10.
 func (s *Survey) Order() []int {
-	list := make([]int, 0, len(s.Result.Tensors))
-	for i := range s.Result.Tensors {
-		if s.Merged || compared(&s.Result.Plan.Tensors[i]) {
+	list := make([]int, 0, len(s.Tensors))
+	for i := range s.Tensors {
+		if s.Merged || compared(&s.Plan.Tensors[i]) {
 			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b int) int { return natural(s.Result.Plan.Tensors[a].Name, s.Result.Plan.Tensors[b].Name) })
+	slices.SortFunc(list, func(a, b int) int { return natural(s.Plan.Tensors[a].Name, s.Plan.Tensors[b].Name) })
 	return list
 }
 
@@ -298,7 +301,7 @@ func leadingDigits(s string) string {
 
 // compared reports whether both parents have a tensor in forms that can be
 // compared.
-func compared(t *plan.Tensor) bool { return t.Action == plan.Slerp || t.Action == plan.Follow }
+func compared(t *plan.Tensor) bool { return t.Op.Needs() != method.Nothing }
 
 // Leftovers are the tensors of a comparison that were not compared.
 type Leftovers struct{ OnlyPrimary, OnlySecondary, Unlike []*plan.Tensor }
@@ -309,12 +312,12 @@ func (s *Survey) Leftovers() Leftovers {
 	if s.Merged {
 		return l
 	}
-	for i := range s.Result.Plan.Tensors {
-		switch t := &s.Result.Plan.Tensors[i]; {
-		case t.Action == plan.Unlike:
+	for i := range s.Plan.Tensors {
+		switch t := &s.Plan.Tensors[i]; {
+		case t.Op == (method.Differ{}):
 			l.Unlike = append(l.Unlike, t)
 		case compared(t):
-		case t.B.None():
+		case t.Operands[1].None():
 			l.OnlyPrimary = append(l.OnlyPrimary, t)
 		default:
 			l.OnlySecondary = append(l.OnlySecondary, t)

@@ -1,7 +1,6 @@
-package merge
+package engine
 
 import (
-	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/slerp"
@@ -9,31 +8,31 @@ import (
 )
 
 // A piece is a contiguous range of one output file: what one worker fills and
-// the writer writes at once. Between its segments may lie bytes of the format,
+// the writer writes at once. Between its spans may lie bytes of the format,
 // such as ZIP headers, which the writer puts in.
 type piece struct {
-	seq  int
-	file int
-	off  int64 // in the file
-	len  int64
-	segs []segment
-	sums []uint32 // CRC-32 of the segments, nil where the format has none
-	buf  []byte
-	from tensor.Copier // the system copies it from there, instead of buf; nil as a rule
+	seq   int
+	file  int
+	off   int64 // in the file
+	len   int64
+	spans []span
+	crcs  []uint32 // CRC-32 of the spans, nil where the format has none
+	buf   []byte
+	from  tensor.Copier // the system copies it from there, instead of buf; nil as a rule
 }
 
 // values counts the bytes of tensors in a piece.
 func (p *piece) values() int64 {
 	var n int64
-	for _, s := range p.segs {
+	for _, s := range p.spans {
 		n += s.len
 	}
 	return n
 }
 
-// A segment is a part of one tensor within a piece. off and len count bytes
+// A span is a part of one tensor within a piece. off and len count bytes
 // of the tensor's output values.
-type segment struct {
+type span struct {
 	tensor   int
 	off, len int64
 	at       int64 // where it stands in the piece
@@ -92,7 +91,7 @@ func (c *cutter) next() *piece {
 			break
 		}
 		p.len += between
-		p.segs = append(p.segs, segment{tensor: x.Tensor, off: c.done, len: take, at: p.len})
+		p.spans = append(p.spans, span{tensor: x.Tensor, off: c.done, len: take, at: p.len})
 		p.len += take
 		c.done += take
 		if c.done == x.Len {
@@ -121,30 +120,4 @@ func (c *cutter) align(x writer.Extent, take int64) int64 {
 		cut -= (c.done + cut) % unit
 	}
 	return cut
-}
-
-// operands are what a tensor is made of, none for zeros.
-func operands(t *plan.Tensor) []operand.Operand {
-	switch t.Action {
-	case plan.Copy, plan.Convert:
-		return []operand.Operand{t.Sole()}
-	case plan.Linear:
-		list := make([]operand.Operand, len(t.Terms()))
-		for i, term := range t.Terms() {
-			list[i] = term.Operand
-		}
-		return list
-	}
-	return []operand.Operand{t.A, t.B}
-}
-
-// parentBytes is the size of all operands as they are read.
-func parentBytes(t *plan.Tensor) int64 {
-	var n int64
-	for _, o := range operands(t) {
-		if !o.None() {
-			n += o.Info().Bytes()
-		}
-	}
-	return n
 }

@@ -1,4 +1,4 @@
-package merge
+package verify
 
 import (
 	"encoding/binary"

@@ -1,4 +1,5 @@
-package merge
+// Package verify compares a folder with what a plan gives, bit by bit.
+package verify
 
 import (
 	"bytes"
@@ -19,13 +20,14 @@ import (
 	"time"
 
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/plan"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
 
-// VerifyOptions say how a folder is compared with a plan.
-type VerifyOptions struct {
+// Options say how a folder is compared with a plan.
+type Options struct {
 	Pool *mmapio.Pool // through which the plan's models were opened
 	// Share is the part of each weight file's values that is compared at the
 	// least, in whole tensors; 1 compares all. Everything else is compared
@@ -39,14 +41,14 @@ type VerifyOptions struct {
 	Progress func(n int64)
 }
 
-// A Verification is a folder compared with the plan by which it was made.
-type Verification struct {
+// A Result is a folder compared with the plan by which it was made.
+type Result struct {
 	Plan    *plan.Plan
-	Tensors int            // that were compared
-	Bytes   int64          // of their values
-	Files   int            // of the plan, compared at least in part or missing
-	Sums    int            // files whose SHA-256 was compared
-	Results []TensorResult // parallel to Plan.Tensors; of those compared
+	Tensors int                   // that were compared
+	Bytes   int64                 // of their values
+	Files   int                   // of the plan, compared at least in part or missing
+	Sums    int                   // files whose SHA-256 was compared
+	Results []engine.TensorResult // parallel to Plan.Tensors; of those compared
 	// Differences are sorted by file and offset. Of very many only the first
 	// are kept; Count counts all.
 	Differences []Difference
@@ -54,7 +56,7 @@ type Verification struct {
 	// BadSums are files whose SHA-256 is not that of SHA256SUMS, beside the
 	// Differences, which say more where both are about one file.
 	BadSums []Difference
-	Unlike  []bool // parallel to Plan.Tensors: values differ
+	Differs []bool // parallel to Plan.Tensors: values differ
 	// Gone are files that went along, and that the parents no longer have, so
 	// that nothing can be said about them.
 	Gone     []string
@@ -64,7 +66,7 @@ type Verification struct {
 // maxDifferences bounds those that are kept.
 const maxDifferences = 1000
 
-// Picked is how many tensors, and how many bytes of them, Verify compares for
+// Picked is how many tensors, and how many bytes of them, Run compares for
 // a Share.
 func Picked(p *plan.Plan, share float64) (tensors int, size int64) {
 	picked := pick(p, share)
@@ -87,17 +89,17 @@ func owner(p *plan.Plan, i int) int {
 	return p.Storage[i]
 }
 
-// Verify computes again what a plan gives, and compares it bit by bit with the
+// Run computes again what a plan gives, and compares it bit by bit with the
 // weight files, the index, config.json and the companions in a folder. It
 // writes nothing. What differs is no error; errors are those of the readers,
 // and the cause of ctx.
-func Verify(ctx context.Context, p *plan.Plan, dir string, opt VerifyOptions) (*Verification, error) {
+func Run(ctx context.Context, p *plan.Plan, dir string, opt Options) (*Result, error) {
 	start := time.Now()
 	if err := p.Refusal(); err != nil {
 		return nil, err
 	}
-	v := &Verification{Plan: p, Unlike: make([]bool, len(p.Tensors))}
-	c := &comparer{Verification: v, dir: dir}
+	v := &Result{Plan: p, Differs: make([]bool, len(p.Tensors))}
+	c := &comparer{Result: v, dir: dir}
 	defer c.close()
 	if err := c.open(opt.Pool); err != nil {
 		return nil, err
@@ -106,13 +108,13 @@ func Verify(ctx context.Context, p *plan.Plan, dir string, opt VerifyOptions) (*
 	v.Tensors, v.Bytes = Picked(p, opt.Share)
 	// NaN in a parent must not end the run: if it was refused then, the parent
 	// is another now, which its norm will tell.
-	e := newEngine(ctx, c.restrict(pick(p, opt.Share)), c, true, opt.Progress)
-	if err := e.run(); err != nil {
+	e := engine.New(p, c.restrict(pick(p, opt.Share)), c, engine.Options{WarnNonFinite: true, Progress: opt.Progress})
+	if err := e.Run(ctx); err != nil {
 		return nil, err
 	}
-	v.Results = e.finish()
-	for i := range v.Unlike {
-		v.Unlike[i] = v.Unlike[owner(p, i)]
+	v.Results = e.Results()
+	for i := range v.Differs {
+		v.Differs[i] = v.Differs[owner(p, i)]
 	}
 	for i := range c.files {
 		if err := c.compareFixed(i); err != nil {

@@ -1,4 +1,4 @@
-package merge
+package verify
 
 import (
 	"bytes"
@@ -13,7 +13,6 @@ import (
 	"sort"
 	"strconv"
 
-	"slerpmerge/internal/plan"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
@@ -23,10 +22,10 @@ const (
 	compareAhead = 16 << 20  // of a weight file, asked for ahead of the comparison
 )
 
-// A comparer is a sink which compares what it is given with the weight files
-// of a folder, and writes nothing.
+// A comparer is an engine.Output that compares what it is given with the weight
+// files of a folder, and writes nothing.
 type comparer struct {
-	*Verification
+	*Result
 	dir   string
 	files []weightFile
 	buf   []byte
@@ -85,10 +84,10 @@ func (c *comparer) close() {
 	}
 }
 
-// restrict gives the plan for the tensors that are picked, as far as there are
+// restrict gives the layout of the tensors that are picked, as far as there are
 // files to compare them with.
-func (c *comparer) restrict(picked []bool) *plan.Plan {
-	p, layout := *c.Plan, *c.Plan.Layout
+func (c *comparer) restrict(picked []bool) *writer.Layout {
+	layout := *c.Plan.Layout
 	layout.Files = slices.Clone(layout.Files)
 	for i := range layout.Files {
 		w := &c.files[i]
@@ -98,19 +97,32 @@ func (c *comparer) restrict(picked []bool) *plan.Plan {
 			layout.Files[i].Extents = w.Extents
 		}
 	}
-	p.Layout = &layout
-	return &p
+	return &layout
 }
 
-// CheckpointDue says that there is nothing to be kept of a comparison.
+// Presize makes nothing.
+func (c *comparer) Presize(*writer.Layout) error { return nil }
+
+// Copy is not supported: the values must be seen.
+func (c *comparer) Copy(int, int64, int64, func(*os.File, int64) error) error {
+	return errors.ErrUnsupported
+}
+
+// Publish does nothing.
+func (c *comparer) Publish() error { return nil }
+
+// Abort does nothing.
+func (c *comparer) Abort() error { return nil }
+
+// CheckpointDue reports false: nothing is kept of a comparison.
 func (c *comparer) CheckpointDue() bool { return false }
 
 // Checkpoint is never due.
 func (c *comparer) Checkpoint([]byte) error { return nil }
 
-// WriteWithCRCs compares p with what stands at byte off of a file, as far as it
+// Write compares p with what stands at byte off of a file, as far as it
 // lies in extents that are compared.
-func (c *comparer) WriteWithCRCs(file int, p []byte, off int64, _ []uint32) error {
+func (c *comparer) Write(file int, p []byte, off int64, _ []uint32) error {
 	w := &c.files[file]
 	end := off + int64(len(p))
 	i := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > off })
@@ -129,7 +141,7 @@ func (c *comparer) WriteWithCRCs(file int, p []byte, off int64, _ []uint32) erro
 func (c *comparer) compare(file, k int, want []byte, off int64) error {
 	w := &c.files[file]
 	x := &w.Extents[k]
-	if len(x.CRCSlots) > 0 {
+	if len(x.Sums) > 0 {
 		if off == x.Off {
 			w.crc = 0
 		}
@@ -193,11 +205,11 @@ func (c *comparer) note(file int, x *writer.Extent, want, have []byte, off int64
 	if i, ok := w.found[x.Tensor]; ok {
 		return &c.Differences[i]
 	}
-	if c.Unlike[x.Tensor] {
+	if c.Differs[x.Tensor] {
 		return &Difference{}
 	}
 	t := &c.Plan.Tensors[x.Tensor]
-	c.Unlike[x.Tensor] = true
+	c.Differs[x.Tensor] = true
 	d := c.differ(Difference{File: w.Name, Place: InTensor, Tensor: t.Name, Offset: off, TensorOffset: off - x.Off,
 		Index:    indexOf(uint64(off-x.Off)*8/uint64(t.DType.Bits()), t.Shape),
 		Expected: decode(t.DType, want), Found: decode(t.DType, have), ExpectedHex: bits(want), FoundHex: bits(have), file: file})
@@ -214,17 +226,17 @@ func (c *comparer) compareFixed(file int) error {
 	if w.data == nil {
 		return nil
 	}
-	if err := c.Plan.Layout.MakeLiterals(&w.File); err != nil {
+	if err := c.Plan.Layout.Fix(&w.File); err != nil {
 		return err
 	}
-	defer w.DropLiterals()
+	defer w.Unfix()
 	for k, sum := range w.sums {
-		w.SetCRC(w.Extents[k], sum)
+		w.PutSums(w.Extents[k], sum)
 	}
 	if err := c.adoptSums(w); err != nil {
 		return err
 	}
-	for k, s := range w.Literals {
+	for k, s := range w.Fixed {
 		var d *Difference
 		want, off := s.Data, s.Off
 		for len(want) > 0 && off < w.size {
@@ -262,34 +274,34 @@ func (c *comparer) adoptSums(w *weightFile) error {
 	for i := range w.all {
 		x := &w.all[i]
 		if next < len(w.Extents) && w.Extents[next].Tensor == x.Tensor {
-			if next++; !c.Unlike[x.Tensor] {
+			if next++; !c.Differs[x.Tensor] {
 				continue
 			}
 		}
-		if x.Len == 0 || len(x.CRCSlots) == 0 || x.CRCSlots[0]+4 > w.size {
+		if x.Len == 0 || len(x.Sums) == 0 || x.Sums[0]+4 > w.size {
 			continue
 		}
 		var sum [4]byte
-		if err := w.read(sum[:], x.CRCSlots[0]); err != nil {
+		if err := w.read(sum[:], x.Sums[0]); err != nil {
 			return err
 		}
-		w.SetCRC(*x, binary.LittleEndian.Uint32(sum[:]))
+		w.PutSums(*x, binary.LittleEndian.Uint32(sum[:]))
 	}
 	return nil
 }
 
-// fixedDifference names byte off, which lies in literal k of a file.
+// fixedDifference names byte off, which lies in Fixed segment k of a file.
 func (c *comparer) fixedDifference(file, k int, off int64) Difference {
 	w := &c.files[file]
 	d := Difference{File: w.Name, Place: InHeader, Offset: off, file: file}
-	if len(w.all) == 0 || len(w.all[0].CRCSlots) == 0 {
+	if len(w.all) == 0 || len(w.all[0].Sums) == 0 {
 		return d
 	}
 	d.Place = InZip
-	end := w.Literals[k].Off + int64(len(w.Literals[k].Data))
+	end := w.Fixed[k].Off + int64(len(w.Fixed[k].Data))
 	for i := range w.all {
 		x := &w.all[i]
-		if slices.ContainsFunc(x.CRCSlots, func(at int64) bool { return off >= at && off < at+4 }) {
+		if slices.ContainsFunc(x.Sums, func(at int64) bool { return off >= at && off < at+4 }) {
 			d.Place, d.Tensor = InCRC, c.Plan.Tensors[x.Tensor].Name
 			return d
 		}

@@ -1,6 +1,8 @@
-package merge
+package engine
 
 import (
+	"context"
+
 	"slerpmerge/internal/operand"
 )
 
@@ -15,14 +17,14 @@ const (
 // readAhead walks the tensors in the order in which they are read first, some
 // way in front of the workers.
 type readAhead struct {
-	e    *engine
+	w    *work
 	from int // index into the order
 	wake chan struct{}
-	all  func() bool // all is handed out to the workers; called with e.mu held
+	all  func() bool // all is handed out to the workers; called with mu held
 }
 
-func newReadAhead(e *engine, all func() bool) *readAhead {
-	return &readAhead{e: e, wake: make(chan struct{}, 1), all: all}
+func newReadAhead(w *work, all func() bool) *readAhead {
+	return &readAhead{w: w, wake: make(chan struct{}, 1), all: all}
 }
 
 func (r *readAhead) poke() {
@@ -32,20 +34,19 @@ func (r *readAhead) poke() {
 	}
 }
 
-func (r *readAhead) run() {
+func (r *readAhead) run(ctx context.Context) {
 	asked := int64(0)
-	for _, i := range r.e.order[r.from:] {
-		t := &r.e.tensors[i]
-		list := operands(t)
-		opened := make([]operand.Source, len(list))
+	for _, i := range r.w.order[r.from:] {
+		list := r.w.tensors[i].Operands
+		srcs := make([]operand.Source, len(list))
 		for k, o := range list {
-			opened[k] = r.e.opener.Open(o)
+			srcs[k] = r.w.opener.Open(o)
 		}
 		for off := int64(0); off < longest(list); off += aheadStep {
-			for asked > r.e.dispatched.Load()+aheadBytes {
+			for asked > r.w.dispatched.Load()+aheadBytes {
 				select {
 				case <-r.wake:
-				case <-r.e.ctx.Done():
+				case <-ctx.Done():
 					return
 				}
 				if r.over() {
@@ -53,7 +54,7 @@ func (r *readAhead) run() {
 				}
 			}
 			for k, o := range list {
-				asked += prefetch(o, opened[k], off)
+				asked += prefetch(o, srcs[k], off)
 			}
 		}
 	}
@@ -61,9 +62,9 @@ func (r *readAhead) run() {
 
 // over reports whether nothing will be read any more.
 func (r *readAhead) over() bool {
-	r.e.mu.Lock()
-	defer r.e.mu.Unlock()
-	return r.e.err != nil || r.all()
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	return r.w.err != nil || r.all()
 }
 
 func longest(list []operand.Operand) int64 {

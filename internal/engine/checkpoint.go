@@ -1,4 +1,4 @@
-package merge
+package engine
 
 import (
 	"encoding/json"
@@ -7,13 +7,13 @@ import (
 	"math"
 	"sort"
 
-	"slerpmerge/internal/plan"
+	"slerpmerge/internal/method"
 	"slerpmerge/writer"
 )
 
-// A note is what a checkpoint remembers beside the bytes that are written:
+// A record is what a checkpoint remembers beside the bytes that are written:
 // what was found out about tensors, so that nothing has to be read again.
-type note struct {
+type record struct {
 	Done  []tensorNote `json:"done,omitempty"`  // written whole since the last note
 	Under []tensorNote `json:"under,omitempty"` // measured, but not written whole
 }
@@ -21,13 +21,14 @@ type note struct {
 // A tensorNote is a TensorResult and a mix. Floating values are noted by their
 // bits, since they may be NaN.
 type tensorNote struct {
-	Tensor    int           `json:"i"`
-	Branch    Branch        `json:"b,omitempty"`
-	Flags     uint          `json:"f,omitempty"`
-	Angle     *[4]floatBits `json:"m,omitempty"` // Cos, Theta, NormA, NormB
-	Overflow  int64         `json:"o,omitempty"`
-	Underflow int64         `json:"u,omitempty"`
-	Mix       *[2]floatBits `json:"s,omitempty"` // S0, S1
+	Tensor    int            `json:"i"`
+	Outcome   method.Outcome `json:"b,omitempty"`
+	Flags     uint           `json:"f,omitempty"`
+	Angle     *[4]floatBits  `json:"m,omitempty"` // Cos, Theta, NormA, NormB
+	Overflow  int64          `json:"o,omitempty"`
+	Underflow int64          `json:"u,omitempty"`
+	Weights   []floatBits    `json:"w,omitempty"`
+	Divisor   floatBits      `json:"d,omitempty"`
 }
 
 type floatBits uint64
@@ -38,11 +39,13 @@ func (b floatBits) float() float64 { return math.Float64frombits(uint64(b)) }
 const (
 	noteNonFinite = 1 << iota
 	noteDiffers
-	noteEqual // the mix: no arithmetic
+	noteEqual  // the mix: no arithmetic
+	noteReady  // the mix is decided
+	notePaired // the mix: by a slerp.Blender
 )
 
 func noteOf(i int, r *TensorResult) tensorNote {
-	n := tensorNote{Tensor: i, Branch: r.Branch, Overflow: r.Overflow, Underflow: r.Underflow}
+	n := tensorNote{Tensor: i, Outcome: r.Outcome, Overflow: r.Overflow, Underflow: r.Underflow}
 	if r.NonFinite {
 		n.Flags |= noteNonFinite
 	}
@@ -56,7 +59,7 @@ func noteOf(i int, r *TensorResult) tensorNote {
 }
 
 func (n *tensorNote) result() TensorResult {
-	r := TensorResult{Branch: n.Branch, Overflow: n.Overflow, Underflow: n.Underflow,
+	r := TensorResult{Outcome: n.Outcome, Overflow: n.Overflow, Underflow: n.Underflow,
 		NonFinite: n.Flags&noteNonFinite != 0, Differs: n.Flags&noteDiffers != 0}
 	if a := n.Angle; a != nil {
 		r.Measured = true
@@ -65,13 +68,44 @@ func (n *tensorNote) result() TensorResult {
 	return r
 }
 
+// setMix notes what was decided.
+func (n *tensorNote) setMix(m mix) {
+	n.Flags |= noteReady
+	if m.equal {
+		n.Flags |= noteEqual
+	}
+	if m.paired {
+		n.Flags |= notePaired
+	}
+	for _, w := range m.weights {
+		n.Weights = append(n.Weights, bitsOf(w))
+	}
+	n.Divisor = bitsOf(m.divisor)
+}
+
+func (n *tensorNote) mix() mix {
+	m := mix{equal: n.Flags&noteEqual != 0, paired: n.Flags&notePaired != 0, divisor: n.Divisor.float()}
+	for _, w := range n.Weights {
+		m.weights = append(m.weights, w.float())
+	}
+	return m
+}
+
 // maxNoted is how many tensors one note is about, so that notes about tiny
 // tensors stay small. A last one may be longer.
 const maxNoted = 4096
 
-// checkpoint is the note for all that is written. The caller holds e.mu.
-func (e *engine) checkpoint() []byte {
-	var n note
+// Note is the note of a checkpoint for all that is written, once Run has
+// returned.
+func (e *Engine) Note() []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.note()
+}
+
+// note is Note. The caller holds mu.
+func (e *Engine) note() []byte {
+	var n record
 	for _, i := range e.order[e.noted:e.whole] {
 		if e.results[i] != (TensorResult{}) {
 			n.Done = append(n.Done, noteOf(int(i), &e.results[i]))
@@ -86,10 +120,7 @@ func (e *engine) checkpoint() []byte {
 		}
 		t := noteOf(int(i), &e.results[i])
 		if st.ready() {
-			t.Mix = &[2]floatBits{bitsOf(st.mix.s0), bitsOf(st.mix.s1)}
-			if st.mix.equal {
-				t.Flags |= noteEqual
-			}
+			t.setMix(st.mix)
 		}
 		n.Under = append(n.Under, t)
 	}
@@ -98,17 +129,17 @@ func (e *engine) checkpoint() []byte {
 	}
 	text, err := json.Marshal(n)
 	if err != nil {
-		panic("merge: internal error: " + err.Error())
+		panic("engine: internal error: " + err.Error())
 	}
 	return text
 }
 
-// restore takes up the work of an earlier run: what its notes say, and the
+// Restore takes up the work of an earlier run, before Run: its notes, and the
 // place where its bytes end.
-func (e *engine) restore(at writer.Mark, notes [][]byte) error {
-	var last note
+func (e *Engine) Restore(at writer.Mark, notes [][]byte) error {
+	var last record
 	for _, text := range notes {
-		last = note{}
+		last = record{}
 		if err := json.Unmarshal(text, &last); err != nil {
 			return fmt.Errorf("its journal can't be read: %w", err)
 		}
@@ -123,11 +154,15 @@ func (e *engine) restore(at writer.Mark, notes [][]byte) error {
 	}
 	for k := range last.Under {
 		n := &last.Under[k]
-		if n.Mix == nil {
+		if n.Flags&noteReady == 0 {
 			continue
 		}
+		m := n.mix()
+		if t := &e.tensors[n.Tensor]; !t.Blends() || !m.equal && len(m.weights) != len(t.Operands) {
+			return errors.New("its journal does not fit the plan")
+		}
 		e.large[n.Tensor] = true
-		e.flight[n.Tensor] = &state{mix: mix{equal: n.Flags&noteEqual != 0, s0: n.Mix[0].float(), s1: n.Mix[1].float()}}
+		e.flight[n.Tensor] = &state{mix: m}
 	}
 	if err := e.between(at); err != nil {
 		return err
@@ -143,7 +178,7 @@ func (e *engine) restore(at writer.Mark, notes [][]byte) error {
 }
 
 // between makes sure that a mark lies between two elements.
-func (e *engine) between(at writer.Mark) error {
+func (e *Engine) between(at writer.Mark) error {
 	if at.File >= len(e.cut.files) {
 		return nil
 	}
@@ -156,7 +191,7 @@ func (e *engine) between(at writer.Mark) error {
 }
 
 // skip begins at a mark.
-func (e *engine) skip(at writer.Mark) {
+func (e *Engine) skip(at writer.Mark) {
 	c := &e.cut
 	c.ext, c.done, c.seq, e.whole = 0, 0, 0, 0
 	for _, f := range c.files[:at.File] {
@@ -170,7 +205,7 @@ func (e *engine) skip(at writer.Mark) {
 			if x := exts[c.ext]; x.Off < at.Off {
 				c.done = at.Off - x.Off
 				// With larger buffers than it was begun with it would not be cut.
-				e.large[x.Tensor] = e.tensors[x.Tensor].Action == plan.Slerp
+				e.large[x.Tensor] = e.tensors[x.Tensor].Blends()
 			}
 		}
 	}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
+	"slerpmerge/internal/plan"
+	"slerpmerge/internal/tensor"
+)
+
+// An input is one operand of a tensor, opened.
+type input struct {
+	src      operand.Source
+	of       operand.Operand
+	size     int64 // of an element in bytes
+	typ      tensor.DType
+	throttle *throttle
+}
+
+func (in input) read(ctx context.Context, p []byte, off int64) error {
+	if err := in.throttle.wait(ctx, len(p)); err != nil {
+		return err
+	}
+	if err := in.src.ReadAt(ctx, p, off); err != nil {
+		if in.of.None() || ctx.Err() != nil {
+			return err
+		}
+		t := in.of.Tensor()
+		return fmt.Errorf("reading tensor %s from %s: %w", model.Quote(t.Name), in.of.Model.Files[t.File].Path, err)
+	}
+	return nil
+}
+
+// operandType is the element type of an operand as it is read; zeros take the
+// type of another one.
+func operandType(list []operand.Operand, k int) tensor.DType {
+	if o := list[k]; !o.None() {
+		return o.Info().DType
+	}
+	for _, o := range list {
+		if !o.None() {
+			return o.Info().DType
+		}
+	}
+	return tensor.F32
+}
+
+// width is the size of one element of all operands as they are read.
+func width(list []operand.Operand) int64 {
+	var n int64
+	for k := range list {
+		n += int64(operandType(list, k).Size())
+	}
+	return n
+}
+
+// parentBytes is the size of all operands as they are read.
+func parentBytes(t *plan.Tensor) int64 {
+	var n int64
+	for _, o := range t.Operands {
+		if !o.None() {
+			n += o.Info().Bytes()
+		}
+	}
+	return n
+}

@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"slerpmerge/internal/operand"
+	"slerpmerge/internal/plan"
+)
+
+// dropDistance is how far behind the writer pages are dropped: those that are
+// still mapped can't be.
+const dropDistance = 64 << 20
+
+// A pageDropper tells the system which parts of parents are of no use any more,
+// so that models larger than the memory do not push out of the page cache what
+// other programs have there.
+type pageDropper struct {
+	tensors []plan.Tensor
+	opener  *operand.Opener
+	queue   []used
+	bytes   int64
+}
+
+// A used range of an operand was read for the last time.
+type used struct {
+	of     operand.Operand
+	off, n int64
+}
+
+// written is called for every piece that is written, in order.
+func (d *pageDropper) written(p *piece) {
+	for _, s := range p.spans {
+		t := &d.tensors[s.tensor]
+		for _, o := range t.Operands {
+			if o.None() {
+				continue
+			}
+			info := o.Info()
+			off, n := s.off, s.len
+			if info.DType != t.DType { // such types have elements of whole bytes
+				own, size := int64(info.DType.Size()), int64(t.DType.Size())
+				off, n = off/size*own, n/size*own
+			}
+			if n = min(n, info.Bytes()-off); n <= 0 { // it has fewer rows
+				continue
+			}
+			d.queue = append(d.queue, used{o, off, n})
+			d.bytes += n
+		}
+	}
+	for d.bytes > dropDistance {
+		u := d.queue[0]
+		d.queue = d.queue[1:]
+		d.bytes -= u.n
+		d.opener.Open(u.of).Drop(u.off, u.n)
+	}
+}

@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"slerpmerge/internal/method"
+	"slerpmerge/internal/model"
+	"slerpmerge/slerp"
+)
+
+// A TensorResult says what became of one tensor of the plan.
+type TensorResult struct {
+	Outcome   method.Outcome
+	Cos       float64 // of the angle between the parents
+	Theta     float64 // the angle in radians
+	NormA     float64
+	NormB     float64
+	Distance  float64 // |a - b|; Compare alone measures it
+	Overflow  int64   // values beyond the output type: Inf, or its largest value for F8_E4M3
+	Underflow int64   // values that a conversion made zero
+	Measured  bool    // the fields from Cos to NormB are known
+	NonFinite bool    // a parent has a NaN or Inf there, and --nonfinite warn let it pass
+	Differs   bool    // Follow: the secondary's values are others
+}
+
+// Outcomes counts tensors by what was done to them.
+func Outcomes(list []TensorResult) map[method.Outcome]int {
+	n := map[method.Outcome]int{}
+	for i := range list {
+		n[list[i].Outcome]++
+	}
+	return n
+}
+
+// A NonFiniteError says that a parent holds a NaN or an infinity.
+type NonFiniteError struct{ Model, Tensor string }
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("tensor %s of %s has a NaN or Inf in it", e.Tensor, e.Model)
+}
+
+// decide turns the Gram matrix of a tensor into what is to be done with it. The
+// caller holds mu.
+func (e *Engine) decide(i int, gram method.Gram, equal bool) (mix, error) {
+	t := &e.tensors[i]
+	r := &e.results[i]
+	*r = TensorResult{}
+	n := len(t.Operands)
+	if n == 2 {
+		c := slerp.Relate(gram[0])
+		*r = TensorResult{Measured: true, Cos: c.Cos, Theta: c.Theta, NormA: c.NormA, NormB: c.NormB}
+	}
+	if equal { // even of infinities: nothing is computed with them
+		r.Outcome = method.Equal
+		return mix{equal: true}, nil
+	}
+	c := t.Op.Solve(n, gram)
+	r.Outcome = c.Outcome
+	if k := gram.NonFinite(n); k >= 0 {
+		r.NonFinite = true
+		if !e.warnNaN {
+			return mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: model.Quote(t.Name)}
+		}
+	}
+	return mix{weights: c.Weights, divisor: c.Divisor, paired: c.Spherical}, nil
+}
+
+// notFinite says that a parent of a weighted sum has a NaN or Inf.
+func (e *Engine) notFinite(i int) error {
+	e.mu.Lock()
+	e.results[i].NonFinite = true
+	e.mu.Unlock()
+	if e.warnNaN {
+		return nil
+	}
+	t := &e.tensors[i]
+	names := make([]string, len(t.Operands))
+	for k, o := range t.Operands {
+		names[k] = o.Model.Name()
+	}
+	return &NonFiniteError{Model: strings.Join(names, " or "), Tensor: model.Quote(t.Name)}
+}
+
+func (e *Engine) differs(i int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.results[i].Differs
+}
+
+func (e *Engine) markDiffers(i int) {
+	e.mu.Lock()
+	e.results[i].Differs = true
+	e.mu.Unlock()
+}
+
+// Warnings are about what the run met, a line for each kind.
+func (e *Engine) Warnings() []string {
+	var nonFinite, over, under, differ tally
+	whole := true // of a tensor whose coefficients are NaN
+	for i := range e.results {
+		r, name := &e.results[i], e.tensors[i].Name
+		if r.NonFinite {
+			nonFinite.add(name, 1)
+			whole = whole && e.tensors[i].Blends()
+		}
+		over.add(name, r.Overflow)
+		under.add(name, r.Underflow)
+		if r.Differs {
+			differ.add(name, 1)
+		}
+	}
+	var out []string
+	if nonFinite.tensors > 0 {
+		what := "the whole tensor is NaN"
+		if !whole {
+			what = "the same elements are"
+		}
+		out = append(out, fmt.Sprintf("NaN or Inf in a parent, so %s in the output: %s", what, nonFinite.where()))
+	}
+	if over.tensors > 0 {
+		out = append(out, fmt.Sprintf("%s too large for the output type in %s", values(over.n, "is", "are"), over.where()))
+	}
+	if under.tensors > 0 {
+		out = append(out, fmt.Sprintf("%s zero in the output type in %s", values(under.n, "becomes", "become"), under.where()))
+	}
+	if differ.tensors > 0 {
+		out = append(out, fmt.Sprintf("not of a floating type and not equal, the primary's values are kept: %s", differ.where()))
+	}
+	return out
+}
+
+// A tally counts values over tensors and remembers the first.
+type tally struct {
+	n       int64
+	tensors int
+	first   string
+}
+
+func (t *tally) add(name string, n int64) {
+	if n == 0 {
+		return
+	}
+	if t.tensors == 0 {
+		t.first = name
+	}
+	t.tensors++
+	t.n += n
+}
+
+func (t *tally) where() string {
+	if t.tensors == 1 {
+		return model.Quote(t.first)
+	}
+	return fmt.Sprintf("%s and %d more", model.Quote(t.first), t.tensors-1)
+}
+
+func values(n int64, one, many string) string {
+	if n == 1 {
+		return "1 value " + one
+	}
+	return fmt.Sprintf("%d values %s", n, many)
+}
+
+// Results completes the results of tensors that were not measured, and returns
+// them, parallel to the plan's tensors. A tensor that shares another's bytes has
+// its result. Call it once, after Run.
+func (e *Engine) Results() []TensorResult {
+	for i := range e.results {
+		if e.storage != nil {
+			e.results[i] = e.results[e.storage[i]] // itself, or an earlier one
+		}
+		r, t := &e.results[i], &e.tensors[i]
+		if r.NonFinite { // all of it is NaN, and said to be
+			r.Overflow = 0
+		}
+		switch {
+		case r.Outcome != "":
+		case t.Blends(): // without elements
+			r.Outcome = method.Equal
+		default:
+			r.Outcome = t.Op.Solve(len(t.Operands), nil).Outcome
+		}
+	}
+	return e.results
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"slerpmerge/internal/operand"
+	"slerpmerge/internal/plan"
+)
+
+// A work is what both pipelines have: tensors in the order in which they are
+// read, their opened operands, and the first error.
+type work struct {
+	tensors  []plan.Tensor
+	order    []int32 // indexes of the tensors to be worked on
+	budget   plan.Budget
+	opener   operand.Opener
+	throttle *throttle
+
+	dispatched atomic.Int64 // bytes of parents that were asked for a first time
+	readAhead  *readAhead
+
+	// mu guards the fields below, and in a pipeline those of which it says so.
+	// wake tells that any of them has changed.
+	mu     sync.Mutex
+	wake   *sync.Cond
+	err    error           // the first one; it ends the run
+	opened map[int][]input // of tensors that are read in several parts and not done
+}
+
+func (w *work) init(p *plan.Plan, opt Options) {
+	w.tensors, w.budget, w.throttle = p.Tensors, p.Budget, newThrottle(opt.IOLimit)
+	w.opener.Wrap = opt.Wrap
+	w.wake = sync.NewCond(&w.mu)
+	w.opened = make(map[int][]input)
+}
+
+// run has all stages work until they are done or one fails. Any end of ctx is a
+// failure.
+func (w *work) run(ctx context.Context, stages ...func(context.Context)) error {
+	stop := context.AfterFunc(ctx, func() { w.fail(context.Cause(ctx)) })
+	defer stop()
+	var all sync.WaitGroup
+	for _, stage := range append(stages, w.readAhead.run) {
+		all.Go(func() {
+			defer w.catch()
+			stage(ctx)
+		})
+	}
+	all.Wait()
+	return w.stopped()
+}
+
+// catch makes a panic of one goroutine the end of the run, not of the process:
+// the output must still be cleaned away.
+func (w *work) catch() {
+	if r := recover(); r != nil {
+		w.fail(fmt.Errorf("%w, please report it: %v", ErrInternal, r))
+	}
+}
+
+// ErrInternal is in the chain of an error that is a bug of this program.
+var ErrInternal = errors.New("internal error")
+
+func (w *work) fail(err error) {
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+	}
+	w.mu.Unlock()
+	w.wake.Broadcast()
+	w.readAhead.poke()
+}
+
+// stopped is the error that ends the run, if there is one.
+func (w *work) stopped() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// asked counts bytes of parents that a worker is about to read.
+func (w *work) asked(n int64) {
+	w.dispatched.Add(n)
+	w.readAhead.poke()
+}
+
+// inputs opens the operands of a tensor. Those of one that is read in several
+// parts, by several workers perhaps, are opened once, and kept until done.
+func (w *work) inputs(i int, parts bool) []input {
+	t := &w.tensors[i]
+	if !parts {
+		return w.open(t)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := w.opened[i]
+	if list == nil {
+		list = w.open(t)
+		w.opened[i] = list
+	}
+	return list
+}
+
+func (w *work) open(t *plan.Tensor) []input {
+	list := make([]input, len(t.Operands))
+	for k, o := range t.Operands {
+		typ := operandType(t.Operands, k)
+		list[k] = input{src: w.opener.Open(o), of: o, typ: typ, size: int64(typ.Size()), throttle: w.throttle}
+	}
+	return list
+}
+
+// done lets go of what was kept of a tensor. The caller holds mu.
+func (w *work) done(i int) { delete(w.opened, i) }

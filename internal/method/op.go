@@ -1,0 +1,100 @@
+// Package method has the merge methods, a file for each: the parameters of a
+// method, its checks, what it measures of the parents, and how coefficients
+// follow from that.
+//
+// A method is a linear combination of operands. What it does with one tensor is
+// an [Op]: the engine measures what the Op needs, has it solve for coefficients,
+// and blends. A new method is a new file here, with its mathematics in package
+// slerp.
+package method
+
+import "slerpmerge/slerp"
+
+// An Op is what is done with the operands of one tensor, with all parameters
+// resolved.
+type Op interface {
+	// Word is the word for it in plans and records.
+	Word() string
+	// Needs is what must be known of the operands before Solve.
+	Needs() Measure
+	// Solve gives the coefficients of n operands. gram is nil unless Needs is
+	// InnerProducts.
+	Solve(n int, gram Gram) Solution
+}
+
+// A Measure is something that is known only when the operands were read.
+type Measure uint8
+
+const (
+	// Nothing: the coefficients are known beforehand.
+	Nothing Measure = iota
+	// InnerProducts is the Gram matrix. Where all operands have the same type
+	// and the same bytes, the first is copied and Solve is not called: the
+	// coefficients must sum to 1 by definition.
+	InnerProducts
+	// Equality is whether the others have the bytes of the first, which are
+	// copied.
+	Equality
+)
+
+// A Gram is the matrix of inner products of n operands, as sums for each pair in
+// row order: (0,1), (0,2), ... (0,n-1), (1,2), ...
+type Gram []slerp.Sums
+
+// Pairs is the length of the Gram of n operands.
+func Pairs(n int) int { return n * (n - 1) / 2 }
+
+// Plus adds the sums of two blocks. Add the blocks of a tensor in index order:
+// the order is part of the result.
+func (g Gram) Plus(o Gram) Gram {
+	sum := make(Gram, len(o))
+	for k := range o {
+		if g == nil {
+			sum[k] = slerp.Sums{}.Plus(o[k])
+		} else {
+			sum[k] = g[k].Plus(o[k])
+		}
+	}
+	return sum
+}
+
+// NonFinite is the first of n operands that has a NaN or an infinity, -1 if none
+// has.
+func (g Gram) NonFinite(n int) int {
+	k := 0
+	for i := range n {
+		for range n - i - 1 {
+			switch {
+			case !(slerp.Sums{AA: g[k].AA}).Finite():
+				return i
+			case i == n-2 && !g[k].Finite():
+				return n - 1
+			}
+			k++
+		}
+	}
+	return -1
+}
+
+// A Solution is the coefficients of a tensor.
+type Solution struct {
+	Weights []float64 // of the operands
+	// Divisor divides the sum, after it was made.
+	Divisor float64
+	// Spherical has two operands blended by a slerp.Blender, whose rounding
+	// docs/design.md gives. Other sums are made by a slerp.Adder.
+	Spherical bool
+	Outcome   Outcome
+}
+
+// An Outcome is what was done to a tensor in the end.
+type Outcome string
+
+const (
+	Spherical    Outcome = "slerp"   // an interpolation on the sphere
+	Straight     Outcome = "linear"  // a weighted sum, or parents that are nearly parallel or nearly opposite
+	Equal        Outcome = "equal"   // all parents had the same bytes: copied
+	Copied       Outcome = "copy"    // the bytes of one parent
+	Converted    Outcome = "convert" // the values of one parent in another type
+	Incomparable Outcome = "unlike"  // in a comparison: of other shapes or types
+)
