@@ -103,10 +103,9 @@ func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
 		if n > 1 {
 			text = fmt.Sprintf("a NaN or Inf in a parent leaves %d tensors without angle and distance: %s and %d more", n, first, n-1)
 		}
-		p.Warnings = append(p.Warnings, text)
 		a.log.warn(text)
 	}
-	s := report.NewSurvey(p, res.Tensors, p.Warnings, false)
+	s := report.NewSurvey(p, res.Tensors, res.Warnings, false)
 	csv := func(w io.Writer) error { return report.CSV(w, s) }
 	html := func(w io.Writer) error { return report.Page(w, s, a.version) }
 	for i, content := range []func(io.Writer) error{csv, html} {

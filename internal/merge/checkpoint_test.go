@@ -1,15 +1,19 @@
 package merge_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
 	"testing"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
+	"slerpmerge/writer"
 )
 
 // A checkpoint reads the results of pairs that workers are deciding about at
@@ -41,8 +45,9 @@ func TestCheckpointAmongSmallPairs(t *testing.T) {
 	}
 	for _, threads := range []int{4, 2} {
 		p.Budget.Threads, p.Budget.Buffers = threads, threads+2
-		notes, err := merge.RunNoting(p, pool)
-		if err != nil {
+		pool.SetLimit(p.Budget.Pool)
+		var notes noteCounter
+		if err := engine.New(p, p.Layout, &notes, engine.Options{WarnNonFinite: true}).Run(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if notes < 20 {
@@ -50,3 +55,22 @@ func TestCheckpointAmongSmallPairs(t *testing.T) {
 		}
 	}
 }
+
+// A noteCounter is an Output that writes nothing and asks for a checkpoint after
+// every piece. It counts the notes.
+type noteCounter int
+
+func (*noteCounter) Presize(*writer.Layout) error             { return nil }
+func (*noteCounter) Write(int, []byte, int64, []uint32) error { return nil }
+func (*noteCounter) Copy(int, int64, int64, func(*os.File, int64) error) error {
+	return errors.ErrUnsupported
+}
+func (*noteCounter) CheckpointDue() bool { return true }
+func (n *noteCounter) Checkpoint(note []byte) error {
+	if note != nil {
+		*n++
+	}
+	return nil
+}
+func (*noteCounter) Publish() error { return nil }
+func (*noteCounter) Abort() error   { return nil }

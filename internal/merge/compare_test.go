@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"slerpmerge/internal/merge"
+	"slerpmerge/internal/compare"
+	"slerpmerge/internal/engine"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -17,7 +19,7 @@ import (
 	"slerpmerge/mmapio"
 )
 
-func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Recipe)) (*merge.Result, error) {
+func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Recipe)) (*compare.Result, error) {
 	t.Helper()
 	r := recipe.Recipe{Method: recipe.Slerp, Primary: a, Secondary: b, T: flat(0.5), DType: recipe.DType{Auto: true}, ShardSize: 1, MaxMemory: 64 << 20, Threads: 2}
 	if change != nil {
@@ -38,11 +40,11 @@ func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*
 	if err != nil {
 		return nil, err
 	}
-	return merge.Compare(ctx, p, merge.Options{Pool: pool})
+	return compare.Run(ctx, p, compare.Options{Pool: pool})
 }
 
 // bits are the figures of a result that must not move by one.
-func bits(r merge.TensorResult) [4]uint64 {
+func bits(r engine.TensorResult) [4]uint64 {
 	return [4]uint64{math.Float64bits(r.Cos), math.Float64bits(r.Theta), math.Float64bits(r.NormA), math.Float64bits(r.NormB)}
 }
 
@@ -61,7 +63,7 @@ func TestCompareEqualsMerge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		byName := map[string]merge.TensorResult{}
+		byName := map[string]engine.TensorResult{}
 		for i := range compared.Tensors {
 			byName[compared.Plan.Tensors[i].Name] = compared.Tensors[i]
 		}
@@ -73,7 +75,7 @@ func TestCompareEqualsMerge(t *testing.T) {
 				continue
 			}
 			measured++
-			if !ok || bits(got) != bits(want) || got.Branch != want.Branch || got.NonFinite != want.NonFinite {
+			if !ok || bits(got) != bits(want) || got.Outcome != want.Outcome || got.NonFinite != want.NonFinite {
 				t.Errorf("%s of %v: %+v in a comparison, %+v in a merge", name, pair, got, want)
 			}
 		}
@@ -162,7 +164,7 @@ func TestDistance(t *testing.T) {
 		if got, want := res.Tensors[i].Distance, math.Sqrt(sum); math.Abs(got-want) > 1e-12*want {
 			t.Errorf("%s: %g, want %g", name, got, want)
 		}
-		if branch := res.Tensors[i].Branch; (branch == merge.Equal) != (sum == 0) {
+		if branch := res.Tensors[i].Outcome; (branch == method.Equal) != (sum == 0) {
 			t.Errorf("%s: branch %s at a distance of %g", name, branch, math.Sqrt(sum))
 		}
 	}

@@ -19,9 +19,12 @@ func TestCopiedBySystem(t *testing.T) {
 	b := makeModel(t, dir+"/b", 2, 0, layers)
 	set := func(r *recipe.Recipe) { r.T, r.ShardSize = flat(0), 12e6 }
 	var read atomic.Int64
-	restore := merge.CountReads(func(string, int) { read.Add(1) }) // what is counted is not copied unseen
-	_, filled := mergeModels(t, a, b, set)
-	restore()
+	var opt merge.Options
+	opt.CountReads(func(string, int) { read.Add(1) }) // then nothing is copied unseen
+	_, filled, err := tryMerge(t, a, b, set, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if read.Load() == 0 {
 		t.Fatal("nothing was read")
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -84,7 +85,7 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 	}
 	res, out := mergeModels(t, a, b, set(2, 64<<20))
 	want := weightHash(t, out)
-	if n := res.Branches()[merge.Slerp]; n == 0 {
+	if n := res.Outcomes()[method.Spherical]; n == 0 {
 		t.Fatal("nothing was interpolated")
 	}
 	least := leastMemory(t, a, b)
@@ -141,12 +142,16 @@ func TestSmallPairsAreReadOnce(t *testing.T) {
 	b := makeModel(t, dir+"/b", 2, 0, layers)
 	var mu sync.Mutex
 	read := map[string]int64{}
-	defer merge.CountReads(func(name string, n int) {
+	var opt merge.Options
+	opt.CountReads(func(name string, n int) {
 		mu.Lock()
 		read[name] += int64(n)
 		mu.Unlock()
-	})()
-	res, _ := mergeModels(t, a, b, nil)
+	})
+	res, _, err := tryMerge(t, a, b, nil, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
 	hold, piece := res.Plan.Budget.Hold, res.Plan.Budget.Piece
 	once, twice := 0, 0
 	for i := range res.Plan.Tensors {

@@ -10,20 +10,17 @@ import (
 	"testing"
 
 	"slerpmerge/internal/operand"
-	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
-	"slerpmerge/mmapio"
 )
 
-// CountReads has every read of a tensor's values reported, until restore.
-func CountReads(report func(name string, bytes int)) (restore func()) {
-	watch = func(o operand.Operand, src operand.Source) operand.Source {
-		if o.None() {
+// CountReads has every read of a tensor's values reported.
+func (o *Options) CountReads(report func(name string, bytes int)) {
+	o.Wrap = func(of operand.Operand, src operand.Source) operand.Source {
+		if of.None() {
 			return src
 		}
-		return counted{src, o.Tensor().Name, report}
+		return counted{src, of.Tensor().Name, report}
 	}
-	return func() { watch = nil }
 }
 
 type counted struct {
@@ -63,24 +60,4 @@ func SpoilNotes(t *testing.T, out, note string) {
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o666); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// RunNoting runs a plan into a sink that writes nothing and asks for a
-// checkpoint after every piece. It returns how many notes it was given.
-func RunNoting(p *plan.Plan, pool *mmapio.Pool) (int, error) {
-	pool.SetLimit(p.Budget.Pool)
-	var notes noteCounter
-	err := newEngine(context.Background(), p, &notes, true, nil).run()
-	return int(notes), err
-}
-
-type noteCounter int
-
-func (*noteCounter) WriteWithCRCs(int, []byte, int64, []uint32) error { return nil }
-func (*noteCounter) CheckpointDue() bool                              { return true }
-func (n *noteCounter) Checkpoint(note []byte) error {
-	if note != nil {
-		*n++
-	}
-	return nil
 }

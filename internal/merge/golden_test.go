@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -245,7 +246,7 @@ func checkBranches(t *testing.T, res *merge.Result, path string) {
 	if err := json.Unmarshal(raw, &want); err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]merge.Branch{"slerp": merge.Slerp, "lerp": merge.Linear, "alike": merge.Equal}
+	names := map[string]method.Outcome{"slerp": method.Spherical, "lerp": method.Straight, "alike": method.Equal}
 	for i := range res.Tensors {
 		name, got := res.Plan.Tensors[i].Name, res.Tensors[i]
 		w, ok := want[name]
@@ -253,11 +254,11 @@ func checkBranches(t *testing.T, res *merge.Result, path string) {
 			t.Errorf("%s is not in the golden plan", name)
 			continue
 		}
-		if got.Branch != names[w.Branch] && !got.NonFinite {
-			t.Errorf("%s: branch %s, want %s", name, got.Branch, w.Branch)
+		if got.Outcome != names[w.Branch] && !got.NonFinite {
+			t.Errorf("%s: branch %s, want %s", name, got.Outcome, w.Branch)
 		}
 		// the golden set calls two zero tensors parallel
-		if cos, ok := w.Cos.(float64); ok && got.Branch != merge.Equal && math.Abs(got.Cos-cos) > 1e-11 {
+		if cos, ok := w.Cos.(float64); ok && got.Outcome != method.Equal && math.Abs(got.Cos-cos) > 1e-11 {
 			t.Errorf("%s: cosine %.13f, want %.12f", name, got.Cos, cos)
 		}
 	}

@@ -73,7 +73,6 @@ func TestResume(t *testing.T) {
 			for range 3 {
 				out := filepath.Join(t.TempDir(), "out")
 				var kept, read atomic.Int64
-				restore := merge.CountReads(func(_ string, n int) { read.Add(int64(n)) })
 				var res *merge.Result
 				rounds := 0
 				for ; ; rounds++ {
@@ -84,17 +83,19 @@ func TestResume(t *testing.T) {
 					}
 					var resumed merge.Resumed
 					at := kept.Load()
+					opt := merge.Options{Fingerprint: "f", Resumed: func(x merge.Resumed) { resumed = x },
+						Progress: func(n int64) {
+							if left -= n; left < 0 {
+								cancel(stop)
+							}
+						}}
+					opt.CountReads(func(_ string, n int) { read.Add(int64(n)) })
 					res, _, err = tryMergeUntil(t, ctx, a, b, func(x *recipe.Recipe) {
 						set(x)
 						x.Output = out
 						x.Threads = 1 + r.IntN(4)
 						x.MaxMemory = []int64{27 << 20, 40 << 20, 64 << 20, 200 << 20}[r.IntN(4)]
-					}, merge.Options{Fingerprint: "f", Resumed: func(x merge.Resumed) { resumed = x },
-						Progress: func(n int64) {
-							if left -= n; left < 0 {
-								cancel(stop)
-							}
-						}})
+					}, opt)
 					cancel(nil)
 					if resumed.Why != "" || resumed.Done != at {
 						t.Fatalf("round %d: %+v, want to go on at %d", rounds, resumed, at)
@@ -115,7 +116,6 @@ func TestResume(t *testing.T) {
 						t.Fatalf("what was kept is gone: %v", err)
 					}
 				}
-				restore()
 				sameFolder(t, out, whole)
 				for i := range res.Tensors { // as text, where NaN is equal to NaN
 					if got, want := fmt.Sprint(res.Tensors[i]), fmt.Sprint(want.Tensors[i]); got != want {

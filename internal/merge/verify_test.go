@@ -19,6 +19,7 @@ import (
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/testmodel"
+	"slerpmerge/internal/verify"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
@@ -86,9 +87,9 @@ func mergeAssorted(t *testing.T, format recipe.Format, shard int64) madeModel {
 	return m
 }
 
-func (m madeModel) verify(t *testing.T, share float64) *merge.Verification {
+func (m madeModel) verify(t *testing.T, share float64) *verify.Result {
 	t.Helper()
-	v, err := merge.Verify(context.Background(), m.Plan, m.dir, merge.VerifyOptions{Pool: m.pool, Share: share})
+	v, err := verify.Run(context.Background(), m.Plan, m.dir, verify.Options{Pool: m.pool, Share: share})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,12 +200,12 @@ func checkFlip(t *testing.T, m madeModel, f writer.File, original []byte, at int
 	}
 	x, in := extentAt(f, at)
 	if !in {
-		want := merge.InHeader
+		want := verify.InHeader
 		if m.Recipe.Format == recipe.Bin {
-			want = merge.InZip
+			want = verify.InZip
 		}
 		if s, is := sumAt(f, at); is {
-			want = merge.InCRC
+			want = verify.InCRC
 			if name := m.Tensors[s.Tensor].Name; d.Tensor != name {
 				t.Errorf("%s, byte %d: a checksum of %s, not %s", f.Name, at, d.Tensor, name)
 			}
@@ -213,7 +214,7 @@ func checkFlip(t *testing.T, m madeModel, f writer.File, original []byte, at int
 		if d.Place != want || d.Offset != at || d.ExpectedHex != hex(original[at]) || d.FoundHex != hex(original[at]^1<<bit) {
 			t.Errorf("%s, byte %d: %+v, want it in %s", f.Name, at, d, want)
 		}
-		if slices.Contains(v.Unlike, true) {
+		if slices.Contains(v.Differs, true) {
 			t.Errorf("%s, byte %d: a tensor is said to differ", f.Name, at)
 		}
 		return
@@ -228,7 +229,7 @@ func checkFlip(t *testing.T, m madeModel, f writer.File, original []byte, at int
 	}
 	changed := bytes.Clone(original)
 	changed[at] ^= 1 << bit
-	if d.Place != merge.InTensor || d.Tensor != info.Name || d.Offset != start || d.TensorOffset != start-x.Off ||
+	if d.Place != verify.InTensor || d.Tensor != info.Name || d.Offset != start || d.TensorOffset != start-x.Off ||
 		d.ExpectedHex != element(original) || d.FoundHex != element(changed) || d.Expected == "" {
 		t.Errorf("%s, byte %d: %+v, want element at %d of %s", f.Name, at, d, start, info.Name)
 	}
@@ -239,7 +240,7 @@ func checkFlip(t *testing.T, m madeModel, f writer.File, original []byte, at int
 	if int64(n)*size != d.TensorOffset || len(d.Index) != len(info.Shape) {
 		t.Errorf("%s, byte %d: index %v of shape %v", f.Name, at, d.Index, info.Shape)
 	}
-	for i, unlike := range v.Unlike {
+	for i, unlike := range v.Differs {
 		if unlike != (i == x.Tensor) {
 			t.Errorf("%s, byte %d: tensor %d differs: %v", f.Name, at, i, unlike)
 		}
@@ -306,7 +307,7 @@ func TestPicked(t *testing.T) {
 		share float64
 		want  int
 	}{{1e-9, 2}, {0.05, 50}, {0.5, 500}, {0.999, 1000}, {1, 1000}} {
-		n, size := merge.Picked(p, c.share)
+		n, size := verify.Picked(p, c.share)
 		if n != c.want || size != int64(100*c.want) {
 			t.Errorf("%v: %d tensors of %d bytes, want %d", c.share, n, size, c.want)
 		}
@@ -335,12 +336,12 @@ func TestVerifyAllWrong(t *testing.T) {
 			if info.Elems() == 0 {
 				continue
 			}
-			i := slices.IndexFunc(v.Differences, func(d merge.Difference) bool { return d.Place == merge.InTensor && d.Tensor == info.Name })
+			i := slices.IndexFunc(v.Differences, func(d verify.Difference) bool { return d.Place == verify.InTensor && d.Tensor == info.Name })
 			if i < 0 || v.Differences[i].Count != info.Elems() || v.Differences[i].TensorOffset != 0 {
 				t.Errorf("%s: %s is not among the differences with all its elements", format, info.Name)
 			}
 		}
-		if !slices.IsSortedFunc(v.Differences, func(a, b merge.Difference) int { return int(a.Offset - b.Offset) }) {
+		if !slices.IsSortedFunc(v.Differences, func(a, b verify.Difference) int { return int(a.Offset - b.Offset) }) {
 			t.Errorf("%s: not in the order of the file: %v", format, v.Differences)
 		}
 	}
@@ -365,7 +366,7 @@ func TestVerifyCut(t *testing.T) {
 				if n == len(b) {
 					continue
 				}
-				if v.Count != 1 || v.Differences[0].Place != merge.InSize || !strings.Contains(v.Differences[0].String(), fmt.Sprintf("%d bytes long", n)) {
+				if v.Count != 1 || v.Differences[0].Place != verify.InSize || !strings.Contains(v.Differences[0].String(), fmt.Sprintf("%d bytes long", n)) {
 					t.Fatalf("%s, %d bytes: %v", format, n, v.Differences)
 				}
 			}
@@ -391,14 +392,14 @@ func TestVerifyChangedWithCare(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if v := m.verify(t, 1); v.Count != 1 || v.Differences[0].Place != merge.InTensor {
+	if v := m.verify(t, 1); v.Count != 1 || v.Differences[0].Place != verify.InTensor {
 		t.Errorf("%v", v.Differences)
 	}
 	b[x.CRCSlots[1]] ^= 1
 	if err := os.WriteFile(path, b, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if v := m.verify(t, 1); v.Count != 2 || v.Differences[1].Place != merge.InCRC {
+	if v := m.verify(t, 1); v.Count != 2 || v.Differences[1].Place != verify.InCRC {
 		t.Errorf("%v", v.Differences)
 	}
 }
@@ -407,7 +408,7 @@ func TestVerifyCancelled(t *testing.T) {
 	m := mergeAssorted(t, recipe.Safetensors, 1<<40)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(os.ErrDeadlineExceeded)
-	_, err := merge.Verify(ctx, m.Plan, m.dir, merge.VerifyOptions{Pool: m.pool, Share: 1})
+	_, err := verify.Run(ctx, m.Plan, m.dir, verify.Options{Pool: m.pool, Share: 1})
 	if err != os.ErrDeadlineExceeded {
 		t.Errorf("error %v, want the cause", err)
 	}

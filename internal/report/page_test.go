@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/html"
 
 	"slerpmerge/internal/compare"
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
@@ -74,19 +75,26 @@ func survey(t *testing.T, a, b string, merged bool, change func(*recipe.Recipe))
 		models = append(models, m)
 	}
 	var p *plan.Plan
-	var res *merge.Result
+	var results []engine.TensorResult
+	var warnings []string
 	var err error
 	if merged {
 		if p, err = plan.New(r, models...); err == nil {
-			res, err = merge.Run(context.Background(), p, merge.Options{Pool: pool})
+			var res *merge.Result
+			if res, err = merge.Run(context.Background(), p, merge.Options{Pool: pool}); err == nil {
+				results, warnings = res.Tensors, res.Warnings
+			}
 		}
 	} else if p, err = plan.Pairs(r, models[0], models[1]); err == nil {
-		res, err = compare.Run(context.Background(), p, merge.Options{Pool: pool})
+		var res *compare.Result
+		if res, err = compare.Run(context.Background(), p, compare.Options{Pool: pool}); err == nil {
+			results, warnings = res.Tensors, res.Warnings
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return report.NewSurvey(res, merged)
+	return report.NewSurvey(p, results, warnings, merged)
 }
 
 func page(t *testing.T, s *report.Survey) []byte {
@@ -127,13 +135,13 @@ func TestNamesOfStrangers(t *testing.T) {
 		r.T = recipe.Setting{{Filter: "x" + evil, Values: []float64{0.25}}, {Values: []float64{0.5}}}
 	})
 	check("page of a merge", page(t, merged))
-	card := report.Card(merged.Result)
+	card := report.Card(&merge.Result{Plan: merged.Plan, Tensors: merged.Tensors, Warnings: merged.Warnings})
 	check("card", card)
 	if bytes.Contains(card, []byte("huggingface.co")) {
 		t.Errorf("the card links to the Hub:\n%s", card)
 	}
-	merged.Result.Plan.Recipe.Document = &recipe.Document{Source: []byte("# " + evil + "\r\nmerge_method: slerp\n")}
-	card = report.Card(merged.Result)
+	merged.Plan.Recipe.Document = &recipe.Document{Source: []byte("# " + evil + "\r\nmerge_method: slerp\n")}
+	card = report.Card(&merge.Result{Plan: merged.Plan, Tensors: merged.Tensors, Warnings: merged.Warnings})
 	check("card of a recipe file", card)
 	if !bytes.Contains(card, []byte("\nmerge_method: slerp\n```\n")) || !bytes.Contains(card, []byte("control characters")) {
 		t.Errorf("the card has not the recipe, or does not tell what it lacks:\n%s", card)

@@ -1,4 +1,4 @@
-package merge
+package engine
 
 import (
 	"math/rand/v2"
@@ -50,9 +50,9 @@ func TestCutter(t *testing.T) {
 			}
 			last, at[p.file] = p.file, p.off+p.len
 			var sum int64
-			for _, s := range p.segs {
+			for _, s := range p.spans {
 				if s.at != sum || s.off != done[s.tensor] || s.len <= 0 {
-					t.Fatalf("seed %d: piece %d: segment %+v", seed, seq, s)
+					t.Fatalf("seed %d: piece %d: span %+v", seed, seq, s)
 				}
 				if u := int64(infos[s.tensor].DType.Size()); s.off%u != 0 || s.len%u != 0 {
 					t.Fatalf("seed %d: an element of tensor %d is cut: %+v", seed, s.tensor, s)

@@ -1,4 +1,4 @@
-package merge
+package engine
 
 import (
 	"testing"
@@ -10,7 +10,7 @@ import (
 
 // A mark inside an element can't be gone on from.
 func TestBetween(t *testing.T) {
-	e := &engine{tensors: make([]plan.Tensor, 2)}
+	e := &Engine{work: work{tensors: make([]plan.Tensor, 2)}}
 	e.tensors[0].DType, e.tensors[1].DType = tensor.F32, tensor.BF16
 	e.cut.files = []writer.File{{Extents: []writer.Extent{{Tensor: 0, Off: 100, Len: 40}, {Tensor: 1, Off: 140, Len: 10}}}}
 	for off, ok := range map[int64]bool{100: true, 101: false, 102: false, 104: true, 138: false, 140: true, 141: false, 142: true, 150: true} {
