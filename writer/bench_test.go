@@ -30,7 +30,7 @@ func BenchmarkWrite(b *testing.B) {
 		must(b, o.Presize(l))
 		for off := int64(0); off < size; off += step {
 			work(n)
-			must(b, o.WriteAt(0, piece, off))
+			must(b, o.Write(0, piece, off, nil))
 		}
 		must(b, o.Publish())
 	}

@@ -113,7 +113,7 @@ func TestPutSums(t *testing.T) {
 			t.Fatalf("sums of files without values: %v", err)
 		}
 		for i, f := range l.Files {
-			if err := o.WriteAt(i, []byte(strings.Repeat("v", 100)), f.Extents[0].Off); err != nil {
+			if err := o.Write(i, []byte(strings.Repeat("v", 100)), f.Extents[0].Off, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

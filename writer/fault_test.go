@@ -31,7 +31,7 @@ func run(t *testing.T, out string, opt Options) error {
 		}
 		for i, f := range l.Files {
 			for _, e := range f.Extents {
-				if err := o.WriteAt(i, data[e.Tensor], e.Off); err != nil {
+				if err := o.Write(i, data[e.Tensor], e.Off, nil); err != nil {
 					return err
 				}
 			}
@@ -280,7 +280,7 @@ func TestWriteBack(t *testing.T) {
 	piece := counted(2 << 20)
 	write := func(o *Output) error {
 		for off := int64(0); off < size; off += int64(len(piece)) {
-			if err := o.WriteAt(0, piece[:min(int64(len(piece)), size-off)], off); err != nil {
+			if err := o.Write(0, piece[:min(int64(len(piece)), size-off)], off, nil); err != nil {
 				return err
 			}
 		}
@@ -330,7 +330,7 @@ func TestLateError(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	e := l.Files[0].Extents[0]
-	if err := o.WriteAt(0, data[e.Tensor], e.Off); !errors.Is(err, syscall.EIO) {
+	if err := o.Write(0, data[e.Tensor], e.Off, nil); !errors.Is(err, syscall.EIO) {
 		t.Errorf("WriteAt: %v", err)
 	}
 	if err := o.Put("config.json", nil); !errors.Is(err, syscall.EIO) {
@@ -350,10 +350,10 @@ func TestWriteBackOutOfOrder(t *testing.T) {
 	must(t, o.Presize(l))
 	p := counted(half / 2)
 	for _, off := range []int64{2 * half, 0, half / 2, half} {
-		must(t, o.WriteAt(0, p, off))
+		must(t, o.Write(0, p, off, nil))
 	}
-	must(t, o.WriteAt(0, p, 2*half+half/2))
-	must(t, o.WriteAt(0, p, half+half/2))
+	must(t, o.Write(0, p, 2*half+half/2, nil))
+	must(t, o.Write(0, p, half+half/2, nil))
 	must(t, o.Publish())
 	want := []span{{2 * half, 2*half + half/2}, {0, half}, {half, half + half/2}}
 	if !slices.Equal(got, want) {

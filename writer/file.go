@@ -79,19 +79,16 @@ func (o *Output) open(w *openFile) error {
 	return checkTiles(&w.File)
 }
 
-// WriteAt writes p at byte off of file, an index into the Files of the layout.
+// Write writes p at byte off of file, an index into the Files of the layout.
 // Every byte of an extent has to be written once, front to back for speed, in
 // pieces of 1 to 2 MiB. p begins and ends in extents; between them it may span
 // Fixed segments, which are put into p. The file whose last byte it is will be
 // flushed and closed in the background. An error may belong to an earlier
 // write to another file.
-func (o *Output) WriteAt(file int, p []byte, off int64) error {
-	return o.WriteWithCRCs(file, p, off, nil)
-}
-
-// WriteWithCRCs is WriteAt where the CRC-32 of what p has of each extent is known
-// already; those of files without Sums are not looked at.
-func (o *Output) WriteWithCRCs(file int, p []byte, off int64, sums []uint32) error {
+//
+// sums are the CRC-32 of the bytes that p has of each extent, in order, if the
+// caller has them; with nil they are computed where the format needs them.
+func (o *Output) Write(file int, p []byte, off int64, sums []uint32) error {
 	if o.closed {
 		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
 	}
@@ -164,10 +161,10 @@ func (o *Output) wrote(w *openFile, off, end int64) error {
 	return nil
 }
 
-// CopyAt is WriteAt for bytes that the system copies from another file: copy
+// Copy is Write for bytes that the system copies from another file: copy
 // does it, to byte off of dst. They lie in one extent, of a file without Sums.
 // If copy fails with errors.ErrUnsupported, nothing counts as written.
-func (o *Output) CopyAt(file int, off, n int64, copy func(dst *os.File, off int64) error) error {
+func (o *Output) Copy(file int, off, n int64, copy func(dst *os.File, off int64) error) error {
 	if o.closed {
 		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
 	}

@@ -72,7 +72,7 @@ func TestCheckpointInAnyOrder(t *testing.T) {
 			r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		}
 		for _, w := range all {
-			must(t, o.WriteAt(w.file, w.p, w.off))
+			must(t, o.Write(w.file, w.p, w.off, nil))
 		}
 		must(t, o.Publish())
 		got := readAll(t, out)
@@ -125,7 +125,7 @@ func TestWriteAtRefuses(t *testing.T) {
 		must(t, err)
 		o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
 		must(t, o.Presize(l))
-		if err := o.WriteAt(0, make([]byte, w.n), w.off); err == nil {
+		if err := o.Write(0, make([]byte, w.n), w.off, nil); err == nil {
 			t.Errorf("%s: written", name)
 		}
 	}

@@ -61,7 +61,7 @@ func (t Infos) Info(i int) *tensor.Info { return &t[i] }
 
 // A File is one file of weights. Its bytes are of two kinds: those of Fixed,
 // known beforehand but for checksums, and those of Extents, the tensors'
-// values. The latter are owed to WriteAt, each byte once; then the file is
+// values. The latter are owed to Write, each byte once; then the file is
 // complete.
 //
 // Fixed of all files together is as large as the table of tensors. LayTable
@@ -110,7 +110,7 @@ type Extent struct {
 	Tensor   int // index into the tensors given to Lay
 	Off, Len int64
 	// Sums are the places in Fixed where the CRC-32 (IEEE) of the bytes
-	// belongs, 4 bytes little-endian each. WriteAt fills them in.
+	// belongs, 4 bytes little-endian each. Write fills them in.
 	CRCSlots []int64
 }
 

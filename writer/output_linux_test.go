@@ -57,8 +57,8 @@ func TestFullDisk(t *testing.T) {
 	sys.reserve = func(*os.File, int64) error { return errors.ErrUnsupported }
 	o = create(t, out, Options{sys: sys})
 	must(t, o.Presize(l))
-	must(t, o.WriteAt(0, make([]byte, size), 0))
-	wantFull(o.WriteAt(1, make([]byte, size), 0), unix.ENOSPC)
+	must(t, o.Write(0, make([]byte, size), 0, nil))
+	wantFull(o.Write(1, make([]byte, size), 0, nil), unix.ENOSPC)
 	must(t, o.Abort())
 	wantList(t, base)
 	if after, err := FreeSpace(base); err != nil || after != free {

@@ -37,7 +37,7 @@ func fill(t testing.TB, o *Output, l *Layout, data [][]byte, piece int) {
 		for _, e := range f.Extents {
 			off := e.Off
 			for p := range slices.Chunk(data[e.Tensor], piece) {
-				must(t, o.WriteAt(i, p, off))
+				must(t, o.Write(i, p, off, nil))
 				off += int64(len(p))
 			}
 		}
@@ -154,7 +154,7 @@ func TestPublish(t *testing.T) {
 	if err := o.Put("late", nil); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Put after Publish: %v", err)
 	}
-	if err := o.WriteAt(0, []byte{1}, 0); !errors.Is(err, fs.ErrClosed) {
+	if err := o.Write(0, []byte{1}, 0, nil); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("WriteAt after Publish: %v", err)
 	}
 	if _, err := Create(out, Options{}); !errors.As(err, new(*ExistsError)) {
@@ -183,7 +183,7 @@ func TestIncomplete(t *testing.T) {
 	o := create(t, out, Options{})
 	must(t, o.Presize(l))
 	e := l.Files[0].Extents[0]
-	must(t, o.WriteAt(0, data[e.Tensor][:e.Len-1], e.Off))
+	must(t, o.Write(0, data[e.Tensor][:e.Len-1], e.Off, nil))
 	if err := o.Publish(); err == nil {
 		t.Error("published with bytes missing")
 	}
@@ -206,8 +206,8 @@ func TestIncomplete(t *testing.T) {
 
 	o = create(t, out, Options{})
 	must(t, o.Presize(l))
-	must(t, o.WriteAt(0, data[e.Tensor][:4], e.Off))
-	if err := o.WriteAt(0, data[e.Tensor][:4], e.Off); err == nil {
+	must(t, o.Write(0, data[e.Tensor][:4], e.Off, nil))
+	if err := o.Write(0, data[e.Tensor][:4], e.Off, nil); err == nil {
 		t.Error("the same bytes were written twice")
 	}
 	must(t, o.Abort())
@@ -222,7 +222,7 @@ func TestAbort(t *testing.T) {
 	}
 	for i, f := range l.Files {
 		for _, e := range f.Extents {
-			steps = append(steps, func(o *Output) error { return o.WriteAt(i, data[e.Tensor], e.Off) })
+			steps = append(steps, func(o *Output) error { return o.Write(i, data[e.Tensor], e.Off, nil) })
 		}
 	}
 	steps = append(steps, func(o *Output) error { return o.flushAll() })
@@ -268,7 +268,7 @@ func TestDescriptors(t *testing.T) {
 	most := 0
 	must(t, o.Presize(l))
 	for i, f := range l.Files {
-		must(t, o.WriteAt(i, counted(12), f.Extents[0].Off))
+		must(t, o.Write(i, counted(12), f.Extents[0].Off, nil))
 		most = max(most, len(list(t, "/proc/self/fd")))
 	}
 	must(t, o.Publish())

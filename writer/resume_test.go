@@ -128,7 +128,7 @@ func TestResume(t *testing.T) {
 						}
 						for off < x.Off+x.Len && (last || left > 0) {
 							n := min(size, x.Off+x.Len-off)
-							must(t, o.WriteAt(i, slices.Clone(data[x.Tensor][off-x.Off:][:n]), off))
+							must(t, o.Write(i, slices.Clone(data[x.Tensor][off-x.Off:][:n]), off, nil))
 							off += n
 							left--
 							if r.IntN(6) == 0 {
@@ -177,7 +177,7 @@ func begun(t *testing.T, fingerprint string) (out string) {
 	l, data := sample(t)
 	o := create(t, out, Options{Fingerprint: fingerprint})
 	must(t, o.Presize(l))
-	must(t, o.WriteAt(0, data[l.Files[0].Extents[0].Tensor], l.Files[0].Extents[0].Off))
+	must(t, o.Write(0, data[l.Files[0].Extents[0].Tensor], l.Files[0].Extents[0].Off, nil))
 	must(t, o.Checkpoint([]byte(`{"x":1}`)))
 	must(t, o.Put("config.json", nil))
 	o.flush.stop()
@@ -287,7 +287,7 @@ func TestResumeRefuses(t *testing.T) {
 			for i, f := range l.Files {
 				for _, x := range f.Extents {
 					if i > at.File || i == at.File && x.Off >= at.Off {
-						must(t, o.WriteAt(i, data[x.Tensor], x.Off))
+						must(t, o.Write(i, data[x.Tensor], x.Off, nil))
 					}
 				}
 			}
@@ -317,9 +317,9 @@ func TestCheckpointOrder(t *testing.T) {
 	o := create(t, filepath.Join(base, "out"), Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	x := l.Files[0].Extents[0]
-	must(t, o.WriteAt(0, data[x.Tensor][:8], x.Off))
+	must(t, o.Write(0, data[x.Tensor][:8], x.Off, nil))
 	must(t, o.Checkpoint(nil))
-	must(t, o.WriteAt(0, data[x.Tensor][8:], x.Off+8))
+	must(t, o.Write(0, data[x.Tensor][8:], x.Off+8, nil))
 	must(t, o.Checkpoint(nil))
 	_, err := o.Suspend(nil)
 	must(t, err)
@@ -343,12 +343,12 @@ func TestCheckpointFault(t *testing.T) {
 	o := create(t, out, Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	x := l.Files[0].Extents[0]
-	must(t, o.WriteAt(0, data[x.Tensor][:8], x.Off))
+	must(t, o.Write(0, data[x.Tensor][:8], x.Off, nil))
 	must(t, o.Checkpoint([]byte("1")))
 	for o.flush.marked.Load() == nil {
 	}
 	broken.Store(true)
-	must(t, o.WriteAt(0, data[x.Tensor][8:12], x.Off+8))
+	must(t, o.Write(0, data[x.Tensor][8:12], x.Off+8, nil))
 	must(t, o.Checkpoint([]byte("2")))
 	at, err := o.Suspend([]byte("3"))
 	if !errors.Is(err, syscall.EIO) || at.Off != x.Off+8 {
@@ -438,7 +438,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 								continue
 							}
 							end := min(off+500, x.Off+x.Len)
-							if err := o.WriteAt(i, slices.Clone(data[x.Tensor][off-x.Off:end-x.Off]), off); err != nil {
+							if err := o.Write(i, slices.Clone(data[x.Tensor][off-x.Off:end-x.Off]), off, nil); err != nil {
 								return err
 							}
 							if err := o.Checkpoint(nil); err != nil {
@@ -547,7 +547,7 @@ func TestCutUnderWay(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "out")
 			o := create(t, out, Options{Fingerprint: "f", sys: sys})
 			must(t, o.Presize(l))
-			must(t, o.WriteAt(0, bytes.Repeat([]byte{1, 2, 3, 4}, done/4), x.Off))
+			must(t, o.Write(0, bytes.Repeat([]byte{1, 2, 3, 4}, done/4), x.Off, nil))
 			at, err := o.Suspend([]byte("{}"))
 			must(t, err)
 			if at.Off != x.Off+done {
@@ -577,7 +577,7 @@ func TestModulesAreMadeAnew(t *testing.T) {
 	o := create(t, out, Options{Fingerprint: "f", sys: sys})
 	must(t, o.Presize(l))
 	x := l.Files[0].Extents[0]
-	must(t, o.WriteAt(0, slices.Clone(data[x.Tensor]), x.Off))
+	must(t, o.Write(0, slices.Clone(data[x.Tensor]), x.Off, nil))
 	_, err := o.Suspend([]byte("1"))
 	must(t, err)
 	damaged := filepath.Join(filepath.Dir(out), ".out.partial", "2_Dense", "model.safetensors")

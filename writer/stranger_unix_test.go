@@ -310,7 +310,7 @@ func attempt(t *testing.T, out string, opt Options) error {
 	}
 	for i, f := range l.Files {
 		for _, e := range f.Extents {
-			if err := o.WriteAt(i, data[e.Tensor], e.Off); err != nil {
+			if err := o.Write(i, data[e.Tensor], e.Off, nil); err != nil {
 				return err
 			}
 		}

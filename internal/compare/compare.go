@@ -76,7 +76,7 @@ func resultOf(p engine.Pair) engine.TensorResult {
 		}
 		return engine.TensorResult{Outcome: method.Copied, Differs: true}
 	}
-	g := slerp.Relate(p.Gram[0])
+	g := slerp.Angle(p.Gram[0])
 	r := engine.TensorResult{Outcome: method.Spherical, Measured: true, Cos: g.Cos, Theta: g.Theta, NormA: g.NormA, NormB: g.NormB,
 		Distance: p.Distance.Sqrt().Float64()}
 	switch {

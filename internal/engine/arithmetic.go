@@ -64,18 +64,18 @@ func (w *arithmetic) distance(ctx context.Context, t *plan.Tensor, in []input, b
 	types := [2]tensor.DType{in[0].typ, in[1].typ}
 	d := w.distances[types]
 	if d == nil {
-		d = slerp.NewGauge(types[0], types[1])
+		d = slerp.NewDistance(types[0], types[1])
 		w.distances[types] = d
 	}
 	d.Reset()
 	from := int64(block) * slerp.BlockElems
 	err := w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) { d.Add(chunks[0], chunks[1]) })
-	return d.Sum(), err
+	return d.Squared(), err
 }
 
 // A gramMeter measures one block of operands: a meter for each pair, in row
 // order.
-type gramMeter []*slerp.Meter
+type gramMeter []*slerp.InnerProducts
 
 func (w *arithmetic) gram(in []input) gramMeter {
 	if len(in) == 2 { // as a rule: this one serves again and again
@@ -86,7 +86,7 @@ func (w *arithmetic) gram(in []input) gramMeter {
 	g := make(gramMeter, 0, method.Pairs(len(in)))
 	for i := range in {
 		for _, other := range in[i+1:] {
-			g = append(g, slerp.NewMeter(in[i].typ, other.typ))
+			g = append(g, slerp.NewInnerProducts(in[i].typ, other.typ))
 		}
 	}
 	return g
@@ -105,7 +105,7 @@ func (g gramMeter) add(chunks [][]byte) {
 func (g gramMeter) sums() method.Gram {
 	sums := make(method.Gram, len(g))
 	for k := range g {
-		sums[k] = g[k].Sums()
+		sums[k] = g[k].Gram()
 	}
 	return sums
 }
@@ -185,14 +185,14 @@ func (w *arithmetic) combiner(in []input, out tensor.DType, m mix) func(dst []by
 	for k := range in {
 		types[k] = in[k].typ
 	}
-	k := slerp.NewAdder(out, types)
-	return func(dst []byte, chunks [][]byte) slerp.Counts { return k.Add(dst, chunks, m.weights, m.divisor) }
+	k := slerp.NewWeightedSum(out, types)
+	return func(dst []byte, chunks [][]byte) slerp.Counts { return k.Sum(dst, chunks, m.weights, m.divisor) }
 }
 
-func (w *arithmetic) meter(a, b tensor.DType) *slerp.Meter {
+func (w *arithmetic) meter(a, b tensor.DType) *slerp.InnerProducts {
 	k := [2]tensor.DType{a, b}
 	if w.meters[k] == nil {
-		w.meters[k] = slerp.NewMeter(a, b)
+		w.meters[k] = slerp.NewInnerProducts(a, b)
 	}
 	return w.meters[k]
 }

@@ -111,7 +111,7 @@ func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
 	e.results = make([]TensorResult, len(p.Tensors))
 	e.order = make([]int32, 0, len(p.Tensors))
 	for _, f := range layout.Files {
-		e.crcs = e.crcs || f.Summed
+		e.crcs = e.crcs || f.HasCRCs
 		for _, x := range f.Extents {
 			e.order = append(e.order, int32(x.Tensor))
 		}

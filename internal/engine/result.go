@@ -48,7 +48,7 @@ func (e *Engine) decide(i int, gram method.Gram, equal bool) (mix, error) {
 	*r = TensorResult{}
 	n := len(t.Operands)
 	if n == 2 {
-		c := slerp.Relate(gram[0])
+		c := slerp.Angle(gram[0])
 		*r = TensorResult{Measured: true, Cos: c.Cos, Theta: c.Theta, NormA: c.NormA, NormB: c.NormB}
 	}
 	if equal { // even of infinities: nothing is computed with them

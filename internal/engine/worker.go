@@ -26,19 +26,19 @@ type worker struct {
 // An arithmetic is the buffers and kernels of one goroutine.
 type arithmetic struct {
 	hold      []byte
-	meters    map[[2]tensor.DType]*slerp.Meter
+	meters    map[[2]tensor.DType]*slerp.InnerProducts
 	blenders  map[[3]tensor.DType]*slerp.Blender
 	converts  map[[2]tensor.DType]*slerp.Converter
-	distances map[[2]tensor.DType]*slerp.Gauge
+	distances map[[2]tensor.DType]*slerp.Distance
 }
 
 func newArithmetic(b plan.Budget) arithmetic {
 	return arithmetic{
 		hold:      make([]byte, max(b.Hold, 2*chunkBytes)),
-		meters:    map[[2]tensor.DType]*slerp.Meter{},
+		meters:    map[[2]tensor.DType]*slerp.InnerProducts{},
 		blenders:  map[[3]tensor.DType]*slerp.Blender{},
 		converts:  map[[2]tensor.DType]*slerp.Converter{},
-		distances: map[[2]tensor.DType]*slerp.Gauge{},
+		distances: map[[2]tensor.DType]*slerp.Distance{},
 	}
 }
 

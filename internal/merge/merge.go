@@ -45,7 +45,7 @@ type Options struct {
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
 	Sidecars func(*Result) []Sidecar
-	// Checksums adds writer.SumsName.
+	// Checksums adds writer.DigestsName.
 	Checksums bool
 	// Wrap, where it is set, is put around every source of a parent's values.
 	Wrap func(operand.Operand, operand.Source) operand.Source
@@ -77,7 +77,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Told = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
+	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Warn = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
 	out, e, err := begin(p, opts, opt)
 	if err != nil {
 		return nil, err
@@ -114,14 +114,14 @@ func begin(p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *eng
 			return nil, nil, err
 		}
 		opt.Pool.SetLimit(p.Budget.Pool)
-		e := engine.New(p, p.Layout, output{out}, engine.Options{
+		e := engine.New(p, p.Layout, out, engine.Options{
 			WarnNonFinite: p.Recipe.NonFinite == recipe.NonFiniteWarn,
 			IOLimit:       opt.IOLimit,
 			DropPages:     opt.DropPages,
 			Progress:      opt.Progress,
 			Wrap:          opt.Wrap,
 		})
-		earlier := out.Earlier()
+		earlier := out.Previous()
 		if !earlier.Found || opts.Restart {
 			return out, e, nil
 		}
@@ -156,7 +156,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engin
 	}
 	if opt.Sidecars != nil {
 		var err error
-		if r.Weights, r.Others, err = out.Made(ctx, p.Budget.Threads); err != nil {
+		if r.Weights, r.Others, err = out.WrittenFiles(ctx, p.Budget.Threads); err != nil {
 			return nil, err
 		}
 		files := opt.Sidecars(r)
@@ -164,7 +164,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engin
 			r.About = append(r.About, f.Name)
 		}
 		if opt.Checksums {
-			r.About = append(r.About, writer.SumsName)
+			r.About = append(r.About, writer.DigestsName)
 		}
 		for _, f := range files {
 			n, err := putSidecar(out, f)
@@ -175,7 +175,7 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engin
 		}
 	}
 	if opt.Checksums {
-		n, err := out.PutSums(ctx, p.Budget.Threads)
+		n, err := out.PutDigests(ctx, p.Budget.Threads)
 		if err != nil {
 			return nil, err
 		}

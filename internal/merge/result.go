@@ -1,7 +1,6 @@
 package merge
 
 import (
-	"os"
 	"time"
 
 	"slerpmerge/internal/engine"
@@ -21,24 +20,11 @@ type Result struct {
 	Fingerprint string
 	// Weights and Others are the files as they were written, except those about
 	// the merge itself, of which there are only the names.
-	Weights, Others []writer.Made
+	Weights, Others []writer.WrittenFile
 	About           []string
 }
 
 // Outcomes counts the tensors by what was done to them.
 func (r *Result) Outcomes() map[method.Outcome]int { return engine.Outcomes(r.Tensors) }
 
-// An output is a writer.Output as the engine wants it.
-type output struct{ *writer.Output }
-
-var _ engine.Output = output{}
-
-func (o output) Write(file int, p []byte, off int64, sums []uint32) error {
-	return o.WriteSummed(file, p, off, sums)
-}
-
-func (o output) Copy(file int, off, n int64, copy func(dst *os.File, off int64) error) error {
-	return o.CopyAt(file, off, n, copy)
-}
-
-func (o output) CheckpointDue() bool { return o.Due() }
+var _ engine.Output = (*writer.Output)(nil)

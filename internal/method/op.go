@@ -39,7 +39,7 @@ const (
 
 // A Gram is the matrix of inner products of n operands, as sums for each pair in
 // row order: (0,1), (0,2), ... (0,n-1), (1,2), ...
-type Gram []slerp.Sums
+type Gram []slerp.Gram
 
 // Pairs is the length of the Gram of n operands.
 func Pairs(n int) int { return n * (n - 1) / 2 }
@@ -50,7 +50,7 @@ func (g Gram) Plus(o Gram) Gram {
 	sum := make(Gram, len(o))
 	for k := range o {
 		if g == nil {
-			sum[k] = slerp.Sums{}.Plus(o[k])
+			sum[k] = slerp.Gram{}.Plus(o[k])
 		} else {
 			sum[k] = g[k].Plus(o[k])
 		}
@@ -65,7 +65,7 @@ func (g Gram) NonFinite(n int) int {
 	for i := range n {
 		for range n - i - 1 {
 			switch {
-			case !(slerp.Sums{AA: g[k].AA}).Finite():
+			case !(slerp.Gram{AA: g[k].AA}).Finite():
 				return i
 			case i == n-2 && !g[k].Finite():
 				return n - 1
@@ -82,7 +82,7 @@ type Solution struct {
 	// Divisor divides the sum, after it was made.
 	Divisor float64
 	// Spherical has two operands blended by a slerp.Blender, whose rounding
-	// docs/design.md gives. Other sums are made by a slerp.Adder.
+	// docs/design.md gives. Other sums are made by a slerp.WeightedSum.
 	Spherical bool
 	Outcome   Outcome
 }

@@ -141,7 +141,7 @@ func (c *comparer) Write(file int, p []byte, off int64, _ []uint32) error {
 func (c *comparer) compare(file, k int, want []byte, off int64) error {
 	w := &c.files[file]
 	x := &w.Extents[k]
-	if len(x.Sums) > 0 {
+	if len(x.CRCSlots) > 0 {
 		if off == x.Off {
 			w.crc = 0
 		}
@@ -226,17 +226,17 @@ func (c *comparer) compareFixed(file int) error {
 	if w.data == nil {
 		return nil
 	}
-	if err := c.Plan.Layout.Fix(&w.File); err != nil {
+	if err := c.Plan.Layout.MakeLiterals(&w.File); err != nil {
 		return err
 	}
-	defer w.Unfix()
+	defer w.DropLiterals()
 	for k, sum := range w.sums {
-		w.PutSums(w.Extents[k], sum)
+		w.SetCRC(w.Extents[k], sum)
 	}
 	if err := c.adoptSums(w); err != nil {
 		return err
 	}
-	for k, s := range w.Fixed {
+	for k, s := range w.Literals {
 		var d *Difference
 		want, off := s.Data, s.Off
 		for len(want) > 0 && off < w.size {
@@ -278,30 +278,30 @@ func (c *comparer) adoptSums(w *weightFile) error {
 				continue
 			}
 		}
-		if x.Len == 0 || len(x.Sums) == 0 || x.Sums[0]+4 > w.size {
+		if x.Len == 0 || len(x.CRCSlots) == 0 || x.CRCSlots[0]+4 > w.size {
 			continue
 		}
 		var sum [4]byte
-		if err := w.read(sum[:], x.Sums[0]); err != nil {
+		if err := w.read(sum[:], x.CRCSlots[0]); err != nil {
 			return err
 		}
-		w.PutSums(*x, binary.LittleEndian.Uint32(sum[:]))
+		w.SetCRC(*x, binary.LittleEndian.Uint32(sum[:]))
 	}
 	return nil
 }
 
-// fixedDifference names byte off, which lies in Fixed segment k of a file.
+// fixedDifference names byte off, which lies in literal k of a file.
 func (c *comparer) fixedDifference(file, k int, off int64) Difference {
 	w := &c.files[file]
 	d := Difference{File: w.Name, Place: InHeader, Offset: off, file: file}
-	if len(w.all) == 0 || len(w.all[0].Sums) == 0 {
+	if len(w.all) == 0 || len(w.all[0].CRCSlots) == 0 {
 		return d
 	}
 	d.Place = InZip
-	end := w.Fixed[k].Off + int64(len(w.Fixed[k].Data))
+	end := w.Literals[k].Off + int64(len(w.Literals[k].Data))
 	for i := range w.all {
 		x := &w.all[i]
-		if slices.ContainsFunc(x.Sums, func(at int64) bool { return off >= at && off < at+4 }) {
+		if slices.ContainsFunc(x.CRCSlots, func(at int64) bool { return off >= at && off < at+4 }) {
 			d.Place, d.Tensor = InCRC, c.Plan.Tensors[x.Tensor].Name
 			return d
 		}
