@@ -131,8 +131,8 @@ func (s *session) unlikeVocabularies() (string, error) {
 		return "", err
 	}
 	defer done()
-	if p.Unlike != "" && len(p.Blockers) == 1 {
-		return p.Unlike, nil
+	if p.VocabMismatch != "" && len(p.Blockers) == 1 {
+		return p.VocabMismatch, nil
 	}
 	return "", p.Refusal()
 }

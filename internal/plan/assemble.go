@@ -19,7 +19,7 @@ import (
 //
 // The error is a *recipe.DocumentError: what is wrong with the recipe shows
 // only with these models.
-func (p *Plan) assemble() error {
+func (p *planner) assemble() error {
 	d := p.Recipe.Document
 	if p.Recipe.DType.Auto {
 		p.Recipe.DType = d.OutDType
@@ -68,7 +68,7 @@ func (p *Plan) assemble() error {
 }
 
 // modelOf is the opened model of a reference.
-func (p *Plan) modelOf(ref recipe.ModelRef) *model.Model {
+func (p *planner) modelOf(ref recipe.ModelRef) *model.Model {
 	return p.Models[slices.IndexFunc(p.Recipe.Document.Models(), ref.Same)]
 }
 
@@ -98,7 +98,7 @@ func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
 }
 
 // assembleSlice adds the tensors of one slice of the recipe.
-func (p *Plan) assembleSlice(k int) {
+func (p *planner) assembleSlice(k int) {
 	d := p.Recipe.Document
 	s := &d.Slices[k]
 	p.at = s.Pos
@@ -149,7 +149,7 @@ func (p *Plan) assembleSlice(k int) {
 
 // lendHead gives the last slice a head where its models are tied and the
 // output, by the config that is copied, is not: the embedding of each.
-func (p *Plan) lendHead(sides []*side) {
+func (p *planner) lendHead(sides []*side) {
 	if p.Primary.TiesHead() {
 		return
 	}
@@ -173,7 +173,7 @@ func (p *Plan) lendHead(sides []*side) {
 }
 
 // sideOf is what one source gives to a slice.
-func (p *Plan) sideOf(k, j int) *side {
+func (p *planner) sideOf(k, j int) *side {
 	d := p.Recipe.Document
 	src := d.Slices[k].Sources[j]
 	m := p.modelOf(src.Model)
@@ -233,7 +233,7 @@ func (p *Plan) sideOf(k, j int) *side {
 
 // add adds the tensors of a slice whose method is a weighted sum of its
 // sources, or passes one through.
-func (p *Plan) add(k int, sides []*side) {
+func (p *planner) add(k int, sides []*side) {
 	d := p.Recipe.Document
 	for _, other := range sides[1:] {
 		if p.layouts(sides[0], other) {
@@ -307,7 +307,7 @@ func (p *Plan) add(k int, sides []*side) {
 
 // settle decides the type of a weighted sum, and makes of one that is only
 // one tensor a copy of it.
-func (p *Plan) settle(t Tensor) Tensor {
+func (p *planner) settle(t Tensor) Tensor {
 	one, sum := t.Operands[0], t.Sum()
 	var types []tensor.DType
 	blends := true
@@ -335,7 +335,7 @@ func (p *Plan) settle(t Tensor) Tensor {
 
 // namesOf lists the tensors of a slice, by the names they have in a source or,
 // for source -1, in the output.
-func (p *Plan) namesOf(slice, source int) []string {
+func (p *planner) namesOf(slice, source int) []string {
 	var names []string
 	s := p.sideOf(slice, max(0, source))
 	for _, x := range s.parts {

@@ -13,7 +13,7 @@ var oldTypes = []tensor.DType{tensor.F64, tensor.F32, tensor.F16, tensor.BF16, t
 	tensor.U8, tensor.BOOL, tensor.C64}
 
 // newTypes warns about tensors that old releases of PyTorch can't open.
-func (p *Plan) newTypes() {
+func (p *planner) newTypes() {
 	n := 0
 	var names []string
 	for i := range p.Tensors {
@@ -31,7 +31,7 @@ func (p *Plan) newTypes() {
 
 // tie finds the output tensors that can share their bytes: those that are one
 // parameter in all parents.
-func (p *Plan) tie() {
+func (p *planner) tie() {
 	if p.own == nil {
 		return
 	}

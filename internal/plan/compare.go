@@ -29,7 +29,7 @@ var sizes = [][]string{
 // that differ forbid the merge (shapes that differ would, but the size is the
 // better name for it), other settings that change what the weights mean are
 // worth a warning. depth tells whether the numbers of layers must be equal.
-func (p *Plan) compare(b *model.Model, depth bool) {
+func (p *planner) compare(b *model.Model, depth bool) {
 	a := p.Primary
 	if a.Config == nil || b.Config == nil {
 		if a.Config == nil && a.Dir != "" || b.Config == nil && b.Dir != "" {
@@ -60,7 +60,7 @@ func (p *Plan) compare(b *model.Model, depth bool) {
 
 // compareTokenizers warns when the tokenizers are not the same: equal ids must
 // mean equal tokens for a merge to make sense.
-func (p *Plan) compareTokenizers(b *model.Model) {
+func (p *planner) compareTokenizers(b *model.Model) {
 	a := p.Primary
 	for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"} {
 		same, err := sameFile(a, b, name)
@@ -78,7 +78,7 @@ func (p *Plan) compareTokenizers(b *model.Model) {
 
 // differences compares the vocabularies, unless a file is too large for the
 // memory that there is: reading one takes a part of its size.
-func (p *Plan) differences(b *model.Model, name string) (tokenizer.Difference, bool) {
+func (p *planner) differences(b *model.Model, name string) (tokenizer.Difference, bool) {
 	x, errX := p.Primary.CompanionSize(name)
 	y, errY := b.CompanionSize(name)
 	if errX != nil || errY != nil || x+y > p.Recipe.MaxMemory {
@@ -97,7 +97,7 @@ func (p *Plan) differences(b *model.Model, name string) (tokenizer.Difference, b
 
 // warnTokens says how two tokenizers differ; that the files do, but no token,
 // is nothing to be warned about.
-func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
+func (p *planner) warnTokens(b *model.Model, d tokenizer.Difference) {
 	if d.Moved > 0 {
 		var list []string
 		for _, c := range d.Clash {
@@ -134,7 +134,7 @@ func (p *Plan) warnTokens(b *model.Model, d tokenizer.Difference) {
 
 // warnUnconfigured says that config.json can't be compared, and what comes of
 // it where the primary, whose own goes along, has none.
-func (p *Plan) warnUnconfigured(b *model.Model) {
+func (p *planner) warnUnconfigured(b *model.Model) {
 	if p.Primary.Config != nil {
 		p.warn("%s has no config.json, so only names and shapes of tensors can be compared", b.Name())
 		return
@@ -182,7 +182,7 @@ func (d stackDiff) covers(name string) bool {
 }
 
 // compareStacks forbids stacks of unlike depth.
-func (p *Plan) compareStacks(a, b *model.Model) stackDiff {
+func (p *planner) compareStacks(a, b *model.Model) stackDiff {
 	sa, sb := a.Stacks(), b.Stacks()
 	diff := stackDiff{}
 	for _, prefix := range slices.Sorted(maps.Keys(sa)) {

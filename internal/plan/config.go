@@ -21,7 +21,7 @@ const (
 // editConfig makes the primary's config.json true for the output: the
 // element type, the vocabulary size, whether the head is tied. What is true
 // already keeps its bytes.
-func (p *Plan) editConfig() {
+func (p *planner) editConfig() {
 	if p.Primary.Config == nil {
 		return
 	}
@@ -52,7 +52,7 @@ func (p *Plan) editConfig() {
 
 // untie makes the config say that nothing is tied, if it says that it is and the
 // output has tensors that contradict it.
-func (p *Plan) untie(c *model.Config) {
+func (p *planner) untie(c *model.Config) {
 	stored := func(name string) bool {
 		_, ok := slices.BinarySearchFunc(p.Tensors, name, func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
 		return ok
@@ -80,7 +80,7 @@ func (p *Plan) untie(c *model.Config) {
 
 // unlike says that two names which config.json ties are two tensors of the
 // output, and in which models they are.
-func (p *Plan) unlike(name, source string) string {
+func (p *planner) unlike(name, source string) string {
 	var tied, apart, unlike []string
 	for i, m := range p.Models {
 		x, ok := m.Named(name)
@@ -107,7 +107,7 @@ func (p *Plan) unlike(name, source string) string {
 }
 
 // mainType is the floating type that most bytes of the output are of.
-func (p *Plan) mainType() (tensor.DType, bool) {
+func (p *planner) mainType() (tensor.DType, bool) {
 	bytes := map[tensor.DType]int64{}
 	best, found := tensor.F32, false
 	for i := range p.Tensors {
@@ -126,7 +126,7 @@ func (p *Plan) mainType() (tensor.DType, bool) {
 // tokenizerOf says whose tokenizer is copied. LLM-SLERP-Merge takes the
 // primary's only where it has special_tokens_map.json and the secondary has
 // not (line 16 of its script).
-func (p *Plan) tokenizerOf() recipe.Tokenizer {
+func (p *planner) tokenizerOf() recipe.Tokenizer {
 	if p.Recipe.Tokenizer != recipe.TokenizerSeed {
 		return p.Recipe.Tokenizer
 	}
@@ -140,7 +140,7 @@ func (p *Plan) tokenizerOf() recipe.Tokenizer {
 }
 
 // tokenizerModel is the model whose tokenizer files go along.
-func (p *Plan) tokenizerModel() *model.Model {
+func (p *planner) tokenizerModel() *model.Model {
 	switch {
 	case p.tokensOf != nil:
 		return p.tokensOf
@@ -152,7 +152,7 @@ func (p *Plan) tokenizerModel() *model.Model {
 
 // companions lists the small files of the output, the tokenizer's from the
 // model that the recipe says, licences from all, and what is left behind.
-func (p *Plan) companions() {
+func (p *planner) companions() {
 	p.findCompanions()
 	for _, m := range p.Models {
 		if slices.ContainsFunc(p.LeftBehind, func(l LeftBehind) bool { return l.Model == m }) {
@@ -177,7 +177,7 @@ func (p *Plan) companions() {
 	}
 }
 
-func (p *Plan) findCompanions() {
+func (p *planner) findCompanions() {
 	tok := p.tokenizerModel()
 	seen := map[string]bool{}
 	add := func(from *model.Model, file, name string) {

@@ -11,7 +11,7 @@ import (
 )
 
 // convert takes every tensor of the one parent.
-func (p *Plan) convert() {
+func (p *planner) convert() {
 	m := p.Primary
 	if len(m.Tensors) == 0 {
 		p.block("%s holds no tensors", m.Name())
@@ -39,7 +39,7 @@ func (p *Plan) convert() {
 }
 
 // autoMap warns about a parent whose code does not go along.
-func (p *Plan) autoMap() {
+func (p *planner) autoMap() {
 	if c := p.Primary.Config; c != nil && c.Has("auto_map") {
 		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", p.Primary.Name())
 	}

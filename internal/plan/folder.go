@@ -13,7 +13,7 @@ func (p *Plan) ConfigName() string { return path.Join(p.Primary.Home, "config.js
 
 // scheme places the weights as the primary has them: a sentence-transformers
 // model has modules in folders of their own.
-func (p *Plan) scheme() writer.Scheme {
+func (p *planner) scheme() writer.Scheme {
 	s := writer.Scheme{Stem: p.Primary.Stem, Home: p.Primary.Home}
 	if slices.ContainsFunc(p.Models, hasModules) {
 		s.Folder = func(i int) string { return p.Tensors[i].module() }
@@ -34,7 +34,7 @@ func (t *Tensor) module() string {
 
 // dropModules leaves out modules that the primary does not have: its
 // modules.json, which goes into the output, would not name them.
-func (p *Plan) dropModules() {
+func (p *planner) dropModules() {
 	if !slices.ContainsFunc(p.Models, hasModules) {
 		return
 	}

@@ -236,7 +236,7 @@ func (j joint) why() string {
 }
 
 // note remembers names that are one parameter of the output.
-func (p *Plan) note(j joint) {
+func (p *planner) note(j joint) {
 	if j.own != j.name {
 		if p.own == nil {
 			p.own = map[string]string{}
@@ -246,7 +246,7 @@ func (p *Plan) note(j joint) {
 }
 
 // ownOf is the name of the parameter that an output tensor is, its own as a rule.
-func (p *Plan) ownOf(name string) string {
+func (p *planner) ownOf(name string) string {
 	if own, ok := p.own[name]; ok {
 		return own
 	}
@@ -257,7 +257,7 @@ func (p *Plan) ownOf(name string) string {
 // head that is the embedding under another name, where config.json says so.
 // transformers leaves it out of safetensors as well. In a slice of a recipe that
 // has the last layers and not the embedding it is none of the slice's own.
-func (p *Plan) leavesOut(sides []*side, first int, j joint) bool {
+func (p *planner) leavesOut(sides []*side, first int, j joint) bool {
 	if !model.IsHead(j.name) {
 		return false
 	}

@@ -41,13 +41,13 @@ func layersOf(m *model.Model, stack string, depth int) layerTable {
 // A layerCheck holds the layers of an output that is put together of layers
 // against what its config.json will say of them.
 type layerCheck struct {
-	p      *Plan
+	p      *planner
 	tables map[*model.Model]layerTable
 }
 
 // checkLayers makes config.json true for the layers of the output, and says
 // where it can't be.
-func (p *Plan) checkLayers() {
+func (p *planner) checkLayers() {
 	if p.layers == nil || p.Primary.Config == nil {
 		return
 	}
@@ -173,7 +173,7 @@ func (c *layerCheck) unlike(x model.LayerIssue) bool {
 
 // sliceOf is the place in the recipe of the slice that a layer of the output
 // belongs to.
-func (p *Plan) sliceOf(layer int) (pos recipe.Pos) {
+func (p *planner) sliceOf(layer int) (pos recipe.Pos) {
 	d := p.Recipe.Document
 	for k := range d.Slices {
 		if textModule(d, k, p.Primary) && startOf(d, k) <= layer {

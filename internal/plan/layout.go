@@ -29,7 +29,7 @@ const layoutHint = "load both with transformers 5 and save them with save_pretra
 //
 // Numbers that are not of a floating type, and buffers that transformers works
 // out itself, don't count. It reports whether there is a reason.
-func (p *Plan) layouts(a, b *side) bool {
+func (p *planner) layouts(a, b *side) bool {
 	stacks := surveyStacks(a, b)
 	msg, known := strangers(a, b, stacks), false
 	if msg == "" {
@@ -285,7 +285,7 @@ func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known b
 
 // towers warns of stacks that the secondary alone has and that are copied: the
 // primary's config.json does not describe them.
-func (p *Plan) towers(a, b *side) {
+func (p *planner) towers(a, b *side) {
 	if len(p.Blockers) > 0 || a.last.Config == nil {
 		return
 	}

@@ -45,7 +45,7 @@ func (m *mismatch) list() string {
 
 // match pairs the sides' parameters and decides what happens to each
 // tensor.
-func (p *Plan) match(a, b *side) {
+func (p *planner) match(a, b *side) {
 	var layers stackDiff
 	if p.layers == nil { // whole models
 		layers = p.compareStacks(a.last, b.last)
@@ -123,7 +123,7 @@ func (p *Plan) match(a, b *side) {
 		return
 	}
 	if vocab.count() > 0 {
-		p.Unlike = vocab.first
+		p.VocabMismatch = vocab.first
 		tokens := ""
 		if p.Recipe.Document != nil {
 			tokens = "tokenizer_source: union or base takes them by tokens, and "
@@ -160,7 +160,7 @@ func isWeight8(name string, t tensor.Info) bool {
 }
 
 // missing reports the tensors that only one parent has, by the policy.
-func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
+func (p *planner) missing(only *mismatch, has, lacks *model.Model) {
 	n := only.count()
 	if n == 0 {
 		return
@@ -180,7 +180,7 @@ func (p *Plan) missing(only *mismatch, has, lacks *model.Model) {
 
 // pair decides about a tensor that both parents have in the same shape.
 // own is what t goes by.
-func (p *Plan) pair(name, own string, oa, ob operand.Operand) Tensor {
+func (p *planner) pair(name, own string, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, T: p.t(own), Operands: []operand.Operand{oa, ob}}
 	t.Op = p.slerp(t.T)
@@ -202,7 +202,7 @@ func (p *Plan) pair(name, own string, oa, ob operand.Operand) Tensor {
 }
 
 // single decides about a tensor that one parent has.
-func (p *Plan) single(name string, o operand.Operand, second bool) Tensor {
+func (p *planner) single(name string, o operand.Operand, second bool) Tensor {
 	src := o.Info()
 	t := Tensor{Info: src, T: p.t(name), Op: method.Copy(0), Operands: []operand.Operand{o, {}}}
 	t.Name = name
@@ -226,7 +226,7 @@ func (p *Plan) single(name string, o operand.Operand, second bool) Tensor {
 
 // slerp is the interpolation at t. Tensors in a row that have the same share one
 // in memory.
-func (p *Plan) slerp(t float64) method.Op {
+func (p *planner) slerp(t float64) method.Op {
 	if last, ok := p.lastOp.(method.Slerp); !ok || last.T != t {
 		p.lastOp = method.Slerp{T: t}
 	}
@@ -244,7 +244,7 @@ func copyOrConvert(k int, from, to tensor.DType) method.Op {
 // outType is the type in which a floating tensor is written: the one asked
 // for; else the primary's, which comes first, or in a recipe file the type
 // that holds the values of all, as mergekit has it.
-func (p *Plan) outType(in ...tensor.DType) tensor.DType {
+func (p *planner) outType(in ...tensor.DType) tensor.DType {
 	if !p.Recipe.DType.Auto {
 		return p.Recipe.DType.To
 	}
@@ -262,7 +262,7 @@ func (p *Plan) outType(in ...tensor.DType) tensor.DType {
 // each parameter are alike in both parents, else the one type that the primary
 // has. ok is false if it has several.
 func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err error) {
-	p := &Plan{Models: []*model.Model{primary, secondary}, Primary: primary}
+	p := &planner{Plan: &Plan{Models: []*model.Model{primary, secondary}, Primary: primary}}
 	if err := settle(p.Models); err != nil {
 		return out, false, err
 	}

@@ -9,7 +9,7 @@ import (
 
 // align calls the tensors of every model as the primary calls them, without
 // the wrappers of PyTorch's tools, and says so.
-func (p *Plan) align() {
+func (p *planner) align() {
 	for _, m := range p.Models {
 		if found := m.Unwrap(); len(found) > 0 {
 			p.warn("%s was saved from a wrapped model: %s. %s left out of its names, which transformers would not know", m.Name(), strings.Join(found, ". and "), isAre(len(found)))

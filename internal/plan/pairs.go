@@ -19,7 +19,7 @@ import (
 //
 // Errors are those of New. Blockers say why a comparison would mean nothing.
 func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
-	p := &Plan{Recipe: r, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}
+	p := &planner{Plan: &Plan{Recipe: r, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}}
 	p.label()
 	for _, m := range p.Models {
 		for _, note := range m.Notes {
@@ -32,13 +32,13 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 		}
 	}
 	if len(p.Blockers) > 0 {
-		return p, nil
+		return p.Plan, nil
 	}
 	if err := settle(p.Models); err != nil {
 		return nil, err
 	}
 	if p.align(); len(p.Blockers) > 0 {
-		return p, nil
+		return p.Plan, nil
 	}
 	profile := func(name string) (float64, bool) { return p.flagT(name), true }
 	if r.Document != nil {
@@ -50,7 +50,7 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	p.measureStacks()
 	p.pairUp(whole(primary), whole(secondary), profile)
 	if len(p.Blockers) > 0 {
-		return p, nil
+		return p.Plan, nil
 	}
 	p.sort()
 	if r.Document == nil {
@@ -58,12 +58,12 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	}
 	var err error
 	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes(Comparing))
-	return p, err
+	return p.Plan, err
 }
 
 // pairUp pairs the parameters as a merge does. One that has several names on
 // both sides is compared once.
-func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
+func (p *planner) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	var vocab mismatch
@@ -120,7 +120,7 @@ func (p *Plan) pairUp(a, b *side, profile func(string) (float64, bool)) {
 }
 
 // comparable decides what can be said of a tensor that both have.
-func (p *Plan) comparable(j joint, oa, ob operand.Operand) Tensor {
+func (p *planner) comparable(j joint, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, Op: method.Slerp{}, Operands: []operand.Operand{oa, ob}}
 	t.Name = j.name
@@ -146,7 +146,7 @@ func (p *Plan) comparable(j joint, oa, ob operand.Operand) Tensor {
 
 // profileOf gives the t of a recipe file for the tensors that it merges under
 // their own names: one that shuffles layers has none for those.
-func (p *Plan) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) {
+func (p *planner) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) {
 	full, err := New(r, p.Models...)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ var formal = []string{"_name_or_path", "transformers_version", "transformers_wei
 
 // compareSettings warns about settings of the config.json of the primary and
 // another parent that differ and matter, and counts the rest.
-func (p *Plan) compareSettings(b *model.Model) {
+func (p *planner) compareSettings(b *model.Model) {
 	x, y := p.Primary.Config.LanguagePart(), b.Config.LanguagePart()
 	if x != p.Primary.Config { // both parts and the whole can name them
 		for _, name := range []string{"model_type", "architectures"} {
@@ -76,7 +76,7 @@ func (p *Plan) compareSettings(b *model.Model) {
 	}
 }
 
-func (p *Plan) compareSetting(s setting, x, y *model.Config, b *model.Model) {
+func (p *planner) compareSetting(s setting, x, y *model.Config, b *model.Model) {
 	first := func(c *model.Config) (name string, value []byte) {
 		for _, name := range s.names {
 			if v := c.Raw(name); v != nil && string(v) != "null" {
@@ -93,7 +93,7 @@ func (p *Plan) compareSetting(s setting, x, y *model.Config, b *model.Model) {
 	p.differs(s.grave, name, vx, vy, b)
 }
 
-func (p *Plan) differs(grave bool, name string, x, y []byte, b *model.Model) {
+func (p *planner) differs(grave bool, name string, x, y []byte, b *model.Model) {
 	say := p.warn
 	if grave {
 		say = p.warnFirst
@@ -110,7 +110,7 @@ func orNone(v []byte) string {
 
 // compareRope compares the rotary embeddings, which transformers 4 and 5 write
 // in different ways: rope_theta and rope_scaling, or all in rope_parameters.
-func (p *Plan) compareRope(x, y *model.Config, b *model.Model) {
+func (p *planner) compareRope(x, y *model.Config, b *model.Model) {
 	thetaX, restX := rope(x)
 	thetaY, restY := rope(y)
 	if thetaX != nil && thetaY != nil && !model.SameJSON(thetaX, thetaY) {
@@ -162,7 +162,7 @@ func rope(c *model.Config) (theta, rest []byte) {
 }
 
 // compareOutlines warns about special tokens and chat templates that differ.
-func (p *Plan) compareOutlines(b *model.Model) {
+func (p *planner) compareOutlines(b *model.Model) {
 	x, err := tokenizer.ReadOutline(p.Primary.OpenCompanion)
 	if err != nil {
 		return // whoever opens the model will see

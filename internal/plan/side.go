@@ -69,7 +69,7 @@ func lookUp(parts []part, name string) part {
 // measureStacks counts the layers over which gradients are spread. Those of
 // the text stop at the depth that config.json states: what follows is extra,
 // such as a layer for multi-token prediction.
-func (p *Plan) measureStacks() {
+func (p *planner) measureStacks() {
 	p.depth = p.Primary.Stacks()
 	if stack, layers, err := p.Primary.TextStack(); err == nil {
 		p.depth[stack] = layers
@@ -78,7 +78,7 @@ func (p *Plan) measureStacks() {
 
 // position is the place of an output tensor's layer in its stack, 0 for what
 // belongs to none.
-func (p *Plan) position(name string) float64 {
+func (p *planner) position(name string) float64 {
 	stack, i, ok := model.LayerOf(name)
 	if n, known := p.depth[stack]; ok && known {
 		return min(1, recipe.Position(i-p.from, n))
@@ -87,13 +87,13 @@ func (p *Plan) position(name string) float64 {
 }
 
 // flagT is t for an output tensor by -t, which has a value for every one.
-func (p *Plan) flagT(name string) float64 {
+func (p *planner) flagT(name string) float64 {
 	t, _ := p.Recipe.T.At(name, p.position(name))
 	return t
 }
 
 // unusedT warns about rules of t that no tensor meets.
-func (p *Plan) unusedT() {
+func (p *planner) unusedT() {
 	names := make([]string, len(p.Tensors))
 	for i := range p.Tensors {
 		names[i] = p.Tensors[i].Name

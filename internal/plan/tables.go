@@ -131,7 +131,7 @@ func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.C
 
 // tableBytes estimates what the tables of all models, of the plan, the layout
 // and the run hold in memory.
-func (p *Plan) tableBytes(purpose Purpose) int64 {
+func (p *planner) tableBytes(purpose Purpose) int64 {
 	t := tables{purpose: purpose, other: p.rowBytes()}
 	var gather int64
 	for _, m := range p.Models {

@@ -12,7 +12,7 @@ import (
 // template gives the output the chat template that a recipe asks for (mergekit
 // 0.1.5, _set_chat_template). Where it has that one already, its files stay as
 // they are.
-func (p *Plan) template() *recipe.Problem {
+func (p *planner) template() *recipe.Problem {
 	d := p.Recipe.Document
 	text := d.ChatTemplate
 	open := p.tokenizerModel().OpenCompanion
@@ -38,7 +38,7 @@ func (p *Plan) template() *recipe.Problem {
 
 // usualTemplate is the chat template that most models have, the first one of
 // several that are as frequent; "" if none has any.
-func (p *Plan) usualTemplate() string {
+func (p *planner) usualTemplate() string {
 	count := map[string]int{}
 	var texts []string
 	for _, m := range p.Models {

@@ -13,7 +13,7 @@ import (
 
 // readTokens works out the vocabulary that the tokenizer section of a recipe
 // asks for. Problems are those of the recipe.
-func (p *Plan) readTokens() *recipe.Problem {
+func (p *planner) readTokens() *recipe.Problem {
 	d := p.Recipe.Document
 	v := d.Vocabulary
 	if v == nil {
@@ -93,7 +93,7 @@ func (p *Plan) readTokens() *recipe.Problem {
 
 // retoken gives an operand whose rows are a vocabulary the output's rows.
 // name is that of the output tensor: an embedding may stand in for a head.
-func (p *Plan) retoken(name string, o operand.Operand) operand.Operand {
+func (p *planner) retoken(name string, o operand.Operand) operand.Operand {
 	if p.tokens == nil || o.None() || !o.Tensor().DType.Blends() {
 		return o
 	}
@@ -127,7 +127,7 @@ func (p *Plan) retoken(name string, o operand.Operand) operand.Operand {
 
 // holdsRows makes sure that every row that is asked for exists: vocab_size of
 // config.json may say more than the tensor has.
-func (p *Plan) holdsRows(o operand.Operand, r *operand.Rows) bool {
+func (p *planner) holdsRows(o operand.Operand, r *operand.Rows) bool {
 	own := o.Tensor().Shape
 	if most := int64(slices.Max(r.Index)); most >= int64(own[r.Axis]) {
 		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", model.Quote(o.Tensor().Name), o.Model.Name(), own[r.Axis], most+1)

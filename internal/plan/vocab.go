@@ -12,7 +12,7 @@ import (
 
 // vocabulary decides about a tensor whose rows are a vocabulary, and that has
 // more of them in one parent.
-func (p *Plan) vocabulary(name, own string, oa, ob operand.Operand, axis int) Tensor {
+func (p *planner) vocabulary(name, own string, oa, ob operand.Operand, axis int) Tensor {
 	a, b := oa.Info().Shape[axis], ob.Info().Shape[axis]
 	short, long := &oa, ob
 	if b < a {
@@ -61,7 +61,7 @@ func (p *Plan) vocabulary(name, own string, oa, ob operand.Operand, axis int) Te
 }
 
 // fillIn makes the rows that short lacks, by the policy.
-func (p *Plan) fillIn(short, long operand.Operand, axis int) *operand.Rows {
+func (p *planner) fillIn(short, long operand.Operand, axis int) *operand.Rows {
 	rows := &operand.Rows{Parents: []operand.Operand{short, long}, Gradient: p.Recipe.Vocab == recipe.VocabGradient, Axis: axis}
 	if r := p.knownRows(short, rows.Parents); r != nil { // the head of tied models
 		return r
@@ -81,7 +81,7 @@ func (p *Plan) fillIn(short, long operand.Operand, axis int) *operand.Rows {
 
 // knownRows finds what was made for an operand that is tied to this one, if
 // the other parents' are tied as well: then both stay one tensor.
-func (p *Plan) knownRows(o operand.Operand, parents []operand.Operand) *operand.Rows {
+func (p *planner) knownRows(o operand.Operand, parents []operand.Operand) *operand.Rows {
 	for _, r := range p.rows[o.Key()] {
 		if slices.EqualFunc(r.Parents, parents, func(a, b operand.Operand) bool { return a.Key() == b.Key() }) {
 			return r
@@ -90,7 +90,7 @@ func (p *Plan) knownRows(o operand.Operand, parents []operand.Operand) *operand.
 	return nil
 }
 
-func (p *Plan) keepRows(o operand.Operand, r *operand.Rows) {
+func (p *planner) keepRows(o operand.Operand, r *operand.Rows) {
 	if p.rows == nil {
 		p.rows = make(map[operand.Operand][]*operand.Rows)
 	}
@@ -98,7 +98,7 @@ func (p *Plan) keepRows(o operand.Operand, r *operand.Rows) {
 }
 
 // rowBytes is what the lists of rows hold in memory.
-func (p *Plan) rowBytes() int64 {
+func (p *planner) rowBytes() int64 {
 	var n int64
 	for _, list := range p.rows {
 		for _, r := range list {
@@ -111,7 +111,7 @@ func (p *Plan) rowBytes() int64 {
 // setVocabSize makes the numbers of tokens in the config true for other
 // numbers of rows. Those of a vocabulary that did not change stay: a part for
 // pictures has its own.
-func (p *Plan) setVocabSize(c *model.Config) {
+func (p *planner) setVocabSize(c *model.Config) {
 	if p.tokens != nil {
 		if size, ok := c.VocabSize(); ok {
 			for _, v := range c.VocabSizes() {
@@ -148,7 +148,7 @@ func (p *Plan) setVocabSize(c *model.Config) {
 // changeOf finds the changed vocabulary that a setting of the primary means:
 // the one of that length, or with the fewest rows to spare. A setting that is
 // the same in the other model means none of them.
-func (p *Plan) changeOf(v model.VocabSize) *vocabChange {
+func (p *planner) changeOf(v model.VocabSize) *vocabChange {
 	var best *vocabChange
 	for i := range p.vocab {
 		x := &p.vocab[i]

@@ -52,7 +52,7 @@ func withRows(shape []uint64, axis int, rows uint64) []uint64 {
 // isVocab reports whether two tensors differ in the number of tokens alone, by
 // the names of the tensors or by the vocabularies that their models have, and
 // in which dimension.
-func (p *Plan) isVocab(oa, ob operand.Operand) (axis int, ok bool) {
+func (p *planner) isVocab(oa, ob operand.Operand) (axis int, ok bool) {
 	a, b := oa.Info(), ob.Info()
 	if axis, ok = vocabAxisOf(a.Shape, b.Shape); !ok || a.Shape[axis] == b.Shape[axis] {
 		return 0, false
@@ -78,7 +78,7 @@ func inLayer(name string) bool {
 // vocabularies are the numbers of tokens that a model has by its config.json
 // and by its embeddings and heads: more than one where its parts have their
 // own, or where an embedding has rows to spare.
-func (p *Plan) vocabularies(m *model.Model) []uint64 {
+func (p *planner) vocabularies(m *model.Model) []uint64 {
 	if sizes, ok := p.sizes[m]; ok {
 		return sizes
 	}
@@ -105,7 +105,7 @@ func (p *Plan) vocabularies(m *model.Model) []uint64 {
 
 // textTokens are the numbers of tokens of the text vocabulary: by config.json,
 // and the rows of the embedding, which may be more.
-func (p *Plan) textTokens(m *model.Model) []uint64 {
+func (p *planner) textTokens(m *model.Model) []uint64 {
 	if sizes, ok := p.tokenRows[m]; ok {
 		return sizes
 	}
@@ -131,7 +131,7 @@ func (p *Plan) textTokens(m *model.Model) []uint64 {
 // tokenAxis is the dimension in which a tensor counts the tokens of the text,
 // by its name or by their number. Tensors of layers do not, nor do norms and
 // positions, which may be as long by chance.
-func (p *Plan) tokenAxis(m *model.Model, t *model.Tensor) (axis int, ok bool) {
+func (p *planner) tokenAxis(m *model.Model, t *model.Tensor) (axis int, ok bool) {
 	if len(t.Shape) == 0 || t.Elems() == 0 || model.OtherInput(t.Name) {
 		return 0, false
 	}

@@ -1,0 +1,199 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"slerpmerge/internal/method"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/tokenizer"
+	"slerpmerge/writer"
+)
+
+// A planner is a plan in the making.
+type planner struct {
+	*Plan
+
+	at        recipe.Pos                          // of what is being worked on in a recipe file
+	t         func(name string) float64           // of an output tensor
+	depth     map[string]int                      // layers of each numbered stack of the output
+	layers    []model.LayerSettings               // of the output, where a recipe file puts them together
+	config    *model.Config                       // the output's, once layers are made true in it
+	from      int                                 // the first layer of the current slice
+	rows      map[operand.Operand][]*operand.Rows // by the root of the operand
+	edited    []tokenizer.File                    // tokenizer files that a recipe changes
+	tokens    *tokenizer.Output                   // what a recipe's tokenizer section comes to, nil without one
+	vocab     []vocabChange                       // vocabularies of which one parent has more
+	sizes     map[*model.Model][]uint64           // of the vocabularies of a model
+	tokenRows map[*model.Model][]uint64           // of its text vocabulary
+	ranks     map[string]int                      // of Warnings that are not of middling weight
+	own       map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
+	depthSaid bool                                // unlike numbers of layers are among the Blockers
+	lastOp    method.Op                           // of slerp
+}
+
+// New plans what is to be done with opened models: the primary first, and for
+// a recipe file in the order of its Models. An error means that planning
+// itself failed; what forbids the work is in Plan.Blockers.
+func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
+	p := &planner{Plan: &Plan{Recipe: r, Models: models, Primary: models[0], DiskFree: -1}}
+	defer p.sortWarnings()
+	if len(models) == 2 {
+		p.Secondary = models[1]
+	}
+	p.label()
+	for i, m := range p.Models {
+		if r.Document != nil {
+			p.at = r.Document.Models()[i].Pos
+		}
+		for _, note := range m.Notes {
+			if !slices.Contains(p.Warnings, note) { // a model merged with itself
+				p.warnLast("%s", note)
+			}
+		}
+		if p.exact() { // what the bytes mean does not matter
+			continue
+		}
+		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
+			p.block("%v", err)
+		}
+	}
+	if err := settle(p.Models); err != nil {
+		return nil, err
+	}
+	if len(p.Blockers) == 0 { // shapes of packed tensors would only confuse
+		p.align()
+	}
+	if len(p.Blockers) > 0 {
+		return p.Plan, nil
+	}
+	var err error
+	switch {
+	case r.Document != nil:
+		err = p.assemble()
+	case r.Method == recipe.Convert:
+		p.convert()
+	default:
+		p.compare(p.Secondary, true)
+		p.measureStacks()
+		p.t = p.flagT
+		p.match(whole(p.Primary), whole(p.Secondary))
+		p.unusedT()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Blockers) > 0 {
+		return p.Plan, nil
+	}
+	p.sort()
+	return p.Plan, p.lay()
+}
+
+// sort puts the tensors in the order of the output. From here on names and
+// shapes that parents have in common are in memory once.
+func (p *planner) sort() {
+	slices.SortFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		for _, o := range t.Operands {
+			t.shareTexts(o)
+		}
+	}
+}
+
+// shareTexts gives the operand's entry the name and shape of the output tensor
+// where they are equal.
+func (t *Tensor) shareTexts(o operand.Operand) {
+	if o.None() {
+		return
+	}
+	own := o.Tensor()
+	if own.Name == t.Name {
+		own.Name = t.Name
+	}
+	if own.SameShape(t.Info) {
+		own.Shape = t.Shape
+	}
+}
+
+// settle finds the parameters of the models.
+func settle(models []*model.Model) error {
+	for _, m := range models {
+		if err := m.Settle(context.Background(), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// label calls models whose names are alike by their paths.
+func (p *planner) label() {
+	for i, m := range p.Models {
+		for _, n := range p.Models[:i] {
+			if m.Name() == n.Name() && m.Path != n.Path {
+				m.Label, n.Label = m.Path, n.Path
+			}
+		}
+	}
+}
+
+// A table is the tensors of a plan as NewTableLayout wants them.
+type table []Tensor
+
+func (t table) Len() int                { return len(t) }
+func (t table) Info(i int) *tensor.Info { return &t[i].Info }
+
+// lay decides the files once the tensors are known.
+func (p *planner) lay() error {
+	p.dropModules()
+	format := writer.Safetensors
+	if p.Recipe.Format == recipe.Bin {
+		format = writer.Bin
+		p.tie()
+		p.newTypes()
+	}
+	var err error
+	if p.Layout, err = writer.NewTableLayout(table(p.Tensors), p.Storage, p.Recipe.ShardSize, format, p.scheme()); err != nil {
+		return &Error{Blockers: []string{err.Error()}}
+	}
+	p.editConfig()
+	p.companions()
+	p.OutputBytes = p.Layout.Bytes() + int64(len(p.Config))
+	for _, c := range p.Companions {
+		n, err := c.Size()
+		if err != nil {
+			return err
+		}
+		p.OutputBytes += n
+	}
+	if p.Recipe.Output != "" {
+		if err := p.checkOutput(); err != nil {
+			return err
+		}
+	}
+	p.Budget, err = NewBudget(p.Recipe.MaxMemory, p.Recipe.Threads, p.tableBytes(Merging))
+	return err
+}
+
+// checkOutput looks at the folder and the disk before anything is made.
+func (p *planner) checkOutput() error {
+	err := writer.Check(p.Recipe.Output, p.OutputOptions())
+	if err == nil {
+		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
+			return err
+		}
+		if p.DiskFree+writer.PartialBytes(p.Recipe.Output) < p.OutputBytes {
+			err = &writer.NoSpaceError{Path: p.Recipe.Output, Need: p.OutputBytes, Free: p.DiskFree}
+		}
+	}
+	if err != nil {
+		p.OutputErr = err
+		p.Blockers = append(p.Blockers, err.Error())
+	}
+	return nil
+}
