@@ -11,6 +11,7 @@ import (
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // assemble works out the output of a recipe file, slice by slice: the layers
@@ -52,14 +53,14 @@ func (p *planner) assemble() error {
 	if len(p.Blockers) > 0 {
 		return nil
 	}
-	var buffers mismatch
+	var buffers text.Names
 	for i := range p.Tensors {
 		if t := &p.Tensors[i]; model.IsBuffer(t.Info) {
-			buffers.add(t.Name, "")
+			buffers.Add(t.Name, "")
 		}
 	}
-	if n := buffers.count(); n > 0 {
-		p.warn("%s that mergekit would leave out %s kept: %s", tensors(n), isAre(n), buffers.list())
+	if n := buffers.Count(); n > 0 {
+		p.warn("%s that mergekit would leave out %s kept: %s", text.Count(n, "tensor"), text.Verb(n, "is", "are"), buffers.String())
 	}
 	for _, u := range d.Unused(p.namesOf) {
 		p.warn("%s: %s", d.Place(u.Pos), u.Message)
@@ -127,11 +128,11 @@ func (p *planner) assembleSlice(k int) {
 	}
 	switch {
 	case d.Method == recipe.Slerp && len(sides) == 2:
-		var without mismatch
+		var without text.Names
 		p.t = func(name string) float64 {
 			t, ok := d.T(k, name, p.position(name))
 			if !ok {
-				without.add(name, "")
+				without.Add(name, "")
 			}
 			return t
 		}
@@ -139,8 +140,8 @@ func (p *planner) assembleSlice(k int) {
 		p.at = s.Sources[1-base].Model.Pos
 		p.match(sides[base], sides[1-base])
 		p.at = s.Pos
-		if n := without.count(); n > 0 {
-			p.block("the recipe has no t for %s: %s; a last entry without a filter would take the rest", tensors(n), without.list())
+		if n := without.Count(); n > 0 {
+			p.block("the recipe has no t for %s: %s; a last entry without a filter would take the rest", text.Count(n, "tensor"), without.String())
 		}
 	default:
 		p.add(k, sides)
@@ -241,7 +242,7 @@ func (p *planner) add(k int, sides []*side) {
 		}
 	}
 	lead := max(0, slices.IndexFunc(sides, func(s *side) bool { return s.last == p.Primary }))
-	var shapes, without, missing, zero mismatch
+	var shapes, without, missing, zero text.Names
 	for joint := range join(sides, lead) {
 		if p.leavesOut(sides, lead, joint) {
 			continue
@@ -253,7 +254,7 @@ func (p *planner) add(k int, sides []*side) {
 		at, sum, ok := p.position(joint.own), 0.0, true
 		for j, x := range joint.parts {
 			if x.o.None() {
-				missing.add(name, "")
+				missing.Add(name, "")
 				continue
 			}
 			own := joint.own // filters go by the name in the source
@@ -263,7 +264,7 @@ func (p *planner) add(k int, sides []*side) {
 			w := 1.0
 			if d.Method == recipe.Linear {
 				if w, ok = d.Weight(k, j, own, at); !ok {
-					without.add(name, "")
+					without.Add(name, "")
 				}
 			} else if v, has := d.Scale(k, j, own, at); has {
 				w = v
@@ -275,33 +276,33 @@ func (p *planner) add(k int, sides []*side) {
 		t.Shape, t.DType = first.Shape, first.DType
 		for _, o := range t.Operands[1:] {
 			if info := o.Info(); !info.SameShape(first) {
-				shapes.add(name, fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(first.Shape), t.Operands[0].Model.Name(), shape(info.Shape), o.Model.Name()))
+				shapes.Add(name, fmt.Sprintf("%s is %s in %s and %s in %s", text.Quote(name), text.Shape(first.Shape), t.Operands[0].Model.Name(), text.Shape(info.Shape), o.Model.Name()))
 			}
 		}
 		if d.Method == recipe.Linear && d.Normalize(k, joint.own, at) {
 			sumOf.Divisor = sum
 			if sum == 0 {
-				zero.add(name, "")
+				zero.Add(name, "")
 			}
 		}
 		p.Tensors = append(p.Tensors, p.settle(t))
 	}
-	if n := shapes.count(); n > 0 {
-		p.block("unlike shapes: %s (%s); unlike vocabularies can be merged with tokenizer_source: union", shapes.first, shapes.list())
+	if n := shapes.Count(); n > 0 {
+		p.block("unlike shapes: %s (%s); unlike vocabularies can be merged with tokenizer_source: union", shapes.First, shapes.String())
 	}
-	if n := zero.count(); n > 0 {
-		p.block("the weights of %s add up to 0, and can't be normalised: %s", tensors(n), zero.list())
+	if n := zero.Count(); n > 0 {
+		p.block("the weights of %s add up to 0, and can't be normalised: %s", text.Count(n, "tensor"), zero.String())
 	}
-	if n := missing.count(); n > 0 {
-		what := fmt.Sprintf("%s in some of the models only: %s", tensors(n), missing.list())
+	if n := missing.Count(); n > 0 {
+		what := fmt.Sprintf("%s in some of the models only: %s", text.Count(n, "tensor"), missing.String())
 		if p.Recipe.Missing == recipe.MissingError {
 			p.block("%s", what)
 		} else {
 			p.warn("%s: %s: the sum is that of the others", d.Place(p.at), what)
 		}
 	}
-	if n := without.count(); n > 0 {
-		p.block("the recipe has no weight for %s: %s", tensors(n), without.list())
+	if n := without.Count(); n > 0 {
+		p.block("the recipe has no weight for %s: %s", text.Count(n, "tensor"), without.String())
 	}
 }
 
@@ -321,7 +322,7 @@ func (p *planner) settle(t Tensor) Tensor {
 			return t
 		}
 		if len(types) > 1 {
-			p.warn("%s is not of a floating type in every model; that of %s is copied", model.Quote(t.Name), one.Model.Name())
+			p.warn("%s is not of a floating type in every model; that of %s is copied", text.Quote(t.Name), one.Model.Name())
 		}
 		t.Op, t.Operands = method.Copy(0), t.Operands[:1]
 		return t

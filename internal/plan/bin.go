@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // oldTypes are those that have a storage class in PyTorch. All others are
@@ -25,7 +26,7 @@ func (p *planner) newTypes() {
 		}
 	}
 	if n > 0 {
-		p.warn("%s %s of types that old releases of PyTorch do not know (%s): 1.13 can't open this .bin", tensors(n), isAre(n), strings.Join(names, ", "))
+		p.warn("%s %s of types that old releases of PyTorch do not know (%s): 1.13 can't open this .bin", text.Count(n, "tensor"), text.Verb(n, "is", "are"), strings.Join(names, ", "))
 	}
 }
 

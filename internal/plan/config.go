@@ -10,6 +10,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // Files about a model: its card, and this program's record of how it was made.
@@ -96,7 +97,7 @@ func (p *planner) unlike(name, source string) string {
 			}
 		}
 	}
-	a, b := model.Quote(name), model.Quote(source)
+	a, b := text.Quote(name), text.Quote(source)
 	switch {
 	case len(tied) > 0 && len(apart) > 0:
 		return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
@@ -172,7 +173,7 @@ func (p *planner) companions() {
 			}
 		}
 		if n > 0 {
-			p.weigh(2, "%s of %s %s not copied; plan -v lists them", count(n, "other file"), m.Name(), verb(n, "is", "are"))
+			p.weigh(2, "%s of %s %s not copied; plan -v lists them", text.Count(n, "other file"), m.Name(), text.Verb(n, "is", "are"))
 		}
 	}
 }
@@ -228,7 +229,7 @@ func (p *planner) findCompanions() {
 		for _, name := range other.Licences() {
 			if !seen[name] {
 				add(other, name, name)
-			} else if same, err := sameFile(p.Primary, other, name); err != nil || !same {
+			} else if same, err := model.SameFile(p.Primary, other, name); err != nil || !same {
 				free := name + ".secondary"
 				for seen[free] { // the primary is a merge itself
 					free += ".secondary"

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"slerpmerge/internal/method"
-	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
+	"slerpmerge/internal/text"
 )
 
 // convert takes every tensor of the one parent.
@@ -34,7 +34,7 @@ func (p *planner) convert() {
 	}
 	p.autoMap()
 	if lost := slices.DeleteFunc(slices.Sorted(maps.Keys(m.Metadata)), func(k string) bool { return k == "format" }); len(lost) > 0 {
-		p.warn("the metadata of %s are not kept: %s", m.Name(), model.Quote(strings.Join(lost, ", ")))
+		p.warn("the metadata of %s are not kept: %s", m.Name(), text.Quote(strings.Join(lost, ", ")))
 	}
 }
 
@@ -44,6 +44,6 @@ func (p *planner) autoMap() {
 		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", p.Primary.Name())
 	}
 	if types := p.Primary.OwnModules; len(types) > 0 {
-		p.warn("%s needs code of its own for the modules %s: its *.py files are not copied", p.Primary.Name(), model.Quote(strings.Join(types, ", ")))
+		p.warn("%s needs code of its own for the modules %s: its *.py files are not copied", p.Primary.Name(), text.Quote(strings.Join(types, ", ")))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
 	"slerpmerge/writer"
 )
 
@@ -50,6 +51,6 @@ func (p *planner) dropModules() {
 		return true
 	})
 	for _, folder := range dropped {
-		p.warn("%s has no module %s: its tensors are left out", p.Primary.Name(), model.Quote(folder))
+		p.warn("%s has no module %s: its tensors are left out", p.Primary.Name(), text.Quote(folder))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 )
 
 // A parameter has one name or several, and the sides may have it under
@@ -229,7 +230,7 @@ func (j joint) why() string {
 	}
 	for i, who := range []string{"primary", "secondary"} {
 		if x := j.parts[i]; x.name != j.name {
-			return fmt.Sprintf("in the %s it is %s", who, model.Quote(x.name))
+			return fmt.Sprintf("in the %s it is %s", who, text.Quote(x.name))
 		}
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 )
 
 // A layerTable is a hash for each layer of a model: of the names, without the
@@ -231,7 +232,7 @@ func (c *layerCheck) places() {
 // outside looks for tensors that belong to no layer and hold a part for each,
 // side by side: they can't be taken apart.
 func (c *layerCheck) outside(depth int) {
-	var held mismatch
+	var held text.Names
 	for i := range c.p.Tensors {
 		t := &c.p.Tensors[i]
 		if _, _, inLayer := model.LayerOf(t.Name); inLayer || !strings.Contains(t.Name, "per_layer") || depth < 2 {
@@ -239,15 +240,15 @@ func (c *layerCheck) outside(depth int) {
 		}
 		for _, n := range t.Shape {
 			if n%uint64(depth) == 0 && n > 0 {
-				held.add(t.Name, shape(t.Shape))
+				held.Add(t.Name, text.Shape(t.Shape))
 				break
 			}
 		}
 	}
-	if n := held.count(); n > 0 {
+	if n := held.Count(); n > 0 {
 		c.p.at = c.p.sliceOf(0)
 		c.p.block("%s %s a part for each of the %d layers of %s, which can't be taken apart: %s; its layers can be neither moved nor dropped",
-			tensors(n), holds(n), depth, c.p.Primary.Name(), held.list())
+			text.Count(n, "tensor"), holds(n), depth, c.p.Primary.Name(), held.String())
 	}
 }
 
@@ -269,7 +270,7 @@ func (c *layerCheck) beside(stack string, depth int) {
 	var found []string
 	for name, n := range series {
 		if depth > 2 && (n == depth || n == depth-1) && !strings.Contains(name, "encoder") && !strings.Contains(name, "decoder") {
-			found = append(found, model.Quote(name))
+			found = append(found, text.Quote(name))
 		}
 	}
 	if len(found) == 0 {

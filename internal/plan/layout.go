@@ -8,6 +8,7 @@ import (
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // layoutHint tells how transformers brings a model to the layout of its classes.
@@ -211,7 +212,7 @@ func strangers(a, b *side, stacks map[string]*stackSurvey) string {
 		return ""
 	}
 	return fmt.Sprintf("no layer of %s pairs with one of %s: theirs have tensors such as %s and %s", a.last.Name(), b.last.Name(),
-		model.Quote(x.example[0]), model.Quote(y.example[1]))
+		text.Quote(x.example[0]), text.Quote(y.example[1]))
 }
 
 // mainStack is the stack of the text of side k, if nothing of it pairs. Where
@@ -251,7 +252,7 @@ func gap(a, b *side, stacks map[string]*stackSurvey) string {
 			if k == 1 {
 				has, lacks = b, a
 			}
-			return fmt.Sprintf("layer %d of %s is in %s, and %s has nothing of it but has later layers: %s", s.alone[k], model.Quote(name), has.last.Name(), lacks.last.Name(), model.Quote(s.aloneIn[k]))
+			return fmt.Sprintf("layer %d of %s is in %s, and %s has nothing of it but has later layers: %s", s.alone[k], text.Quote(name), has.last.Name(), lacks.last.Name(), text.Quote(s.aloneIn[k]))
 		}
 	}
 	return ""
@@ -268,7 +269,7 @@ func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known b
 		}
 		x, y := s.conflict[0], s.conflict[1]
 		say := func(name, layout string, s *side) string {
-			text := fmt.Sprintf("%s in %s", model.Quote(name), s.last.Name())
+			text := fmt.Sprintf("%s in %s", text.Quote(name), s.last.Name())
 			if layout != "" {
 				text += " (" + layout + ")"
 			}
@@ -289,7 +290,7 @@ func (p *planner) towers(a, b *side) {
 	if len(p.Blockers) > 0 || a.last.Config == nil {
 		return
 	}
-	var only mismatch
+	var only text.Names
 	said := map[string]bool{}
 	for _, x := range a.parts {
 		stack, _, _ := model.LayerOf(x.name)
@@ -298,11 +299,11 @@ func (p *planner) towers(a, b *side) {
 	for _, x := range b.parts {
 		if stack, _, ok := model.LayerOf(x.name); ok && !said[stack] {
 			said[stack] = true
-			only.add(stack, "")
+			only.Add(stack, "")
 		}
 	}
-	if only.count() > 0 {
-		p.warn("config.json is that of %s, which has no %s: name %s first, and the output can use them", a.last.Name(), only.list(), b.last.Name())
+	if only.Count() > 0 {
+		p.warn("config.json is that of %s, which has no %s: name %s first, and the output can use them", a.last.Name(), only.String(), b.last.Name())
 	}
 }
 

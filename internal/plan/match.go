@@ -10,38 +10,8 @@ import (
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
-
-// A mismatch collects the tensors that disagree in one way.
-type mismatch struct {
-	names []string
-	first string // the first one, spelled out
-	skip  int    // beyond those named
-}
-
-// maxNamed is how many tensors of one kind a message names.
-const maxNamed = 4
-
-func (m *mismatch) add(name, detail string) {
-	if m.first == "" {
-		m.first = detail
-	}
-	if len(m.names) < maxNamed {
-		m.names = append(m.names, model.Quote(name))
-	} else {
-		m.skip++
-	}
-}
-
-func (m *mismatch) count() int { return len(m.names) + m.skip }
-
-func (m *mismatch) list() string {
-	s := strings.Join(m.names, ", ")
-	if m.skip > 0 {
-		s += fmt.Sprintf(" and %d more", m.skip)
-	}
-	return s
-}
 
 // match pairs the sides' parameters and decides what happens to each
 // tensor.
@@ -53,22 +23,22 @@ func (p *planner) match(a, b *side) {
 	if len(layers) == 0 && p.layouts(a, b) {
 		return
 	}
-	var shapes, vocab, onlyA, onlyB, ints, codes mismatch
+	var shapes, vocab, onlyA, onlyB, ints, codes text.Names
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
 	add := func(name, own string, oa, ob operand.Operand, why string) {
 		ta, tb := oa.Info(), ob.Info()
 		if !ta.SameShape(tb) {
-			detail := fmt.Sprintf("%s is %s in %s and %s in %s", model.Quote(name), shape(ta.Shape), oa.Model.Name(), shape(tb.Shape), ob.Model.Name())
+			detail := fmt.Sprintf("%s is %s in %s and %s in %s", text.Quote(name), text.Shape(ta.Shape), oa.Model.Name(), text.Shape(tb.Shape), ob.Model.Name())
 			if axis, ok := p.isVocab(oa, ob); ok {
 				if p.Recipe.Vocab != recipe.VocabError && p.Recipe.Vocab != "" && ta.DType.Blends() && tb.DType.Blends() {
 					p.Tensors = append(p.Tensors, p.vocabulary(name, own, oa, ob, axis))
 					common++
 					return
 				}
-				vocab.add(name, fmt.Sprintf("%d rows in %s and %d in %s", ta.Shape[axis], oa.Model.Name(), tb.Shape[axis], ob.Model.Name()))
+				vocab.Add(name, fmt.Sprintf("%d rows in %s and %d in %s", ta.Shape[axis], oa.Model.Name(), tb.Shape[axis], ob.Model.Name()))
 			} else {
-				shapes.add(name, detail)
+				shapes.Add(name, detail)
 			}
 			return
 		}
@@ -78,9 +48,9 @@ func (p *planner) match(a, b *side) {
 		}
 		if t.Op == (method.Follow{}) && ta.DType != tb.DType {
 			if (isWeight8(name, ta) || isWeight8(name, tb)) && ta.DType.Blends() != tb.DType.Blends() {
-				codes.add(name, fmt.Sprintf("%s is %v in %s and %v in %s", model.Quote(name), ta.DType, oa.Model.Name(), tb.DType, ob.Model.Name()))
+				codes.Add(name, fmt.Sprintf("%s is %v in %s and %v in %s", text.Quote(name), ta.DType, oa.Model.Name(), tb.DType, ob.Model.Name()))
 			}
-			ints.add(name, fmt.Sprintf("%s is %v and %v", model.Quote(name), ta.DType, tb.DType))
+			ints.Add(name, fmt.Sprintf("%s is %v and %v", text.Quote(name), ta.DType, tb.DType))
 			t.Op, t.Operands = method.Copy(0), []operand.Operand{oa, {}}
 		}
 		p.Tensors = append(p.Tensors, t)
@@ -96,12 +66,12 @@ func (p *planner) match(a, b *side) {
 			p.Tensors = append(p.Tensors, p.single(j.name, x.o, false))
 		case x.o.None() && a.last.WorksOut(j.name): // nor does save_pretrained write it
 		case y.o.None():
-			onlyA.add(j.name, "")
+			onlyA.Add(j.name, "")
 			if !layers.covers(j.name) {
 				p.Tensors = append(p.Tensors, p.single(j.name, x.o, false))
 			}
 		case x.o.None():
-			onlyB.add(j.name, "")
+			onlyB.Add(j.name, "")
 			if !layers.covers(j.name) {
 				p.Tensors = append(p.Tensors, p.single(j.name, y.o, true))
 			}
@@ -122,35 +92,35 @@ func (p *planner) match(a, b *side) {
 		p.block("%s and %s have no tensor name in common: they are different architectures", a.last.Name(), b.last.Name())
 		return
 	}
-	if vocab.count() > 0 {
-		p.VocabMismatch = vocab.first
+	if vocab.Count() > 0 {
+		p.VocabMismatch = vocab.First
 		tokens := ""
 		if p.Recipe.Document != nil {
 			tokens = "tokenizer_source: union or base takes them by tokens, and "
 		}
 		p.block("the vocabularies differ: %s (%s); %s--vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
-			vocab.first, vocab.list(), tokens)
+			vocab.First, vocab.String(), tokens)
 	}
-	if n := shapes.count(); n > 0 {
-		s := "1 tensor differs in shape: " + shapes.first
+	if n := shapes.Count(); n > 0 {
+		s := "1 tensor differs in shape: " + shapes.First
 		if n > 1 {
-			s = fmt.Sprintf("%s differ in shape: %s", tensors(n), shapes.first)
-			s += fmt.Sprintf(" (%s)", shapes.list())
+			s = fmt.Sprintf("%s differ in shape: %s", text.Count(n, "tensor"), shapes.First)
+			s += fmt.Sprintf(" (%s)", shapes.String())
 		}
 		p.block("%s", s)
 	}
-	if n := codes.count(); n > 0 {
+	if n := codes.Count(); n > 0 {
 		have := "have"
 		if n == 1 {
 			have = "has"
 		}
-		p.block("%s %s an integer type in one parent only, as in a quantised model: %s", tensors(n), have, codes.first)
+		p.block("%s %s an integer type in one parent only, as in a quantised model: %s", text.Count(n, "tensor"), have, codes.First)
 	}
 	p.missing(&onlyA, a.last, b.last)
 	p.missing(&onlyB, b.last, a.last)
 	p.towers(a, b)
-	if n := ints.count(); n > 0 {
-		p.warn("%s not of a floating type %s of different types in the parents, and the primary's are taken: %s", tensors(n), isAre(n), ints.first)
+	if n := ints.Count(); n > 0 {
+		p.warn("%s not of a floating type %s of different types in the parents, and the primary's are taken: %s", text.Count(n, "tensor"), text.Verb(n, "is", "are"), ints.First)
 	}
 }
 
@@ -160,12 +130,12 @@ func isWeight8(name string, t tensor.Info) bool {
 }
 
 // missing reports the tensors that only one parent has, by the policy.
-func (p *planner) missing(only *mismatch, has, lacks *model.Model) {
-	n := only.count()
+func (p *planner) missing(only *text.Names, has, lacks *model.Model) {
+	n := only.Count()
 	if n == 0 {
 		return
 	}
-	what := fmt.Sprintf("%s of %s %s missing from %s: %s", tensors(n), has.Name(), isAre(n), lacks.Name(), only.list())
+	what := fmt.Sprintf("%s of %s %s missing from %s: %s", text.Count(n, "tensor"), has.Name(), text.Verb(n, "is", "are"), lacks.Name(), only.String())
 	switch p.Recipe.Missing {
 	case recipe.MissingError:
 		p.block("%s; --missing copy takes what only one parent has", what)
@@ -300,22 +270,4 @@ func wider(a, b tensor.DType) tensor.DType {
 		return a
 	}
 	return tensor.F32
-}
-
-func tensors(n int) string {
-	if n == 1 {
-		return "1 tensor"
-	}
-	return fmt.Sprintf("%d tensors", n)
-}
-
-func isAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
-}
-
-func shape(s []uint64) string {
-	return strings.ReplaceAll(fmt.Sprint(s), " ", ", ")
 }

@@ -7,6 +7,7 @@ import (
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 )
 
 // synonyms are the parts of models under the names that recipes have for them
@@ -87,23 +88,23 @@ func checkModules(d *recipe.Document, primary *model.Model) []recipe.Problem {
 	}
 	var problems []recipe.Problem
 	count := make([]int, len(d.Modules))
-	var left mismatch
+	var left text.Names
 	for i := range primary.Tensors {
 		if k := moduleOf(d, primary.Tensors[i].Name); k >= 0 {
 			count[k]++
 		} else {
-			left.add(primary.Tensors[i].Name, "")
+			left.Add(primary.Tensors[i].Name, "")
 		}
 	}
 	for k, m := range d.Modules {
 		if count[k] == 0 {
 			problems = append(problems, recipe.Problem{Pos: m.Pos, Message: fmt.Sprintf("%s has no tensors in a module %s; without a recipe, merge A B -t PATTERN=VALUE rules on tensors by their names",
-				primary.Name(), model.Quote(m.Name))})
+				primary.Name(), text.Quote(m.Name))})
 		}
 	}
-	if n := left.count(); n > 0 {
+	if n := left.Count(); n > 0 {
 		problems = append(problems, recipe.Problem{Pos: d.Modules[0].Pos, Message: fmt.Sprintf("%s %s in none of the recipe's modules: %s; without a recipe, merge A B -t PATTERN=VALUE rules on tensors by their names",
-			tensors(n), isAre(n), left.list())})
+			text.Count(n, "tensor"), text.Verb(n, "is", "are"), left.String())})
 	}
 	for k := range d.Slices {
 		s := &d.Slices[k]
@@ -113,14 +114,14 @@ func checkModules(d *recipe.Document, primary *model.Model) []recipe.Problem {
 		for _, src := range s.Sources {
 			if !src.Whole && src.Layers.From != startOf(d, k) {
 				problems = append(problems, recipe.Problem{Pos: src.Layers.Pos, Message: fmt.Sprintf("layer_range %v moves layers of the module %s; only the layers of the language model can be moved",
-					src.Layers, model.Quote(d.Modules[s.Module].Name))})
+					src.Layers, text.Quote(d.Modules[s.Module].Name))})
 			}
 		}
 		if !s.Sources[0].Whole && k == lastOf(d, k) {
 			_, n, err := stackFor(d, k, primary)
 			if own := s.Sources[max(0, s.Base)].Layers; err == nil && own.To < n {
 				problems = append(problems, recipe.Problem{Pos: own.Pos, Message: fmt.Sprintf("the slices of the module %s end at layer %d of %d; only layers of the language model can be dropped",
-					model.Quote(d.Modules[s.Module].Name), own.To, n)})
+					text.Quote(d.Modules[s.Module].Name), own.To, n)})
 			}
 		}
 	}
@@ -150,7 +151,7 @@ func stackFor(d *recipe.Document, k int, m *model.Model) (stack string, layers i
 		}
 	}
 	if stack == "" {
-		return "", 0, fmt.Errorf("%s has no numbered layers in the module %s, so no layer_range can be taken of it", m.Name(), model.Quote(d.Modules[d.Slices[k].Module].Name))
+		return "", 0, fmt.Errorf("%s has no numbered layers in the module %s, so no layer_range can be taken of it", m.Name(), text.Quote(d.Modules[d.Slices[k].Module].Name))
 	}
 	return stack, layers, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
 )
 
 // align calls the tensors of every model as the primary calls them, without
@@ -12,7 +13,7 @@ import (
 func (p *planner) align() {
 	for _, m := range p.Models {
 		if found := m.Unwrap(); len(found) > 0 {
-			p.warn("%s was saved from a wrapped model: %s. %s left out of its names, which transformers would not know", m.Name(), strings.Join(found, ". and "), isAre(len(found)))
+			p.warn("%s was saved from a wrapped model: %s. %s left out of its names, which transformers would not know", m.Name(), strings.Join(found, ". and "), text.Verb(len(found), "is", "are"))
 		}
 	}
 	for i, m := range p.Models[1:] {
@@ -27,14 +28,14 @@ func (p *planner) align() {
 		if len(said) == 0 {
 			continue
 		}
-		var list mismatch
+		var list text.Names
 		for _, r := range said {
 			list.names = append(list.names, renaming(r))
 		}
 		if n := len(list.names); n > maxNamed {
 			list.names, list.skip = list.names[:maxNamed], n-maxNamed
 		}
-		p.warn("%s has the network of %s under other names: %s", m.Name(), p.Primary.Name(), list.list())
+		p.warn("%s has the network of %s under other names: %s", m.Name(), p.Primary.Name(), list.String())
 	}
 }
 
@@ -43,7 +44,7 @@ func renaming(r model.Renaming) string {
 		if s == "" {
 			return "no prefix"
 		}
-		return model.Quote(s)
+		return text.Quote(s)
 	}
 	return fmt.Sprintf("%s is paired with %s", side(r.From), side(r.To))
 }

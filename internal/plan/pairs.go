@@ -8,6 +8,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 	"slerpmerge/writer"
 )
 
@@ -66,13 +67,13 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 func (p *planner) pairUp(a, b *side, profile func(string) (float64, bool)) {
 	common := 0
 	p.Tensors = slices.Grow(p.Tensors, max(len(a.parts), len(b.parts)))
-	var vocab mismatch
+	var vocab text.Names
 	add := func(j joint, oa, ob operand.Operand) {
 		common++
 		name := j.name
 		t := p.comparable(j, oa, ob)
 		if t.Blends() && !oa.Info().SameShape(ob.Info()) {
-			vocab.add(name, t.Why)
+			vocab.Add(name, t.Why)
 		}
 		if t.Blends() {
 			if t.T, t.Mixed = profile(j.own); !t.Mixed {
@@ -111,8 +112,8 @@ func (p *planner) pairUp(a, b *side, profile func(string) (float64, bool)) {
 			return
 		}
 	}
-	if vocab.count() > 0 {
-		p.warn("the vocabularies differ, so only a part of them is compared: %s (%s)", vocab.first, vocab.list())
+	if vocab.Count() > 0 {
+		p.warn("the vocabularies differ, so only a part of them is compared: %s (%s)", vocab.First, vocab.String())
 	}
 	if common == 0 {
 		p.block("%s and %s have no tensor name in common: they are different architectures", p.Primary.Name(), p.Secondary.Name())
@@ -128,7 +129,7 @@ func (p *planner) comparable(j joint, oa, ob operand.Operand) Tensor {
 	switch {
 	case !ta.SameShape(tb) && !vocab:
 		t.Op = method.Differ{}
-		t.Why = fmt.Sprintf("%s in the primary and %s in the secondary", shape(ta.Shape), shape(tb.Shape))
+		t.Why = fmt.Sprintf("%s in the primary and %s in the secondary", text.Shape(ta.Shape), text.Shape(tb.Shape))
 	case !ta.DType.Blends() || !tb.DType.Blends():
 		t.Op, t.Why = method.Follow{}, "not of a floating type"
 		if ta.DType != tb.DType || !ta.SameShape(tb) {

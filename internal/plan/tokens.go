@@ -8,6 +8,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 	"slerpmerge/internal/tokenizer"
 )
 
@@ -130,7 +131,7 @@ func (p *planner) retoken(name string, o operand.Operand) operand.Operand {
 func (p *planner) holdsRows(o operand.Operand, r *operand.Rows) bool {
 	own := o.Tensor().Shape
 	if most := int64(slices.Max(r.Index)); most >= int64(own[r.Axis]) {
-		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", model.Quote(o.Tensor().Name), o.Model.Name(), own[r.Axis], most+1)
+		p.block("%s of %s has %d rows, but its tokenizer and config.json need %d", text.Quote(o.Tensor().Name), o.Model.Name(), own[r.Axis], most+1)
 		return false
 	}
 	for _, fill := range r.Fills {
@@ -142,7 +143,7 @@ func (p *planner) holdsRows(o operand.Operand, r *operand.Rows) bool {
 			dims := other.Tensor().Shape
 			fits := len(dims) == len(own) && slices.Equal(dims[r.Axis+1:], own[r.Axis+1:]) && slices.Equal(dims[:r.Axis], own[:r.Axis])
 			if !fits || uint64(t.Row) >= dims[r.Axis] || !other.Tensor().DType.Blends() {
-				p.block("%s is %s in %s, so its row %d can't stand in for one of %s", model.Quote(o.Tensor().Name), shape(dims), other.Model.Name(), t.Row, o.Model.Name())
+				p.block("%s is %s in %s, so its row %d can't stand in for one of %s", text.Quote(o.Tensor().Name), text.Shape(dims), other.Model.Name(), t.Row, o.Model.Name())
 				return false
 			}
 		}

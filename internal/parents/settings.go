@@ -1,6 +1,7 @@
-package plan
+package parents
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -8,7 +9,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
-	"slerpmerge/internal/tokenizer"
+	"slerpmerge/internal/text"
 )
 
 // A setting of config.json that changes what the weights mean though no shape
@@ -43,17 +44,17 @@ var formal = []string{"_name_or_path", "transformers_version", "transformers_wei
 
 // compareSettings warns about settings of the config.json of the primary and
 // another parent that differ and matter, and counts the rest.
-func (p *planner) compareSettings(b *model.Model) {
-	x, y := p.Primary.Config.LanguagePart(), b.Config.LanguagePart()
-	if x != p.Primary.Config { // both parts and the whole can name them
+func (c *comparison) compareSettings() {
+	x, y := c.a.Config.LanguagePart(), c.b.Config.LanguagePart()
+	if x != c.a.Config { // both parts and the whole can name them
 		for _, name := range []string{"model_type", "architectures"} {
-			p.compareSetting(setting{names: []string{name}, grave: name == "model_type"}, p.Primary.Config, b.Config, b)
+			c.compareSetting(setting{names: []string{name}, grave: name == "model_type"}, c.a.Config, c.b.Config)
 		}
 	}
 	for _, s := range settings {
-		p.compareSetting(s, x, y, b)
+		c.compareSetting(s, x, y)
 	}
-	p.compareRope(x, y, b)
+	c.compareRope(x, y)
 	known := slices.Concat(formal, ropeNames)
 	for _, s := range settings {
 		known = append(known, s.names...)
@@ -68,15 +69,15 @@ func (p *planner) compareSettings(b *model.Model) {
 		}
 	}
 	if n := len(others); n > 0 {
-		var list mismatch
+		var list text.Names
 		for _, name := range others {
-			list.add(name, "")
+			list.Add(name, "")
 		}
-		p.Differences = append(p.Differences, fmt.Sprintf("%s of config.json %s in %s and %s: %s", count(n, "other setting"), verb(n, "differs", "differ"), p.Primary.Name(), b.Name(), list.list()))
+		c.add(Setting, "%s of config.json %s in %s and %s: %s", text.Count(n, "other setting"), text.Verb(n, "differs", "differ"), c.a.Name(), c.b.Name(), &list)
 	}
 }
 
-func (p *planner) compareSetting(s setting, x, y *model.Config, b *model.Model) {
+func (c *comparison) compareSetting(s setting, x, y *model.Config) {
 	first := func(c *model.Config) (name string, value []byte) {
 		for _, name := range s.names {
 			if v := c.Raw(name); v != nil && string(v) != "null" {
@@ -90,15 +91,15 @@ func (p *planner) compareSetting(s setting, x, y *model.Config, b *model.Model) 
 	if (vx == nil || vy == nil) && !s.absent || model.SameJSON(vx, vy) {
 		return
 	}
-	p.differs(s.grave, name, vx, vy, b)
+	c.differs(s.grave, name, vx, vy)
 }
 
-func (p *planner) differs(grave bool, name string, x, y []byte, b *model.Model) {
-	say := p.warn
+func (c *comparison) differs(grave bool, name string, x, y []byte) {
+	say := c.warn
 	if grave {
-		say = p.warnFirst
+		say = c.grave
 	}
-	say("%s differs: %s in %s, %s in %s (the primary's is kept)", name, orNone(x), p.Primary.Name(), orNone(y), b.Name())
+	say("%s differs: %s in %s, %s in %s (the primary's is kept)", name, orNone(x), c.a.Name(), orNone(y), c.b.Name())
 }
 
 func orNone(v []byte) string {
@@ -110,18 +111,18 @@ func orNone(v []byte) string {
 
 // compareRope compares the rotary embeddings, which transformers 4 and 5 write
 // in different ways: rope_theta and rope_scaling, or all in rope_parameters.
-func (p *planner) compareRope(x, y *model.Config, b *model.Model) {
+func (c *comparison) compareRope(x, y *model.Config) {
 	thetaX, restX := rope(x)
 	thetaY, restY := rope(y)
 	if thetaX != nil && thetaY != nil && !model.SameJSON(thetaX, thetaY) {
-		p.differs(true, "rope_theta", thetaX, thetaY, b)
+		c.differs(true, "rope_theta", thetaX, thetaY)
 	}
 	if !model.SameJSON(restX, restY) {
 		name := "rope_scaling"
 		if x.Has("rope_parameters") {
 			name = "rope_parameters"
 		}
-		p.differs(true, name, restX, restY, b)
+		c.differs(true, name, restX, restY)
 	}
 }
 
@@ -161,50 +162,14 @@ func rope(c *model.Config) (theta, rest []byte) {
 	return theta, rest
 }
 
-// compareOutlines warns about special tokens and chat templates that differ.
-func (p *planner) compareOutlines(b *model.Model) {
-	x, err := tokenizer.ReadOutline(p.Primary.OpenCompanion)
-	if err != nil {
-		return // whoever opens the model will see
-	}
-	y, err := tokenizer.ReadOutline(b.OpenCompanion)
-	if err != nil {
-		return
-	}
-	var roles []string
-	for _, role := range tokenizer.Roles() {
-		s, okX := x.Special[role]
-		t, okY := y.Special[role]
-		if okX && okY && s != t {
-			roles = append(roles, fmt.Sprintf("%s is %s and %s", role, model.Quote(s), model.Quote(t)))
-		}
-	}
-	if len(roles) > 0 {
-		p.warn("special tokens differ in %s and %s: %s", p.Primary.Name(), b.Name(), strings.Join(roles, ", "))
-	}
-	if x.Template == y.Template {
-		return
-	}
-	switch "" {
-	case x.Template:
-		p.warn("%s has a chat template, %s has none", b.Name(), p.Primary.Name())
-	case y.Template:
-		p.warnLast("%s has a chat template, %s has none", p.Primary.Name(), b.Name())
-	default:
-		p.warn("the chat templates of %s and %s differ: the one beside the tokenizer that is copied is kept", p.Primary.Name(), b.Name())
-	}
-}
+// squeeze takes the white space out of JSON text so that layout is no
+// difference. Strings with spaces in them keep their meaning for comparison.
+func squeeze(v []byte) []byte { return bytes.Join(bytes.Fields(v), nil) }
 
-func verb(n int, one, many string) string {
-	if n == 1 {
-		return one
+func clip(v []byte) string {
+	const max = 80
+	if len(v) > max {
+		return fmt.Sprintf("%q...", v[:max])
 	}
-	return many
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return text.Quote(strings.ReplaceAll(string(v), `"`, ""))
 }
