@@ -107,8 +107,8 @@ func (p *planner) assembleSlice(k int) {
 	for j := range s.Sources {
 		sides[j] = p.sideOf(k, j)
 	}
-	text := textModule(d, k, p.Primary)
-	if text && k == lastOf(d, k) {
+	ofText := textModule(d, k, p.Primary)
+	if ofText && k == lastOf(d, k) {
 		p.lendHead(sides)
 	}
 	if s.Sources[0].Whole {
@@ -116,7 +116,7 @@ func (p *planner) assembleSlice(k int) {
 	} else {
 		own := s.Sources[max(0, s.Base)] // the base model's settings go along with its layers
 		for l := range own.Layers.Len() {
-			if !text {
+			if !ofText {
 				break
 			}
 			m := p.modelOf(own.Model)

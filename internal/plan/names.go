@@ -30,10 +30,7 @@ func (p *planner) align() {
 		}
 		var list text.Names
 		for _, r := range said {
-			list.names = append(list.names, renaming(r))
-		}
-		if n := len(list.names); n > maxNamed {
-			list.names, list.skip = list.names[:maxNamed], n-maxNamed
+			list.AddText(renaming(r))
 		}
 		p.warn("%s has the network of %s under other names: %s", m.Name(), p.Primary.Name(), list.String())
 	}

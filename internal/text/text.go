@@ -73,8 +73,13 @@ func (n *Names) Add(name, detail string) {
 	if n.First == "" {
 		n.First = detail
 	}
+	n.AddText(Quote(name))
+}
+
+// AddText adds words that need no quotes.
+func (n *Names) AddText(words string) {
 	if len(n.named) < maxNamed {
-		n.named = append(n.named, Quote(name))
+		n.named = append(n.named, words)
 	} else {
 		n.more++
 	}
