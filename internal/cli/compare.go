@@ -45,7 +45,7 @@ func (c *compareCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if r.Document != nil && (r.Method != recipe.Slerp || len(r.Parents()) != 2) {
+	if r.FromFile() && (r.Method != recipe.Slerp || len(r.Parents()) != 2) {
 		return &requestError{msg: fmt.Sprintf("--recipe %s is not about a pair of models: compare takes recipes of merge_method slerp with two models", c.Recipe)}
 	}
 	toStdout := 0
@@ -60,7 +60,7 @@ func (c *compareCmd) Run(a *app) error {
 	return c.carryOut(a, r)
 }
 
-func (c *compareCmd) carryOut(a *app, r recipe.Recipe) error {
+func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 	pool := mmapio.NewPool(planPool)
 	bound(r.MaxMemory, planPool)
 	models, err := openParents(pool, r, plan.Comparing)

@@ -26,10 +26,10 @@ func (c *convertCmd) Run(a *app) error {
 }
 
 // order is what the command line asks for.
-func (c *convertCmd) order() (recipe.Recipe, work, error) {
-	r := recipe.Recipe{Method: recipe.Convert, Primary: c.Model, Output: c.Output, Overwrite: c.Overwrite}
+func (c *convertCmd) order() (recipe.Request, work, error) {
+	r := recipe.Request{Recipe: recipe.Conversion(c.Model), Run: recipe.Run{Output: c.Output, Overwrite: c.Overwrite}}
 	w := work{dryRun: c.DryRun, json: c.JSON, run: c.runFlags}
-	if r.Primary == "" {
+	if c.Model == "" {
 		return r, w, &requestError{msg: "MODEL is empty: name a model folder or weight file"}
 	}
 	return r, w, c.put(&r)

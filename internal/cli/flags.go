@@ -194,7 +194,7 @@ type runFlags struct {
 }
 
 // put fills in the fields of a recipe, and checks all of it.
-func (f *outputFlags) put(r *recipe.Recipe) error {
+func (f *outputFlags) put(r *recipe.Request) error {
 	r.DType, r.Format = f.DType.DType, recipe.Format(f.Format)
 	r.ShardSize, r.MaxMemory, r.Threads = int64(f.ShardSize), int64(f.MaxMemory), f.Threads
 	r.Entries = f.Entry.entries
@@ -224,21 +224,20 @@ type mergeFlags struct {
 }
 
 // recipe turns the flags into a checked recipe.
-func (f *mergeFlags) recipe(output string) (recipe.Recipe, error) {
-	r := recipe.Recipe{
-		Method: recipe.Slerp, Output: output, Extrapolate: f.Extrapolate,
-		Missing: recipe.Missing(f.Missing), NonFinite: recipe.NonFinite(f.NonFinite), Tokenizer: recipe.Tokenizer(f.Tokenizer),
-		Vocab: recipe.Vocab(f.Vocab),
-	}
+func (f *mergeFlags) recipe(output string) (recipe.Request, error) {
+	var r recipe.Request
 	var err error
 	if f.Recipe != "" {
-		err = f.document(&r)
+		r.Recipe, err = f.file()
 	} else {
-		err = f.pair(&r)
+		r.Recipe, err = f.pair()
 	}
 	if err != nil {
 		return r, err
 	}
+	r.Output, r.Extrapolate = output, f.Extrapolate
+	r.Missing, r.NonFinite = recipe.Missing(f.Missing), recipe.NonFinite(f.NonFinite)
+	r.Tokenizer, r.Vocab = recipe.Tokenizer(f.Tokenizer), recipe.Vocab(f.Vocab)
 	if err := f.put(&r); err != nil {
 		return r, err
 	}
@@ -247,11 +246,11 @@ func (f *mergeFlags) recipe(output string) (recipe.Recipe, error) {
 
 // compat sets what LLM-SLERP-Merge does where the flags do not say otherwise
 // already.
-func (f *mergeFlags) compat(r *recipe.Recipe) error {
+func (f *mergeFlags) compat(r *recipe.Request) error {
 	if f.Compat == "" {
 		return nil
 	}
-	if r.Document != nil || len(f.T.args) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
+	if f.Recipe != "" || len(f.T.args) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
 		return &requestError{msg: "--compat seed says -t, --dtype, --vocab, --missing and --tokenizer itself: leave them and --recipe away"}
 	}
 	r.DType = recipe.DType{To: tensor.F32}
@@ -260,33 +259,31 @@ func (f *mergeFlags) compat(r *recipe.Recipe) error {
 }
 
 // pair takes the two models from the command line.
-func (f *mergeFlags) pair(r *recipe.Recipe) (err error) {
+func (f *mergeFlags) pair() (r recipe.Recipe, err error) {
 	if f.Primary != nil {
 		if ext := filepath.Ext(*f.Primary); ext == ".yml" || ext == ".yaml" { // mergekit-yaml takes it so
-			return &requestError{msg: *f.Primary + " is no model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
+			return r, &requestError{msg: *f.Primary + " is no model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
 		}
 	}
 	for _, arg := range []struct {
 		what  string
 		value *string
-		to    *string
-	}{{"PRIMARY", f.Primary, &r.Primary}, {"SECONDARY", f.Secondary, &r.Secondary}} {
+	}{{"PRIMARY", f.Primary}, {"SECONDARY", f.Secondary}} {
 		switch {
 		case f.Primary == nil:
-			return &requestError{msg: "two models are needed, PRIMARY and SECONDARY, or --recipe FILE"}
+			return r, &requestError{msg: "two models are needed, PRIMARY and SECONDARY, or --recipe FILE"}
 		case arg.value == nil:
-			return &requestError{msg: "two models are needed: " + arg.what + " is missing"}
+			return r, &requestError{msg: "two models are needed: " + arg.what + " is missing"}
 		case *arg.value == "":
-			return &requestError{msg: arg.what + " is empty: name a model folder or weight file"}
+			return r, &requestError{msg: arg.what + " is empty: name a model folder or weight file"}
 		}
-		*arg.to = *arg.value
 	}
-	r.T, err = f.T.setting()
-	return err
+	t, err := f.T.setting()
+	return recipe.Pair(*f.Primary, *f.Secondary, t), err
 }
 
-// maxDocument bounds a recipe file; ParseDocument has a limit of its own.
-const maxDocument = 2 << 20
+// maxRecipe bounds a recipe file; recipe.Parse has a limit of its own.
+const maxRecipe = 2 << 20
 
 // unopened says why a file that what names on the command line can't be read: it
 // is not there or no file, which is the request's fault, or the system fails.
@@ -304,26 +301,26 @@ func unopened(what string, err error) error {
 	return err
 }
 
-// document reads the recipe file.
-func (f *mergeFlags) document(r *recipe.Recipe) error {
+// file reads the recipe file.
+func (f *mergeFlags) file() (r recipe.Recipe, err error) {
 	switch {
 	case f.Primary != nil:
-		return &requestError{msg: "--recipe names the models itself: leave PRIMARY and SECONDARY away"}
+		return r, &requestError{msg: "--recipe names the models itself: leave PRIMARY and SECONDARY away"}
 	case len(f.T.args) > 0:
-		return &requestError{msg: "--recipe has t itself: leave -t away"}
+		return r, &requestError{msg: "--recipe has t itself: leave -t away"}
 	}
 	file, err := disk.OpenRegular(f.Recipe)
 	if err != nil {
-		return unopened("--recipe", err)
+		return r, unopened("--recipe", err)
 	}
 	defer file.Close()
-	src, err := io.ReadAll(io.LimitReader(file, maxDocument))
+	src, err := io.ReadAll(io.LimitReader(file, maxRecipe))
 	if err != nil {
-		return err
+		return r, err
 	}
-	if r.Document, err = recipe.ParseDocument(f.Recipe, src); err != nil {
-		return withModels(r.Document, err)
+	parsed, err := recipe.Parse(f.Recipe, src)
+	if err != nil {
+		return r, withModels(parsed, err)
 	}
-	r.Method = r.Document.Method
-	return nil
+	return *parsed, nil
 }

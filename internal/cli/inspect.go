@@ -42,7 +42,7 @@ const digestPool = 16 << 20
 func (c *inspectCmd) Run(a *app) error {
 	pool := mmapio.NewPool(planPool)
 	bound(int64(c.MaxMemory), planPool)
-	models, err := openModels(pool, []string{c.Path}, c.Entry.entries, recipe.Recipe{MaxMemory: int64(c.MaxMemory)}, plan.Listing)
+	models, err := openModels(pool, []string{c.Path}, c.Entry.entries, recipe.Request{Run: recipe.Run{MaxMemory: int64(c.MaxMemory)}}, plan.Listing)
 	defer closeAll(models)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
 type jobTask struct {
 	app    *app
 	name   string
-	recipe recipe.Recipe
+	recipe recipe.Request
 	work   work
 }
 
@@ -175,7 +175,7 @@ func (t *jobTask) Run(ctx context.Context, overwrite bool) (*batch.Result, error
 }
 
 // with is the recipe, allowed to replace the output or not.
-func (t *jobTask) with(overwrite bool) recipe.Recipe {
+func (t *jobTask) with(overwrite bool) recipe.Request {
 	r := t.recipe
 	r.Overwrite = r.Overwrite || overwrite
 	return r

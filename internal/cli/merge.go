@@ -48,7 +48,7 @@ func (c *mergeCmd) Run(a *app) error {
 }
 
 // order is what the command line asks for.
-func (c *mergeCmd) order() (recipe.Recipe, work, error) {
+func (c *mergeCmd) order() (recipe.Request, work, error) {
 	r, err := c.recipe(c.Output)
 	r.Overwrite = c.Overwrite
 	return r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, html: c.HTML, run: c.runFlags}, err
@@ -67,7 +67,7 @@ func (w work) choices() []string {
 }
 
 // carryOut does what merge and convert do once the recipe is known.
-func (a *app) carryOut(r recipe.Recipe, w work) error {
+func (a *app) carryOut(r recipe.Request, w work) error {
 	if r.Output == "" && !w.dryRun {
 		return &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
 	}
@@ -94,12 +94,12 @@ func (a *app) carryOut(r recipe.Recipe, w work) error {
 // A doneError says that what a command makes is there already.
 type doneError struct{ plan *plan.Plan }
 
-func (e *doneError) Error() string { return e.plan.Recipe.Output + " is what this command makes" }
+func (e *doneError) Error() string { return e.plan.Run.Output + " is what this command makes" }
 
 // perform plans and runs. Where there is nothing to do the error is a
 // *doneError. What this very command made, but is not whole any more, is made
 // again and replaced.
-func (a *app) perform(r recipe.Recipe, w work) (*merge.Result, error) {
+func (a *app) perform(r recipe.Request, w work) (*merge.Result, error) {
 	if w.run.Nice {
 		beNice()
 	}
@@ -119,7 +119,7 @@ type brokenError struct{ why string }
 
 func (e *brokenError) Error() string { return e.why }
 
-func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Result, error) {
+func (a *app) attempt(ctx context.Context, r recipe.Request, w work) (*merge.Result, error) {
 	pool := mmapio.NewPool(planPool)
 	p, done, err := a.plan(pool, r, true)
 	if err != nil {
@@ -156,7 +156,8 @@ func (a *app) attempt(ctx context.Context, r recipe.Recipe, w work) (*merge.Resu
 	for _, w := range p.Warnings {
 		a.log.warn(w)
 	}
-	a.log.info("start", "", "method", r.Method, "primary", r.Primary, "secondary", r.Secondary, "output", r.Output,
+	parents := append(r.Parents(), "")
+	a.log.info("start", "", "method", r.Method, "primary", parents[0], "secondary", parents[1], "output", r.Output,
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
@@ -187,12 +188,12 @@ func exceeds(p *plan.Plan, memory int64) bool {
 
 // nothingToDo closes a command whose output is there already.
 func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
-	a.log.info("done", p.Recipe.Output+": nothing left to do: it is what this command makes", "output", p.Recipe.Output,
+	a.log.info("done", p.Run.Output+": nothing left to do: it is what this command makes", "output", p.Run.Output,
 		"tensors", len(p.Tensors), "bytes", 0, "nothing_to_do", true)
 	if !asJSON {
 		return nil
 	}
-	return a.printJSON(resultJSON{Output: p.Recipe.Output, Tensors: len(p.Tensors), Files: planFiles(p), PeakMemory: peakMemory(),
+	return a.printJSON(resultJSON{Output: p.Run.Output, Tensors: len(p.Tensors), Files: planFiles(p), PeakMemory: peakMemory(),
 		Branches: map[method.Outcome]int{}, Warnings: append([]string{}, p.Warnings...)})
 }
 
@@ -221,7 +222,7 @@ func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them. run tells whether the
 // plan will be carried out: then it must not rest on samples.
-func (a *app) plan(pool *mmapio.Pool, r recipe.Recipe, run bool) (p *plan.Plan, done func(), err error) {
+func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan, done func(), err error) {
 	bound(r.MaxMemory, planPool)
 	models, err := openParents(pool, r, plan.Merging)
 	done = func() { closeAll(models) }
@@ -281,17 +282,17 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	rate := float64(r.Written) / max(seconds, 1e-9)
 	peak := peakMemory()
 	branches := r.Outcomes()
-	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Recipe.Output,
+	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Run.Output,
 		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Recipe.Method == recipe.Slerp))
 	if n := len(r.Warnings); n > 0 {
 		text += "; " + plural(n, "warning")
 	}
-	a.log.info(event, text, "output", r.Plan.Recipe.Output, "tensors", len(r.Tensors), "bytes", r.Written,
+	a.log.info(event, text, "output", r.Plan.Run.Output, "tensors", len(r.Tensors), "bytes", r.Written,
 		"seconds", seconds, "bytes_per_second", rate, "peak_memory", peak, "branches", branches, "warnings", len(r.Warnings))
 	if !asJSON {
 		return nil
 	}
-	out := resultJSON{Output: r.Plan.Recipe.Output, Tensors: len(r.Tensors), Files: planFiles(r.Plan), Bytes: r.Written,
+	out := resultJSON{Output: r.Plan.Run.Output, Tensors: len(r.Tensors), Files: planFiles(r.Plan), Bytes: r.Written,
 		Seconds: seconds, BytesPerS: rate, PeakMemory: peak, Branches: branches, Warnings: append([]string{}, r.Warnings...)}
 	return a.printJSON(out)
 }

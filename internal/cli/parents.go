@@ -14,7 +14,7 @@ import (
 // What is wrong with those of a recipe file is told at once, as one
 // *recipe.DocumentError: models that are not there, and layers that the others
 // don't have. Models that were opened are returned with an error, too.
-func openParents(pool *mmapio.Pool, r recipe.Recipe, purpose plan.Purpose) ([]*model.Model, error) {
+func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*model.Model, error) {
 	paths := r.Parents()
 	models := make([]*model.Model, len(paths))
 	if err := checkEntries(r.Entries, len(paths)); err != nil {
@@ -28,8 +28,8 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe, purpose plan.Purpose) ([]*m
 		switch {
 		case err == nil:
 			models[i] = m
-		case r.Document != nil && errors.As(err, &unusable):
-			absent = append(absent, recipe.Problem{Pos: r.Document.Models()[i].Pos, Message: err.Error()})
+		case r.FromFile() && errors.As(err, &unusable):
+			absent = append(absent, recipe.Problem{Pos: r.Models()[i].Pos, Message: err.Error()})
 			if unusable.Hint != "" {
 				hints = append(hints, unusable.Hint)
 			}
@@ -40,7 +40,7 @@ func openParents(pool *mmapio.Pool, r recipe.Recipe, purpose plan.Purpose) ([]*m
 	if len(absent) == 0 {
 		return models, useEntries(r.Entries, models)
 	}
-	err := r.Document.Reject(append(absent, plan.CheckLayers(r.Document, models)...)...)
+	err := r.Reject(append(absent, plan.CheckLayers(&r.Recipe, models)...)...)
 	err.Hints = hints
 	return models, err
 }
@@ -55,7 +55,7 @@ func outOfMemory(err error, limit int64) error {
 }
 
 // admission refuses models whose tables do not fit in the memory of the recipe.
-func admission(r recipe.Recipe, purpose plan.Purpose, opened []*model.Model, of int) model.Admit {
+func admission(r recipe.Request, purpose plan.Purpose, opened []*model.Model, of int) model.Admit {
 	if r.MaxMemory == 0 { // nobody has said how much there is
 		return nil
 	}
@@ -63,13 +63,13 @@ func admission(r recipe.Recipe, purpose plan.Purpose, opened []*model.Model, of 
 }
 
 // openModels opens models that no recipe names.
-func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r recipe.Recipe, purpose plan.Purpose) ([]*model.Model, error) {
+func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r recipe.Request, purpose plan.Purpose) ([]*model.Model, error) {
 	var models []*model.Model
 	if err := checkEntries(entries, len(paths)); err != nil {
 		return nil, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Admit: admission(r, purpose, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Admit: admission(r, purpose, models, len(paths))})
 		if err != nil {
 			return models, err
 		}
@@ -109,12 +109,12 @@ func useEntries(entries []recipe.Entry, models []*model.Model) error {
 
 // withModels adds to what is wrong with a recipe file what is wrong with its
 // models, as far as it says which they are.
-func withModels(d *recipe.Document, err error) error {
+func withModels(d *recipe.Recipe, err error) error {
 	var wrong, more *recipe.DocumentError
 	if d == nil || !errors.As(err, &wrong) {
 		return err
 	}
-	models, failed := openParents(mmapio.NewPool(planPool), recipe.Recipe{Document: d}, plan.Merging)
+	models, failed := openParents(mmapio.NewPool(planPool), recipe.Request{Recipe: *d}, plan.Merging)
 	defer closeAll(models)
 	problems := wrong.Problems
 	switch {

@@ -41,8 +41,8 @@ func (c *planCmd) Run(a *app) error {
 }
 
 // writeRecipe writes a merge by flags as a recipe file.
-func (a *app) writeRecipe(r recipe.Recipe, file string) error {
-	if r.Document != nil {
+func (a *app) writeRecipe(r recipe.Request, file string) error {
+	if r.FromFile() {
 		return &requestError{msg: "--write-recipe turns flags into a recipe, and --recipe is one already"}
 	}
 	models, err := openParents(mmapio.NewPool(planPool), r, plan.Merging)
@@ -61,7 +61,7 @@ func (a *app) writeRecipe(r recipe.Recipe, file string) error {
 			a.log.warn("the recipe can't say that every tensor keeps the primary's type: where the parents have unlike ones, mergekit takes the wider one; --dtype names one for all")
 		}
 	}
-	text, err := recipe.WriteYAML(reference(models[0]), reference(models[1]), r.T, out)
+	text, err := recipe.WriteYAML(reference(models[0]), reference(models[1]), r.Setting("t"), out)
 	if err != nil {
 		return &requestError{msg: err.Error()}
 	}
@@ -95,7 +95,7 @@ func reference(m *model.Model) recipe.ModelRef {
 }
 
 // showPlan prints a plan; one with blockers fails after it was shown.
-func (a *app) showPlan(r recipe.Recipe, asJSON bool) error {
+func (a *app) showPlan(r recipe.Request, asJSON bool) error {
 	p, done, err := a.plan(mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return err

@@ -23,9 +23,9 @@ func (a *app) printPlan(p *plan.Plan) error {
 		role := "model"
 		switch {
 		case p.Recipe.Method != recipe.Slerp:
-		case i == 0 && p.Recipe.Document != nil && p.Recipe.Document.Base != nil:
+		case i == 0 && p.Recipe.Base != nil:
 			role = "base"
-		case p.Recipe.Document == nil:
+		case !p.Recipe.FromFile():
 			role = []string{"primary", "secondary"}[i]
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
@@ -96,7 +96,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 	if names, n := beside(p); len(names) > 0 {
 		fmt.Fprintf(w, "with\t%s\t\t%s\n", strings.Join(names, ", "), size(n))
 	}
-	output := clean(p.Recipe.Output)
+	output := clean(p.Run.Output)
 	if output == "" {
 		output = "(no folder named)"
 	}
@@ -104,7 +104,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 	if p.DiskFree >= 0 {
 		fmt.Fprintf(w, "disk\t\t\t%s free\n", size(p.DiskFree))
 	}
-	fmt.Fprintf(w, "memory\t%s\t\t%s of %s\n", plural(p.Budget.Threads, "thread"), mib(p.Budget.Total), mib(p.Recipe.MaxMemory))
+	fmt.Fprintf(w, "memory\t%s\t\t%s of %s\n", plural(p.Budget.Threads, "thread"), mib(p.Budget.Total), mib(p.Run.MaxMemory))
 }
 
 // maxBeside is how many of the small files are named.

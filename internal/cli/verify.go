@@ -48,10 +48,11 @@ func (c *verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	r, err := rec.Recipe()
+	made, err := rec.Recipe()
 	if err != nil {
 		return err
 	}
+	r := recipe.Request{Recipe: made}
 	if v := a.version; rec.Version() != v {
 		a.log.warn(fmt.Sprintf("%s was made by slerpmerge %s, and this is %s: should a difference be found, that may be the reason", c.Out, rec.Version(), v))
 	}
@@ -102,7 +103,7 @@ func (c *verifyCmd) Run(a *app) error {
 }
 
 // open opens the parents where the record, or --parents, says that they are.
-func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Recipe) (models []*model.Model, err error) {
+func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Request) (models []*model.Model, err error) {
 	paths := rec.Parents()
 	if n := len(paths); len(c.Parents) > 0 && len(c.Parents) != n {
 		return nil, &requestError{msg: fmt.Sprintf("%s was made of %s, --parents names %d", c.Out, plural(n, "model"), len(c.Parents)),
@@ -121,7 +122,7 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Recipe)
 		return models, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: recipe.Recipe{Entries: entries}.Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory)), Admit: admission(r, plan.Merging, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory)), Admit: admission(r, plan.Merging, models, len(paths))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}

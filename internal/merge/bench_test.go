@@ -18,16 +18,16 @@ func BenchmarkMerge(b *testing.B) {
 	list := []spec{{"a", tensor.BF16, 16 << 20}, {"b", tensor.BF16, 8 << 20}, {"c", tensor.BF16, 6 << 20}}
 	makeModel(b, dir+"/a", 1, 0, list)
 	makeModel(b, dir+"/b", 2, 0, list)
-	r := recipe.Recipe{Primary: dir + "/a", Secondary: dir + "/b", Output: dir + "/out", T: flat(0.3),
-		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 2, Overwrite: true}
+	r := recipe.Request{Recipe: recipe.Pair(dir+"/a", dir+"/b", flat(0.3)), Run: recipe.Run{Output: dir + "/out", Overwrite: true, MaxMemory: 64 << 20, Threads: 2}}
+	r.ShardSize = 5e9
 	b.SetBytes(60 << 20)
 	for b.Loop() {
 		pool := mmapio.NewPool(4 << 20)
-		x, err := model.Open(pool, r.Primary)
+		x, err := model.Open(pool, dir+"/a")
 		if err != nil {
 			b.Fatal(err)
 		}
-		y, err := model.Open(pool, r.Secondary)
+		y, err := model.Open(pool, dir+"/b")
 		if err != nil {
 			b.Fatal(err)
 		}

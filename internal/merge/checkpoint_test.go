@@ -38,8 +38,9 @@ func TestCheckpointAmongSmallPairs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mb.Close()
-	p, err := plan.New(recipe.Recipe{Primary: a, Secondary: b, T: flat(0.3), DType: recipe.DType{Auto: true},
-		ShardSize: 5e9, MaxMemory: 27 << 20, Threads: 4}, ma, mb)
+	r := recipe.Request{Recipe: recipe.Pair(a, b, flat(0.3)), Run: recipe.Run{MaxMemory: 27 << 20, Threads: 4}}
+	r.ShardSize = 5e9
+	p, err := plan.New(r, ma, mb)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,9 +19,10 @@ import (
 	"slerpmerge/mmapio"
 )
 
-func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Recipe)) (*compare.Result, error) {
+func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Request)) (*compare.Result, error) {
 	t.Helper()
-	r := recipe.Recipe{Method: recipe.Slerp, Primary: a, Secondary: b, T: flat(0.5), DType: recipe.DType{Auto: true}, ShardSize: 1, MaxMemory: 64 << 20, Threads: 2}
+	r := recipe.Request{Recipe: recipe.Pair(a, b, flat(0.5)), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
+	r.ShardSize = 1
 	if change != nil {
 		change(&r)
 	}
@@ -56,7 +57,7 @@ func TestCompareEqualsMerge(t *testing.T) {
 	models := func(name string) string { return filepath.Join("..", "..", "testdata", "models", name) }
 	for _, pair := range [][2]string{own, {models("alpha"), models("beta")}, {models("deep-a-bin"), models("deep-b")},
 		{models("edge-a"), models("edge-b")}, {models("alpha"), models("alpha")}, {models("alpha"), models("beta-vocab")}} {
-		merged, _ := mergeModels(t, pair[0], pair[1], func(r *recipe.Recipe) {
+		merged, _ := mergeModels(t, pair[0], pair[1], func(r *recipe.Request) {
 			r.Method, r.NonFinite, r.Vocab = recipe.Slerp, recipe.NonFiniteWarn, recipe.VocabExtend
 		})
 		compared, err := compareModels(t, t.Context(), pair[0], pair[1], nil)
@@ -118,7 +119,7 @@ func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
 		}
 		for _, threads := range []int{1, 3, 8} {
 			for _, first := range []string{a, shards} {
-				got, err := compareModels(t, t.Context(), first, other, func(r *recipe.Recipe) { r.Threads, r.MaxMemory = threads, 30<<20 })
+				got, err := compareModels(t, t.Context(), first, other, func(r *recipe.Request) { r.Threads, r.MaxMemory = threads, 30<<20 })
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -189,10 +190,10 @@ func TestCompareStops(t *testing.T) {
 		t.Errorf("error %v, want the cause", err)
 	}
 	var me *plan.MemoryError
-	if _, err := compareModels(t, t.Context(), a, b, func(r *recipe.Recipe) { r.MaxMemory = 1 << 20 }); !errors.As(err, &me) {
+	if _, err := compareModels(t, t.Context(), a, b, func(r *recipe.Request) { r.MaxMemory = 1 << 20 }); !errors.As(err, &me) {
 		t.Errorf("error %v, want a *plan.MemoryError", err)
 	}
-	if _, err := compareModels(t, t.Context(), a, b, func(r *recipe.Recipe) { r.MaxMemory = me.Least }); err != nil {
+	if _, err := compareModels(t, t.Context(), a, b, func(r *recipe.Request) { r.MaxMemory = me.Least }); err != nil {
 		t.Errorf("with the least memory: %v", err)
 	}
 }

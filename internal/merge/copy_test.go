@@ -17,7 +17,7 @@ func TestCopiedBySystem(t *testing.T) {
 	dir := t.TempDir()
 	a := makeModel(t, dir+"/a", 1, 0, layers)
 	b := makeModel(t, dir+"/b", 2, 0, layers)
-	set := func(r *recipe.Recipe) { r.T, r.ShardSize = flat(0), 12e6 }
+	set := func(r *recipe.Request) { r.Set("t", flat(0)); r.ShardSize = 12e6 }
 	var read atomic.Int64
 	var opt merge.Options
 	opt.CountReads(func(string, int) { read.Add(1) }) // then nothing is copied unseen
@@ -36,7 +36,7 @@ func TestCopiedBySystem(t *testing.T) {
 	for n := int64(0); ; n++ {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		left := 5 << 20 * (n + 1)
-		_, _, err := tryMergeUntil(t, ctx, a, b, func(r *recipe.Recipe) { set(r); r.Output = out }, merge.Options{Fingerprint: "f", Progress: func(n int64) {
+		_, _, err := tryMergeUntil(t, ctx, a, b, func(r *recipe.Request) { set(r); r.Output = out }, merge.Options{Fingerprint: "f", Progress: func(n int64) {
 			if left -= n; left < 0 {
 				cancel(stop)
 			}

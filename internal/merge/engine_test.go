@@ -80,8 +80,11 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 	b := makeModel(t, dir+"/b", 2, 0, layers)
 	aShards := makeModel(t, dir+"/as", 1, 9<<20, layers)
 	bShards := makeModel(t, dir+"/bs", 2, 5<<20, layers)
-	set := func(threads int, memory int64) func(*recipe.Recipe) {
-		return func(r *recipe.Recipe) { r.T, r.Threads, r.MaxMemory, r.ShardSize = flat(0.3), threads, memory, 20e6 }
+	set := func(threads int, memory int64) func(*recipe.Request) {
+		return func(r *recipe.Request) {
+			r.Set("t", flat(0.3))
+			r.Threads, r.MaxMemory, r.ShardSize = threads, memory, 20e6
+		}
 	}
 	res, out := mergeModels(t, a, b, set(2, 64<<20))
 	want := weightHash(t, out)
@@ -99,7 +102,7 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 		}
 	}
 	// Into one file, since the primary's order of tensors decides the shards.
-	one := func(r *recipe.Recipe) { r.T = flat(0.3) }
+	one := func(r *recipe.Request) { r.Set("t", flat(0.3)) }
 	_, out = mergeModels(t, a, b, one)
 	_, outShards := mergeModels(t, aShards, bShards, one)
 	if weightHash(t, outShards) != weightHash(t, out) {
@@ -120,7 +123,7 @@ func TestNarrowOutputOfManyTensors(t *testing.T) {
 	want := ""
 	for _, threads := range []int{1, 2, 7} {
 		for _, memory := range []int64{24 << 20, 64 << 20, 1 << 30} {
-			_, out := mergeModels(t, a, b, func(r *recipe.Recipe) {
+			_, out := mergeModels(t, a, b, func(r *recipe.Request) {
 				r.Threads, r.MaxMemory, r.DType = threads, memory, recipe.DType{To: tensor.F16}
 			})
 			got := weightHash(t, out)
@@ -176,7 +179,7 @@ func TestSmallPairsAreReadOnce(t *testing.T) {
 // leastMemory is what a refused limit names.
 func leastMemory(t *testing.T, a, b string) int64 {
 	t.Helper()
-	_, _, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory, r.ShardSize = 1<<20, 20e6 }, merge.Options{})
+	_, _, err := tryMerge(t, a, b, func(r *recipe.Request) { r.MaxMemory, r.ShardSize = 1<<20, 20e6 }, merge.Options{})
 	var me *plan.MemoryError
 	if !errors.As(err, &me) {
 		t.Fatalf("1 MiB: %v, want a *plan.MemoryError", err)
@@ -207,7 +210,7 @@ func TestParentTruncatedDuringTheRun(t *testing.T) {
 			a := makeModel(t, dir+"/a", 1, 0, layers)
 			b := makeModel(t, dir+"/b", 2, 0, layers)
 			done := false
-			_, out, err := tryMerge(t, a, b, func(r *recipe.Recipe) { r.MaxMemory = 30 << 20 }, merge.Options{Progress: func(int64) {
+			_, out, err := tryMerge(t, a, b, func(r *recipe.Request) { r.MaxMemory = 30 << 20 }, merge.Options{Progress: func(int64) {
 				if !done {
 					done = true
 					if err := change(b + "/model.safetensors"); err != nil {

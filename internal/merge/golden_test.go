@@ -24,7 +24,7 @@ const testdata = "../../testdata/"
 // mergeModels runs a merge with a few settings changed.
 func flat(t float64) recipe.Setting { return recipe.Setting{{Values: []float64{t}}} }
 
-func mergeModels(t *testing.T, primary, secondary string, change func(*recipe.Recipe)) (*merge.Result, string) {
+func mergeModels(t *testing.T, primary, secondary string, change func(*recipe.Request)) (*merge.Result, string) {
 	t.Helper()
 	res, out, err := tryMerge(t, primary, secondary, change, merge.Options{})
 	if err != nil {
@@ -33,16 +33,15 @@ func mergeModels(t *testing.T, primary, secondary string, change func(*recipe.Re
 	return res, out
 }
 
-func tryMerge(t *testing.T, primary, secondary string, change func(*recipe.Recipe), opt merge.Options) (*merge.Result, string, error) {
+func tryMerge(t *testing.T, primary, secondary string, change func(*recipe.Request), opt merge.Options) (*merge.Result, string, error) {
 	t.Helper()
 	return tryMergeUntil(t, context.Background(), primary, secondary, change, opt)
 }
 
-func tryMergeUntil(t *testing.T, ctx context.Context, primary, secondary string, change func(*recipe.Recipe), opt merge.Options) (*merge.Result, string, error) {
+func tryMergeUntil(t *testing.T, ctx context.Context, primary, secondary string, change func(*recipe.Request), opt merge.Options) (*merge.Result, string, error) {
 	t.Helper()
-	r := recipe.Recipe{Primary: primary, Secondary: secondary, Output: filepath.Join(t.TempDir(), "out"), T: flat(0.5),
-		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 2,
-		Missing: recipe.MissingCopy, NonFinite: recipe.NonFiniteError, Tokenizer: recipe.TokenizerPrimary}
+	r := recipe.Request{Recipe: recipe.Pair(primary, secondary, flat(0.5)), Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: 64 << 20, Threads: 2}}
+	r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer = 5e9, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary
 	if change != nil {
 		change(&r)
 	}
@@ -139,7 +138,7 @@ func apply(t *testing.T, gold map[string]values, path string) {
 func TestGolden(t *testing.T) {
 	for _, c := range []struct {
 		name, primary, secondary string
-		change                   func(*recipe.Recipe)
+		change                   func(*recipe.Request)
 		gold, delta              string
 		unequal                  int // elements that may differ from the exact result, by one unit
 	}{
@@ -147,9 +146,9 @@ func TestGolden(t *testing.T) {
 		// mergekit widens tensors of unlike types; auto keeps the primary's. At
 		// t = 0.5 the two sides are alike, and edge-b has the wider one.
 		{"edge", "edge-b", "edge-a", nil, "exact", "", 0},
-		{"out-dtype-only", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = flat(0.3), recipe.DType{To: tensor.F16} }, "exact", "", 20}, // float32 arithmetic
-		{"sharded-output", "deep-a", "deep-b", func(r *recipe.Recipe) { r.ShardSize = 100_000 }, "expected", "exact.delta", 0},
-		{"nan-parent", "deep-a", "bad-nan", func(r *recipe.Recipe) { r.NonFinite = recipe.NonFiniteWarn }, "expected", "exact.delta", 0},
+		{"out-dtype-only", "deep-a", "deep-b", func(r *recipe.Request) { r.Set("t", flat(0.3)); r.DType = recipe.DType{To: tensor.F16} }, "exact", "", 20}, // float32 arithmetic
+		{"sharded-output", "deep-a", "deep-b", func(r *recipe.Request) { r.ShardSize = 100_000 }, "expected", "exact.delta", 0},
+		{"nan-parent", "deep-a", "bad-nan", func(r *recipe.Request) { r.NonFinite = recipe.NonFiniteWarn }, "expected", "exact.delta", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := testdata + "golden/" + c.name + "/"
@@ -294,13 +293,13 @@ func sameIndex(t *testing.T, out, dir string) {
 func TestPinnedBytes(t *testing.T) {
 	for _, c := range []struct {
 		name, primary, secondary string
-		change                   func(*recipe.Recipe)
+		change                   func(*recipe.Request)
 		want                     string
 	}{
 		{"BF16", "alpha", "beta", nil, "a8219c8207ed03ce178017b15f77ce5f098699f2d415d3595ce69628731d838a"},
-		{"BF16 to F32", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = flat(0.3), recipe.DType{To: tensor.F32} }, "5cb9eb4e30539353fc8e1859a84fe39ebd514ccfa6f3397b13abeb5492cc91f1"},
-		{"BF16 to F16", "deep-a", "deep-b", func(r *recipe.Recipe) { r.T, r.DType = flat(0.3), recipe.DType{To: tensor.F16} }, "5a467c55dc6a17cd7d553c50544952ead4373741039555348eaf9ae929d515ee"},
-		{"several types", "edge-a", "edge-b", func(r *recipe.Recipe) { r.T = flat(0.7) }, "7c62e7c72ca18865e36c374f14cc14a36e7da02bcf69d9024cad7376a037a701"},
+		{"BF16 to F32", "deep-a", "deep-b", func(r *recipe.Request) { r.Set("t", flat(0.3)); r.DType = recipe.DType{To: tensor.F32} }, "5cb9eb4e30539353fc8e1859a84fe39ebd514ccfa6f3397b13abeb5492cc91f1"},
+		{"BF16 to F16", "deep-a", "deep-b", func(r *recipe.Request) { r.Set("t", flat(0.3)); r.DType = recipe.DType{To: tensor.F16} }, "5a467c55dc6a17cd7d553c50544952ead4373741039555348eaf9ae929d515ee"},
+		{"several types", "edge-a", "edge-b", func(r *recipe.Request) { r.Set("t", flat(0.7)) }, "7c62e7c72ca18865e36c374f14cc14a36e7da02bcf69d9024cad7376a037a701"},
 	} {
 		_, out := mergeModels(t, testdata+"models/"+c.primary, testdata+"models/"+c.secondary, c.change)
 		if got := weightHash(t, out); got != c.want {
@@ -312,7 +311,7 @@ func TestPinnedBytes(t *testing.T) {
 // At t = 0 and t = 1 the output's weights are the parent's file.
 func TestEndsAreCopies(t *testing.T) {
 	for at, parent := range map[float64]string{0: "alpha", 1: "beta"} {
-		_, out := mergeModels(t, testdata+"models/alpha", testdata+"models/beta", func(r *recipe.Recipe) { r.T = flat(at) })
+		_, out := mergeModels(t, testdata+"models/alpha", testdata+"models/beta", func(r *recipe.Request) { r.Set("t", flat(at)) })
 		want, err := os.ReadFile(testdata + "models/" + parent + "/model.safetensors")
 		if err != nil {
 			t.Fatal(err)

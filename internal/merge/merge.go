@@ -105,7 +105,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 // ended.
 func begin(p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *engine.Engine, error) {
 	for {
-		out, err := writer.Create(p.Recipe.Output, opts)
+		out, err := writer.Create(p.Run.Output, opts)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -69,7 +69,7 @@ func TestDropPages(t *testing.T) {
 	if cachedPages(t, fileA) < 0.9 {
 		t.Skip("this file system has no page cache to speak of")
 	}
-	size := func(r *recipe.Recipe) { r.MaxMemory = 40 << 20 }
+	size := func(r *recipe.Request) { r.MaxMemory = 40 << 20 }
 	_, out, err := tryMerge(t, a, b, size, merge.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -51,13 +51,12 @@ func mergeRecipe(t *testing.T, file string, threads int, memory int64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := recipe.ParseDocument(file, src)
+	d, err := recipe.Parse(file, src)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := recipe.Recipe{Method: d.Method, Document: d, Output: filepath.Join(t.TempDir(), "out"),
-		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: memory, Threads: threads,
-		Missing: recipe.MissingCopy, NonFinite: recipe.NonFiniteError, Tokenizer: recipe.TokenizerPrimary}
+	r := recipe.Request{Recipe: *d, Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: memory, Threads: threads}}
+	r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer = 5e9, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary
 	pool := mmapio.NewPool(4 << 20)
 	var models []*model.Model
 	for _, path := range r.Parents() {

@@ -60,7 +60,7 @@ func TestResume(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s %v", c.format, c.dtype), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(3, uint64(c.shard)))
-			set := func(r *recipe.Recipe) {
+			set := func(r *recipe.Request) {
 				r.Format, r.DType, r.ShardSize, r.NonFinite = c.format, c.dtype, c.shard, recipe.NonFiniteWarn
 			}
 			want, whole, err := tryMerge(t, a, b, set, merge.Options{})
@@ -90,7 +90,7 @@ func TestResume(t *testing.T) {
 							}
 						}}
 					opt.CountReads(func(_ string, n int) { read.Add(int64(n)) })
-					res, _, err = tryMergeUntil(t, ctx, a, b, func(x *recipe.Recipe) {
+					res, _, err = tryMergeUntil(t, ctx, a, b, func(x *recipe.Request) {
 						set(x)
 						x.Output = out
 						x.Threads = 1 + r.IntN(4)
@@ -170,7 +170,7 @@ func TestResumeOfBadNotes(t *testing.T) {
 	_, whole := mergeModels(t, a, b, nil)
 	for _, note := range []string{`"text"`, `{"done":[{"i":99}]}`, `{"done":[{"i":-1}]}`} {
 		out := filepath.Join(t.TempDir(), "out")
-		to := func(r *recipe.Recipe) { r.Output = out }
+		to := func(r *recipe.Request) { r.Output = out }
 		ctx, cancel := context.WithCancel(context.Background())
 		n := int64(0)
 		_, _, err := tryMergeUntil(t, ctx, a, b, to, merge.Options{Fingerprint: "f", Progress: func(m int64) {

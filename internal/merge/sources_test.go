@@ -17,10 +17,10 @@ func TestNothingKeepsThePlan(t *testing.T) {
 	va, vb := testdata+"models/beta", testdata+"models/beta-vocab"
 	for name, c := range map[string]struct {
 		primary, secondary string
-		change             func(*recipe.Recipe)
+		change             func(*recipe.Request)
 	}{
-		"rows": {va, vb, func(r *recipe.Recipe) { r.Vocab = recipe.VocabMean }},
-		"type": {a, b, func(r *recipe.Recipe) { r.DType = recipe.DType{To: tensor.F16} }},
+		"rows": {va, vb, func(r *recipe.Request) { r.Vocab = recipe.VocabMean }},
+		"type": {a, b, func(r *recipe.Request) { r.DType = recipe.DType{To: tensor.F16} }},
 	} {
 		res, _ := mergeModels(t, c.primary, c.secondary, c.change)
 		plan, primary := weak.Make(res.Plan), weak.Make(res.Plan.Primary)

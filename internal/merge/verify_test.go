@@ -59,9 +59,8 @@ func mergeAssorted(t *testing.T, format recipe.Format, shard int64) madeModel {
 	t.Helper()
 	dir := t.TempDir()
 	a, b := makeAssorted(t, filepath.Join(dir, "a"), 1), makeAssorted(t, filepath.Join(dir, "b"), 2)
-	r := recipe.Recipe{Method: recipe.Slerp, Primary: a, Secondary: b, Output: filepath.Join(dir, "out"), T: flat(0.3),
-		DType: recipe.DType{Auto: true}, Format: format, ShardSize: shard, MaxMemory: 22 << 20, Threads: 1,
-		Missing: recipe.MissingCopy, NonFinite: recipe.NonFiniteError, Tokenizer: recipe.TokenizerPrimary, Vocab: recipe.VocabError}
+	r := recipe.Request{Recipe: recipe.Pair(a, b, flat(0.3)), Run: recipe.Run{Output: filepath.Join(dir, "out"), MaxMemory: 22 << 20, Threads: 1}}
+	r.Format, r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = format, shard, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary, recipe.VocabError
 	m := madeModel{dir: r.Output, pool: mmapio.NewPool(4 << 20)}
 	var models []*model.Model
 	for _, path := range []string{a, b} {

@@ -14,20 +14,14 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// assemble works out the output of a recipe file, slice by slice: the layers
+// assemble works out the output of a recipe, slice by slice: the layers
 // of its sources, and what belongs to no layer: embeddings from the first
 // slice, norm and head from the last.
 //
 // The error is a *recipe.DocumentError: what is wrong with the recipe shows
 // only with these models.
 func (p *planner) assemble() error {
-	d := p.Recipe.Document
-	if p.Recipe.DType.Auto {
-		p.Recipe.DType = d.OutDType
-	}
-	if p.Recipe.DType.Auto {
-		p.Recipe.DType = d.DType
-	}
+	d := p.Recipe
 	for _, w := range d.Warnings {
 		p.warn("%s: %s", d.Place(w.Pos), w.Message)
 	}
@@ -42,7 +36,7 @@ func (p *planner) assemble() error {
 	}
 	for i, m := range p.Models[1:] {
 		p.at = d.Models()[1+i].Pos
-		p.compare(m, false)
+		p.compare(m, !d.FromFile())
 	}
 	for k := range d.Slices {
 		p.assembleSlice(k)
@@ -59,28 +53,20 @@ func (p *planner) assemble() error {
 			buffers.Add(t.Name, "")
 		}
 	}
-	if n := buffers.Count(); n > 0 {
+	if n := buffers.Count(); n > 0 && d.FromFile() {
 		p.warn("%s that mergekit would leave out %s kept: %s", text.Count(n, "tensor"), text.Verb(n, "is", "are"), buffers.String())
 	}
-	for _, u := range d.Unused(p.namesOf) {
-		p.warn("%s: %s", d.Place(u.Pos), u.Message)
-	}
+	p.unused()
 	return nil
-}
-
-// modelOf is the opened model of a reference.
-func (p *planner) modelOf(ref recipe.ModelRef) *model.Model {
-	return p.Models[slices.IndexFunc(p.Recipe.Document.Models(), ref.Same)]
 }
 
 // CheckLayers looks for layers in a recipe that its models don't have. models
 // are those of d.Models; nil stands for one that could not be opened.
-func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
+func CheckLayers(d *recipe.Recipe, models []*model.Model) []recipe.Problem {
 	var problems []recipe.Problem
-	refs := d.Models()
 	for k, s := range d.Slices {
 		for _, src := range s.Sources {
-			i := slices.IndexFunc(refs, src.Model.Same)
+			i := src.Parent
 			if src.Whole || i < 0 || models[i] == nil {
 				continue
 			}
@@ -100,7 +86,7 @@ func CheckLayers(d *recipe.Document, models []*model.Model) []recipe.Problem {
 
 // assembleSlice adds the tensors of one slice of the recipe.
 func (p *planner) assembleSlice(k int) {
-	d := p.Recipe.Document
+	d := p.Recipe
 	s := &d.Slices[k]
 	p.at = s.Pos
 	sides := make([]*side, len(s.Sources))
@@ -119,7 +105,7 @@ func (p *planner) assembleSlice(k int) {
 			if !ofText {
 				break
 			}
-			m := p.modelOf(own.Model)
+			m := p.Models[own.Parent]
 			_, depth, _ := m.TextStack()
 			p.layers = append(p.layers, model.LayerSettings{Config: m.Config, Layer: own.Layers.From + l, Depth: depth})
 		}
@@ -175,13 +161,13 @@ func (p *planner) lendHead(sides []*side) {
 
 // sideOf is what one source gives to a slice.
 func (p *planner) sideOf(k, j int) *side {
-	d := p.Recipe.Document
+	d := p.Recipe
 	src := d.Slices[k].Sources[j]
-	m := p.modelOf(src.Model)
+	m := p.Models[src.Parent]
 	s := whole(m)
 	cast := tensor.BOOL
-	if !d.DType.Auto {
-		cast = d.DType.To
+	if !d.Cast.Auto {
+		cast = d.Cast.To
 	}
 	if len(d.Slices) > 1 {
 		for _, x := range s.parts {
@@ -235,7 +221,7 @@ func (p *planner) sideOf(k, j int) *side {
 // add adds the tensors of a slice whose method is a weighted sum of its
 // sources, or passes one through.
 func (p *planner) add(k int, sides []*side) {
-	d := p.Recipe.Document
+	d := p.Recipe
 	for _, other := range sides[1:] {
 		if p.layouts(sides[0], other) {
 			return
@@ -338,6 +324,11 @@ func (p *planner) settle(t Tensor) Tensor {
 // for source -1, in the output.
 func (p *planner) namesOf(slice, source int) []string {
 	var names []string
+	if source < 0 && len(p.Recipe.Slices) == 1 {
+		for i := range p.Tensors {
+			names = append(names, p.Tensors[i].Name)
+		}
+	}
 	s := p.sideOf(slice, max(0, source))
 	for _, x := range s.parts {
 		if source < 0 {

@@ -36,9 +36,9 @@ func (p *planner) editConfig() {
 	if d, ok := p.mainType(); ok {
 		value := strconv.Quote(recipe.LongName(d))
 		// Old releases write torch_dtype, transformers 5 dtype, and both are read.
-		old := c.Dtype("torch_dtype", value, !p.Recipe.DType.Auto)
-		now := c.Dtype("dtype", value, !p.Recipe.DType.Auto)
-		if !old && !now && !p.Recipe.DType.Auto {
+		old := c.Dtype("torch_dtype", value, !p.Recipe.OutputType().Auto)
+		now := c.Dtype("dtype", value, !p.Recipe.OutputType().Auto)
+		if !old && !now && !p.Recipe.OutputType().Auto {
 			c.Set("torch_dtype", value)
 		}
 	}

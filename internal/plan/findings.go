@@ -9,7 +9,7 @@ import (
 // that forbid the merge among the blockers. depth tells whether the numbers of
 // layers must be equal.
 func (p *planner) compare(b *model.Model, depth bool) {
-	for _, f := range parents.Compare(p.Primary, b, parents.Options{Depth: depth, Memory: p.Recipe.MaxMemory}) {
+	for _, f := range parents.Compare(p.Primary, b, parents.Options{Depth: depth, Memory: p.Run.MaxMemory}) {
 		switch f.Weight {
 		case parents.Forbids:
 			p.block("%s", f.Text)

@@ -25,16 +25,14 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 	h := sha256.New()
 	// Every text is quoted, so that no two lists of texts run together alike.
 	say := func(format string, args ...any) { fmt.Fprintf(h, format+"\n", args...) }
-	r := &p.Recipe
+	r := p.Recipe
 	say("slerpmerge %q %q", version, extra)
-	say("%q %v %q %d", r.Method, r.DType, r.Format, r.ShardSize)
+	say("%q %v %q %d", r.Method, r.OutputType(), r.Format, r.ShardSize)
 	say("%q %q %q %q", r.Missing, r.NonFinite, r.Tokenizer, r.Vocab)
-	for _, rule := range r.T {
+	for _, rule := range r.Setting("t") {
 		say("t %q %v", rule.Filter, rule.Values)
 	}
-	if r.Document != nil {
-		say("document %q", r.Document.Source)
-	}
+	say("file %q", r.Source)
 	for _, m := range p.Models {
 		if err := identify(h, m); err != nil {
 			return "", err

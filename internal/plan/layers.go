@@ -175,7 +175,7 @@ func (c *layerCheck) unlike(x model.LayerIssue) bool {
 // sliceOf is the place in the recipe of the slice that a layer of the output
 // belongs to.
 func (p *planner) sliceOf(layer int) (pos recipe.Pos) {
-	d := p.Recipe.Document
+	d := p.Recipe
 	for k := range d.Slices {
 		if textModule(d, k, p.Primary) && startOf(d, k) <= layer {
 			pos = d.Slices[k].Pos
@@ -346,7 +346,7 @@ func (r *placeRule) misplaced(i, j, n int) bool {
 
 // blends says where layers of unlike kinds are blended with each other.
 func (c *layerCheck) blends() {
-	d := c.p.Recipe.Document
+	d := c.p.Recipe
 	kinds := map[*model.Model][]string{}
 	of := func(m *model.Model) []string {
 		k, ok := kinds[m]
@@ -363,9 +363,9 @@ func (c *layerCheck) blends() {
 		if sources[0].Whole || len(sources) < 2 || !textModule(d, k, c.p.Primary) {
 			continue
 		}
-		a := c.p.modelOf(sources[0].Model)
+		a := c.p.Models[sources[0].Parent]
 		for _, src := range sources[1:] {
-			b := c.p.modelOf(src.Model)
+			b := c.p.Models[src.Parent]
 			for l := range src.Layers.Len() {
 				x, y := sources[0].Layers.From+l, src.Layers.From+l
 				if ka, kb := of(a), of(b); x != y && x < len(ka) && y < len(kb) && ka[x] != kb[y] && ka[x] != "" && kb[y] != "" {

@@ -95,7 +95,7 @@ func (p *planner) match(a, b *side) {
 	if vocab.Count() > 0 {
 		p.VocabMismatch = vocab.First
 		tokens := ""
-		if p.Recipe.Document != nil {
+		if p.Recipe.FromFile() {
 			tokens = "tokenizer_source: union or base takes them by tokens, and "
 		}
 		p.block("the vocabularies differ: %s (%s); %s--vocab says what becomes of the rows that only one has: base, extend, truncate, zero, mean or gradient",
@@ -215,11 +215,11 @@ func copyOrConvert(k int, from, to tensor.DType) method.Op {
 // for; else the primary's, which comes first, or in a recipe file the type
 // that holds the values of all, as mergekit has it.
 func (p *planner) outType(in ...tensor.DType) tensor.DType {
-	if !p.Recipe.DType.Auto {
-		return p.Recipe.DType.To
+	if !p.Recipe.OutputType().Auto {
+		return p.Recipe.OutputType().To
 	}
 	out := in[0]
-	if p.Recipe.Document != nil {
+	if p.Recipe.Promote {
 		for _, d := range in[1:] {
 			out = wider(out, d)
 		}

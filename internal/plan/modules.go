@@ -23,7 +23,7 @@ var synonyms = [][]string{
 // belongs to: the one whose name stands last in the tensor's name, else the
 // language model, which has no name of its own in many families. It is -1 if
 // the recipe has none for the tensor.
-func moduleOf(d *recipe.Document, tensor string) int {
+func moduleOf(d *recipe.Recipe, tensor string) int {
 	if !d.Several() {
 		return 0
 	}
@@ -82,7 +82,7 @@ func lastComponent(name, part string) int {
 
 // checkModules reports modules without tensors, tensors without a module, and
 // layers that a recipe moves in a module whose depth config.json keeps.
-func checkModules(d *recipe.Document, primary *model.Model) []recipe.Problem {
+func checkModules(d *recipe.Recipe, primary *model.Model) []recipe.Problem {
 	if !d.Several() {
 		return nil
 	}
@@ -129,7 +129,7 @@ func checkModules(d *recipe.Document, primary *model.Model) []recipe.Problem {
 }
 
 // textModule reports whether slice k belongs to the language model.
-func textModule(d *recipe.Document, k int, m *model.Model) bool {
+func textModule(d *recipe.Recipe, k int, m *model.Model) bool {
 	if !d.Several() {
 		return true
 	}
@@ -138,7 +138,7 @@ func textModule(d *recipe.Document, k int, m *model.Model) bool {
 }
 
 // stackFor finds the numbered layers that layer_range means in slice k.
-func stackFor(d *recipe.Document, k int, m *model.Model) (stack string, layers int, err error) {
+func stackFor(d *recipe.Recipe, k int, m *model.Model) (stack string, layers int, err error) {
 	if textModule(d, k, m) {
 		if stack, layers, err = m.TextStack(); err != nil {
 			err = fmt.Errorf("%w, so it is not clear which layers layer_range means", err)
@@ -157,7 +157,7 @@ func stackFor(d *recipe.Document, k int, m *model.Model) (stack string, layers i
 }
 
 // startOf is the number of the first layer of slice k in the output.
-func startOf(d *recipe.Document, k int) int {
+func startOf(d *recipe.Recipe, k int) int {
 	n := 0
 	for i := range d.Slices[:k] {
 		if s := &d.Slices[i]; s.Module == d.Slices[k].Module {
@@ -168,11 +168,11 @@ func startOf(d *recipe.Document, k int) int {
 }
 
 // firstOf and lastOf are the first and the last slice of the module of slice k.
-func firstOf(d *recipe.Document, k int) int {
+func firstOf(d *recipe.Recipe, k int) int {
 	return slices.IndexFunc(d.Slices, func(s recipe.Slice) bool { return s.Module == d.Slices[k].Module })
 }
 
-func lastOf(d *recipe.Document, k int) int {
+func lastOf(d *recipe.Recipe, k int) int {
 	last := k
 	for i := k; i < len(d.Slices); i++ {
 		if d.Slices[i].Module == d.Slices[k].Module {

@@ -7,8 +7,8 @@ import (
 )
 
 func TestModuleOf(t *testing.T) {
-	document := func(names ...string) *recipe.Document {
-		d := &recipe.Document{}
+	document := func(names ...string) *recipe.Recipe {
+		d := &recipe.Recipe{}
 		for _, n := range names {
 			d.Modules = append(d.Modules, recipe.Module{Name: n})
 		}
@@ -18,7 +18,7 @@ func TestModuleOf(t *testing.T) {
 	t5 := document("encoder", "decoder", "shared")
 	whisper := document("encoder", "decoder")
 	for _, c := range []struct {
-		d      *recipe.Document
+		d      *recipe.Recipe
 		tensor string
 		want   int
 	}{

@@ -17,9 +17,7 @@ func (p *planner) align() {
 		}
 	}
 	for i, m := range p.Models[1:] {
-		if d := p.Recipe.Document; d != nil {
-			p.at = d.Models()[1+i].Pos
-		}
+		p.at = p.Recipe.Models()[1+i].Pos
 		said, err := m.Align(p.Primary)
 		if err != nil {
 			p.block("%v", err)

@@ -19,8 +19,8 @@ import (
 // will be written.
 //
 // Errors are those of New. Blockers say why a comparison would mean nothing.
-func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
-	p := &planner{Plan: &Plan{Recipe: r, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}}
+func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
+	p := &planner{Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}}
 	p.label()
 	for _, m := range p.Models {
 		for _, note := range m.Notes {
@@ -41,21 +41,21 @@ func Pairs(r recipe.Recipe, primary, secondary *model.Model) (*Plan, error) {
 	if p.align(); len(p.Blockers) > 0 {
 		return p.Plan, nil
 	}
-	profile := func(name string) (float64, bool) { return p.flagT(name), true }
-	if r.Document != nil {
+	p.measureStacks()
+	profile := func(name string) (float64, bool) { return r.T(0, name, p.position(name)) }
+	if r.FromFile() {
 		var err error
 		if profile, err = p.profileOf(r); err != nil {
 			return nil, err
 		}
 	}
-	p.measureStacks()
 	p.pairUp(whole(primary), whole(secondary), profile)
 	if len(p.Blockers) > 0 {
 		return p.Plan, nil
 	}
 	p.sort()
-	if r.Document == nil {
-		p.unusedT()
+	if !r.FromFile() {
+		p.unused()
 	}
 	var err error
 	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes(Comparing))
@@ -147,7 +147,7 @@ func (p *planner) comparable(j joint, oa, ob operand.Operand) Tensor {
 
 // profileOf gives the t of a recipe file for the tensors that it merges under
 // their own names: one that shuffles layers has none for those.
-func (p *planner) profileOf(r recipe.Recipe) (func(string) (float64, bool), error) {
+func (p *planner) profileOf(r recipe.Request) (func(string) (float64, bool), error) {
 	full, err := New(r, p.Models...)
 	if err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (g *Part) Remark() string {
 // parentsOf names the models that a tensor is made of, where a recipe file says so
 // and they are not all that it has.
 func (p *Plan) parentsOf(t *Tensor) string {
-	if p.Recipe.Document == nil || t.Mixed {
+	if !p.Recipe.FromFile() || t.Mixed {
 		return ""
 	}
 	var names []string

@@ -76,7 +76,8 @@ func (t *Tensor) Blends() bool { return t.Op.Needs() == method.InnerProducts }
 
 // A Plan is a merge or a conversion worked out.
 type Plan struct {
-	Recipe    recipe.Recipe
+	Recipe    *recipe.Recipe
+	Run       recipe.Run
 	Primary   *model.Model // its config goes along; the base model of a recipe file
 	Secondary *model.Model // nil unless there are exactly two parents
 	Models    []*model.Model
@@ -162,11 +163,11 @@ func (e *Error) Error() string {
 }
 
 // exact reports whether every value is written as it stands in the parent.
-func (p *Plan) exact() bool { return p.Recipe.Method == recipe.Convert && p.Recipe.DType.Auto }
+func (p *Plan) exact() bool { return p.Recipe.Method == recipe.Convert && p.Recipe.OutputType().Auto }
 
 // OutputOptions are what the writer must know to make the output folder.
 func (p *Plan) OutputOptions() writer.Options {
-	opt := writer.Options{Overwrite: p.Recipe.Overwrite}
+	opt := writer.Options{Overwrite: p.Run.Overwrite}
 	for _, m := range p.Models {
 		opt.Inputs = append(opt.Inputs, m.Place())
 		if m.Dir != "" && m.Place() != m.Dir { // one file stands for others, which can be links
@@ -205,7 +206,7 @@ func (p *Plan) Refusal() error {
 		}
 	}
 	if len(p.problems) > 0 {
-		err := p.Recipe.Document.Reject(p.problems...)
+		err := p.Recipe.Reject(p.problems...)
 		if hint != "" {
 			err.Hints = []string{hint}
 		}

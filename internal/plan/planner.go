@@ -37,19 +37,17 @@ type planner struct {
 }
 
 // New plans what is to be done with opened models: the primary first, and for
-// a recipe file in the order of its Models. An error means that planning
+// in the order of Recipe.Models. An error means that planning
 // itself failed; what forbids the work is in Plan.Blockers.
-func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
-	p := &planner{Plan: &Plan{Recipe: r, Models: models, Primary: models[0], DiskFree: -1}}
+func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
+	p := &planner{Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: models, Primary: models[0], DiskFree: -1}}
 	defer p.sortWarnings()
 	if len(models) == 2 {
 		p.Secondary = models[1]
 	}
 	p.label()
 	for i, m := range p.Models {
-		if r.Document != nil {
-			p.at = r.Document.Models()[i].Pos
-		}
+		p.at = r.Models()[i].Pos
 		for _, note := range m.Notes {
 			if !slices.Contains(p.Warnings, note) { // a model merged with itself
 				p.warnLast("%s", note)
@@ -72,17 +70,10 @@ func New(r recipe.Recipe, models ...*model.Model) (*Plan, error) {
 		return p.Plan, nil
 	}
 	var err error
-	switch {
-	case r.Document != nil:
-		err = p.assemble()
-	case r.Method == recipe.Convert:
+	if r.Method == recipe.Convert {
 		p.convert()
-	default:
-		p.compare(p.Secondary, true)
-		p.measureStacks()
-		p.t = p.flagT
-		p.match(whole(p.Primary), whole(p.Secondary))
-		p.unusedT()
+	} else {
+		err = p.assemble()
 	}
 	if err != nil {
 		return nil, err
@@ -171,24 +162,24 @@ func (p *planner) lay() error {
 		}
 		p.OutputBytes += n
 	}
-	if p.Recipe.Output != "" {
+	if p.Run.Output != "" {
 		if err := p.checkOutput(); err != nil {
 			return err
 		}
 	}
-	p.Budget, err = NewBudget(p.Recipe.MaxMemory, p.Recipe.Threads, p.tableBytes(Merging))
+	p.Budget, err = NewBudget(p.Run.MaxMemory, p.Run.Threads, p.tableBytes(Merging))
 	return err
 }
 
 // checkOutput looks at the folder and the disk before anything is made.
 func (p *planner) checkOutput() error {
-	err := writer.Check(p.Recipe.Output, p.OutputOptions())
+	err := writer.Check(p.Run.Output, p.OutputOptions())
 	if err == nil {
-		if p.DiskFree, err = writer.FreeSpace(p.Recipe.Output); err != nil {
+		if p.DiskFree, err = writer.FreeSpace(p.Run.Output); err != nil {
 			return err
 		}
-		if p.DiskFree+writer.PartialBytes(p.Recipe.Output) < p.OutputBytes {
-			err = &writer.NoSpaceError{Path: p.Recipe.Output, Need: p.OutputBytes, Free: p.DiskFree}
+		if p.DiskFree+writer.PartialBytes(p.Run.Output) < p.OutputBytes {
+			err = &writer.NoSpaceError{Path: p.Run.Output, Need: p.OutputBytes, Free: p.DiskFree}
 		}
 	}
 	if err != nil {

@@ -86,21 +86,13 @@ func (p *planner) position(name string) float64 {
 	return 0
 }
 
-// flagT is t for an output tensor by -t, which has a value for every one.
-func (p *planner) flagT(name string) float64 {
-	t, _ := p.Recipe.T.At(name, p.position(name))
-	return t
-}
-
-// unusedT warns about rules of t that no tensor meets.
-func (p *planner) unusedT() {
-	names := make([]string, len(p.Tensors))
-	for i := range p.Tensors {
-		names[i] = p.Tensors[i].Name
-	}
-	for _, u := range p.Recipe.T.Unused(names) {
-		if u.Filter != "" {
-			p.warn("-t: %v", u)
+// unused warns about filters of parameters that no tensor meets.
+func (p *planner) unused() {
+	for _, u := range p.Recipe.Unused(p.namesOf) {
+		if p.Recipe.FromFile() {
+			p.warn("%s: %s", p.Recipe.Place(u.Pos), u.Message)
+		} else {
+			p.warn("-%s", u.Message)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func withGarbage(live int64) int64 { return live + live/8 }
 // even with the smallest buffers it can't. Of the models only those opened and
 // the next one are known then. The least that it names takes it that they all
 // have the same names, and that the others, of models in all, are like the next.
-func Admit(r recipe.Recipe, purpose Purpose, opened []*model.Model, next model.Count, of int) error {
+func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.Count, of int) error {
 	t := tables{purpose: purpose}
 	for _, m := range opened {
 		if m != nil {

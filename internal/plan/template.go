@@ -13,7 +13,7 @@ import (
 // 0.1.5, _set_chat_template). Where it has that one already, its files stay as
 // they are.
 func (p *planner) template() *recipe.Problem {
-	d := p.Recipe.Document
+	d := p.Recipe
 	text := d.ChatTemplate
 	open := p.tokenizerModel().OpenCompanion
 	switch {

@@ -15,7 +15,7 @@ import (
 // readTokens works out the vocabulary that the tokenizer section of a recipe
 // asks for. Problems are those of the recipe.
 func (p *planner) readTokens() *recipe.Problem {
-	d := p.Recipe.Document
+	d := p.Recipe
 	v := d.Vocabulary
 	if v == nil {
 		return nil

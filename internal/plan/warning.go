@@ -38,7 +38,7 @@ func (p *planner) sortWarnings() {
 // place p.at.
 func (p *planner) block(format string, args ...any) {
 	msg := fmt.Sprintf(format, args...)
-	if d := p.Recipe.Document; d != nil {
+	if d := p.Recipe; d.FromFile() {
 		p.problems = append(p.problems, recipe.Problem{Pos: p.at, Message: msg})
 		msg = d.Place(p.at) + ": " + msg
 	}

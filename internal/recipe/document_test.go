@@ -298,7 +298,7 @@ chat_template: |
 		t.Fatal(err)
 	}
 	a, b := recipe.ModelRef{Path: "./a+b@c", Revision: "main"}, recipe.ModelRef{Path: "org/b", Revision: "v1"}
-	if d.Method != recipe.Slerp || !d.Base.Same(a) || len(d.Modules) != 1 || d.Modules[0].Name != "default" || len(d.Slices) != 2 || d.DType.To != tensor.BF16 || d.OutDType.To != tensor.F32 || d.OutDType.Auto {
+	if d.Method != recipe.Slerp || !d.Base.Same(a) || len(d.Modules) != 1 || d.Modules[0].Name != "default" || len(d.Slices) != 2 || d.Cast.To != tensor.BF16 || d.OutDType.To != tensor.F32 || d.OutDType.Auto {
 		t.Errorf("%+v", d)
 	}
 	if s := d.Slices[0]; s.Base != 1 || !s.Sources[0].Model.Same(a) || !s.Sources[1].Model.Same(b) || s.Sources[1].Layers.To != 4 {

@@ -47,7 +47,7 @@ func (e Entry) String() string {
 
 // Entry is the entry that Entries name for parent i, which counts from 0. Its
 // Key is empty if they name none.
-func (r Recipe) Entry(i int) Entry {
+func (r *Recipe) Entry(i int) Entry {
 	var found Entry
 	for _, e := range r.Entries {
 		if e.Model == i+1 || e.Model == 0 && found.Key == "" {

@@ -13,7 +13,7 @@ func TestEntries(t *testing.T) {
 			t.Errorf("parent %d: %q, want %q", i, got, want)
 		}
 	}
-	if got := (Recipe{Entries: all[1:]}).Entry(0).Key; got != "" {
+	if got := (&Recipe{Entries: all[1:]}).Entry(0).Key; got != "" {
 		t.Errorf("parent 0 has %q", got)
 	}
 	for i, want := range []string{"ema/model", "2:a.b", "10:1:x"} {

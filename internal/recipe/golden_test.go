@@ -107,7 +107,7 @@ type placed struct {
 	names []string // in the output and in each source
 }
 
-func place(d *recipe.Document, names []string) map[string]placed {
+func place(d *recipe.Recipe, names []string) map[string]placed {
 	depth := 0
 	for _, name := range names {
 		if n, ok := layer(name); ok {
@@ -153,7 +153,7 @@ func layer(name string) (int, bool) {
 	return n, ok && err == nil
 }
 
-func values(d *recipe.Document, name string, at placed) any {
+func values(d *recipe.Recipe, name string, at placed) any {
 	switch d.Method {
 	case recipe.Slerp:
 		if v, ok := d.T(at.slice, name, at.p); ok {
@@ -186,7 +186,7 @@ func alike(got, want any) bool {
 	return got == want
 }
 
-func parseFile(t *testing.T, file string) (*recipe.Document, error) {
+func parseFile(t *testing.T, file string) (*recipe.Recipe, error) {
 	t.Helper()
 	src, err := os.ReadFile(file)
 	if err != nil {
@@ -195,10 +195,10 @@ func parseFile(t *testing.T, file string) (*recipe.Document, error) {
 	return parse(t, filepath.Base(file), string(src))
 }
 
-// parse holds ParseDocument to its word on errors.
-func parse(t *testing.T, name, src string) (*recipe.Document, error) {
+// parse holds Parse to its word on errors.
+func parse(t *testing.T, name, src string) (*recipe.Recipe, error) {
 	t.Helper()
-	d, err := recipe.ParseDocument(name, []byte(src))
+	d, err := recipe.Parse(name, []byte(src))
 	if e := (*recipe.DocumentError)(nil); err != nil && (!errors.As(err, &e) || len(e.Problems) == 0) {
 		t.Fatalf("an error of type %T: %v", err, err)
 	}

@@ -10,18 +10,20 @@ import (
 	"slerpmerge/internal/document"
 )
 
-// ParseDocument reads a recipe: a mergekit configuration. name is that of the
+// Parse reads a recipe: a mergekit configuration. name is that of the
 // file, for messages. All that is wrong with it comes in one *DocumentError;
-// the Document beside that is what could be read, good for its Models and
+// the Recipe beside that is what could be read, good for its Models and
 // Slices alone, and nil if nothing could.
-func ParseDocument(name string, src []byte) (*Document, error) {
+func Parse(name string, src []byte) (*Recipe, error) {
 	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules",
 		Several: ", and run them with \"slerpmerge batch\", whose jobs can use the results of others"})
 	if problem != nil {
 		return nil, document.NewError(name, src, []Problem{*problem})
 	}
-	p := &parser{Parser: document.Parser{Misplaced: misplaced}, doc: &Document{Name: name, Source: src, DType: DType{Auto: true}, OutDType: DType{Auto: true}}}
+	p := &parser{Parser: document.Parser{Misplaced: misplaced}, doc: &Recipe{Name: name, Source: src, Promote: true,
+		Cast: DType{Auto: true}, OutDType: DType{Auto: true}, DType: DType{Auto: true}}}
 	p.document(top)
+	p.doc.number()
 	if len(p.Problems) > 0 {
 		return p.doc, document.NewError(name, src, p.Problems)
 	}
@@ -33,7 +35,7 @@ func ParseDocument(name string, src []byte) (*Document, error) {
 // A parser gathers a document and everything that is wrong with it.
 type parser struct {
 	document.Parser
-	doc   *Document
+	doc   *Recipe
 	known bool // the method is one that exists here
 }
 
@@ -74,7 +76,7 @@ func (p *parser) document(n *yaml.Node) {
 		d.Base, _ = p.model(v)
 	}
 	if v := t.Value("dtype"); v != nil {
-		d.DType = p.dtype(v)
+		d.Cast = p.dtype(v)
 	}
 	if v := t.Value("out_dtype"); v != nil {
 		d.OutDType = p.dtype(v)

@@ -1,207 +1,384 @@
-// Package recipe says what the user asks for: parents, t, types, limits,
-// policies. It is checked for sense on its own here, before any file is
-// opened; what it means for real models is the plan's business.
 package recipe
 
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"maps"
+	"path/filepath"
+	"slices"
 
-	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/document"
 )
 
-// A Recipe is one merge or conversion as asked for.
-type Recipe struct {
-	Method    Method
-	Primary   string
-	Secondary string    // "" for Convert
-	Document  *Document // the recipe file that says all of this instead, nil without one
-	Entries   []Entry   // which entries of PyTorch checkpoints are the parents
-	Output    string    // "" when only a plan is wanted
+// Methods of mergekit that recipes may name besides Slerp.
+const (
+	Linear      Method = "linear"      // weighted sum of any number of models
+	Passthrough Method = "passthrough" // layers of one model at a time, as they are or scaled
+)
 
-	DType     DType
+// What a recipe file and other files that people write have in common.
+type (
+	Pos           = document.Pos
+	Problem       = document.Problem
+	DocumentError = document.Error
+)
+
+// A Recipe is what to make: of which models, by which method, with which
+// parameters, types and policies. [Pair] and [Conversion] make one of flags, and
+// [Parse] reads a mergekit configuration as mergekit 0.1.5 does.
+type Recipe struct {
+	Name   string // of the file
+	Source []byte // the file; nil if the recipe was made of flags
+
+	Method  Method
+	Base    *ModelRef // nil if there is none
+	Modules []Module  // those under modules, in order; nil without that key
+	Slices  []Slice   // of the output, in order; whole models are one slice
+	Entries []Entry   // which entries of PyTorch checkpoints are the parents
+
+	Cast     DType // parents are cast to it on load; Auto if they are not
+	OutDType DType // the type of the output that the file asks for; Auto if none
+	DType    DType // the same of --dtype, which comes first
+	// Promote has a tensor without a type written in the one that holds the values
+	// of all its operands; else it is written in the primary's.
+	Promote   bool
 	Format    Format
 	ShardSize int64 // bytes of tensors per file
-	MaxMemory int64 // bytes of resident memory that the run may reach
-	Threads   int
-	Overwrite bool
 
-	// The rest is for merges.
+	Vocabulary   *Vocabulary // tokenizer_source or tokenizer, nil for neither
+	ChatTemplate string      // "auto", one of ChatTemplates, or a template; "" if not given
+	TemplatePos  Pos
 
-	T           Setting // 0 is primary, 1 is secondary
-	Extrapolate bool    // allows T outside 0 to 1
+	Extrapolate bool // allows t outside 0 to 1
 	Missing     Missing
 	NonFinite   NonFinite
 	Tokenizer   Tokenizer
 	Vocab       Vocab
+
+	Warnings []Problem // in the order of the file
+
+	file parameters
 }
 
-// Parents are the models to be opened, in the order of plan.New.
-func (r Recipe) Parents() []string {
-	switch {
-	case r.Document != nil:
-		var paths []string
-		for _, m := range r.Document.Models() {
-			path := m.Path
-			if m.Revision != "" {
-				path = m.String()
-			}
-			paths = append(paths, path)
+// FromFile reports whether the recipe was read from a file, so that messages can
+// name places in it.
+func (r *Recipe) FromFile() bool { return r.Source != nil }
+
+// OutputType is the floating type of the output, Auto where no one type was asked
+// for.
+func (r *Recipe) OutputType() DType {
+	for _, d := range []DType{r.DType, r.OutDType, r.Cast} {
+		if !d.Auto {
+			return d
 		}
-		return paths
-	case r.Method == Convert:
-		return []string{r.Primary}
 	}
-	return []string{r.Primary, r.Secondary}
+	return DType{Auto: true}
 }
 
-// A Method says what becomes of the parents.
-type Method string
+// Setting is the parameter of a name that holds for the whole recipe; nil if it
+// has none.
+func (r *Recipe) Setting(name string) Setting { return r.file[name] }
 
-const (
-	Slerp   Method = "slerp"
-	Convert Method = "convert" // one parent, its values as they are or in another type
-)
-
-// A Format is a format of weight files.
-type Format string
-
-const (
-	Safetensors Format = "safetensors"
-	Bin         Format = "bin" // PyTorch's
-)
-
-// A DType is what --dtype asks for: Auto keeps the primary's type for every
-// tensor.
-type DType struct {
-	Auto bool
-	To   tensor.DType
-}
-
-// String is the name as --dtype takes it.
-func (d DType) String() string {
-	if d.Auto {
-		return "auto"
+// Set sets the parameter of a name for the whole recipe.
+func (r *Recipe) Set(name string, s Setting) {
+	file := maps.Clone(r.file) // copies of the recipe keep theirs
+	if file == nil {
+		file = parameters{}
 	}
-	return LongName(d.To)
+	file[name] = s
+	r.file = file
 }
-
-// LongName is the name that PyTorch and config.json have for a type, such as
-// "bfloat16".
-func LongName(d tensor.DType) string {
-	switch d {
-	case tensor.F64:
-		return "float64"
-	case tensor.F32:
-		return "float32"
-	case tensor.F16:
-		return "float16"
-	case tensor.BF16:
-		return "bfloat16"
-	case tensor.F8E4M3:
-		return "float8_e4m3fn"
-	case tensor.F8E5M2:
-		return "float8_e5m2"
-	}
-	return strings.ToLower(d.String())
-}
-
-// ParseDType reads the value of --dtype.
-func ParseDType(s string) (DType, error) {
-	switch strings.ToLower(s) {
-	case "auto":
-		return DType{Auto: true}, nil
-	case "float32", "fp32", "f32":
-		return DType{To: tensor.F32}, nil
-	case "float16", "fp16", "f16", "half":
-		return DType{To: tensor.F16}, nil
-	case "bfloat16", "bf16":
-		return DType{To: tensor.BF16}, nil
-	}
-	return DType{}, fmt.Errorf("%q is no element type here: auto, float32, float16 or bfloat16", s)
-}
-
-// Missing says what becomes of a tensor that only one parent has.
-type Missing string
-
-const (
-	MissingError Missing = "error" // refuse
-	MissingCopy  Missing = "copy"  // take it as it is
-	MissingZero  Missing = "zero"  // merge it with zeros, as LLM-SLERP-Merge does
-)
-
-// Vocab says what becomes of the rows of a vocabulary that only one parent
-// has.
-type Vocab string
-
-const (
-	VocabError    Vocab = "error"    // refuse
-	VocabBase     Vocab = "base"     // the primary's number of rows; those the secondary lacks stay as they are
-	VocabExtend   Vocab = "extend"   // all rows; those of one parent stay as they are
-	VocabTruncate Vocab = "truncate" // the rows that both have
-	VocabZero     Vocab = "zero"     // all rows; zeros stand in for what a parent lacks, and are blended
-	VocabMean     Vocab = "mean"     // the mean of its rows stands in
-	VocabGradient Vocab = "gradient" // what stands in goes over from its last row to the other's rows
-)
-
-// NonFinite says what a NaN or Inf in a parent does.
-type NonFinite string
-
-const (
-	NonFiniteError NonFinite = "error"
-	NonFiniteWarn  NonFinite = "warn"
-)
-
-// Tokenizer says whose tokenizer files go along.
-type Tokenizer string
-
-const (
-	TokenizerPrimary   Tokenizer = "primary"
-	TokenizerSecondary Tokenizer = "secondary"
-	TokenizerSeed      Tokenizer = "seed" // LLM-SLERP-Merge's rule: the secondary's unless only the primary has special_tokens_map.json
-)
-
-// String writes the rules as -t takes them, with a space between.
-func (s Setting) String() string {
-	var rules []string
-	for _, r := range s {
-		var values []string
-		for _, v := range r.Values {
-			values = append(values, strconv.FormatFloat(v, 'g', -1, 64))
-		}
-		text := strings.Join(values, ",")
-		if r.Filter != "" {
-			text = r.Filter + "=" + text
-		}
-		rules = append(rules, text)
-	}
-	return strings.Join(rules, " ")
-}
-
-// maxThreads is beyond any machine; more would only overflow a budget.
-const maxThreads = 1 << 16
 
 // Validate reports everything in the recipe that can't be right whatever the
 // models are.
-func (r Recipe) Validate() error {
+func (r *Recipe) Validate() error {
 	var errs []error
-	for _, rule := range r.T {
-		for _, v := range rule.Values {
-			if (v < 0 || v > 1) && !r.Extrapolate {
-				errs = append(errs, fmt.Errorf("-t %v lies outside 0 (primary) to 1 (secondary); --extrapolate allows that", v))
+	if !r.FromFile() {
+		for _, rule := range r.file["t"] {
+			for _, v := range rule.Values {
+				if (v < 0 || v > 1) && !r.Extrapolate {
+					errs = append(errs, fmt.Errorf("-t %v lies outside 0 (primary) to 1 (secondary); --extrapolate allows that", v))
+				}
 			}
 		}
 	}
 	if r.ShardSize < 1 {
 		errs = append(errs, errors.New("--shard-size must be at least one byte"))
 	}
-	if r.Threads < 1 {
-		errs = append(errs, errors.New("--threads must be at least 1"))
-	}
-	if r.Threads > maxThreads {
-		errs = append(errs, fmt.Errorf("--threads must be at most %d", maxThreads))
-	}
 	return errors.Join(errs...)
+}
+
+// A Module is a part of a model that a recipe merges on its own, such as the
+// vision tower.
+type Module struct {
+	Pos  Pos
+	Name string
+
+	params parameters
+}
+
+// Several reports whether the recipe tells how to merge several modules.
+func (r *Recipe) Several() bool { return len(r.Modules) > 1 }
+
+// A ModelRef names a model: a folder or a name on the hub.
+type ModelRef struct {
+	Pos      Pos
+	Path     string
+	Revision string // "" if not given
+}
+
+// Same reports whether two references are to one model. Spellings of one path
+// are the same, unlike for mergekit: "a", "a/" and "./a".
+func (m ModelRef) Same(o ModelRef) bool {
+	return m.Revision == o.Revision && (m.Path == o.Path || filepath.Clean(m.Path) == filepath.Clean(o.Path))
+}
+
+// String is the reference as a recipe has it.
+func (m ModelRef) String() string {
+	if m.Revision != "" {
+		return m.Path + "@" + m.Revision
+	}
+	return m.Path
+}
+
+// A Slice is a run of layers of the output.
+type Slice struct {
+	Pos     Pos
+	Sources []Source
+	Base    int // the index of the source that t = 0 means, -1 if none is the base
+	Module  int // the index of its module, 0 where the recipe has none
+
+	base   *ModelRef
+	params parameters
+	broken bool // its problems are told already
+}
+
+// A Source is a model of a slice.
+type Source struct {
+	Pos    Pos
+	Model  ModelRef
+	Parent int  // the index of Model in Models
+	Whole  bool // all layers of the model, whatever their number
+	Layers Range
+	Added  bool // not listed: base_model, which mergekit adds to models
+
+	params parameters
+}
+
+// A Range is layers From to To, without To.
+type Range struct {
+	Pos      Pos
+	From, To int
+}
+
+// Len is the number of layers.
+func (r Range) Len() int { return r.To - r.From }
+
+// String is the range as a recipe has it.
+func (r Range) String() string { return fmt.Sprintf("[%d, %d]", r.From, r.To) }
+
+// A Vocabulary says which tokens the output has, and where their embeddings
+// come from.
+type Vocabulary struct {
+	Pos    Pos
+	Union  bool // the tokens of all models
+	Base   bool // those of base_model
+	Model  *ModelRef
+	Tokens []Token
+	PadTo  int // the rows are a multiple of it; 0 if not given
+}
+
+// A Token is a token whose embedding a recipe rules on.
+type Token struct {
+	Pos   Pos
+	Text  string
+	Force bool // this embedding even where models have the token
+
+	// Where the embedding comes from; neither: as for other tokens.
+	Zero  bool
+	Model *ModelRef // this model's embedding of FromID or FromText, of Text if both are unset
+	// Exactly one of these is set where the recipe has kind: model_token.
+	FromID   *int
+	FromText *string
+}
+
+// parameters are settings of one level of a recipe by name.
+type parameters map[string]Setting
+
+// resolve asks levels from the innermost to the outermost.
+func resolve(param, tensor string, p float64, levels ...parameters) (float64, bool) {
+	for _, l := range levels {
+		if v, ok := l[param].At(tensor, p); ok {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+// T is the t of an output tensor of a slice at a Position, false if the
+// recipe has none for it: that of the slice, else of the module, else of the
+// file (mergekit 0.1.5, parameter_sources; a source's is never read).
+func (r *Recipe) T(slice int, tensor string, p float64) (float64, bool) {
+	return resolve("t", tensor, p, r.shared(r.Slices[slice])...)
+}
+
+// Weight is the weight of a source in a linear merge, false if the recipe has
+// none: that of the source comes first. Unlike for t, filters go by the name
+// that the tensor has in that source, with that model's layer number (mergekit
+// 0.1.5, resolve_parameters).
+func (r *Recipe) Weight(slice, source int, tensor string, p float64) (float64, bool) {
+	return r.ofSource("weight", slice, source, tensor, p)
+}
+
+// Scale is the factor of a source in a passthrough merge, false if the recipe
+// has none and the tensor stays as it is. Filters go by names as for Weight.
+func (r *Recipe) Scale(slice, source int, tensor string, p float64) (float64, bool) {
+	return r.ofSource("scale", slice, source, tensor, p)
+}
+
+func (r *Recipe) ofSource(param string, slice, source int, tensor string, p float64) (float64, bool) {
+	s := r.Slices[slice]
+	return resolve(param, tensor, p, append([]parameters{s.Sources[source].params}, r.shared(s)...)...)
+}
+
+// shared lists the levels of parameters that all sources of a slice have, the
+// innermost first.
+func (r *Recipe) shared(s Slice) []parameters {
+	if len(r.Modules) == 0 {
+		return []parameters{s.params, r.file}
+	}
+	return []parameters{s.params, r.Modules[s.Module].params, r.file}
+}
+
+// Normalize reports whether a linear merge divides an output tensor by the sum
+// of its weights, which it does unless the recipe says otherwise.
+func (r *Recipe) Normalize(slice int, tensor string, p float64) bool {
+	for _, l := range r.shared(r.Slices[slice]) {
+		if v, ok := l["normalize"].pick(tensor, p); ok {
+			return v
+		}
+	}
+	return true
+}
+
+// number gives the sources their Parent.
+func (r *Recipe) number() {
+	models := r.Models()
+	for i := range r.Slices {
+		for j := range r.Slices[i].Sources {
+			s := &r.Slices[i].Sources[j]
+			s.Parent = slices.IndexFunc(models, s.Model.Same)
+		}
+	}
+}
+
+// Models lists the models that the recipe merges: those of flags in their order,
+// those of a file each once, base_model first.
+func (r *Recipe) Models() []ModelRef {
+	var models []ModelRef
+	if !r.FromFile() {
+		for _, src := range r.Slices[0].Sources {
+			models = append(models, src.Model)
+		}
+		return models
+	}
+	add := func(m ModelRef) {
+		if m.Path != "" && !slices.ContainsFunc(models, m.Same) {
+			models = append(models, m)
+		}
+	}
+	if r.Base != nil {
+		add(*r.Base)
+	}
+	for _, s := range r.Slices {
+		for _, src := range s.Sources {
+			add(src.Model)
+		}
+	}
+	return models
+}
+
+// Reject is the error of problems that show once the models are known.
+func (r *Recipe) Reject(problems ...Problem) *DocumentError {
+	return document.NewError(r.Name, r.Source, problems)
+}
+
+// Parents are the models as they are to be opened, in the order of Models.
+func (r *Recipe) Parents() []string {
+	var paths []string
+	for _, m := range r.Models() {
+		paths = append(paths, m.String())
+	}
+	return paths
+}
+
+// Place names a place of the recipe's file: "recipe.yml:3:5".
+func (r *Recipe) Place(p Pos) string { return fmt.Sprintf("%s:%d:%d", r.Name, p.Line, p.Column) }
+
+// Unused tells which filters of the method's parameters take no tensor. names
+// lists the tensors of a slice by the names they have in a source, or in the
+// output for source -1.
+func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
+	var problems []Problem
+	ask := func(level parameters, module, slice, source int) {
+		for _, param := range r.Method.parameters() {
+			setting := level[param.name]
+			if setting == nil || len(setting) == 1 && setting[0].Filter == "" {
+				continue
+			}
+			var all []string
+			for i, s := range r.Slices {
+				if slice >= 0 && slice != i || module >= 0 && module != s.Module {
+					continue
+				}
+				if !param.perSource {
+					all = append(all, names(i, -1)...)
+					continue
+				}
+				for j := range s.Sources {
+					if source < 0 || source == j {
+						all = append(all, names(i, j)...)
+					}
+				}
+			}
+			for _, u := range setting.Unused(all) {
+				if !r.FromFile() && u.Filter == "" { // the default
+					continue
+				}
+				problems = append(problems, Problem{Pos: u.Pos, Message: param.name + ": " + u.String()})
+			}
+		}
+	}
+	ask(r.file, -1, -1, -1)
+	for i, m := range r.Modules {
+		ask(m.params, i, -1, -1)
+	}
+	for i, s := range r.Slices {
+		ask(s.params, -1, i, -1)
+		for j, src := range s.Sources {
+			ask(src.params, -1, i, j)
+		}
+	}
+	slices.SortStableFunc(problems, document.ByPlace)
+	return slices.Compact(problems)
+}
+
+// A parameter is one that a method has.
+type parameter struct {
+	name      string
+	perSource bool // each source may have its own
+	boolean   bool
+}
+
+// parameters lists the parameters of a method (mergekit 0.1.5, merge_methods).
+func (m Method) parameters() []parameter {
+	switch m {
+	case Slerp:
+		return []parameter{{name: "t"}}
+	case Linear:
+		return []parameter{{name: "weight", perSource: true}, {name: "normalize", boolean: true}}
+	case Passthrough:
+		return []parameter{{name: "scale", perSource: true}}
+	}
+	return nil
 }

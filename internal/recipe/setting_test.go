@@ -122,7 +122,7 @@ func TestWriteYAML(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, src)
 			}
-			if !d.Base.Same(c.primary) || d.Slices[0].Base != 0 || !d.Slices[0].Sources[1].Model.Same(c.secondary) || d.OutDType != c.out || !d.DType.Auto {
+			if !d.Base.Same(c.primary) || d.Slices[0].Base != 0 || !d.Slices[0].Sources[1].Model.Same(c.secondary) || d.OutDType != c.out || !d.Cast.Auto {
 				t.Errorf("%+v\n%s", d, src)
 			}
 			for _, r := range append(s, recipe.Rule{Filter: "other"}) {

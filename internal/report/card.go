@@ -114,7 +114,7 @@ func (c *card) what() {
 	for i, m := range p.Models {
 		what := role(p, i)
 		switch {
-		case p.Recipe.Document != nil:
+		case p.Recipe.FromFile():
 		case i == 0:
 			what += " (t = 0)"
 		default:
@@ -126,8 +126,8 @@ func (c *card) what() {
 		}
 		c.printf("| %s | %s%s |\n", what, link(m), revision)
 	}
-	if p.Recipe.Document == nil {
-		c.printf("| t | %s |\n", markdown(p.Recipe.T.String()))
+	if !p.Recipe.FromFile() {
+		c.printf("| t | %s |\n", markdown(p.Recipe.Setting("t").String()))
 	}
 	c.printf("| element type | %s |\n| tensors | %d |\n\n", elementTypes(p), len(p.Tensors))
 	linear := "interpolated linearly, being almost parallel"
@@ -218,10 +218,10 @@ func (c *card) notes() {
 func (c *card) recipe() {
 	p := c.p
 	var text string
-	if d := p.Recipe.Document; d != nil {
-		text = strings.TrimSpace(string(d.Source)) + "\n"
+	if p.Recipe.FromFile() {
+		text = strings.TrimSpace(string(p.Recipe.Source)) + "\n"
 	} else {
-		yaml, err := recipe.WriteYAML(ref(p.Models[0]), ref(p.Models[1]), p.Recipe.T, c.outType())
+		yaml, err := recipe.WriteYAML(ref(p.Models[0]), ref(p.Models[1]), p.Recipe.Setting("t"), c.outType())
 		if err != nil { // a name or filter that is no UTF-8
 			return
 		}
@@ -237,7 +237,7 @@ func (c *card) recipe() {
 	if !same {
 		c.printf("The recipe has control characters, which are shown as \uFFFD.\n\n")
 	}
-	if p.Recipe.Document == nil && slices.ContainsFunc(p.Models, func(m *model.Model) bool { repo, _ := m.Repo(); return repo == "" }) {
+	if !p.Recipe.FromFile() && slices.ContainsFunc(p.Models, func(m *model.Model) bool { repo, _ := m.Repo(); return repo == "" }) {
 		c.printf("A name without a link stands for a local folder: put its path there.\n\n")
 	}
 }
@@ -268,8 +268,8 @@ func (c *card) flags() string {
 // outType is the type that the recipe asks for. Without one a recipe takes the
 // wider of unlike types where flags take the primary's.
 func (c *card) outType() recipe.DType {
-	if !c.p.Recipe.DType.Auto {
-		return c.p.Recipe.DType
+	if !c.p.Recipe.OutputType().Auto {
+		return c.p.Recipe.OutputType()
 	}
 	unlike := false
 	var types []tensor.DType
@@ -288,7 +288,7 @@ func (c *card) outType() recipe.DType {
 	if unlike && len(types) == 1 {
 		return recipe.DType{To: types[0]}
 	}
-	return c.p.Recipe.DType
+	return c.p.Recipe.OutputType()
 }
 
 // ref is a parent as a recipe names it.

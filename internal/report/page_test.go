@@ -57,10 +57,10 @@ func tall() []tensor.Info {
 	return list
 }
 
-func survey(t *testing.T, a, b string, merged bool, change func(*recipe.Recipe)) *report.Survey {
+func survey(t *testing.T, a, b string, merged bool, change func(*recipe.Request)) *report.Survey {
 	t.Helper()
-	r := recipe.Recipe{Method: recipe.Slerp, Primary: a, Secondary: b, Output: filepath.Join(t.TempDir(), "out"), T: recipe.Setting{{Values: []float64{0.5}}},
-		DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 2, Missing: recipe.MissingCopy, Tokenizer: recipe.TokenizerPrimary}
+	r := recipe.Request{Recipe: recipe.Pair(a, b, recipe.Setting{{Values: []float64{0.5}}}), Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: 64 << 20, Threads: 2}}
+	r.ShardSize, r.Missing, r.Tokenizer = 5e9, recipe.MissingCopy, recipe.TokenizerPrimary
 	if change != nil {
 		change(&r)
 	}
@@ -131,8 +131,8 @@ func TestNamesOfStrangers(t *testing.T) {
 	}
 	compared := survey(t, a, b, false, nil)
 	check("page", page(t, compared))
-	merged := survey(t, a, b, true, func(r *recipe.Recipe) {
-		r.T = recipe.Setting{{Filter: "x" + evil, Values: []float64{0.25}}, {Values: []float64{0.5}}}
+	merged := survey(t, a, b, true, func(r *recipe.Request) {
+		r.Set("t", recipe.Setting{{Filter: "x" + evil, Values: []float64{0.25}}, {Values: []float64{0.5}}})
 	})
 	check("page of a merge", page(t, merged))
 	card := report.Card(&merge.Result{Plan: merged.Plan, Tensors: merged.Tensors, Warnings: merged.Warnings})
@@ -140,7 +140,7 @@ func TestNamesOfStrangers(t *testing.T) {
 	if bytes.Contains(card, []byte("huggingface.co")) {
 		t.Errorf("the card links to the Hub:\n%s", card)
 	}
-	merged.Plan.Recipe.Document = &recipe.Document{Source: []byte("# " + evil + "\r\nmerge_method: slerp\n")}
+	merged.Plan.Recipe.Source = []byte("# " + evil + "\r\nmerge_method: slerp\n")
 	card = report.Card(&merge.Result{Plan: merged.Plan, Tensors: merged.Tensors, Warnings: merged.Warnings})
 	check("card of a recipe file", card)
 	if !bytes.Contains(card, []byte("\nmerge_method: slerp\n```\n")) || !bytes.Contains(card, []byte("control characters")) {
@@ -298,8 +298,8 @@ func names(rows [][]string) []string {
 func TestPageOfManyTensors(t *testing.T) {
 	dir := t.TempDir()
 	a, b := makeModel(t, dir+"/a", 1, tall()), makeModel(t, dir+"/b", 2, tall())
-	gradient := func(r *recipe.Recipe) {
-		r.T = recipe.Setting{{Filter: "self_attn", Values: []float64{0, 1}}, {Values: []float64{0.5}}}
+	gradient := func(r *recipe.Request) {
+		r.Set("t", recipe.Setting{{Filter: "self_attn", Values: []float64{0, 1}}, {Values: []float64{0.5}}})
 	}
 	s := survey(t, a, b, false, gradient)
 	text := page(t, s)
@@ -334,8 +334,8 @@ func TestPageOfManyTensors(t *testing.T) {
 func TestPageOfMerge(t *testing.T) {
 	dir := t.TempDir()
 	a, b := makeModel(t, dir+"/a", 1, tall()), makeModel(t, dir+"/b", 2, tall())
-	s := survey(t, a, b, true, func(r *recipe.Recipe) {
-		r.T = recipe.Setting{{Filter: "self_attn.q", Values: []float64{0}}, {Filter: "mlp", Values: []float64{1}}, {Values: []float64{0.5}}}
+	s := survey(t, a, b, true, func(r *recipe.Request) {
+		r.Set("t", recipe.Setting{{Filter: "self_attn.q", Values: []float64{0}}, {Filter: "mlp", Values: []float64{1}}, {Values: []float64{0.5}}})
 	})
 	rows := checkPage(t, page(t, s))
 	if len(rows) != len(tall()) {
@@ -355,11 +355,11 @@ func TestPageOfMerge(t *testing.T) {
 func TestPageOfWeightedSum(t *testing.T) {
 	dir := t.TempDir()
 	a, b := makeModel(t, dir+"/a", 1, tall()[:20]), makeModel(t, dir+"/b", 2, tall()[:20])
-	d, err := recipe.ParseDocument("r.yml", fmt.Appendf(nil, "merge_method: linear\nmodels:\n  - model: %q\n    parameters: {weight: 1}\n  - model: %q\n    parameters: {weight: 3}\n", a, b))
+	d, err := recipe.Parse("r.yml", fmt.Appendf(nil, "merge_method: linear\nmodels:\n  - model: %q\n    parameters: {weight: 1}\n  - model: %q\n    parameters: {weight: 3}\n", a, b))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := page(t, survey(t, a, b, true, func(r *recipe.Recipe) { r.Method, r.Document, r.T = recipe.Linear, d, nil }))
+	text := page(t, survey(t, a, b, true, func(r *recipe.Request) { d.ShardSize, d.Missing = r.ShardSize, r.Missing; r.Recipe = *d }))
 	rows := checkPage(t, text)
 	if len(rows) != 20 || rows[0][len(rows[0])-1] != "1 × a; 3 × b, over 4" {
 		t.Errorf("%d rows, the first %q", len(rows), rows[0])

@@ -37,9 +37,9 @@ const schema = 1
 // role says what Plan.Models[i] is to the merge.
 func role(p *plan.Plan, i int) string {
 	switch {
-	case p.Recipe.Document == nil:
+	case !p.Recipe.FromFile():
 		return []string{"primary", "secondary"}[i]
-	case i == 0 && p.Recipe.Document.Base != nil:
+	case i == 0 && p.Recipe.Base != nil:
 		return "base"
 	}
 	return "model"
@@ -192,18 +192,18 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 }
 
 // provRecipeOf writes down all that decides the bytes. Record.Recipe reads it.
-func provRecipeOf(r recipe.Recipe) provRecipe {
-	v := provRecipe{Method: string(r.Method), DType: r.DType.String(), ShardSize: r.ShardSize}
+func provRecipeOf(r *recipe.Recipe) provRecipe {
+	v := provRecipe{Method: string(r.Method), DType: r.OutputType().String(), ShardSize: r.ShardSize}
 	if r.Method == recipe.Convert {
 		return v
 	}
 	v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
-	if r.Document != nil {
-		v.Document, v.Name = string(r.Document.Source), filepath.Base(r.Document.Name)
+	if r.FromFile() {
+		v.Document, v.Name = string(r.Source), filepath.Base(r.Name)
 		return v
 	}
 	v.Extrapolate = r.Extrapolate
-	for _, rule := range r.T {
+	for _, rule := range r.Setting("t") {
 		// JSON holds no other text than UTF-8, and no tensor has another name.
 		if utf8.ValidString(rule.Filter) {
 			v.T = append(v.T, provRule{rule.Filter, rule.Values})
@@ -260,7 +260,7 @@ func from(p *plan.Plan, t *plan.Tensor) string {
 		if !t.Uses(m) || t.Op.Needs() == method.Equality && t.Operands[0].Model != m {
 			continue
 		}
-		if len(p.Models) <= 2 && p.Recipe.Document == nil {
+		if len(p.Models) <= 2 && !p.Recipe.FromFile() {
 			names = append(names, role(p, i))
 		} else {
 			names = append(names, m.Name())

@@ -242,8 +242,7 @@ func (rec *Record) Entries() (entries []recipe.Entry) {
 // config.json; nil if the record does not tell.
 func (rec *Record) Companions() []string { return rec.head.Output.Companions }
 
-// Recipe is what was asked for. What it may cost (MaxMemory, Threads) and where
-// the output goes is the caller's to fill in. What is not possible is a
+// Recipe is what was asked for. A recipe that is not possible is a
 // *model.FormatError.
 func (rec *Record) Recipe() (recipe.Recipe, error) {
 	r, err := rec.head.recipe()
@@ -253,52 +252,54 @@ func (rec *Record) Recipe() (recipe.Recipe, error) {
 	return r, nil
 }
 
-func (v *provenance) recipe() (recipe.Recipe, error) {
+func (v *provenance) recipe() (r recipe.Recipe, err error) {
 	p := &v.Recipe
-	r := recipe.Recipe{Method: recipe.Method(p.Method), Format: recipe.Format(v.Output.Format), ShardSize: p.ShardSize,
-		Missing: recipe.Missing(p.Missing), NonFinite: recipe.NonFinite(p.NonFinite), Tokenizer: recipe.Tokenizer(p.Tokenizer), Vocab: recipe.Vocab(p.Vocab),
-		Extrapolate: p.Extrapolate, MaxMemory: 1, Threads: 1}
-	var err error
+	var t recipe.Setting
+	for _, rule := range p.T {
+		if len(rule.Values) == 0 {
+			return r, errors.New("a rule of t without values")
+		}
+		t = append(t, recipe.Rule{Filter: rule.Filter, Values: rule.Values})
+	}
+	paths := make([]string, 2)
+	for i := range min(2, len(v.Parents)) {
+		paths[i] = v.Parents[i].Path
+	}
+	switch {
+	case recipe.Method(p.Method) == recipe.Convert:
+		if p.T != nil || p.Document != "" || p.Missing != "" || p.NonFinite != "" || p.Tokenizer != "" || p.Vocab != "" {
+			return r, errors.New("a conversion has no t, no document and no policies")
+		}
+		r = recipe.Conversion(paths[0])
+	case !v.policies():
+		return r, errors.New("its policies are not known")
+	case p.Document != "":
+		file, err := recipe.Parse(p.Name, []byte(p.Document))
+		if err != nil {
+			return r, fmt.Errorf("document: %v", err) // which is not the user's to correct
+		}
+		if recipe.Method(p.Method) != file.Method || p.T != nil {
+			return r, errors.New("merge_method and t are the document's to say")
+		}
+		r = *file
+	case recipe.Method(p.Method) != recipe.Slerp || len(t) == 0:
+		return r, fmt.Errorf("no document, and no t for method %s", model.Quote(p.Method))
+	default:
+		r = recipe.Pair(paths[0], paths[1], t)
+	}
+	if n := len(r.Models()); len(v.Parents) != n {
+		return r, fmt.Errorf("it has %d parents, the record %d", n, len(v.Parents))
+	}
+	r.Format, r.ShardSize, r.Extrapolate = recipe.Format(v.Output.Format), p.ShardSize, p.Extrapolate
+	r.Missing, r.NonFinite = recipe.Missing(p.Missing), recipe.NonFinite(p.NonFinite)
+	r.Tokenizer, r.Vocab = recipe.Tokenizer(p.Tokenizer), recipe.Vocab(p.Vocab)
 	if r.DType, err = dtype(p.DType); err != nil {
 		return r, err
 	}
 	if !slices.Contains([]recipe.Format{recipe.Safetensors, recipe.Bin}, r.Format) {
 		return r, fmt.Errorf("no format %s is known", model.Quote(v.Output.Format))
 	}
-	parents := 2
-	switch {
-	case r.Method == recipe.Convert:
-		parents = 1
-		if p.T != nil || p.Document != "" || p.Missing != "" || p.NonFinite != "" || p.Tokenizer != "" || p.Vocab != "" {
-			return r, errors.New("a conversion has no t, no document and no policies")
-		}
-	case !v.policies():
-		return r, errors.New("its policies are not known")
-	case p.Document != "":
-		if r.Document, err = recipe.ParseDocument(p.Name, []byte(p.Document)); err != nil {
-			return r, fmt.Errorf("document: %v", err) // which is not the user's to correct
-		}
-		if r.Method != r.Document.Method || p.T != nil {
-			return r, errors.New("merge_method and t are the document's to say")
-		}
-		parents = len(r.Document.Models())
-	case r.Method != recipe.Slerp || len(p.T) == 0:
-		return r, fmt.Errorf("no document, and no t for method %s", model.Quote(p.Method))
-	}
-	for _, rule := range p.T {
-		if len(rule.Values) == 0 {
-			return r, errors.New("a rule of t without values")
-		}
-		r.T = append(r.T, recipe.Rule{Filter: rule.Filter, Values: rule.Values})
-	}
-	if len(v.Parents) != parents {
-		return r, fmt.Errorf("it has %d parents, the record %d", parents, len(v.Parents))
-	}
 	r.Entries = (&Record{head: *v}).Entries()
-	r.Primary = v.Parents[0].Path
-	if r.Document == nil && parents == 2 {
-		r.Secondary = v.Parents[1].Path
-	}
 	return r, r.Validate()
 }
 
