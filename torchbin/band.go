@@ -1,27 +1,28 @@
 package torchbin
 
-import (
-	"math/bits"
-	"sync"
+import "sync"
+
+// GatherMemory is the least memory in bytes that all sources of all checkpoints
+// keep between reads, for tensors that lie in another order in the file, and
+// MaxGatherMemory the most that SetGatherMemory can make of it. Every read that
+// is under way takes 256 KiB beside it.
+const (
+	GatherMemory    = 16 << 20
+	MaxGatherMemory = 64 << 20
 )
 
-// GatherMemory is the most memory in bytes that all sources of all checkpoints
-// keep between reads, for tensors that lie in another order in the file. Every
-// read that is under way takes 256 KiB beside it.
-const GatherMemory = 16 << 20
-
 const (
-	// bandUnit is the least size of a band. It is doubled while there is
-	// memory for as many bands of that size as there are streams.
-	bandUnit  = 1 << 20
-	bandUnits = GatherMemory / bandUnit
-
-	// maxBand leaves room for a second stream.
-	maxBand = GatherMemory / 2
+	// bandUnit is the least size of a band.
+	bandUnit = 1 << 20
+	maxUnits = MaxGatherMemory / bandUnit
 
 	// idleAfter is the number of requests after which a band or a stream
 	// that none of them belonged to is taken to be left behind.
 	idleAfter = 128
+
+	// astray is how far from where a stream is expected a request can be
+	// that belongs to it: workers that share a tensor overtake each other.
+	astray = 16 << 20
 )
 
 // A band is some rows of a strided tensor that have been gathered together,
@@ -37,15 +38,20 @@ type band struct {
 	used   int64 // the clock at the last request
 
 	filling sync.Mutex
+	filled  sync.Cond // on filling: parts are done
+	parts   []block   // to be gathered, by all who wait for the band
+	busy    int       // who are at it
+	failed  bool
 	full    bool
 }
 
-// A stream is a reader that goes through a tensor.
+// A stream is a reader, or some that take turns, that goes through a tensor.
 type stream struct {
 	file   File
 	tensor *Tensor
 	next   int64 // where its next request begins
 	used   int64
+	bands  int // that it has had
 }
 
 // bands keep the bands that readers are moving through. A band goes when all
@@ -53,133 +59,235 @@ type stream struct {
 // free, readers do without.
 type bands struct {
 	mu      sync.Mutex
+	left    sync.Cond // on mu: a band has lost its last user
 	clock   int64
-	memory  []byte           // of all bands, once there is one
-	owners  [bandUnits]*band // of the units of memory
-	streams [bandUnits]stream
+	units   int             // of memory
+	memory  []byte          // of all bands, once there is one
+	owners  [maxUnits]*band // of the units
+	streams [16]stream
+}
+
+func newBands(size int64) *bands {
+	bs := &bands{units: int(size / bandUnit)}
+	bs.left.L = &bs.mu
+	return bs
 }
 
 // kept is one for the whole program, so that its memory does not grow with the
 // number of files.
-var kept bands
+var kept = newBands(GatherMemory)
+
+// SetGatherMemory changes GatherMemory for the reads to come, unless some are
+// under way.
+func SetGatherMemory(size int64) {
+	kept.resize(int(min(max(size, GatherMemory), MaxGatherMemory) / bandUnit))
+}
+
+func (bs *bands) resize(units int) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if units == bs.units {
+		return
+	}
+	for _, b := range bs.owners {
+		if b != nil && b.users > 0 {
+			return
+		}
+	}
+	bs.units, bs.memory, bs.owners = units, nil, [maxUnits]*band{}
+}
 
 // read fills the beginning of p with the bytes of g from off on, as far as
 // there are bands or memory for them, and returns how much that is. What can't
 // be read is left to the caller, who will meet the error.
 func (bs *bands) read(g *gather, p []byte, off int64) (done int) {
-	active := bs.follow(g, off, int64(len(p)))
+	s, active := bs.follow(g, off, int64(len(p)))
 	for done < len(p) {
-		b := bs.acquire(g, off+int64(done), int64(len(p)-done), active)
+		b, n := bs.acquire(g, off+int64(done), int64(len(p)-done), s, active)
 		if b == nil {
 			break
 		}
-		n := 0
-		if b.fill(g) {
-			n = copy(p[done:], b.buf[off+int64(done)-b.off:])
-		}
-		bs.release(b, n)
-		if n == 0 {
+		if !b.fill(g) {
+			bs.release(b)
 			break
 		}
-		done += n
+		copy(p[done:][:n], b.buf[off+int64(done)-b.off:])
+		bs.release(b)
+		done += int(n)
 	}
 	return done
 }
 
-func (bs *bands) release(b *band, n int) {
+func (bs *bands) release(b *band) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	b.users--
-	b.unread -= int64(n)
+	if b.users--; b.users == 0 {
+		bs.left.Broadcast()
+	}
 }
 
-// fill gathers the band unless that has been done.
+// fill gathers the band unless that has been done. All who want it take part.
 func (b *band) fill(g *gather) bool {
 	b.filling.Lock()
 	defer b.filling.Unlock()
-	if !b.full {
-		b.full = g.direct(b.buf, b.off) == nil
+	if !b.full && b.busy == 0 {
+		b.parts, b.failed = g.share(b.buf, b.off), false
+	}
+	for len(b.parts) > 0 {
+		part := b.parts[0]
+		b.parts = b.parts[1:]
+		b.busy++
+		b.filling.Unlock()
+		w := windows.Get().(*[window]byte)
+		err := g.block(part, w[:])
+		windows.Put(w)
+		b.filling.Lock()
+		if b.busy--; err != nil {
+			b.parts, b.failed = nil, true
+		}
+		if b.busy == 0 && len(b.parts) == 0 {
+			b.parts, b.full = nil, !b.failed
+			b.filled.Broadcast()
+		}
+	}
+	for b.busy > 0 {
+		b.filled.Wait()
 	}
 	return b.full
 }
 
-// acquire finds the band that holds the byte at off, or makes one for a
-// request of n bytes.
-func (bs *bands) acquire(g *gather, off, n int64, active int) *band {
+// acquire finds the band that holds the byte at off, or makes one, for a request
+// of n bytes by stream s, and tells how many of them the band has.
+func (bs *bands) acquire(g *gather, off, n int64, s *stream, active int) (*band, int64) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	for _, b := range bs.owners {
-		if b != nil && b.file == g.file && b.tensor == g.tensor && off >= b.off && off < b.off+int64(len(b.buf)) {
-			b.users++
-			b.used = bs.clock
-			return b
-		}
-	}
-	units := bandUnits >> bits.Len(uint(active-1))
-	for units = min(max(units, 1), maxBand/bandUnit); units > 0; units /= 2 {
-		size := min(int64(units*bandUnit)/g.row*g.row, g.size()-off/g.row*g.row)
-		if size <= n || size <= g.row { // no better than the request itself
-			return nil
-		}
-		if at, ok := bs.room(units); ok {
-			if bs.memory == nil {
-				bs.memory = make([]byte, GatherMemory)
+	for {
+		for _, b := range bs.owners {
+			if b != nil && b.file == g.file && b.tensor == g.tensor && off >= b.off && off < b.off+int64(len(b.buf)) {
+				return b, bs.use(b, off, n)
 			}
-			b := &band{file: g.file, tensor: g.tensor, off: off / g.row * g.row, users: 1, used: bs.clock}
-			b.buf = bs.memory[at*bandUnit:][:size]
-			b.unread = b.off + size - off
-			for i := range units {
-				bs.owners[at+i] = b
-			}
-			return b
 		}
+		share := max(1, bs.units/active)
+		if s.bands == 0 { // there may be a second stream
+			share = max(1, min(share, bs.units/2))
+		}
+		b, wait := bs.make(g, off, n, share)
+		if b != nil {
+			s.bands++
+			return b, bs.use(b, off, n)
+		}
+		if !wait {
+			return nil, 0
+		}
+		bs.left.Wait()
 	}
-	return nil
 }
 
-// follow takes note of a request and counts the streams, at least one.
-func (bs *bands) follow(g *gather, off, n int64) (active int) {
+// use notes a request for bytes of b.
+func (bs *bands) use(b *band, off, n int64) int64 {
+	n = min(n, b.off+int64(len(b.buf))-off)
+	b.users++
+	b.used = bs.clock
+	b.unread -= n
+	return n
+}
+
+// make makes a band of so many units, or less where less is free. It says
+// whether it is worth to wait: for those who are just reading what is left of a
+// band.
+func (bs *bands) make(g *gather, off, n int64, units int) (b *band, wait bool) {
+	for ; units > 0; units /= 2 {
+		row := g.rows(int64(units * bandUnit))
+		if row == 0 {
+			return nil, false
+		}
+		begin := off / row * row
+		size := min(int64(units*bandUnit)/row*row, g.size()-begin)
+		if size <= n || size <= row { // no better than the request itself
+			return nil, false
+		}
+		need := int((size + bandUnit - 1) / bandUnit)
+		at, busy := bs.room(need)
+		if at < 0 {
+			if busy {
+				return nil, true
+			}
+			continue
+		}
+		if bs.memory == nil {
+			bs.memory = make([]byte, bs.units*bandUnit)
+		}
+		b = &band{file: g.file, tensor: g.tensor, off: begin, used: bs.clock}
+		b.filled.L = &b.filling
+		b.buf = bs.memory[at*bandUnit:][:size]
+		b.unread = size - (off - begin)
+		for i := range need {
+			bs.owners[at+i] = b
+		}
+		return b, false
+	}
+	return nil, false
+}
+
+// follow takes note of a request. It returns the stream that it belongs to and
+// counts the streams, at least one.
+func (bs *bands) follow(g *gather, off, n int64) (s *stream, active int) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
 	bs.clock++
-	at := -1
+	oldest := &bs.streams[0]
 	for i := range bs.streams {
-		s := &bs.streams[i]
-		if s.file == g.file && s.tensor == g.tensor && s.next == off {
-			at = i
-			break
+		t := &bs.streams[i]
+		if t.file == g.file && t.tensor == g.tensor && off > t.next-astray && off < t.next+astray && (s == nil || t.used > s.used) {
+			s = t
 		}
-		if at < 0 || s.used < bs.streams[at].used {
-			at = i
+		if t.used < oldest.used {
+			oldest = t
 		}
 	}
-	bs.streams[at] = stream{g.file, g.tensor, off + n, bs.clock}
-	if off+n == g.size() {
-		bs.streams[at] = stream{} // it has come to its end
+	if s == nil {
+		s = oldest
+		*s = stream{file: g.file, tensor: g.tensor}
 	}
-	for _, s := range bs.streams {
-		if s.tensor != nil && bs.clock-s.used <= idleAfter {
+	s.next, s.used = max(s.next, off+n), bs.clock
+	if s.next == g.size() {
+		s.file, s.tensor = nil, nil // it has come to its end
+	}
+	for i := range bs.streams {
+		if t := &bs.streams[i]; t.tensor != nil && bs.clock-t.used <= idleAfter {
 			active++
 		}
 	}
-	return max(1, active)
+	return s, max(1, active)
 }
 
-// room finds units of memory that are free or can be freed.
-func (bs *bands) room(units int) (at int, ok bool) {
+// room finds units of memory that are free or can be freed. Without any, at is
+// less than 0, and busy tells whether units would do that are just being read to
+// their end.
+func (bs *bands) room(units int) (at int, busy bool) {
 search:
-	for at := 0; at+units <= bandUnits; at += units {
-		for _, b := range bs.owners[at : at+units] {
-			if b != nil && (b.users > 0 || b.unread > 0 && bs.clock-b.used <= idleAfter) {
+	for at := 0; at+units <= bs.units; at++ {
+		leaving := false
+		for i, b := range bs.owners[at : at+units] {
+			switch {
+			case b == nil:
+			case b.unread > 0 && (b.users > 0 || bs.clock-b.used <= idleAfter):
+				at += i
 				continue search
+			case b.users > 0:
+				leaving = true
 			}
+		}
+		if leaving {
+			busy = true
+			continue
 		}
 		for _, b := range bs.owners[at : at+units] {
 			bs.drop(b)
 		}
-		return at, true
+		return at, false
 	}
-	return 0, false
+	return -1, busy
 }
 
 func (bs *bands) drop(b *band) {

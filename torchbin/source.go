@@ -2,11 +2,9 @@ package torchbin
 
 import (
 	"errors"
-	"math/bits"
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"slerpmerge/internal/tensor"
 )
@@ -69,7 +67,8 @@ type gather struct {
 	base   int64
 	item   int64
 	dims   []dim // those of more than one element, outermost first
-	row    int64 // see shared
+	// scattered says that it can't be read at once.
+	scattered bool
 }
 
 func newGather(f File, t *Tensor) *gather {
@@ -93,7 +92,7 @@ func newGather(f File, t *Tensor) *gather {
 		out *= n
 	}
 	slices.Reverse(g.dims)
-	g.row = g.shared()
+	g.scattered = g.extent() > window
 	return g
 }
 
@@ -105,24 +104,30 @@ func (g *gather) size() int64 {
 	return g.dims[0].n * g.dims[0].out
 }
 
-// shared returns the size of those rows of the result that share the places
-// to be read, so that it pays to gather many of them together: rows of the
-// outermost dimension that lies narrower in the file than one inside it. It is 0
-// if there is none, and the elements come in order anyway.
-func (g *gather) shared() int64 {
-	extent := g.item
-	for _, d := range g.dims {
-		extent += (d.n - 1) * d.in
-	}
-	if extent <= window {
-		return 0 // read at once
+// rows returns the size of those rows of the result that share the places to be
+// read, so that it pays to gather many of them together, of limit bytes at most:
+// rows of the outermost dimension that lies narrower in the file than one inside
+// it, and of which two are not too many. It is 0 if there is none, and the
+// elements come in order anyway.
+func (g *gather) rows(limit int64) int64 {
+	if !g.scattered {
+		return 0
 	}
 	for i, d := range g.dims {
-		if slices.ContainsFunc(g.dims[i+1:], func(inner dim) bool { return inner.in > d.in }) {
+		if d.out <= limit/2 && slices.ContainsFunc(g.dims[i+1:], func(inner dim) bool { return inner.in > d.in }) {
 			return d.out
 		}
 	}
 	return 0
+}
+
+// extent is the size of what the elements lie in, in the file.
+func (g *gather) extent() int64 {
+	extent := g.item
+	for _, d := range g.dims {
+		extent += (d.n - 1) * d.in
+	}
+	return extent
 }
 
 // Prefetch hints at the extent of the rows asked for, if that is not much more
@@ -144,7 +149,7 @@ func (g *gather) Prefetch(off, n int64) {
 
 // ReadAt gives the bytes [off, off+len(p)) of the result.
 func (g *gather) ReadAt(p []byte, off int64) error {
-	if g.row > 0 && len(p) < maxBand {
+	if g.scattered {
 		n := kept.read(g, p, off)
 		p, off = p[n:], off+int64(n)
 	}
@@ -180,155 +185,6 @@ func (g *gather) direct(p []byte, off int64) error {
 			return err
 		}
 		copy(rest, one[:])
-	}
-	return nil
-}
-
-// read gathers whole elements. It cuts the range into blocks: so many steps of
-// one dimension, and all of the dimensions inside it.
-func (g *gather) read(p []byte, off int64, w *[window]byte) error {
-	for len(p) > 0 {
-		// the outermost dimension of which whole steps begin here and fit
-		in, rest := g.base, off
-		k, n := len(g.dims), int64(1)
-		for i, d := range g.dims {
-			at := rest / d.out
-			rest -= at * d.out
-			in += at * d.in
-			if rest == 0 && int64(len(p)) >= d.out {
-				k, n = i, min(d.n-at, int64(len(p))/d.out)
-				break
-			}
-		}
-		block := make([]dim, 0, 8)
-		size := g.item
-		if k < len(g.dims) {
-			size = n * g.dims[k].out
-			block = append(block, dim{n, g.dims[k].in, g.dims[k].out})
-			block = append(block, g.dims[k+1:]...)
-		}
-		sortDims(block)
-		if err := g.block(p[:size], in, block, w[:]); err != nil {
-			return err
-		}
-		p, off = p[size:], off+size
-	}
-	return nil
-}
-
-// sortDims sorts by the stride in the file, widest first.
-func sortDims(dims []dim) {
-	for i := 1; i < len(dims); i++ {
-		for j := i; j > 0 && dims[j].in > dims[j-1].in; j-- {
-			dims[j], dims[j-1] = dims[j-1], dims[j]
-		}
-	}
-}
-
-// block gathers a block. Its inner dimensions, those with the narrowest
-// strides, make up a run, which is read at once, as far as dense finds that
-// worth it. The window takes as many runs of the next dimension as fit, the
-// others are stepped through.
-func (g *gather) block(out []byte, in int64, dims []dim, w []byte) error {
-	run, use := g.item, g.item
-	k := len(dims)
-	for ; k > 0; k-- {
-		d := dims[k-1]
-		hi, more := bits.Mul64(uint64(d.n-1), uint64(d.in))
-		if hi != 0 || more > uint64(len(w))-uint64(run) || !dense(run+int64(more), use*max(1, d.n), d.in) {
-			break
-		}
-		run += int64(more)
-		if d.in != 0 {
-			use *= d.n
-		}
-	}
-	if k == 0 {
-		if err := readFull(g.file, w[:run], in); err != nil {
-			return err
-		}
-		scatter(out, w, forWrites(dims), g.item)
-		return nil
-	}
-	d := dims[k-1]
-	together := dense(d.in, use, d.in) // the gaps are read, too
-	pitch := run
-	if together {
-		pitch = d.in
-	}
-	steps := min(d.n, (int64(len(w))-run)/pitch+1)
-	part := forWrites(append([]dim{{steps, pitch, d.out}}, dims[k:]...))
-	last := forWrites(append([]dim{{(d.n-1)%steps + 1, pitch, d.out}}, dims[k:]...))
-	cold := false
-	return g.walk(dims[:k-1], out, in, func(out []byte, in int64) error {
-		for i := int64(0); i < d.n; i += steps {
-			n, dims := steps, part
-			if i+steps >= d.n {
-				n, dims = d.n-i, last
-			}
-			if together {
-				size := run + (n-1)*pitch
-				if err := g.pieces(w[:size], in+i*d.in, 0, size); err != nil {
-					return err
-				}
-			} else {
-				// Every band needs a little of every page. So the first one has
-				// all of them read in their order rather than one by one.
-				if cold {
-					g.file.Prefetch(in+i*d.in, (n-1)*d.in+run)
-				}
-				start := time.Now()
-				if err := g.pieces(w[:n*run], in+i*d.in, d.in, run); err != nil {
-					return err
-				}
-				cold = time.Since(start) > time.Duration(n)*slowPiece
-			}
-			scatter(out[i*d.out:], w, dims, g.item)
-		}
-		return nil
-	})
-}
-
-// pieces reads pieces of size bytes that lie step bytes apart.
-func (g *gather) pieces(w []byte, in, step, size int64) error {
-	if f, ok := g.file.(strided); ok && size <= maxPiece {
-		return f.ReadStrided(w, in, step, int(size))
-	}
-	for ; len(w) > 0; in += step {
-		if err := readFull(g.file, w[:size], in); err != nil {
-			return err
-		}
-		w = w[size:]
-	}
-	return nil
-}
-
-// A strided file has a way of its own to read many short pieces.
-type strided interface {
-	ReadStrided(p []byte, off, step int64, size int) error
-}
-
-// slowPiece is longer than a piece takes that is in the page cache.
-const slowPiece = 20 * time.Microsecond
-
-// maxPiece is the longest piece that is read so.
-const maxPiece = window
-
-// dense reports whether a span is worth reading for the sake of use bytes: if
-// no more than four times as much is read, or if the steps are so short that
-// copying everything costs less than a call for each, and that every page is
-// touched in any case.
-func dense(span, use, step int64) bool { return span/4 <= use || step <= 4096 }
-
-// walk steps through the outer dimensions of a block.
-func (g *gather) walk(dims []dim, out []byte, in int64, do func(out []byte, in int64) error) error {
-	if len(dims) == 0 {
-		return do(out, in)
-	}
-	for i := range dims[0].n {
-		if err := g.walk(dims[1:], out[i*dims[0].out:], in+i*dims[0].in, do); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -179,7 +179,7 @@ func newFile(b []byte) File { return plainFile{bytes.NewReader(b)} }
 // is asked for at once. The most is eight times as much, where runs of 16 bytes
 // lie 128 bytes apart.
 func TestGatherReadsLittle(t *testing.T) {
-	kept = bands{} // how many others have left behind depends on how they were scheduled
+	kept = newBands(GatherMemory) // how many others have left behind depends on how they were scheduled
 	data := make([]byte, 8<<20)
 	f := newMemory(data)
 	for _, shape := range [][]uint64{{2048, 2048}, {64, 65536}, {65536, 64}} {
@@ -218,10 +218,13 @@ func BenchmarkTransposed(b *testing.B) {
 // A stridedFile counts how its pieces are read.
 type stridedFile struct {
 	plainFile
+	mu            sync.Mutex
 	calls, pieces int
 }
 
 func (f *stridedFile) ReadStrided(p []byte, off, step int64, size int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.calls++
 	for ; len(p) > 0; off += step {
 		if _, err := f.ReadAt(p[:size], off); err != nil {
@@ -236,7 +239,7 @@ func (f *stridedFile) ReadStrided(p []byte, off, step int64, size int) error {
 // A file that can read many short pieces at once is asked to, in few and long
 // ones: what is left of a band's width decides how fast a transposed matrix is.
 func TestGatherStrided(t *testing.T) {
-	kept = bands{}
+	kept = newBands(GatherMemory)
 	data := make([]byte, 64<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
 	f := &stridedFile{plainFile: plainFile{bytes.NewReader(data)}}

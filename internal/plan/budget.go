@@ -1,6 +1,10 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+
+	"slerpmerge/torchbin"
+)
 
 // The memory of a run, in bytes. fixedBytes is what the process holds before
 // it reads its first tensor: the runtime, the program's own pages, stacks.
@@ -28,7 +32,18 @@ type Budget struct {
 	Hold    int64 // per worker: a pair of tensors up to this size is read once
 	Buffers int   // pieces in flight
 	Pool    int64 // resident pages of all mapped files together
+	Gather  int64 // kept while tensors are put in order that lie in another in their file
 	Total   int64 // expected peak
+}
+
+// gathering gives most of what limit leaves to the tensors that lie in another
+// order in their file: the more of one is put in order at a time, the less of the
+// file is read for it again. least bytes of that are in the total.
+func (b *Budget) gathering(limit, least int64) {
+	if least > 0 {
+		b.Gather = min(least+max(0, limit-limit/32-b.Total), torchbin.MaxGatherMemory) >> 20 << 20
+		b.Total += b.Gather - least
+	}
 }
 
 // A MemoryError says that a limit is too small, and the least that works.

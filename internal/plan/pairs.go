@@ -59,6 +59,7 @@ func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
 	}
 	var err error
 	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes(Comparing))
+	p.Budget.gathering(r.MaxMemory, p.gatherBytes())
 	return p.Plan, err
 }
 

@@ -168,6 +168,7 @@ func (p *planner) lay() error {
 		}
 	}
 	p.Budget, err = NewBudget(p.Run.MaxMemory, p.Run.Threads, p.tableBytes(Merging))
+	p.Budget.gathering(p.Run.MaxMemory, p.gatherBytes())
 	return err
 }
 

@@ -133,15 +133,13 @@ func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.
 // and the run hold in memory.
 func (p *planner) tableBytes(purpose Purpose) int64 {
 	t := tables{purpose: purpose, other: p.rowBytes()}
-	var gather int64
 	for _, m := range p.Models {
 		t.parents = append(t.parents, m.Count())
-		gather = max(gather, m.GatherBytes())
 		if p.tokens != nil { // its vocabulary and the places of its rows
 			t.other += 48 * int64(p.tokens.Size())
 		}
 	}
-	t.other += gather
+	t.other += p.gatherBytes()
 	t.out = model.Count{Tensors: int64(len(p.Tensors)), Torch: p.Recipe.Format == recipe.Bin}
 	for i := range p.Tensors {
 		x := &p.Tensors[i]
@@ -160,6 +158,14 @@ func (p *planner) tableBytes(purpose Purpose) int64 {
 		}
 	}
 	return t.bytes()
+}
+
+// gatherBytes is the least that is kept to put tensors in order; 0 if there are none.
+func (p *planner) gatherBytes() (n int64) {
+	for _, m := range p.Models {
+		n = max(n, m.GatherBytes())
+	}
+	return n
 }
 
 // sumEntry is what a summand, and the sum itself, take.
