@@ -189,6 +189,16 @@ func (o *Output) checkLeftover(i int, file File, at Mark) error {
 	if err := checkStretches(f, i, file, at, o.stretches); err != nil {
 		return fmt.Errorf("%w: %w", wrong, err)
 	}
+	if i > at.File {
+		return nil
+	}
+	end := file.Size
+	if i == at.File {
+		end = file.durable(at.Off).end
+	}
+	if err := checkLiterals(f, &file, end); err != nil {
+		return fmt.Errorf("%w: %w", wrong, err)
+	}
 	return nil
 }
 

@@ -55,7 +55,8 @@ Exit codes:
     5  an input changed while it was read, or verify found a difference
     6  the output exists, or another run holds it
    75  stopped by SIGTERM, SIGUSR1 or the time budget: the same command goes on
-  130  stopped by Ctrl-C: likewise`
+  130  stopped by Ctrl-C: likewise
+  131  ended at once by SIGQUIT (Ctrl-\): likewise`
 
 // An app is one call of the program.
 type app struct {

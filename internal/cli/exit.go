@@ -33,6 +33,7 @@ const (
 	exitExists      = 6
 	exitStopped     = 75
 	exitInterrupted = 130
+	exitQuit        = 131 // 128 and SIGQUIT, as a shell has it
 )
 
 // Stopped is the cause with which main cancels the context on a signal.

@@ -24,6 +24,7 @@ func notifyStop(parent context.Context) (context.Context, context.CancelFunc) {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}
+	quitAtOnce()
 	// A reader of our output that goes away must not end a merge.
 	signal.Ignore(syscall.SIGPIPE)
 	go func() {

@@ -148,18 +148,18 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 
 // stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
 // (or has grown by N bytes, where WAITFOR is FILE+N),
-// the program is sent a signal (EVENT is INT, TERM or HUP; TERM+TERM is two of
+// the program is sent a signal (EVENT is INT, TERM, HUP or QUIT; TERM+TERM is two of
 // them), loses the last byte of a file (cut=FILE) or has a file overwritten and
 // its modification time put back (rewrite=FILE); it ends as refused wants it, but
-// that .OUT.partial may stay.
+// that .OUT.partial may stay, and with QUIT the lock file.
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 3, "stopped event code waitfor program [arg...]")
 	cut, isCut := strings.CutPrefix(args[0], "cut=")
 	rewrite, isRewrite := strings.CutPrefix(args[0], "rewrite=")
 	name, twice := strings.CutSuffix(args[0], "+TERM")
-	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[name]
-	usage(ts, neg, ok || isCut || isRewrite, "stopped INT|TERM|TERM+TERM|HUP|cut=FILE|rewrite=FILE ...")
-	if sig == syscall.SIGHUP { // under nohup children would ignore it too
+	sig, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT}[name]
+	usage(ts, neg, ok || isCut || isRewrite, "stopped INT|TERM|TERM+TERM|HUP|QUIT|cut=FILE|rewrite=FILE ...")
+	if sig == syscall.SIGHUP || sig == syscall.SIGQUIT { // under nohup or in the background children would ignore it too
 		caught := make(chan os.Signal, 1)
 		signal.Notify(caught, sig)
 		defer signal.Stop(caught)
@@ -223,7 +223,7 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		delete(after, name)
 	}
 	for name := range after {
-		if kept(name) {
+		if kept(name) || sig == syscall.SIGQUIT && filepath.Ext(name) == ".lock" {
 			delete(before, name)
 			delete(after, name)
 		}
