@@ -60,7 +60,7 @@ func (s shape) tensors() []tensor.Info {
 // Weights are normal numbers of about 0.02, another stream for every seed; in
 // a sparse model only the first 64 elements of each tensor are written.
 func makeModel(dir string, s shape, seed uint64, sparse bool, format writer.Format, shardSize int64) {
-	l, err := writer.Lay(s.tensors(), nil, shardSize, format)
+	l, err := writer.NewLayout(s.tensors(), nil, shardSize, format)
 	check(err)
 	if complete(dir, l) {
 		return
@@ -78,7 +78,7 @@ func makeModel(dir string, s shape, seed uint64, sparse bool, format writer.Form
 		w, err := os.Create(filepath.Join(dir, f.Name))
 		check(err)
 		check(w.Truncate(f.Size))
-		for _, seg := range f.Fixed {
+		for _, seg := range f.Literals {
 			_, err := w.WriteAt(seg.Data, seg.Off)
 			check(err)
 		}
