@@ -75,7 +75,7 @@ func TestResumeChecksHeader(t *testing.T) {
 			o := create(t, out, Options{Fingerprint: "f"})
 			must(t, o.Presize(l))
 			x := l.Files[0].Extents[0]
-			must(t, o.WriteAt(0, bytes.Repeat([]byte("x"), size), x.Off))
+			must(t, o.Write(0, bytes.Repeat([]byte("x"), size), x.Off, nil))
 			must(t, o.Checkpoint([]byte(`{}`)))
 			die(t, o, rand.New(rand.NewPCG(1, 2)))
 			if spoil {
