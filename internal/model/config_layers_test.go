@@ -93,6 +93,8 @@ func TestSetLayers(t *testing.T) {
 			`{"num_hidden_layers": 5, "model_type": "ernie4_5_moe", "moe_layer_start_index": 2, "moe_layer_end_index": 3, "moe_layer_interval": 1}`, "", ""},
 		{"types of GPT-Neo", "transformer.h", 2, []int{1, 0, 1}, `{"num_layers": 2, "model_type": "gpt_neo", "attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"]}`,
 			`{"num_layers": 3, "model_type": "gpt_neo", "attention_types": [[["local", "global", "local"], 1]], "attention_layers": ["local", "global", "local"]}`, "", ""},
+		{"types of GPT-Neo without its model type", "transformer.h", 2, []int{1, 0, 1}, `{"num_layers": 2, "attention_types": [[["global", "local"], 1]]}`,
+			`{"num_layers": 3, "attention_types": [[["local", "global", "local"], 1]]}`, "", ""},
 		{"types for more layers than there are", "transformer.h", 4, []int{0, 1}, `{"num_layers": 4, "model_type": "gpt_neo", "attention_types": [[["global", "local"], 2]]}`,
 			`{"num_layers": 2, "model_type": "gpt_neo", "attention_types": [[["global", "local"], 1]]}`, "", ""},
 		{"repeated types", llama, 3, []int{2, 0}, `{"num_hidden_layers": 3, "model_type": "recurrent_gemma", "block_types": ["recurrent", "attention"]}`,

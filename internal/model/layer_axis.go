@@ -111,7 +111,7 @@ func fixAttention(c *Config, want []string) bool {
 			}
 		}
 		return c.setKinds("block_types", names)
-	case family == "gpt_neo":
+	case family == "gpt_neo" || attentionRules[family] == nil && c.Has("attention_types") && !c.Has("layer_types"):
 		quoted := make([]string, len(want))
 		for i := range want {
 			quoted[i] = strconv.Quote(want[i])

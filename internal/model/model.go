@@ -164,12 +164,18 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 			Hint: "download the index and the other parts too, and name their folder"}
 	case s.has("config.json"): // what makes the weights a model lies beside them
 		m.Dir = dir
-		return m.openFolder(pool, file)
+		if err := m.openFolder(pool, file); err != nil {
+			return err
+		}
+		return m.numbered(pool, s, file)
 	}
 	if err := m.admission(pool, []string{path}); err != nil {
 		return err
 	}
-	return m.openFile(pool, path, file)
+	if err := m.openFile(pool, path, file); err != nil {
+		return err
+	}
+	return m.numbered(pool, s, file)
 }
 
 // Locate finds a model's folder, by Open's rules, without looking at its

@@ -47,12 +47,25 @@ func (m *Model) Mergeable() error {
 				return quantised(p.what + ": " + Quote(t.Name) + " is a packed tensor or its scale")
 			}
 		}
-		if strings.Contains(t.Name, ".lora_A.") || strings.HasPrefix(t.Name, "base_model.model.") {
+		if isAdapterTensor(t.Name) {
 			return &UnusableError{Path: filepath.Join(m.Path, m.Files[t.File].Name), Msg: "is a LoRA adapter (" + Quote(t.Name) + "), not a whole model",
 				Hint: "merge the adapter into its base model with peft first: merge_and_unload(), save_pretrained(FOLDER)"}
 		}
 	}
 	return nil
+}
+
+// adapterWords stand in the names of the tensors that peft adds to a model, by
+// its methods. base_model.model alone is the wrapper around the whole model.
+var adapterWords = []string{".lora_A.", ".lora_B.", ".lora_embedding_", ".lora_magnitude_vector", ".ia3_l", ".hada_w", ".lokr_w", ".oft_", ".boft_", ".vera_lambda_",
+	".adaption_", ".modules_to_save."}
+
+// isAdapterTensor reports whether a tensor belongs to an adapter of peft.
+// Models may have names of that kind themselves, so all but LoRA's count only
+// behind peft's wrapper.
+func isAdapterTensor(name string) bool {
+	return strings.Contains(name, adapterWords[0]) || strings.HasPrefix(name, peftModel) &&
+		slices.ContainsFunc(adapterWords, func(w string) bool { return strings.Contains(name, w) })
 }
 
 // quantMethod is how config.json says that the weights are quantised, and
@@ -132,6 +145,8 @@ var (
 	// Parameters that stand beside weights of any type: biases, and the
 	// magnitudes of weight normalisation and DoRA.
 	ordinaryWords = []string{"bias", "weight_g", "weight_v", "original0", "original1", "magnitude", "running_", "gamma", "beta", "mean", "std", "logit_scale", "layer_scale"}
+	// Vectors that are inputs themselves, such as eoi_embedding of T5Gemma 2.
+	inputWords = []string{"embed", "token", "query", "prompt", "position"}
 )
 
 // anyOf reports whether the last component of a name has one of the words.
@@ -173,7 +188,7 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 		switch {
 		case named && number && (sole || derived):
 			found = s
-		case !named && s.DType.Blends() && !isCode(s.DType) && anyOf(leaf, shapeCodes) && scales(s.Shape, codes.Shape):
+		case !named && s.DType.Blends() && !isCode(s.DType) && !anyOf(own, inputWords) && anyOf(leaf, shapeCodes) && scales(s.Shape, codes.Shape):
 			found = s
 		}
 		return found == nil

@@ -111,7 +111,9 @@ func TestQuantised(t *testing.T) {
 		{"", "logit_scale:F32 text_projection:F8_E4M3:64x64 visual.proj:F8_E4M3:64x64 positional_embedding:F8_E4M3:77x64"},
 		{"", "q.weight:F8_E4M3:64x64 q.lora_magnitude_vector:F32:64"},
 		{"", "b.ls1.gamma:F8_E4M3:64 b.fc.weight:F8_E4M3:64x64 b.layer_scale_parameter:F32:64"},
-		{"", "a.weight:F8_E4M3:64x64 a.scale:F8_E4M3:64"}, // one type for all
+		{"", "a.weight:F8_E4M3:64x64 a.scale:F8_E4M3:64"},                                // one type for all
+		{"", "e.embed_tokens.weight:F8_E4M3:640x64 e.embed_tokens.eoi_embedding:F32:64"}, // T5Gemma 2
+		{"", "a.weight:I8:64x64 a.bias:F32:64"},                                          // integers without scales are copied
 		// scales of what is not quantised
 		{"", "logit_scale:F32 layer_scale1.lambda1:BF16:64 n.scale:BF16:64 vision.scales:F32:4 a.weight:BF16:64x64"},
 		{"", "a.weight:BF16:64x64 self_attn.k_scale:F32 self_attn.v_scale:F32"},
@@ -146,6 +148,23 @@ func TestEachFrom(t *testing.T) {
 		})
 		if strings.Join(got, " ") != want {
 			t.Errorf("%q: %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+// The names of peft's wrapper alone make no adapter.
+func TestAdapterTensors(t *testing.T) {
+	for tensors, want := range map[string]bool{
+		"base_model.model.model.layers.0.q_proj.weight:BF16:64x64":                                                      false,
+		"base_model.model.model.layers.0.q_proj.lora_A.weight:BF16:8x64":                                                true,
+		"base_model.model.model.layers.0.q_proj.weight:BF16:64x64 base_model.model.layers.0.k_proj.ia3_l:BF16:64x1":     true,
+		"base_model.model.lm_head.modules_to_save.weight:BF16:64x64":                                                    true,
+		"model.layers.0.q_proj.lora_A.weight:BF16:8x64":                                                                 true,
+		"model.layers.0.oft_block.weight:BF16:8x64 model.layers.0.q_proj.weight:BF16:64x64 model.norm.weight:BF16:64x1": false,
+	} {
+		err := quantTable(t, "", tensors).Mergeable()
+		if got := err != nil && strings.Contains(err.Error(), "LoRA adapter"); got != want {
+			t.Errorf("%s: %v", tensors, err)
 		}
 	}
 }

@@ -14,6 +14,10 @@ var wrappers = []string{"_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_ch
 // word is an ordinary one, so it counts only in front of every name.
 const dataParallel = "module."
 
+// peftModel is how peft begins the names of the model that it wraps, with or
+// without an adapter. It counts only in front of every name too.
+const peftModel = "base_model.model."
+
 // StoredName is the name of Tensors[i] in its file.
 func (m *Model) StoredName(i int) string {
 	if m.stored != nil {
@@ -48,31 +52,28 @@ func (m *Model) Unwrap() []string {
 		m.stored = nil
 	}
 	var found []string
-	parallel := len(m.Tensors) > 0
 	for i := range m.Tensors {
-		t := &m.Tensors[i]
-		bare, words := unwrapped(t.Name)
+		_, words := unwrapped(m.Tensors[i].Name)
 		for _, w := range words {
 			if !slices.Contains(found, w) {
 				found = append(found, w)
 			}
 		}
-		if len(t.Shape) > 0 && !strings.HasPrefix(bare, dataParallel) { // AveragedModel has a scalar beside its module
-			parallel = false
-		}
 	}
-	if parallel = parallel && slices.ContainsFunc(m.Tensors, func(t Tensor) bool { return len(t.Shape) > 0 }); parallel {
-		found = append([]string{strings.TrimSuffix(dataParallel, ".")}, found...)
+	front := m.front()
+	if front != "" {
+		for _, w := range []string{peftModel, dataParallel} {
+			if strings.Contains(front, w) {
+				found = append([]string{strings.TrimSuffix(w, ".")}, found...)
+			}
+		}
 	}
 	if len(found) == 0 {
 		return nil
 	}
 	bare := func(i int) string {
 		name, _ := unwrapped(m.StoredName(i))
-		if parallel {
-			name = strings.TrimPrefix(name, dataParallel)
-		}
-		return name
+		return strings.TrimPrefix(name, front)
 	}
 	m.rename(bare)
 	if m.repeats() {
@@ -81,6 +82,33 @@ func (m *Model) Unwrap() []string {
 		return nil
 	}
 	return found
+}
+
+// front is the wrappers that stand before the names of all tensors with a
+// shape: AveragedModel has a scalar beside its module.
+func (m *Model) front() string {
+	front := ""
+	for {
+		next := ""
+		for _, w := range []string{dataParallel, peftModel} {
+			n := 0
+			all := !slices.ContainsFunc(m.Tensors, func(t Tensor) bool {
+				if len(t.Shape) == 0 {
+					return false
+				}
+				n++
+				name, _ := unwrapped(t.Name)
+				return !strings.HasPrefix(name, front+w)
+			})
+			if all && n > 0 {
+				next = w
+			}
+		}
+		if next == "" || len(front) > 4*len(peftModel) {
+			return front
+		}
+		front += next
+	}
 }
 
 // repeats reports whether two tensors have one name.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/text"
 	"slerpmerge/writer"
 )
@@ -31,6 +32,13 @@ func hasModules(m *model.Model) bool {
 func (t *Tensor) module() string {
 	o := t.Sole()
 	return o.Model.Files[o.Tensor().File].Module
+}
+
+// lacksModule reports whether a tensor belongs to a module that the primary
+// does not have.
+func (p *Plan) lacksModule(o operand.Operand) bool {
+	folder := o.Model.Files[o.Tensor().File].Module
+	return folder != "" && !slices.Contains(p.Primary.Modules, folder)
 }
 
 // dropModules leaves out modules that the primary does not have: its

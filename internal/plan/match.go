@@ -70,6 +70,8 @@ func (p *planner) match(a, b *side) {
 			if !layers.covers(j.name) {
 				p.Tensors = append(p.Tensors, p.single(j.name, x.o, false))
 			}
+		case x.o.None() && p.Recipe.Missing != recipe.MissingError && p.lacksModule(y.o):
+			p.Tensors = append(p.Tensors, p.single(j.name, y.o, true)) // dropModules says so
 		case x.o.None():
 			onlyB.Add(j.name, "")
 			if !layers.covers(j.name) {
