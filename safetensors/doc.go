@@ -16,7 +16,7 @@
 //
 // # What is accepted
 //
-// [ReadHeader] accepts a file only if all of this holds:
+// [Open] and [ReadHeader] accept a file only if all of this holds:
 //
 //   - N is at most [MaxHeader] and the header lies within the file.
 //   - The header is UTF-8 and one JSON object by RFC 8259. White space may
@@ -48,6 +48,7 @@
 // the reference takes by an accident of its decoder, is an error. So are more
 // than 65,536 dimensions in one tensor and more than 1,048,576 metadata texts:
 // no program makes them, and their tables would outgrow the header many times.
+// A number of more than 1,024 bytes in an ignored member is an error, too.
 //
 // # Memory
 //

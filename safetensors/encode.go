@@ -42,7 +42,7 @@ type Layout struct {
 // It is an error if a name occurs twice, is "__metadata__" or, as any text of
 // the metadata, not UTF-8; if a size is not whole bytes or the file would
 // exceed 2^63-1 bytes; and if the header would be longer than MaxHeader.
-func Encode(tensors []tensor.Info, metadata map[string]string) (*Layout, error) {
+func Encode(tensors []Info, metadata map[string]string) (*Layout, error) {
 	l := &Layout{Offsets: make([]int64, len(tensors)), Order: make([]int, len(tensors))}
 	for i := range l.Order {
 		l.Order[i] = i
@@ -117,7 +117,7 @@ func Encode(tensors []tensor.Info, metadata map[string]string) (*Layout, error) 
 }
 
 // headerRoom is about the length of a header, rather more than less.
-func headerRoom(tensors []tensor.Info) int {
+func headerRoom(tensors []Info) int {
 	n := 1 << 10
 	for i := range tensors {
 		t := &tensors[i]
@@ -127,7 +127,7 @@ func headerRoom(tensors []tensor.Info) int {
 }
 
 // checkNames refuses what a header cannot say.
-func checkNames(tensors []tensor.Info) error {
+func checkNames(tensors []Info) error {
 	for i := range tensors {
 		name := tensors[i].Name
 		if name == metadataName {

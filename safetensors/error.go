@@ -49,33 +49,3 @@ func quote[T string | []byte](text T) string {
 	}
 	return fmt.Sprintf("%s... (%d bytes)", strconv.QuoteToASCII(string(text[:cut])), len(text))
 }
-
-// looksLike names a well-known kind of file by its first bytes, for people who
-// have fetched something else than they think. The empty text means unknown.
-func looksLike(first []byte) string {
-	for _, kind := range []struct{ magic, name string }{
-		{"version https://git-lfs", "a Git LFS pointer: the weights themselves have not been downloaded"},
-		{"version ", "a Git LFS pointer: the weights themselves have not been downloaded"},
-		{"<!DOCTYPE", "a web page"},
-		{"<!doctype", "a web page"},
-		{"<html", "a web page"},
-		{"<?xml", "an XML document"},
-		{"GGUF", "a GGUF file"},
-		{"PK\x03\x04", "a zip archive, as PyTorch writes"},
-		{"\x80\x02", "a pickle, as PyTorch writes"},
-		{"\x1f\x8b", "a gzip archive"},
-		{"\x89HDF", "an HDF5 file"},
-		{"\x93NUMPY", "a NumPy array"},
-		{"{", "JSON without the length before it"},
-	} {
-		if len(first) >= len(kind.magic) && string(first[:len(kind.magic)]) == kind.magic {
-			return kind.name
-		}
-	}
-	for _, c := range first {
-		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c > '~' {
-			return ""
-		}
-	}
-	return "text"
-}

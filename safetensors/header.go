@@ -27,7 +27,7 @@ const (
 
 // A Tensor is a tensor and the place of its values in the file.
 type Tensor struct {
-	tensor.Info
+	Info
 	Begin, End int64 // in bytes from the start of the file; End is exclusive
 }
 
@@ -59,39 +59,39 @@ func (h *Header) Size() int64 {
 // What is wrong with the content is a *FormatError. Errors of r are wrapped,
 // and so is [io.ErrUnexpectedEOF] if r ends before size.
 func ReadHeader(r io.ReaderAt, size int64) (*Header, error) {
-	return ReadHeaderIn(new(tensor.Arena), r, size)
-}
-
-// ReadHeaderIn is ReadHeader with the names and shapes in an arena, which
-// several files of one model can share.
-func ReadHeaderIn(arena *tensor.Arena, r io.ReaderAt, size int64) (*Header, error) {
-	n, err := headerLength(r, size)
-	if err != nil {
-		return nil, err
-	}
-	p := &parser{
-		scanner:  newScanner(r, "header", lengthSize, n),
-		arena:    arena,
-		dataSize: size - lengthSize - n,
-		header:   &Header{DataStart: lengthSize + n},
-	}
-	if err := p.parse(); err != nil {
-		return nil, err
-	}
-	h := p.header
-	if name, twice := tensor.Repeated(len(h.Tensors), func(i int) string { return h.Tensors[i].Name }); twice {
-		return nil, malformed("the tensor %s occurs twice", quote(name))
-	}
-	sortTensors(h.Tensors)
-	if err := checkLayout(h.Tensors, h.DataStart, size); err != nil {
+	h := new(Header)
+	if err := h.read(new(Arena), r, size); err != nil {
 		return nil, err
 	}
 	return h, nil
 }
 
+// read fills h. Its names and shapes are in the arena.
+func (h *Header) read(arena *Arena, r io.ReaderAt, size int64) error {
+	n, err := headerLength(r, size)
+	if err != nil {
+		return err
+	}
+	h.DataStart = lengthSize + n
+	p := &parser{
+		scanner:  newScanner(r, "header", lengthSize, n),
+		arena:    arena,
+		dataSize: size - lengthSize - n,
+		header:   h,
+	}
+	if err := p.parse(); err != nil {
+		return err
+	}
+	if name, twice := tensor.Repeated(len(h.Tensors), func(i int) string { return h.Tensors[i].Name }); twice {
+		return malformed("the tensor %s occurs twice", quote(name))
+	}
+	sortTensors(h.Tensors)
+	return checkLayout(h.Tensors, h.DataStart, size)
+}
+
 // headerLength reads and checks the first 8 bytes.
 func headerLength(r io.ReaderAt, size int64) (int64, error) {
-	first := make([]byte, max(0, min(size, 64)))
+	first := make([]byte, max(0, min(size, tensor.SniffLen)))
 	if n, err := r.ReadAt(first, 0); n < len(first) {
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -101,9 +101,9 @@ func headerLength(r io.ReaderAt, size int64) (int64, error) {
 	if size == 0 {
 		return 0, malformed("the file is empty")
 	}
-	kind := looksLike(first)
-	if kind != "" {
-		kind = " (the file looks like " + kind + ")"
+	kind := ""
+	if k := tensor.Sniff(first); k != tensor.UnknownFile && k != tensor.SafetensorsFile {
+		kind = " (the file looks like " + k.String() + ")"
 	}
 	if size < lengthSize {
 		return 0, malformed("a file of %d bytes is too short to hold the length of a header%s", max(0, size), kind)

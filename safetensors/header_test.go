@@ -74,17 +74,21 @@ func TestIgnoredNumbers(t *testing.T) {
 		{"0", ""}, {"-0", ""}, {"-0.0e-0", ""}, {"12", ""}, {"0.5", ""}, {"1E5", ""}, {"1e+5", ""}, {"-1.25e-07", ""},
 		{"18446744073709551616", ""}, {"1e308", ""}, {"-1e308", ""}, {"1e-400", ""}, {"0e999999999999999999999999", ""}, {"0.000e99999", ""},
 		{"1.7976931348623157e308", ""},
-		{"1.7976931348623158e308", ""},       // rounds down to the largest double
-		{"1" + zeros(308), ""},               // digits instead of an exponent
-		{"1" + zeros(70000) + "e-70000", ""}, // longer than the window
-		{"0." + zeros(70000) + "1e70000", ""},
+		{"1.7976931348623158e308", ""}, // rounds down to the largest double
+		{"1" + zeros(308), ""},         // digits instead of an exponent
+		{"1" + zeros(600) + "e-600", ""},
+		{"0." + zeros(600) + "1e600", ""},
+		{"1." + zeros(1022), ""}, // 1024 bytes
+		{"1." + zeros(1023), "a number of more than 1024 bytes"},
+		{"1" + zeros(1024), "a number of more than 1024 bytes"},
+		{"1." + zeros(1022) + "e", "a number of more than 1024 bytes"},
 		{"1e-99999999999999999999", ""},
 		{half.String(), "range"}, // ties go to even, here away from the range
 		{below.String(), ""},
-		{below.String() + "." + strings.Repeat("9", 5000), ""},
-		{half.String() + "." + zeros(5000), "range"},
+		{below.String() + "." + strings.Repeat("9", 600), ""},
+		{half.String() + "." + zeros(600), "range"},
 		{"1e309", "range"}, {"-1e309", "range"}, {"1e99999999999999999999", "range"}, {"1" + zeros(309), "range"}, {"0." + zeros(100) + "1e500", "range"},
-		{"1" + zeros(70000), "range"},
+		{"1" + zeros(70000), "a number of more than 1024 bytes"},
 		{"01", "leading zero"}, {"-01", "leading zero"}, {"00", "leading zero"}, {"-", "expected a digit"}, {"+1", "expected a value"},
 		{".5", "expected a value"}, {"1.", "expected a digit"}, {"1.e5", "expected a digit"}, {"1e", "expected a digit"}, {"1e+", "expected a digit"}, {"1e-x", "expected a digit"},
 		{"0x10", "expected a comma"}, {"1_000", "expected a comma"}, {"Infinity", "expected a value"}, {"-Infinity", "expected a digit"}, {"--1", "expected a digit"},

@@ -14,7 +14,7 @@ type parser struct {
 	header   *Header
 	dataSize int64
 
-	arena *tensor.Arena
+	arena *Arena
 	dims  []uint64 // of the shape that is being read
 	pair  [2]uint64
 	now   entry
@@ -41,7 +41,7 @@ func (p *parser) parse() error {
 			hasMetadata = true
 			return within(metadataName, p.metadata())
 		}
-		p.now = entry{Tensor: Tensor{Info: tensor.Info{Name: p.arena.Text(name)}}}
+		p.now = entry{Tensor: Tensor{Info: Info{Name: p.arena.Text(name)}}}
 		err := p.object(field)
 		if err == nil {
 			err = p.finish()

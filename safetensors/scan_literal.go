@@ -1,8 +1,8 @@
 package safetensors
 
 import (
-	"math"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -65,106 +65,64 @@ func hex4(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// number checks a number that nobody asks for. It must be in the range of a
-// double, as other readers decode it into one.
-//
-// A number may be as long as the header, so only its first significant digits
-// are kept: 800 and a mark that others follow decide any rounding, because no
-// point half-way between two doubles has more than 767.
+// maxNumber is the greatest length of a number in an ignored member. Any
+// double can be written exactly in fewer bytes.
+const maxNumber = 1 << 10
+
+// number checks the number at the scanner's position, of which nothing but its
+// syntax and range matter: other readers decode it to a double.
 func (s *scanner) number() error {
-	if b := s.want(longestToken); isDigit(b[0]) { // as a rule a short integer
-		n := 1
-		for b[0] != '0' && n < len(b) && isDigit(b[n]) {
+	b := s.want(maxNumber + 1)
+	b = b[:min(len(b), maxNumber+1)]
+	n := 0
+	next := func() byte {
+		if n < len(b) {
+			return b[n]
+		}
+		return 0
+	}
+	digits := func() bool {
+		start := n
+		for isDigit(next()) {
 			n++
 		}
-		if n < min(len(b), longestToken) && b[n] != '.' && b[n]|' ' != 'e' && !isDigit(b[n]) {
-			s.pos += n
-			return nil
+		return n > start
+	}
+	sign := func(set string) {
+		if n < len(b) && strings.IndexByte(set, b[n]) >= 0 {
+			n++
 		}
 	}
-	const most = 800
-	kept := make([]byte, 0, 32)
-	var lost bool   // digits other than 0 have been dropped
-	var scale int64 // the value is 0.kept * 10^scale
-
-	// digits reads one digit or more; each moves the scale while before the
-	// point, and so do zeros that lead a fraction.
-	digits := func(fraction bool) bool {
-		some := false
-		for ; isDigit(s.here()); s.pos++ {
-			c := s.here()
-			some = true
-			if len(kept) == 0 && c == '0' {
-				if fraction {
-					scale--
-				}
-				continue
-			}
-			if !fraction {
-				scale++
-			}
-			if len(kept) < most {
-				kept = append(kept, c)
-			} else if c != '0' {
-				lost = true
-			}
-		}
-		return some
+	sign("-")
+	start := n
+	ok := digits()
+	if ok && n > start+1 && b[start] == '0' {
+		s.pos += start + 1
+		return s.fail("a number with a leading zero")
 	}
-
-	if s.here() == '-' {
-		s.pos++
+	if ok && next() == '.' {
+		n++
+		ok = digits()
 	}
-	if s.here() == '0' {
-		s.pos++ // the only number with a leading zero is 0
-		if isDigit(s.here()) {
-			return s.fail("a number with a leading zero")
-		}
-	} else if !digits(false) {
+	exponent := ok && next()|' ' == 'e'
+	if exponent {
+		n++
+		sign("+-")
+		ok = digits()
+	}
+	if n > maxNumber {
+		return s.fail("a number of more than %d bytes", maxNumber)
+	}
+	text := b[:n]
+	s.pos += n
+	if !ok {
 		return s.expected("a digit")
 	}
-	if s.here() == '.' {
-		s.pos++
-		if !digits(true) {
-			return s.expected("a digit")
-		}
-	}
-	if s.here()|' ' == 'e' {
-		s.pos++
-		sign := int64(1)
-		switch s.here() {
-		case '-':
-			sign = -1
-			s.pos++
-		case '+':
-			s.pos++
-		}
-		if !isDigit(s.here()) {
-			return s.expected("a digit")
-		}
-		var exp int64
-		for ; isDigit(s.here()); s.pos++ {
-			exp = min(exp*10+int64(s.here()-'0'), math.MaxInt32) // far beyond any header's digits
-		}
-		scale += sign * exp
-	}
-	if len(kept) == 0 {
+	if !exponent && n < 300 { // far below the largest double
 		return nil
 	}
-	if lost {
-		kept = append(kept, '1')
-	}
-	text := strconv.AppendInt(append(append([]byte("0."), kept...), 'e'), scale, 10)
 	if _, err := strconv.ParseFloat(string(text), 64); err != nil {
 		return s.fail("a number beyond the range of a double")
 	}
 	return nil
-}
-
-// here is the next byte, 0 at the end of the text.
-func (s *scanner) here() byte {
-	if b := s.want(1); len(b) > 0 {
-		return b[0]
-	}
-	return 0
 }

@@ -13,7 +13,7 @@ const piece = 4096
 // A Blender computes dst = s0*a + s1*b with one rounding to the output type.
 // It has a fixed scratch of at most 24 KiB and serves one goroutine at a time.
 type Blender struct {
-	out, a, b  tensor.DType
+	out, a, b  DType
 	limit      float64
 	wide       bool    // the arithmetic is float64
 	near       float32 // nearness of the output type
@@ -32,8 +32,8 @@ type (
 )
 
 // NewBlender makes a Blender for an output and two inputs of the given types,
-// which must have arithmetic (tensor.DType.Blends).
-func NewBlender(out, a, b tensor.DType) *Blender {
+// which must have arithmetic (DType.Blends).
+func NewBlender(out, a, b DType) *Blender {
 	check(out, a, b)
 	k := &Blender{out: out, a: a, b: b, limit: limit(out), near: nearness(out)}
 	k.wide = isWide(out) || isWide(a) || isWide(b)

@@ -23,7 +23,7 @@ const (
 // limit is the magnitude from which on a finite value overflows the type: the
 // middle between its largest value and the next power of two or, in F8_E4M3,
 // the float64 after the middle of 448 and 480, as that tie goes to 448.
-func limit(d tensor.DType) float64 {
+func limit(d DType) float64 {
 	switch d {
 	case tensor.F32:
 		return 0x1.ffffffp127
@@ -41,7 +41,7 @@ func limit(d tensor.DType) float64 {
 
 // vanishing is the largest magnitude that the type rounds to zero: half its
 // smallest subnormal number, a tie that goes to the even zero.
-func vanishing(d tensor.DType) float64 {
+func vanishing(d DType) float64 {
 	switch d {
 	case tensor.F32:
 		return 0x1p-150
@@ -58,7 +58,7 @@ func vanishing(d tensor.DType) float64 {
 }
 
 // decode32 widens the elements of src, of any type but F64, exactly.
-func decode32(d tensor.DType, dst []float32, src []byte) {
+func decode32(d DType, dst []float32, src []byte) {
 	switch d {
 	case tensor.F32:
 		for i := range dst {
@@ -81,7 +81,7 @@ func decode32(d tensor.DType, dst []float32, src []byte) {
 }
 
 // decode64 widens the elements of src, of any type, exactly.
-func decode64(d tensor.DType, dst []float64, src []byte) {
+func decode64(d DType, dst []float64, src []byte) {
 	if d == tensor.F64 {
 		for i := range dst {
 			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))
@@ -99,7 +99,7 @@ func decode64(d tensor.DType, dst []float64, src []byte) {
 }
 
 // encode32 rounds src to the type once. F64 holds every value of src.
-func encode32(d tensor.DType, dst []byte, src []float32) {
+func encode32(d DType, dst []byte, src []float32) {
 	switch d {
 	case tensor.F64:
 		for i, x := range src {
@@ -130,7 +130,7 @@ func encode32(d tensor.DType, dst []byte, src []float32) {
 
 // encode64 rounds src to the type once: the 16-bit types by way of a float32
 // that is rounded to odd, which no second rounding can mistake for a tie.
-func encode64(d tensor.DType, dst []byte, src []float64) {
+func encode64(d DType, dst []byte, src []float64) {
 	switch d {
 	case tensor.F64:
 		for i, x := range src {

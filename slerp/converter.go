@@ -9,7 +9,7 @@ import (
 // A Converter changes the element type of one tensor, with one rounding. It
 // has a fixed scratch of at most 8 KiB and serves one goroutine at a time.
 type Converter struct {
-	out, in       tensor.DType
+	out, in       DType
 	limit, vanish float64
 	fused         convertFunc
 	narrow        narrowFunc
@@ -26,8 +26,8 @@ type (
 )
 
 // NewConverter makes a Converter between types that have arithmetic
-// (tensor.DType.Blends), or from any type to itself.
-func NewConverter(out, in tensor.DType) *Converter {
+// (DType.Blends), or from any type to itself.
+func NewConverter(out, in DType) *Converter {
 	k := &Converter{out: out, in: in}
 	if out == in {
 		return k

@@ -31,7 +31,7 @@ func (c *Counts) Add(d Counts) {
 func overflows(y, limit float64) bool { return !(math.Abs(y) < limit) }
 
 // check panics for a type without arithmetic, a mistake of the caller's.
-func check(types ...tensor.DType) {
+func check(types ...DType) {
 	for _, d := range types {
 		if !d.Blends() {
 			panic(fmt.Sprintf("slerp: internal error: no arithmetic on %v", d))
@@ -40,7 +40,7 @@ func check(types ...tensor.DType) {
 }
 
 // elems is the number of elements in p. They must be whole.
-func elems(d tensor.DType, p []byte) int {
+func elems(d DType, p []byte) int {
 	n := len(p) / d.Size()
 	if n*d.Size() != len(p) {
 		panic(fmt.Sprintf("slerp: internal error: %d bytes are not whole elements of %v", len(p), d))
@@ -55,4 +55,4 @@ func mustMatch(n, m int) {
 	}
 }
 
-func isWide(d tensor.DType) bool { return d == tensor.F32 || d == tensor.F64 }
+func isWide(d DType) bool { return d == tensor.F32 || d == tensor.F64 }

@@ -20,7 +20,7 @@ func (s Gram) SquaredDistance() (d Wide, ok bool) {
 // chunk, in lanes as an InnerProducts does. It has a fixed scratch of at most 16 KiB and
 // serves one goroutine at a time.
 type Distance struct {
-	a, b   tensor.DType
+	a, b   DType
 	lanes  [8]float64
 	far    *[8]Wide // instead of lanes, once a block has had F64 values near the ends
 	fa, fb []float32
@@ -28,8 +28,8 @@ type Distance struct {
 }
 
 // NewGauge makes a Distance for parents of the given types, which must have
-// arithmetic (tensor.DType.Blends).
-func NewDistance(a, b tensor.DType) *Distance {
+// arithmetic (DType.Blends).
+func NewDistance(a, b DType) *Distance {
 	check(a, b)
 	g := &Distance{a: a, b: b}
 	if a == tensor.F64 || b == tensor.F64 {

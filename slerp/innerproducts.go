@@ -5,7 +5,7 @@ import "slerpmerge/internal/tensor"
 // An InnerProducts measures one block of a tensor pair, chunk by chunk. It has a fixed
 // scratch of at most 16 KiB and serves one goroutine at a time.
 type InnerProducts struct {
-	a, b   tensor.DType
+	a, b   DType
 	lanes  lanes
 	far    *wideLanes // instead of lanes, once a block has had F64 values near the ends
 	fused  func(l *lanes, a, b []byte)
@@ -14,8 +14,8 @@ type InnerProducts struct {
 }
 
 // NewInnerProducts makes an InnerProducts for parents of the given types, which must have
-// arithmetic (tensor.DType.Blends).
-func NewInnerProducts(a, b tensor.DType) *InnerProducts {
+// arithmetic (DType.Blends).
+func NewInnerProducts(a, b DType) *InnerProducts {
 	check(a, b)
 	m := &InnerProducts{a: a, b: b}
 	if a == b {

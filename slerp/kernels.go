@@ -55,7 +55,7 @@ func blend32(dst, a, b []float32, s0, s1 float64, near float32) {
 // products and the sum are an error below (2K+1) * 2^-24 of the sum: less than
 // 0.008 ulp of BF16 with K = 256, and of types with at most 11 bits of
 // significand with K = 32.
-func nearness(out tensor.DType) float32 {
+func nearness(out DType) float32 {
 	if out == tensor.BF16 {
 		return 1.0 / 256
 	}

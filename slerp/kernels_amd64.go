@@ -27,7 +27,7 @@ func raw(p []float32) []byte {
 }
 
 // measureKernel is the kernel for two operands of the type, nil if none is.
-func measureKernel(in tensor.DType) func(l *lanes, a, b []byte) {
+func measureKernel(in DType) func(l *lanes, a, b []byte) {
 	switch {
 	case !useAsm:
 	case in == tensor.BF16:
@@ -67,7 +67,7 @@ func measureStrip(l *lanes, a, b []float32) {
 }
 
 // blendKernel is the kernel for two inputs of the type, nil if none is.
-func blendKernel(out, in tensor.DType) blendFunc {
+func blendKernel(out, in DType) blendFunc {
 	switch {
 	case !useAsm:
 	case in == tensor.BF16 && out == tensor.BF16:
@@ -81,7 +81,7 @@ func blendKernel(out, in tensor.DType) blendFunc {
 }
 
 // wideKernel is the kernel for F32 inputs, in float64.
-func wideKernel(out tensor.DType) blendFunc {
+func wideKernel(out DType) blendFunc {
 	switch {
 	case !useAsm:
 	case out == tensor.F32:
@@ -96,7 +96,7 @@ func wideKernel(out tensor.DType) blendFunc {
 
 // joinKernel is the kernel for widened inputs, nil if none is. wide says that
 // the arithmetic is float64.
-func joinKernel(out tensor.DType, wide bool) joinFunc {
+func joinKernel(out DType, wide bool) joinFunc {
 	var kernel blendFunc
 	switch {
 	case !useAsm:
@@ -148,7 +148,7 @@ func blending(kernel mixer, out, in int) blendFunc {
 }
 
 // convertKernel is the kernel from one type to another, nil if none is.
-func convertKernel(out, in tensor.DType) convertFunc {
+func convertKernel(out, in DType) convertFunc {
 	switch {
 	case !useAsm:
 	case out == tensor.F32 && in == tensor.BF16:
@@ -164,7 +164,7 @@ func convertKernel(out, in tensor.DType) convertFunc {
 }
 
 // narrowKernel is the kernel for widened input, nil if none is.
-func narrowKernel(out tensor.DType) narrowFunc {
+func narrowKernel(out DType) narrowFunc {
 	kernel := convertKernel(out, tensor.F32)
 	if kernel == nil {
 		return nil
@@ -196,7 +196,7 @@ func widenFromBF16(dst, src *byte, n int) (bad, underflow uint32) { return widen
 func widenFromF16(dst, src *byte, n int) (bad, underflow uint32) { return widenF16(dst, src, n), 0 }
 
 // widen32 is decode32, but that a NaN may have another payload.
-func widen32(d tensor.DType, dst []float32, src []byte) {
+func widen32(d DType, dst []float32, src []byte) {
 	switch {
 	case !useAsm:
 		decode32(d, dst, src)

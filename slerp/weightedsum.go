@@ -1,22 +1,20 @@
 package slerp
 
-import "slerpmerge/internal/tensor"
-
 // A WeightedSum computes dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor, of one tensor
 // or more, with one rounding to the output type. The arithmetic is float64:
 // the products are rounded, added in order, and the sum is divided. It has a
 // fixed scratch of 16 KiB and serves one goroutine at a time.
 type WeightedSum struct {
-	out   tensor.DType
-	in    []tensor.DType
+	out   DType
+	in    []DType
 	limit float64
 	x, y  []float64
 }
 
 // NewWeightedSum makes a WeightedSum for an output and inputs of the given types, which
-// must have arithmetic (tensor.DType.Blends).
-func NewWeightedSum(out tensor.DType, in []tensor.DType) *WeightedSum {
-	check(append([]tensor.DType{out}, in...)...)
+// must have arithmetic (DType.Blends).
+func NewWeightedSum(out DType, in []DType) *WeightedSum {
+	check(append([]DType{out}, in...)...)
 	return &WeightedSum{out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
 }
 

@@ -42,7 +42,7 @@ type Checkpoint struct {
 
 // A Tensor is a tensor and the place of its values in the file.
 type Tensor struct {
-	tensor.Info
+	Info
 	Offset  int64    // of the first element, in bytes from the start of the file
 	Strides []uint64 // of the stored dimensions, in bytes; nil if row-major without gaps
 	stored  []uint64 // the dimensions that Strides belong to; nil if Shape
@@ -75,7 +75,7 @@ func Open(f File, size int64, opt Options) (*Checkpoint, error) {
 		return nil, err
 	}
 	switch {
-	case len(head) >= 4 && string(head[:4]) == "PK\x03\x04":
+	case tensor.ZipFile.Match(head):
 		return openZip(f, size, opt)
 	case isTar(head):
 		return nil, malformed("a tar archive, the PyTorch format of 2016, is not read")
@@ -243,7 +243,7 @@ func (v *value) begin() int64 {
 
 // A shape tells tensors that begin at one place and are tied from others.
 type shape struct {
-	dtype tensor.DType
+	dtype DType
 	dims  string // shape and strides
 }
 
@@ -257,7 +257,7 @@ func (v *value) dims() shape {
 
 // tensor makes the entry of the table, but for the name.
 func (v *value) tensor() (Tensor, error) {
-	t := Tensor{Info: tensor.Info{DType: v.dtype, Shape: make([]uint64, len(v.shape))}, Offset: v.begin()}
+	t := Tensor{Info: Info{DType: v.dtype, Shape: make([]uint64, len(v.shape))}, Offset: v.begin()}
 	for i, d := range v.shape {
 		t.Shape[i] = uint64(d)
 	}

@@ -63,13 +63,13 @@ type CRCSlot struct {
 // A Table gives tensors one by one.
 type Table interface {
 	Len() int
-	Info(i int) tensor.Info
+	Info(i int) Info
 }
 
-type infos []tensor.Info
+type infos []Info
 
-func (t infos) Len() int               { return len(t) }
-func (t infos) Info(i int) tensor.Info { return t[i] }
+func (t infos) Len() int        { return len(t) }
+func (t infos) Info(i int) Info { return t[i] }
 
 // Encode lays out a file as docs/formats.md 3.4 says: an archive of the pickled
 // dict, the byte order, one storage for each tensor that is not tied to an
@@ -83,7 +83,7 @@ func (t infos) Info(i int) tensor.Info { return t[i] }
 // It is an error if there is no tensor; if a name occurs twice or is not UTF-8;
 // if torch has no such type or can't count its elements; if the file would
 // exceed 2^63-1 bytes; and if it would exceed a limit of Open.
-func Encode(tensors []tensor.Info, storage []int) (*Layout, error) {
+func Encode(tensors []Info, storage []int) (*Layout, error) {
 	l, err := EncodeTable(infos(tensors), storage)
 	if err != nil {
 		return nil, err

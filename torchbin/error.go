@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"slerpmerge/internal/tensor"
 )
 
 // A FormatError says what is wrong with the content of a file. Its text is one
@@ -69,20 +71,10 @@ func shrunk(err error) error {
 	return err
 }
 
-// readFull fills p from off. All places are checked against the size before,
-// so that an early end means that the file has shrunk.
+// readFull fills p from off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
+	if err := tensor.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("reading at byte %d: %w", off, err)
 	}
-	if err == nil || err == io.EOF {
-		if c, ok := r.(interface{ Check() error }); ok {
-			if cerr := c.Check(); cerr != nil {
-				return cerr
-			}
-		}
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("reading at byte %d: %w", off, err)
+	return nil
 }

@@ -12,7 +12,7 @@ type global struct {
 	name    string // module and name, for messages
 	index   uint8  // in globalList
 	made    kind   // what a call makes
-	dtype   tensor.DType
+	dtype   DType
 	isDType bool // torch.float32 and the like
 	storage bool // a storage class whose elements are of dtype
 	untyped bool // the storage class that has no name for its elements, which are bytes
@@ -54,14 +54,14 @@ var globals = func() map[string]*global {
 		add(module, "bytearray", global{call: makeBytearray})
 	}
 	add("torch.storage", "UntypedStorage", global{storage: true, untyped: true, dtype: tensor.U8})
-	for name, d := range map[string]tensor.DType{
+	for name, d := range map[string]DType{
 		"Double": tensor.F64, "Float": tensor.F32, "Half": tensor.F16, "BFloat16": tensor.BF16,
 		"Long": tensor.I64, "Int": tensor.I32, "Short": tensor.I16, "Char": tensor.I8,
 		"Byte": tensor.U8, "Bool": tensor.BOOL, "ComplexFloat": tensor.C64,
 	} {
 		add("torch", name+"Storage", global{storage: true, dtype: d})
 	}
-	for name, d := range map[string]tensor.DType{
+	for name, d := range map[string]DType{
 		"float64": tensor.F64, "float32": tensor.F32, "float16": tensor.F16, "bfloat16": tensor.BF16,
 		"int64": tensor.I64, "int32": tensor.I32, "int16": tensor.I16, "int8": tensor.I8,
 		"uint64": tensor.U64, "uint32": tensor.U32, "uint16": tensor.U16, "uint8": tensor.U8,

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/nlpodyssey/gopickle/types"
+
+	"slerpmerge/internal/tensor"
 )
 
 // legacyMagic is the pickle of the magic number, of protocol 2. That of
@@ -25,10 +27,7 @@ const tarBlock = 512
 // tarfile, with which torch.load tries every file that is no ZIP archive: the
 // checksum is all that matters. A legacy stream can be made to have one.
 func isTar(head []byte) bool {
-	if len(head) < 262 {
-		return false
-	}
-	if string(head[257:262]) == "ustar" {
+	if tensor.TarFile.Match(head) {
 		return true
 	}
 	if len(head) < tarBlock {

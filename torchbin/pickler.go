@@ -15,8 +15,8 @@ const batch = 1000
 
 // classOps and dtypeOps are the GLOBAL opcodes of the storage classes and the
 // dtypes: the inverse of globals. Types without a class are untyped storages.
-var classOps, dtypeOps = func() (classes, dtypes map[tensor.DType]string) {
-	classes, dtypes = make(map[tensor.DType]string), make(map[tensor.DType]string)
+var classOps, dtypeOps = func() (classes, dtypes map[DType]string) {
+	classes, dtypes = make(map[DType]string), make(map[DType]string)
 	for key, g := range globals {
 		switch {
 		case g.storage && !g.untyped:
@@ -100,7 +100,7 @@ func (p *pickler) dict(tensors Table, storage []int) (n int64, err error) {
 }
 
 // item pickles a name and a tensor in the storage key.
-func (p *pickler) item(t *tensor.Info, key int32) error {
+func (p *pickler) item(t *Info, key int32) error {
 	if err := p.dimsOf(t); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (p *pickler) item(t *tensor.Info, key int32) error {
 
 // dimsOf sets shape and row-major strides as torch counts them: in pairs for
 // F4, and an empty dimension as one for the strides.
-func (p *pickler) dimsOf(t *tensor.Info) error {
+func (p *pickler) dimsOf(t *Info) error {
 	if dtypeOps[t.DType] == "" {
 		return fmt.Errorf("torch has no type %s", t.DType)
 	}

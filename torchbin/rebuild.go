@@ -139,7 +139,7 @@ func (d *decoder) view(root *storage, of any) (*storage, *FormatError) {
 type value struct {
 	d       *decoder
 	storage *storage
-	dtype   tensor.DType
+	dtype   DType
 	offset  int64 // in elements
 	shape   []int64
 	strides []int64 // in elements
@@ -186,7 +186,7 @@ func rebuildTensorOf(d *decoder, args []any) (any, error) {
 	return d.rebuild(s, dtype.dtype, args, args[7:])
 }
 
-func (d *decoder) rebuild(s *storage, dtype tensor.DType, args, metadata []any) (any, error) {
+func (d *decoder) rebuild(s *storage, dtype DType, args, metadata []any) (any, error) {
 	v := &value{d: d, storage: s, dtype: dtype}
 	var ok bool
 	if v.offset, ok = integer(args[1]); !ok || v.offset < 0 {
@@ -247,7 +247,7 @@ func (d *decoder) dimensions(what string, v any) ([]int64, error) {
 
 // itemSize is the size of one element in the storage. torch counts F4 in
 // pairs.
-func itemSize(d tensor.DType) int64 { return max(1, int64(d.Size())) }
+func itemSize(d DType) int64 { return max(1, int64(d.Size())) }
 
 // measure proves that the elements lie in the storage.
 func (v *value) measure() error {
@@ -336,7 +336,7 @@ func (v *value) gradient(grad any) error {
 }
 
 // differentiable are the types that torch has gradients for.
-var differentiable = map[tensor.DType]bool{
+var differentiable = map[DType]bool{
 	tensor.F64: true, tensor.F32: true, tensor.F16: true, tensor.BF16: true, tensor.C64: true,
 	tensor.F8E4M3: true, tensor.F8E5M2: true, tensor.F8E4M3FNUZ: true, tensor.F8E5M2FNUZ: true, tensor.F8E8M0: true, tensor.F4: true,
 }

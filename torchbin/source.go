@@ -20,7 +20,7 @@ var windows = sync.Pool{New: func() any { return new([window]byte) }}
 // in order window by window. Where many elements apart in the file are next to
 // each other in the result, as in a transposed matrix, more is gathered than
 // was asked for and kept for the requests that follow, see GatherMemory.
-func (c *Checkpoint) Source(f File, i int) tensor.Source {
+func (c *Checkpoint) Source(f File, i int) Source {
 	t := &c.Tensors[i]
 	if t.Strides == nil {
 		return &section{file: f, base: t.Offset}

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"syscall"
+
+	"slerpmerge/internal/disk"
 )
 
 // An ExistsError says that the output exists and may not be replaced.
@@ -63,6 +65,10 @@ type UnsafeError struct {
 func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("refusing to write to %s: %s", e.Path, e.Reason)
 }
+
+// A ForeignError refuses to touch something beside the output, or in its place,
+// that another user made or can write to.
+type ForeignError = disk.ForeignError
 
 // diskError wraps the error of doing something to path, of an output of need
 // bytes.

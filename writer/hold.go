@@ -96,5 +96,5 @@ func PartialBytes(dir string) int64 {
 
 // isForeign reports whether an error says that something is not ours.
 func isForeign(err error) bool {
-	return errors.As(err, new(*disk.ForeignError))
+	return errors.As(err, new(*ForeignError))
 }

@@ -47,17 +47,17 @@ type Scheme struct {
 // copied for Lay. What Info points to must not change while the layout is used.
 type Table interface {
 	Len() int
-	Info(i int) *tensor.Info
+	Info(i int) *safetensors.Info
 }
 
 // Infos is a Table of its own.
-type Infos []tensor.Info
+type Infos []safetensors.Info
 
 // Len is the number of tensors.
 func (t Infos) Len() int { return len(t) }
 
 // Info is tensor i.
-func (t Infos) Info(i int) *tensor.Info { return &t[i] }
+func (t Infos) Info(i int) *safetensors.Info { return &t[i] }
 
 // A File is one file of weights. Its bytes are of two kinds: those of Fixed,
 // known beforehand but for checksums, and those of Extents, the tensors'
@@ -161,7 +161,7 @@ var layers = map[Format]layer{
 //
 // LayTable does the same for any Table, and leaves out the Fixed bytes of the
 // files.
-func NewLayout(tensors []tensor.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
+func NewLayout(tensors []safetensors.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
 	l, err := NewTableLayout(Infos(tensors), storage, shardSize, format, Scheme{})
 	if err != nil {
 		return nil, err

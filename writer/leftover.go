@@ -15,7 +15,7 @@ var errNotFar = errors.New("it had not come far enough")
 
 // leftover looks at the partial folder of a dead run. One whose journal has
 // our fingerprint stays, for Presize to look at; any other of ours goes. What is
-// not ours is a *disk.ForeignError.
+// not ours is a *ForeignError.
 func (o *Output) inspectPartial() error {
 	o.sys.step("leftover")
 	work, journal, err := o.openLeftover(o.partial)
@@ -81,7 +81,7 @@ func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File,
 		return nil, nil, err
 	}
 	if !fi.IsDir() {
-		return nil, nil, &disk.ForeignError{Path: path, Reason: "is no folder that an unfinished run has left"}
+		return nil, nil, &ForeignError{Path: path, Reason: "is no folder that an unfinished run has left"}
 	}
 	if left, err = o.up.Sub(name); err != nil {
 		return nil, nil, err
@@ -103,7 +103,7 @@ func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File,
 	if journal, err = left.Open(journalName, os.O_RDONLY); err == nil {
 		var whose string
 		if whose, err = journalOf(journal); err == nil && whose != "" && whose != o.base {
-			err = &disk.ForeignError{Path: path, Reason: "is the unfinished work for another output, " + fmt.Sprintf("%q", whose)}
+			err = &ForeignError{Path: path, Reason: "is the unfinished work for another output, " + fmt.Sprintf("%q", whose)}
 		}
 		if err == nil {
 			_, err = journal.Seek(0, io.SeekStart)
@@ -121,7 +121,7 @@ func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File,
 	}
 	entries, err := left.ReadDir()
 	if err == nil && len(entries) > 0 {
-		err = &disk.ForeignError{Path: path, Reason: "is not known to be the work of an unfinished run: it has no journal of one"}
+		err = &ForeignError{Path: path, Reason: "is not known to be the work of an unfinished run: it has no journal of one"}
 	}
 	return left, nil, err
 }

@@ -36,7 +36,7 @@ const folderWord = "folder "
 const maxLockFile = 4 << 10
 
 // acquire takes the lock called name in the folder up, or fails at once: with a
-// *LockedError if another process has it, with a *disk.ForeignError if the file
+// *LockedError if another process has it, with a *ForeignError if the file
 // is not ours.
 func acquire(up *disk.Folder, name string, sys *system) (*lock, error) {
 	// Another run may remove the file between our opening and our locking it;
@@ -95,7 +95,7 @@ func tryAcquire(up *disk.Folder, name string, sys *system) (*lock, error) {
 }
 
 // openLock opens the lock file, which it makes if there is none: a regular file
-// of ours with one name, or a *disk.ForeignError. It returns nil if the file
+// of ours with one name, or a *ForeignError. It returns nil if the file
 // vanished in between.
 func openLock(up *disk.Folder, name string) (*os.File, error) {
 	f, err := up.Create(name, 0o644)
@@ -108,7 +108,7 @@ func openLock(up *disk.Folder, name string) (*os.File, error) {
 	fi, err := up.Lstat(name)
 	if err == nil {
 		if err = up.VetOwner(name, fi); err == nil && fi.IsDir() {
-			err = &disk.ForeignError{Path: up.Path(name), Reason: "is a folder, not a lock"}
+			err = &ForeignError{Path: up.Path(name), Reason: "is a folder, not a lock"}
 		}
 	}
 	if err == nil {
@@ -126,7 +126,7 @@ func openLock(up *disk.Folder, name string) (*os.File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if foreign := (*disk.ForeignError)(nil); errors.As(err, &foreign) {
+	if foreign := (*ForeignError)(nil); errors.As(err, &foreign) {
 		return nil, err
 	}
 	return nil, diskError("locking", up.Path(name), 0, err)

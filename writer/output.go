@@ -73,7 +73,7 @@ type madeFolder struct {
 // folders above are made. Errors: *ExistsError if dir is there and not an empty
 // folder, or with Overwrite *UnsafeError if it is not plainly a model folder;
 // *UnsafeError if dir is, contains or lies in an input, the home or the current
-// folder; *LockedError; *disk.ForeignError if somebody else owns OUT or something
+// folder; *LockedError; *ForeignError if somebody else owns OUT or something
 // beside it that is in the way.
 func Create(dir string, opt Options) (*Output, error) {
 	p, err := locate(dir)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"slerpmerge/internal/disk"
@@ -172,8 +171,7 @@ func (p place) looksLikeModel(there *disk.Folder) error {
 		if name == ".git" {
 			return &UnsafeError{p.asked, "it is a git repository"}
 		}
-		model = model || name == "config.json" || name == "slerpmerge.json" || strings.HasSuffix(name, ".safetensors") ||
-			strings.HasPrefix(name, "pytorch_model") && strings.HasSuffix(name, ".bin")
+		model = model || name == "config.json" || name == "slerpmerge.json" || IsWeightFile(name)
 	}
 	if !model {
 		return &UnsafeError{p.asked, "it does not look like a model folder"}

@@ -3,7 +3,6 @@ package writer
 import (
 	"slices"
 
-	"slerpmerge/internal/tensor"
 	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
 )
@@ -19,8 +18,8 @@ type shard struct {
 }
 
 // infos copies the table of the shard.
-func (s *shard) infos() []tensor.Info {
-	list := make([]tensor.Info, len(s.which))
+func (s *shard) infos() []safetensors.Info {
+	list := make([]safetensors.Info, len(s.which))
 	for i, t := range s.which {
 		list[i] = *s.tensors.Info(int(t))
 		list[i].Name = list[i].Name[s.cut:]
@@ -57,7 +56,7 @@ type binTable struct{ *shard }
 func (t binTable) Len() int { return len(t.which) }
 
 // Info is tensor i of the shard.
-func (t binTable) Info(i int) tensor.Info {
+func (t binTable) Info(i int) safetensors.Info {
 	info := *t.tensors.Info(int(t.which[i]))
 	info.Name = info.Name[t.cut:]
 	return info

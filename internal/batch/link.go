@@ -104,7 +104,7 @@ func (p *parser) waitFor(j *Job, name Word, byName map[string]*Job) {
 // weightFile reports whether a path may be one of the files that are made in
 // an output folder.
 func weightFile(out, path string) bool {
-	return filepath.Dir(path) == out && (strings.HasSuffix(path, ".safetensors") || strings.HasSuffix(path, ".bin"))
+	return filepath.Dir(path) == out && writer.IsWeightFile(filepath.Base(path))
 }
 
 // above finds the job that has the path, or the nearest folder above it.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"slerpmerge/writer"
 )
 
 // offered gives the options to the arrow keys, as a shell gives its history.
@@ -84,17 +86,12 @@ func pathMatcher(files bool) matcher {
 			case err != nil:
 			case st.IsDir():
 				names = append(names, name+"/")
-			case files && isWeights(name):
+			case files && writer.IsWeightFile(name):
 				names = append(names, name)
 			}
 		}
 		return quote + dir, names
 	}
-}
-
-// isWeights reports whether a file is called as weight files are.
-func isWeights(name string) bool {
-	return strings.HasSuffix(name, ".safetensors") || strings.HasPrefix(name, "pytorch_model") && strings.HasSuffix(name, ".bin")
 }
 
 // modelsIn finds the model folders in a folder.
@@ -107,7 +104,7 @@ func modelsIn(dir string) []string {
 			continue
 		}
 		inside, _ := os.ReadDir(path)
-		if slices.ContainsFunc(inside, func(f os.DirEntry) bool { return isWeights(f.Name()) }) {
+		if slices.ContainsFunc(inside, func(f os.DirEntry) bool { return writer.IsWeightFile(f.Name()) }) {
 			models = append(models, path)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
@@ -78,15 +79,15 @@ func (m *Model) countFile(pool *mmapio.Pool, path string, c *Count, exact bool) 
 		return err
 	}
 	defer f.Close()
-	head := make([]byte, min(sniffLen, f.Size()))
+	head := make([]byte, min(tensor.SniffLen, f.Size()))
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return err
 	}
 	c.Files++
 	c.Bytes += f.Size()
 	var n, text int64
-	switch sniff(head) {
-	case kindTorchZip, kindTorchLegacy:
+	switch tensor.Sniff(head) {
+	case tensor.ZipFile, tensor.PickleFile:
 		c.Torch = true
 		n, text, err = torchbin.Count(f, f.Size())
 	default:

@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,28 +56,28 @@ func (m *Model) openFile(pool *mmapio.Pool, path, name string) error {
 		return fileError(path, err)
 	}
 	m.Files = append(m.Files, File{Name: name, Path: path, Bytes: f.Size(), data: f})
-	head := make([]byte, min(sniffLen, f.Size()))
+	head := make([]byte, min(tensor.SniffLen, f.Size()))
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return err
 	}
-	k := sniff(head)
+	k := tensor.Sniff(head)
 	switch k {
-	case kindLFS, kindHTML, kindTar, kindGGUF:
-		return &FormatError{Path: path, Msg: k.sentence(), Hint: k.hint()}
-	case kindHDF5:
-		return &UnusableError{Path: path, Msg: k.sentence(), Hint: k.hint()}
-	case kindTorchZip, kindTorchLegacy:
+	case tensor.LFSPointer, tensor.WebPage, tensor.TarFile, tensor.GGUFFile:
+		return &FormatError{Path: path, Msg: foreign[k].sentence, Hint: foreign[k].hint}
+	case tensor.HDF5File:
+		return &UnusableError{Path: path, Msg: foreign[k].sentence, Hint: foreign[k].hint}
+	case tensor.ZipFile, tensor.PickleFile:
 		return m.openCheckpoint(f, path)
 	}
-	h, err := safetensors.ReadHeaderIn(&m.arena, f, f.Size())
+	h, err := safetensors.Open(f, f.Size(), safetensors.Options{Arena: &m.arena})
 	if err != nil {
 		var fe *safetensors.FormatError
 		if errors.As(err, &fe) {
 			known := &FormatError{Path: path, Err: err}
-			if fe.Short && k == kindSafetensors {
+			if fe.Short && k == tensor.SafetensorsFile {
 				known.Hint = "the file may have been cut short: download or copy it again"
 			}
-			if k == kindUnknown && f.Size() > 0 && !strings.EqualFold(filepath.Ext(path), ".safetensors") {
+			if k != tensor.SafetensorsFile && f.Size() > 0 && !strings.EqualFold(filepath.Ext(path), ".safetensors") {
 				known.Msg = "is neither a PyTorch checkpoint nor a safetensors file"
 			}
 			return known
@@ -190,33 +189,5 @@ func (m *Model) Source(i int) tensor.Source {
 	if f.checkpoint != nil && f.checkpoint.Tensors != nil { // some may lie in another order there
 		return f.checkpoint.Source(f.data, i-f.first)
 	}
-	return &section{file: f.data, base: t.Offset}
-}
-
-// A section is a tensor that lies in its file as it is: row-major and
-// contiguous.
-type section struct {
-	file *mmapio.File
-	base int64
-}
-
-func (s *section) ReadAt(p []byte, off int64) error {
-	n, err := s.file.ReadAt(p, s.base+off)
-	if n == len(p) {
-		return nil
-	}
-	if err == io.EOF { // the header was checked against the size, so the file shrank
-		if cerr := s.file.Check(); cerr != nil {
-			return cerr
-		}
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
-func (s *section) Drop(off, n int64)     { s.file.Drop(s.base+off, n) }
-
-func (s *section) CopyTo(dst *os.File, at, off, n int64) error {
-	return s.file.CopyTo(dst, at, s.base+off, n)
+	return tensor.NewSection(f.data, t.Offset)
 }

@@ -25,26 +25,6 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-func TestSniff(t *testing.T) {
-	for in, want := range map[string]kind{
-		"PK\x03\x04rest": kindTorchZip,
-		"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20":         kindTorchLegacy,
-		"\x80\x03\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20":         kindTorchLegacy,
-		"GGUF\x03\x00\x00\x00":                             kindGGUF,
-		"version https://git-lfs.github.com/spec/v1\n":     kindLFS,
-		"\x89HDF\r\n\x1a\n":                                kindHDF5,
-		" <!DOCTYPE html>":                                 kindHTML,
-		"\x02\x00\x00\x00\x00\x00\x00\x00{}":               kindSafetensors,
-		"\x08\x00\x00\x00\x00\x00\x00\x00 \t{}    ":        kindSafetensors,
-		string(make([]byte, 257)) + "ustar" + "more bytes": kindTar,
-		"": kindUnknown, "short": kindUnknown, "\xff\xff\xff\xff\xff\xff\xff\xff{}": kindUnknown,
-	} {
-		if got := sniff([]byte(in)); got != want {
-			t.Errorf("sniff(%.20q) = %d, want %d", in, got, want)
-		}
-	}
-}
-
 func TestOneEnd(t *testing.T) {
 	for config, want := range map[string]bool{
 		`{"tie_word_embeddings": true}`:  true,

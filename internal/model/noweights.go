@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"slerpmerge/internal/tensor"
 )
 
 func isAdapter(dir string) error {
@@ -34,7 +36,7 @@ func (s *shelf) none() error {
 		return isAdapter(s.dir)
 	case has("*.gguf") != "":
 		e.Msg = "holds only " + Quote(has("*.gguf")) + ", a GGUF file: llama.cpp's format can't be merged"
-		e.Hint = kindGGUF.hint()
+		e.Hint = foreign[tensor.GGUFFile].hint
 		return e
 	case has("consolidated*") != "":
 		e.Msg = "holds consolidated weights in the naming of the original release, not a Hugging Face model"

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"slerpmerge/internal/disk"
@@ -247,9 +246,7 @@ func (c *comparer) strays() error {
 		}
 		for _, e := range entries {
 			base, name := e.Name(), path.Join(folder, e.Name())
-			weights := strings.HasSuffix(base, ".safetensors") || strings.HasSuffix(base, ".safetensors.index.json") ||
-				strings.Contains(base, "pytorch_model") && (strings.HasSuffix(base, ".bin") || strings.HasSuffix(base, ".bin.index.json"))
-			if weights && name != c.Plan.Layout.IndexName && !c.isWeights(name) {
+			if (writer.IsWeightFile(base) || writer.IsWeightIndex(base)) && name != c.Plan.Layout.IndexName && !c.isWeights(name) {
 				c.differ(Difference{File: name, Place: IsStray, file: math.MaxInt})
 			}
 		}
