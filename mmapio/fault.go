@@ -28,7 +28,7 @@ func (e *ChangedError) Error() string {
 // hasn't changed: a failing disk, or a network file system that went away.
 type FaultError struct {
 	Path string
-	Off  int64 // where it begins, in bytes, as closely as that can be told
+	Off  int64 // where it begins, in bytes, as closely as that is known
 	Err  error // the operating system's reason if it gave one
 }
 
@@ -45,8 +45,8 @@ var errFault = errors.New("memory access fault")
 // copyOut fills p from m. A page that can't be had becomes errFault.
 //
 // The copy touches p and the mapping only. p is memory of the caller's, so a
-// fault at an address outside of it is the mapping's; the package mmap doesn't
-// tell the mapping's own range. Every other panic goes on.
+// fault at an address outside of it is the mapping's; the package mmap does
+// not report the mapping's own range. Every other panic is passed on.
 func copyOut(m mapping, p []byte, off int64) (n int, err error) {
 	before := debug.SetPanicOnFault(true)
 	defer func() {
@@ -93,7 +93,7 @@ func (f *File) compare(info fs.FileInfo) error {
 	return &ChangedError{Path: f.path, What: what}
 }
 
-// diagnose tells why reading [off, off+n) failed with cause.
+// diagnose finds out why reading [off, off+n) failed with cause.
 func (f *File) diagnose(off, n int64, cause error) error {
 	var changed *ChangedError
 	if err := f.check(); errors.As(err, &changed) {

@@ -192,7 +192,7 @@ func (f *File) Drop(off, n int64) {
 
 // CopyTo has the system copy the n bytes at off to byte at of dst. Where it
 // can't, or does not come to the end, the error is [errors.ErrUnsupported]:
-// reading tells what is wrong, if anything is. Other errors are those of
+// reading reports what is wrong, if anything is. Other errors are those of
 // writing to dst.
 func (f *File) CopyTo(dst *os.File, at, off, n int64) error {
 	f.mu.RLock()

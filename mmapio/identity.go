@@ -1,7 +1,7 @@
 package mmapio
 
-// An Identity tells one version of a file from another, as far as that can be
-// told without reading it.
+// An Identity distinguishes versions of a file as far as that is possible without
+// reading it.
 type Identity struct {
 	Size    int64
 	ModTime int64  // nanoseconds since 1970

@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// A FormatError says what is wrong with the content of a file. Its text is one
+// A FormatError is an error in the content of a file. Its text is one
 // line of printable ASCII, well below 4,096 bytes whatever the file holds.
 type FormatError struct {
 	Reason string
-	Short  bool // the file ends before its header says
+	Short  bool // the file is shorter than its header says
 }
 
 func (e *FormatError) Error() string { return e.Reason }

@@ -56,8 +56,7 @@ func (h *Header) Size() int64 {
 // ReadHeader reads and checks the header of a file of size bytes. Nothing
 // behind the header is read.
 //
-// What is wrong with the content is a *FormatError. Errors of r are wrapped,
-// and so is [io.ErrUnexpectedEOF] if r ends before size.
+// An error of the content is a *FormatError. Errors of r are wrapped, and so is [io.ErrUnexpectedEOF] if r ends before size.
 func ReadHeader(r io.ReaderAt, size int64) (*Header, error) {
 	h := new(Header)
 	if err := h.read(new(Arena), r, size); err != nil {

@@ -65,8 +65,8 @@ func (x Index) Files() []string {
 
 // ReadIndex reads and checks an index of size bytes: one JSON object, by the
 // rules for headers, with a member "weight_map" that is an object of texts and
-// not empty. Other members are ignored, "metadata" among them, as what it
-// tells is often wrong; but no member may occur twice.
+// not empty. Other members are ignored, "metadata" among them, which is often
+// wrong; but no member may occur twice.
 //
 // A shard has a plain file name that ends in ext, such as ".safetensors".
 // Folders are refused, even below the model's, and so is whatever any system

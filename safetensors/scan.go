@@ -144,7 +144,7 @@ func (s *scanner) object(member func(name []byte) error) error {
 	return err
 }
 
-// open passes the bracket that the scanner has reached and tells whether the
+// open passes the bracket at the scanner's position and reports whether the
 // container has any content.
 func (s *scanner) open(closing byte) (more bool, err error) {
 	if s.depth == maxDepth {
@@ -159,8 +159,8 @@ func (s *scanner) open(closing byte) (more bool, err error) {
 	return true, nil
 }
 
-// next passes the comma or the bracket after a value and tells whether
-// another value follows.
+// next passes the comma or the bracket after a value and reports whether another
+// value follows.
 func (s *scanner) next(closing byte) (more bool, err error) {
 	switch s.peek() {
 	case ',':

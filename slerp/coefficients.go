@@ -7,7 +7,7 @@ type Branch uint8
 
 const (
 	Spherical Branch = iota
-	Linear           // the parents are all but parallel, or opposite
+	Linear           // the parents are nearly parallel or nearly opposite
 )
 
 // String is "slerp" or "linear".
@@ -40,11 +40,11 @@ type Coefficients struct {
 	Branch       Branch
 }
 
-// Interpolate finds the coefficients at t, where 0 is a and 1 is b; t outside
-// [0, 1] extrapolates. Sums that are not finite and a t that is not or is beyond
-// MaxT give NaN coefficients.
-func Interpolate(s Gram, t float64) Coefficients {
-	c := Angle(s)
+// Interpolate returns the coefficients at t, where 0 is a and 1 is b; t outside
+// [0, 1] extrapolates. If g or t is not finite, or |t| exceeds MaxT, the
+// coefficients are NaN.
+func Interpolate(g Gram, t float64) Coefficients {
+	c := Angle(g)
 	switch {
 	case math.IsNaN(c.Theta) || !(math.Abs(t) <= MaxT):
 		c.S0, c.S1 = math.NaN(), math.NaN()
@@ -68,11 +68,12 @@ const (
 	nearEnd = 1e-6
 )
 
-// Angle finds all but S0 and S1, which are left 0.
-func Angle(s Gram) Coefficients {
-	na, nb := s.AA.Sqrt(), s.BB.Sqrt()
+// Angle returns the Coefficients without S0 and S1, which are 0: the angle between
+// the tensors, their lengths and the branch.
+func Angle(g Gram) Coefficients {
+	na, nb := g.AA.Sqrt(), g.BB.Sqrt()
 	c := Coefficients{NormA: na.Float64(), NormB: nb.Float64()}
-	if !s.Finite() {
+	if !g.Finite() {
 		c.Cos, c.Theta = math.NaN(), math.NaN()
 		return c
 	}
@@ -82,7 +83,7 @@ func Angle(s Gram) Coefficients {
 	if c.NormB <= normFloor {
 		nb = NewWide(1)
 	}
-	c.Cos = max(-1, min(1, s.AB.Over(na.Times(nb))))
+	c.Cos = max(-1, min(1, g.AB.Over(na.Times(nb))))
 	c.Theta = acos(c.Cos)
 	if math.Abs(c.Cos) > parallel {
 		c.Branch = Linear

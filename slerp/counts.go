@@ -16,7 +16,8 @@ type Counts struct {
 	// counts them, a Blender does not.
 	Underflow int64
 	// NonFinite counts elements that are NaN or infinite in an input. A WeightedSum
-	// counts them where its result is not finite; for a Blender the sums tell.
+	// counts them where its result is not finite; a Blender does not, as the Gram
+	// matrix shows them.
 	NonFinite int64
 }
 

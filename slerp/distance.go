@@ -2,14 +2,13 @@ package slerp
 
 import "slerpmerge/internal/tensor"
 
-// steady is the least share that |a-b|² must have of a·a + b·b for the
-// difference of the sums to keep enough of its digits: at worst four, as a rule
-// seven.
+// steady is the least share that |a-b|² must have of a·a + b·b for the difference
+// of the inner products to keep enough digits: at worst four, as a rule seven.
 const steady = 1e-6
 
-// SquaredDistance is |a-b|², and whether it can be told from the sums. Where
-// the parents are all but equal, the difference of the sums has lost its
-// digits, and a Distance must measure it.
+// SquaredDistance is |a-b|². ok is false if the inner products do not determine it:
+// where the parents are nearly equal, their difference has lost its digits, and a
+// Distance must measure it.
 func (s Gram) SquaredDistance() (d Wide, ok bool) {
 	both := s.AA.Plus(s.BB)
 	d = both.Plus(s.AB.Plus(s.AB).Neg())
@@ -17,8 +16,8 @@ func (s Gram) SquaredDistance() (d Wide, ok bool) {
 }
 
 // A Distance sums the squared differences of one block of a tensor pair, chunk by
-// chunk, in lanes as an InnerProducts does. It has a fixed scratch of at most 16 KiB and
-// serves one goroutine at a time.
+// chunk, in lanes as InnerProducts does. It has a fixed scratch of at most 16 KiB
+// and serves one goroutine at a time.
 type Distance struct {
 	a, b   DType
 	lanes  [8]float64
@@ -27,7 +26,7 @@ type Distance struct {
 	da, db []float64
 }
 
-// NewGauge makes a Distance for parents of the given types, which must have
+// NewDistance makes a Distance for parents of the given types, which must have
 // arithmetic (DType.Blends).
 func NewDistance(a, b DType) *Distance {
 	check(a, b)

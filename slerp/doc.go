@@ -1,6 +1,6 @@
-// Package slerp is the mathematics of a merge: the sums that a tensor pair
-// needs, the coefficients that follow from them, and weighted sums such as
-// s0*a + s1*b, for the element types F64, F32, F16, BF16, F8_E4M3 and F8_E5M2
+// Package slerp is the mathematics of a merge: the Gram matrix of a tensor pair
+// ([InnerProducts]), the coefficients that follow from it ([Interpolate]), and
+// weighted sums such as s0*a + s1*b ([Blender], [WeightedSum]), for the element types F64, F32, F16, BF16, F8_E4M3 and F8_E5M2
 // in any mix. It does no I/O. All tensors are little-endian bytes and need no
 // alignment.
 //

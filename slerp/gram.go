@@ -6,11 +6,11 @@ import "math"
 // tensor is cut in blocks of this many elements, counted from its start.
 const BlockElems = 1 << 20
 
-// A Gram has the three inner products that a tensor pair needs: a·a, b·b, a·b.
-// Those of finite F64 parents may lie beyond a float64.
+// A Gram is the Gram matrix of two tensors, which is symmetric: a·a, b·b and a·b.
+// Inner products of finite F64 tensors may lie beyond a float64.
 type Gram struct{ AA, BB, AB Wide }
 
-// Plus adds the sums of two blocks. Add the blocks of a tensor in index order:
+// Plus adds the Gram matrices of two blocks. Add the blocks of a tensor in index order:
 // the order is part of the result.
 func (s Gram) Plus(t Gram) Gram {
 	return Gram{s.AA.Plus(t.AA), s.BB.Plus(t.BB), s.AB.Plus(t.AB)}

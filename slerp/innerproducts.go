@@ -2,8 +2,9 @@ package slerp
 
 import "slerpmerge/internal/tensor"
 
-// An InnerProducts measures one block of a tensor pair, chunk by chunk. It has a fixed
-// scratch of at most 16 KiB and serves one goroutine at a time.
+// InnerProducts accumulates the Gram matrix of one block of two tensors, chunk by
+// chunk. It has a fixed scratch of at most 16 KiB and serves one goroutine at a
+// time.
 type InnerProducts struct {
 	a, b   DType
 	lanes  lanes
@@ -13,8 +14,8 @@ type InnerProducts struct {
 	da, db []float64
 }
 
-// NewInnerProducts makes an InnerProducts for parents of the given types, which must have
-// arithmetic (DType.Blends).
+// NewInnerProducts makes InnerProducts for tensors of the given types, which must
+// have arithmetic (DType.Blends).
 func NewInnerProducts(a, b DType) *InnerProducts {
 	check(a, b)
 	m := &InnerProducts{a: a, b: b}
@@ -70,7 +71,7 @@ func (m *InnerProducts) add64(a, b []float64) {
 	measure64(&m.lanes, a, b)
 }
 
-// Gram folds the lanes and leaves them as they are.
+// Gram returns the Gram matrix of the block so far.
 func (m *InnerProducts) Gram() Gram {
 	if m.far != nil {
 		return m.far.gram()

@@ -1,7 +1,7 @@
 package slerp
 
-// A WeightedSum computes dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor, of one tensor
-// or more, with one rounding to the output type. The arithmetic is float64:
+// A WeightedSum computes dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor, of one
+// tensor or more, with one rounding to the output type. The arithmetic is float64:
 // the products are rounded, added in order, and the sum is divided. It has a
 // fixed scratch of 16 KiB and serves one goroutine at a time.
 type WeightedSum struct {
@@ -11,8 +11,8 @@ type WeightedSum struct {
 	x, y  []float64
 }
 
-// NewWeightedSum makes a WeightedSum for an output and inputs of the given types, which
-// must have arithmetic (DType.Blends).
+// NewWeightedSum makes a WeightedSum for an output and inputs of the given types,
+// which must have arithmetic (DType.Blends).
 func NewWeightedSum(out DType, in []DType) *WeightedSum {
 	check(append([]DType{out}, in...)...)
 	return &WeightedSum{out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}

@@ -67,8 +67,8 @@ type Options struct {
 
 // Open reads and checks the table of a file of size bytes.
 //
-// What is wrong with the content is a *FormatError, a choice that can't be made
-// an *EntryError, too little Memory a *MemoryError. Errors of f are wrapped.
+// An error of the content is a *FormatError, a choice that cannot be made an
+// *EntryError, too little Memory a *MemoryError. Errors of f are wrapped.
 func Open(f File, size int64, opt Options) (*Checkpoint, error) {
 	head := make([]byte, max(0, min(size, tarBlock)))
 	if err := readFull(f, head, 0); err != nil {
@@ -241,7 +241,7 @@ func (v *value) begin() int64 {
 	return base + v.storage.first*v.storage.size() + v.offset*itemSize(v.dtype)
 }
 
-// A shape tells tensors that begin at one place and are tied from others.
+// A shape distinguishes tensors that begin at one place: equal ones are tied.
 type shape struct {
 	dtype DType
 	dims  string // shape and strides
@@ -255,7 +255,7 @@ func (v *value) dims() shape {
 	return shape{v.dtype, string(dims)}
 }
 
-// tensor makes the entry of the table, but for the name.
+// tensor makes the entry of the table, without the name.
 func (v *value) tensor() (Tensor, error) {
 	t := Tensor{Info: Info{DType: v.dtype, Shape: make([]uint64, len(v.shape))}, Offset: v.begin()}
 	for i, d := range v.shape {

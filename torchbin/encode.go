@@ -31,30 +31,30 @@ const (
 // A Layout is a file before its values: everything but the values and their
 // checksums follows from the names, types, shapes and ties of the tensors.
 type Layout struct {
-	// Parts are the bytes known beforehand, in the order of the file. What
-	// they leave out are the values; for checksums they hold zeros.
+	// Literals are the bytes known beforehand, in the order of the file. The
+	// values lie between them; their slots for checksums hold zeros.
 	Literals []Literal
 
 	// Offsets holds for each tensor, in the order given to Encode, where its
 	// values begin, in bytes from the start of the file.
 	Offsets []int64
 
-	// Sums are the places of the checksums in Parts, in the order of the
-	// file. All of them are behind the values that they belong to, so that
-	// the file can be written front to back.
+	// CRCSlots are the slots for checksums in Literals, in the order of the
+	// file. Each one is behind the values that it belongs to, so that the file
+	// can be written front to back.
 	CRCSlots []CRCSlot
 
 	// Size is the size of the whole file in bytes.
 	Size int64
 }
 
-// A Part is a piece of the file and its place.
+// A Literal is bytes of the file and their offset.
 type Literal struct {
 	Off  int64
 	Data []byte
 }
 
-// A Sum is a place for the CRC-32 (IEEE) of a storage: 4 bytes, little-endian.
+// A CRCSlot is a place for the CRC-32 (IEEE) of a storage: 4 bytes, little-endian.
 type CRCSlot struct {
 	Tensor int // the one that owns the storage
 	At     int64
@@ -92,7 +92,7 @@ func Encode(tensors []Info, storage []int) (*Layout, error) {
 	return l, err
 }
 
-// EncodeTable is Encode without Parts.
+// EncodeTable is Encode without Literals.
 func EncodeTable(tensors Table, storage []int) (*Layout, error) {
 	filled, err := check(tensors, storage)
 	if err != nil {
@@ -111,7 +111,7 @@ func EncodeTable(tensors Table, storage []int) (*Layout, error) {
 	return &d.Layout, nil
 }
 
-// Parts gives the Parts of a file that EncodeTable laid out, and its size.
+// Literals returns the literals of a file that EncodeTable laid out, and its size.
 func Literals(tensors Table, storage []int) ([]Literal, int64, error) {
 	pickle, err := pickleOf(tensors, storage)
 	if err != nil {
@@ -179,8 +179,8 @@ func check(tensors Table, storage []int) (filled int, err error) {
 }
 
 // A draft is a Layout in the making. What is written goes to buf until it is
-// cut off as a part; Size is where the next part begins. Parts are kept, or only
-// counted. Offsets and Sums are made if there is room for them.
+// cut off as a literal; Size is where the next one begins. Literals are kept, or
+// only counted. Offsets and CRCSlots are made if there is room for them.
 type draft struct {
 	Layout
 	kept      bool
@@ -188,7 +188,7 @@ type draft struct {
 	buf       []byte
 	directory []byte // if it is kept
 	listed    int64  // bytes of the directory
-	late      int    // of Sums, those from here on are counted from the start of the directory
+	late      int    // of CRCSlots, those from here on are counted from the start of the directory
 	entries   int64
 	values    int64 // bytes
 	name      []byte

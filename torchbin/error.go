@@ -10,22 +10,22 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// A FormatError says what is wrong with the content of a file. Its text is one
+// A FormatError is an error in the content of a file. Its text is one
 // line of printable ASCII, well below 4,096 bytes whatever the file holds.
 type FormatError struct {
 	Reason string
 
-	// Code tells that the pickle names what is none of the list: a loader that
-	// looked it up could be made to run it.
+	// Code reports that the pickle names a global that is not on the list: a
+	// loader that looked it up could be made to run it.
 	Code bool
 
-	// Quantised tells that the file is sound, but holds quantised tensors.
+	// Quantised reports that the file is valid, but holds quantised tensors.
 	Quantised bool
 }
 
 func (e *FormatError) Error() string { return e.Reason }
 
-// A MemoryError says that a pickle takes more memory than it may.
+// A MemoryError reports that a pickle takes more memory than it may.
 type MemoryError struct {
 	Need int64 // bytes
 }
@@ -63,7 +63,8 @@ func quote(text string) string {
 	return fmt.Sprintf("%s... (%d bytes)", strconv.QuoteToASCII(text[:cut]), len(text))
 }
 
-// shrunk tells the end of a file that was longer when it was opened.
+// shrunk replaces io.EOF, which in a file that was longer when it was opened is
+// unexpected.
 func shrunk(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -14,8 +14,8 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// Put writes a small file that goes along, such as config.json. name is a
-// plain file name, or one in a folder: additional_chat_templates/x.jinja.
+// Put writes a small file beside the weights, such as config.json. name is a plain
+// file name, or one in a folder: additional_chat_templates/x.jinja.
 func (o *Output) Put(name string, data []byte) error {
 	return o.PutFrom(name, bytes.NewReader(data))
 }

@@ -19,11 +19,11 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// SumsName is the file with the SHA-256 of every other file of the folder, in
+// DigestsName is the file with the SHA-256 of every other file of the folder, in
 // the form of sha256sum.
 const DigestsName = "SHA256SUMS"
 
-// A Sum is the SHA-256 of one file. Name is relative to the folder, with
+// A Digest is the SHA-256 of one file. Name is relative to the folder, with
 // slashes.
 type Digest struct {
 	Name   string
@@ -37,8 +37,8 @@ const (
 	maxSumLine  = 1 << 14 // bytes
 )
 
-// PutSums writes SumsName for all files that were put and presized, and tells
-// its length in bytes. All of them must be complete. The files are read back,
+// PutDigests writes DigestsName for all files that were put and presized, and
+// returns its length in bytes. All of them must be complete. The files are read back,
 // from the page cache as a rule.
 func (o *Output) PutDigests(ctx context.Context, threads int) (int64, error) {
 	var names []string
@@ -62,7 +62,7 @@ func (o *Output) PutDigests(ctx context.Context, threads int) (int64, error) {
 }
 
 // HashFiles hashes files of a folder, as many at a time as there are threads,
-// and gives their sums in the order of the names. An error is that of the
+// and returns their digests in the order of the names. An error is that of the
 // system, or the cause of ctx.
 func HashFiles(ctx context.Context, dir string, names []string, threads int) ([]Digest, error) {
 	open := func(name string) (*os.File, error) {
@@ -136,7 +136,7 @@ var (
 	unescapes = map[byte]byte{'\\': '\\', 'n': '\n', 'r': '\r'}
 )
 
-// FormatSums writes sums as sha256sum does.
+// FormatDigests formats digests as sha256sum does.
 func FormatDigests(sums []Digest) []byte {
 	var b bytes.Buffer
 	for _, s := range sums {
@@ -149,8 +149,8 @@ func FormatDigests(sums []Digest) []byte {
 	return b.Bytes()
 }
 
-// ReadSums reads what sha256sum wrote. Every line must be one of its own, and
-// name a file within the folder; what is wrong is a *SumsError.
+// ReadDigests reads the output of sha256sum. Every line must name a file within
+// the folder; an error of the content is a *DigestsError.
 func ReadDigests(r io.Reader) ([]Digest, error) {
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, maxSumLine)
@@ -183,7 +183,7 @@ func ReadDigests(r io.Reader) ([]Digest, error) {
 	return sums, in.Err()
 }
 
-// A SumsError says which line of a SHA256SUMS can't be used.
+// A DigestsError reports the line of a SHA256SUMS that cannot be used.
 type DigestsError struct {
 	Line   int
 	Reason string // "is ...", "names ..."

@@ -26,9 +26,9 @@ func startWriteback(f *os.File, off, n int64) error {
 	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE) })
 }
 
-// awaitWriteback waits until [off, off+n) of f is on its way to the disk no
-// more. It reports the error of a failed write-back, which the next flushFile
-// then does not.
+// awaitWriteback waits until write-back of [off, off+n) of f has finished. It
+// reports the error of a failed write-back, which the next flushFile then does
+// not.
 func awaitWriteback(f *os.File, off, n int64) error {
 	const flags = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, flags) })

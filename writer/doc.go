@@ -12,16 +12,16 @@
 // power cut. An OUT that is replaced is exchanged for the new one by a single
 // system call (Linux; two renames elsewhere) and removed after that.
 //
-// A run with a fingerprint can be gone on with. Its partial folder has a
+// A run that has a fingerprint can be resumed. Its partial folder has a
 // journal, .slerpmerge.journal: the fingerprint, then a line for every
 // checkpoint, which names a file and an offset before which all bytes are on
 // the disk. They were flushed, and the folders' names with them, before the
 // line was written. Checkpoints are made in the background while later bytes
 // are written, a fortieth of the output apart (between 16 and 256 MiB). The
 // next run to the same OUT with the same fingerprint keeps what stands before
-// the last line that is whole and writes the rest, to the same bytes; anything
-// else that it finds goes. Publish removes the journal just before the rename.
-// The lock of a dead run belongs to no one.
+// the last complete line and writes the rest, with the same bytes; anything else
+// that it finds is removed. Publish removes the journal just before the rename.
+// The lock of a dead run is free.
 //
 // A crash between the two renames leaves the replaced folder as .OUT.old and
 // no OUT; the next run puts it back.

@@ -17,8 +17,8 @@ func (e *ExistsError) Error() string {
 	return e.Path + " exists and is not an empty folder"
 }
 
-// A LockedError says that another run is at work on the same output. PID is 0
-// and Host "" where the holder can't be told.
+// A LockedError reports that another run is working on the same output. PID is 0
+// and Host "" if the holder is unknown.
 type LockedError struct {
 	Path string // of the lock file
 	PID  int
@@ -66,6 +66,18 @@ func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("refusing to write to %s: %s", e.Path, e.Reason)
 }
 
+// A PublishedError reports that the output is complete and in its place, but that
+// the flush of the folder above, or removing the replaced folder or the lock, has
+// failed.
+type PublishedError struct {
+	Path string
+	Err  error
+}
+
+func (e *PublishedError) Error() string { return fmt.Sprintf("%s is complete, but %v", e.Path, e.Err) }
+
+func (e *PublishedError) Unwrap() error { return e.Err }
+
 // A ForeignError refuses to touch something beside the output, or in its place,
 // that another user made or can write to.
 type ForeignError = disk.ForeignError
@@ -89,8 +101,8 @@ func diskError(doing, path string, need int64, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, path, err)
 }
 
-// unsupported reports whether err says that the file system can't do such a
-// thing at all. File systems in user space like to say EINVAL.
+// unsupported reports whether err means that the file system lacks an operation.
+// File systems in user space often return EINVAL then.
 func unsupported(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
 }

@@ -263,7 +263,7 @@ func TestOverwriteFaults(t *testing.T) {
 			return d.Sync()
 		}
 		err := run(t, out, Options{Overwrite: true, sys: sys})
-		if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "is complete, but") {
+		if !errors.Is(err, syscall.EIO) || !errors.As(err, new(*PublishedError)) {
 			t.Errorf("error %v", err)
 		}
 		wantList(t, base, ".out.lock", ".out.partial", "out") // the lock file says what it is

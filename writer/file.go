@@ -20,11 +20,11 @@ type openFile struct {
 	f           *os.File // nil before the first byte and after the last
 	gaps        gaps
 	run         span             // written, but not yet given to write-back
-	nextLiteral int              // of the Fixed segments, so many are on the disk
+	nextLiteral int              // index of the first literal that is not on the disk
 	sums        map[int]checksum // of the extents that are not complete, by their index
 }
 
-// newOpenFile gives the file Fixed segments of its own, which it drops as it
+// newOpenFile gives the file its own list of literals, which it drops as it
 // writes them: the layout may serve another run.
 func newOpenFile(file File, index int) *openFile {
 	file.Literals = slices.Clone(file.Literals)
@@ -63,7 +63,7 @@ func (o *Output) presize(file File) error {
 }
 
 // open opens a file for its first byte. It stays open to the last: the error
-// of a failed write-back is told to descriptors that were open at the time.
+// of a failed write-back is reported to descriptors that were open at the time.
 func (o *Output) open(w *openFile) error {
 	if w.f != nil {
 		return nil
@@ -82,7 +82,7 @@ func (o *Output) open(w *openFile) error {
 // Write writes p at byte off of file, an index into the Files of the layout.
 // Every byte of an extent has to be written once, front to back for speed, in
 // pieces of 1 to 2 MiB. p begins and ends in extents; between them it may span
-// Fixed segments, which are put into p. The file whose last byte it is will be
+// literals, which Write fills in. The file whose last byte it is will be
 // flushed and closed in the background. An error may belong to an earlier
 // write to another file.
 //
@@ -141,13 +141,13 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 	return o.wrote(w, off, end)
 }
 
-// wrote goes on after [off, end) was written.
+// wrote records that [off, end) was written, and starts its write-back.
 func (o *Output) wrote(w *openFile, off, end int64) error {
 	o.since += end - off
 	if len(w.gaps) == 0 {
 		return o.complete(w)
 	}
-	// Fixed segments written on their own leave short steps between runs.
+	// Literals written on their own leave short steps between runs.
 	if off < w.run.end || off-w.run.end > writebackGap {
 		if w.run.off < w.run.end {
 			o.flush.begin(w.f, w.run)
@@ -162,7 +162,7 @@ func (o *Output) wrote(w *openFile, off, end int64) error {
 }
 
 // Copy is Write for bytes that the system copies from another file: copy
-// does it, to byte off of dst. They lie in one extent, of a file without Sums.
+// does it, to byte off of dst. They lie in one extent, of a file without checksums.
 // If copy fails with errors.ErrUnsupported, nothing counts as written.
 func (o *Output) Copy(file int, off, n int64, copy func(dst *os.File, off int64) error) error {
 	if o.closed {
@@ -197,8 +197,7 @@ func (o *Output) copyAt(w *openFile, off, n int64, copy func(dst *os.File, off i
 	return o.wrote(w, off, off+n)
 }
 
-// writeFixed writes the Fixed segments before number n, as far as they are
-// not on the disk.
+// writeLiterals writes the literals before number n that are not on the disk.
 func (o *Output) writeLiterals(w *openFile, n int) error {
 	for ; w.nextLiteral < n; w.nextLiteral++ {
 		s := w.Literals[w.nextLiteral]
@@ -210,17 +209,16 @@ func (o *Output) writeLiterals(w *openFile, n int) error {
 	return nil
 }
 
-// forget drops segment k, which is on the disk, if it stands before the values:
-// it has no checksum of them, and can be as large as the table.
+// forget drops literal k, which is on the disk, if it stands before the values: it
+// has no checksum of them, and can be as large as the table.
 func (w *openFile) forget(k int) {
 	if len(w.Extents) > 0 && w.Literals[k].Off < w.Extents[0].Off {
 		w.Literals[k].Data = nil
 	}
 }
 
-// sum counts p, which belongs at off, into the checksum of its extent. known is
-// the sum of p, nil if it has to be worked out. That of an extent which is
-// complete goes to its places in Fixed.
+// sum adds p, at offset off, to its extent's CRC. known is p's CRC if the caller
+// has it, else nil. The CRC of a complete extent is stored in its slots.
 func (o *Output) sum(w *openFile, p []byte, off int64, known *uint32) error {
 	if len(p) == 0 {
 		return nil
@@ -228,7 +226,7 @@ func (o *Output) sum(w *openFile, p []byte, off int64, known *uint32) error {
 	i := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > off })
 	x := &w.Extents[i]
 	if len(x.CRCSlots) == 0 {
-		return nil // all of the format's extents are without
+		return nil // the format has no checksums
 	}
 	c := w.sums[i]
 	if known == nil {
@@ -245,7 +243,7 @@ func (o *Output) sum(w *openFile, p []byte, off int64, known *uint32) error {
 	for _, at := range x.CRCSlots {
 		k, place := w.CRCSlot(at)
 		binary.LittleEndian.PutUint32(place, crc)
-		if k < w.nextLiteral { // the segment is on the disk already
+		if k < w.nextLiteral { // the literal is on the disk already
 			if err := o.write(w.f, place, at); err != nil {
 				return err
 			}

@@ -23,8 +23,8 @@ const (
 )
 
 // A flusher takes written bytes to the disk behind the writer's back, one
-// request after the other. Its first error is kept; after it, or when told to
-// drop, it only closes files.
+// request after the other. Its first error is kept; after it, or once drop is set,
+// it only closes files.
 type flusher struct {
 	sys      *system
 	requests chan request
@@ -32,7 +32,7 @@ type flusher struct {
 	once     sync.Once
 	failure  atomic.Pointer[error]
 	drop     atomic.Bool
-	hurry    atomic.Bool          // no favours any more
+	hurry    atomic.Bool          // no more write-back ahead of a flush
 	marking  atomic.Bool          // a mark is on its way
 	marked   atomic.Pointer[Mark] // the last one in the journal
 	wrap     func(doing, path string, err error) error

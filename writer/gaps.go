@@ -38,8 +38,7 @@ func newGaps(f *File) gaps {
 	return g
 }
 
-// checkTiles refuses a layout whose extents and Fixed segments don't tile the
-// file.
+// checkTiles refuses a layout whose extents and literals don't tile the file.
 func checkTiles(f *File) error {
 	at, fixed := int64(0), f.Literals
 	for i := 0; i <= len(f.Extents); i++ {

@@ -8,8 +8,8 @@ import (
 )
 
 // Hold takes the lock at path, which has no links in it, as Create takes that of
-// an output, for work that has no output of its own: a *LockedError names who
-// has it, and what a dead process left is no obstacle. release gives it back.
+// an output, for work that has no output of its own. A *LockedError names the
+// holder; the lock of a dead process is no obstacle.
 func Hold(path string) (release func() error, err error) {
 	up, err := disk.OpenFolder(filepath.Dir(path))
 	if err != nil {
@@ -30,8 +30,8 @@ func Hold(path string) (release func() error, err error) {
 // last parts need not exist.
 func Resolve(path string) (string, error) { return disk.Resolve(path) }
 
-// Taken is the space on the disk that the files of a folder take, 0 if there is
-// none.
+// DiskUsage is the disk space that the files of a folder take, 0 if it does not
+// exist.
 func DiskUsage(dir string) int64 {
 	up, err := openPath(dir)
 	if err != nil {
@@ -71,8 +71,8 @@ func diskUsage(d *disk.Folder) int64 {
 	return n
 }
 
-// Held is the space on the disk that an unfinished run to the output dir
-// holds, which the next one will use or give back.
+// PartialBytes is the disk space that the unfinished run to the output dir takes,
+// which the next one will use or free.
 func PartialBytes(dir string) int64 {
 	p, err := locate(dir)
 	if err != nil {

@@ -40,7 +40,7 @@ type Mark struct {
 	CRC  uint32 `json:"sum"`  // CRC-32 of what the extent has before Off, or else of the one before it
 	// Stretches are of what became durable since the mark before.
 	Stretches []stretch `json:"stretches,omitempty"`
-	// Note is what the caller remembers along: JSON on one line.
+	// Note is the caller's: JSON on one line.
 	Note json.RawMessage `json:"note,omitempty"`
 }
 

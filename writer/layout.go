@@ -36,15 +36,16 @@ type Layout struct {
 type Scheme struct {
 	Stem string // of the files' names; "" is the format's
 	Home string // the folder; "" is the output folder itself
-	// Folder tells the tensors of modules, each of which has a folder of its own
-	// with one file: its tensors' names begin with the folder and a slash, which
-	// are left out in the file. It is "" for all others. Nil means that there are
-	// no modules.
+	// Folder returns the folder of the module that a tensor belongs to, "" if it
+	// belongs to none. A module has one file, in its folder: its tensors' names
+	// begin with the folder and a slash, which are left out in the file. Nil means
+	// that there are no modules.
 	Folder func(tensor int) string
 }
 
 // A Table gives the tensors of a model one by one, so that they need not be
-// copied for Lay. What Info points to must not change while the layout is used.
+// copied for NewTableLayout. What Info points to must not change while the layout
+// is used.
 type Table interface {
 	Len() int
 	Info(i int) *safetensors.Info
@@ -59,13 +60,13 @@ func (t Infos) Len() int { return len(t) }
 // Info is tensor i.
 func (t Infos) Info(i int) *safetensors.Info { return &t[i] }
 
-// A File is one file of weights. Its bytes are of two kinds: those of Fixed,
-// known beforehand but for checksums, and those of Extents, the tensors'
-// values. The latter are owed to Write, each byte once; then the file is
-// complete.
+// A File is one file of weights. Its bytes are of two kinds: Literals, known
+// beforehand except for checksums, and Extents, the tensors' values. The caller
+// passes each byte of the latter to Write once; then the file is complete.
 //
-// Fixed of all files together is as large as the table of tensors. LayTable
-// leaves it out; Fix makes it and Unfix gives its memory back.
+// The literals of all files together are as large as the table of tensors.
+// NewTableLayout leaves them out; MakeLiterals makes those of a file, and
+// DropLiterals frees their memory.
 type File struct {
 	Name     string    // in the output folder, with a slash if it is in a folder of that
 	Size     int64     // bytes
@@ -79,7 +80,8 @@ type File struct {
 	place func(shard) (File, error)
 }
 
-// Fix makes Fixed of a file of LayTable, unless it is there. The places of checksums hold zeros.
+// MakeLiterals makes the literals of a file of NewTableLayout, if they are not
+// there. Their slots for checksums hold zeros.
 func (l *Layout) MakeLiterals(f *File) error {
 	if f.Literals != nil || f.place == nil {
 		return nil
@@ -95,33 +97,33 @@ func (l *Layout) MakeLiterals(f *File) error {
 	return nil
 }
 
-// Unfix drops Fixed if Fix can make it again.
+// DropLiterals frees the literals if MakeLiterals can make them again.
 func (f *File) DropLiterals() {
 	if f.place != nil {
 		f.Literals = nil
 	}
 }
 
-// A Segment is a run of bytes known beforehand.
+// A Literal is bytes of the format, between tensors, and their place.
 type Literal = torchbin.Literal
 
 // An Extent is the place of a tensor's bytes in a file.
 type Extent struct {
-	Tensor   int // index into the tensors given to Lay
+	Tensor   int // index into the tensors of the layout
 	Off, Len int64
-	// Sums are the places in Fixed where the CRC-32 (IEEE) of the bytes
-	// belongs, 4 bytes little-endian each. Write fills them in.
+	// CRCSlots are the offsets, in literals, where the CRC-32 (IEEE) of the bytes
+	// is stored: 4 bytes each, little-endian. Write fills them in.
 	CRCSlots []int64
 }
 
-// SumPlace is the place of the checksum at byte at of the file: 4 bytes of the
-// Fixed segment with the index k.
+// CRCSlot returns the slot for a checksum at offset at of the file: 4 bytes of
+// Literals[k].
 func (f *File) CRCSlot(at int64) (k int, place []byte) {
 	k = sort.Search(len(f.Literals), func(k int) bool { return f.Literals[k].Off > at }) - 1
 	return k, f.Literals[k].Data[at-f.Literals[k].Off:][:4]
 }
 
-// PutSums puts the CRC-32 of an extent in its places.
+// SetCRC stores the CRC-32 of an extent in its slots.
 func (f *File) SetCRC(x Extent, crc uint32) {
 	for _, at := range x.CRCSlots {
 		_, place := f.CRCSlot(at)
@@ -139,7 +141,8 @@ const (
 	Bin
 )
 
-// A layer is what Lay needs to know about a Format. place lays out one shard.
+// A layer has what NewLayout needs to know about a Format. place lays out one
+// shard.
 type layer struct {
 	stem, ext string
 	shares    bool // tensors can be one storage under several names
@@ -151,7 +154,7 @@ var layers = map[Format]layer{
 	Bin:         {"pytorch_model", ".bin", true, placeBin},
 }
 
-// Lay decides the files that hold the tensors. Tensors go to shards in the
+// NewLayout decides the files that hold the tensors. Tensors go to shards in the
 // order given, by Hugging Face's rule (docs/formats.md 2.3): shardSize limits the
 // bytes of the tensors in a file. A model without tensors is one file.
 //
@@ -159,8 +162,7 @@ var layers = map[Format]layer{
 // that of an earlier one of the same type and shape that has bytes of its own.
 // Nil means that none are shared. Safetensors can't share.
 //
-// LayTable does the same for any Table, and leaves out the Fixed bytes of the
-// files.
+// NewTableLayout does the same for any Table, without the literals.
 func NewLayout(tensors []safetensors.Info, storage []int, shardSize int64, format Format) (*Layout, error) {
 	l, err := NewTableLayout(Infos(tensors), storage, shardSize, format, Scheme{})
 	if err != nil {
@@ -174,7 +176,7 @@ func NewLayout(tensors []safetensors.Info, storage []int, shardSize int64, forma
 	return l, nil
 }
 
-// LayTable is Lay without Fixed, in the places of a Scheme.
+// NewTableLayout is NewLayout without the literals, in the places of a Scheme.
 func NewTableLayout(tensors Table, storage []int, shardSize int64, format Format, scheme Scheme) (*Layout, error) {
 	f, ok := layers[format]
 	if !ok {
@@ -325,7 +327,7 @@ func (l *Layout) Index() []byte {
 		return nil
 	}
 	var b bytes.Buffer
-	if err := l.WriteIndex(&b); err != nil { // LayTable has done it before
+	if err := l.WriteIndex(&b); err != nil { // NewTableLayout has done it before
 		panic("writer: internal error: " + err.Error())
 	}
 	return b.Bytes()

@@ -13,9 +13,9 @@ import (
 // errNotFar says that an earlier run left nothing of use.
 var errNotFar = errors.New("it had not come far enough")
 
-// leftover looks at the partial folder of a dead run. One whose journal has
-// our fingerprint stays, for Presize to look at; any other of ours goes. What is
-// not ours is a *ForeignError.
+// inspectPartial opens the partial folder of a dead run. If its journal has our
+// fingerprint it is kept for Presize, else it is removed. A folder that is not
+// ours is a *ForeignError.
 func (o *Output) inspectPartial() error {
 	o.sys.step("leftover")
 	work, journal, err := o.openLeftover(o.partial)
@@ -51,7 +51,7 @@ func (o *Output) inspectPartial() error {
 	return o.discard(o.partial, work)
 }
 
-// takeJournal remembers what the journal of an earlier run says.
+// readMarks keeps the marks and notes of the journal of an earlier run.
 func (o *Output) readMarks(j journalText) {
 	o.valid, o.stretches = j.valid, nil
 	for _, m := range j.marks {
@@ -64,10 +64,10 @@ func (o *Output) readMarks(j journalText) {
 	}
 }
 
-// openLeft opens what a dead run left under a name: a folder that is ours alone,
-// and that carries our mark. That is its journal, nil where it has none, or that
-// the lock file tells of it; an empty folder needs no mark. Without an error the
-// folder is nil if nothing is there.
+// openLeftover opens the folder that a dead run left under a name. It must be
+// ours alone and marked as such: by its journal, which is nil if there is none, or
+// by the lock file; an empty folder needs no mark. Without an error the folder is
+// nil if it does not exist.
 func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File, err error) {
 	fi, err := o.up.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -170,7 +170,7 @@ func (o *Output) restore() error {
 	return o.sys.rename(o.up, o.old, o.base)
 }
 
-// checkLeft makes sure that file i of the layout is ours alone and as the
+// checkLeftover makes sure that file i of the layout is ours alone and as the
 // earlier run left it.
 func (o *Output) checkLeftover(i int, file File, at Mark) error {
 	wrong := fmt.Errorf("its %s is not as it was left", file.Name)
@@ -240,9 +240,10 @@ func (o *Output) aboveInPlace() (bool, error) {
 	return err == nil && os.SameFile(above, o.up.Info()), err
 }
 
-// Tidy removes what a run left beside the output dir that died just after it
-// had put the output there: the folder that was replaced. Work that can be gone
-// on with stays, and so does all while another run is at it. It is best effort.
+// Cleanup removes the leftovers of a run to the output dir that was killed between
+// publishing and its own clean-up: the folder that was replaced. It keeps work
+// that can be resumed, and does nothing while another run holds the lock. It is
+// best effort.
 func Cleanup(dir string) {
 	p, err := locate(dir)
 	if err != nil {
@@ -283,7 +284,7 @@ func Cleanup(dir string) {
 	}
 }
 
-// leavings reports whether anything is left beside an output.
+// hasLeftovers reports whether anything is left beside an output.
 func hasLeftovers(up *disk.Folder, p place) bool {
 	for _, name := range []string{p.partial, p.old} {
 		if _, err := up.Lstat(name); err == nil {

@@ -183,7 +183,7 @@ func (l *lock) knows(fi fs.FileInfo) bool {
 	return id != "" && slices.Contains(l.own, id)
 }
 
-// settled tells that what a dead run left is dealt with.
+// settled records that the leftovers of a dead run have been dealt with.
 func (l *lock) settled() { l.dirty = false }
 
 // holder reads what sign wrote.
@@ -197,8 +197,8 @@ func holder(text string) (pid int, host string) {
 	return 0, ""
 }
 
-// release removes the lock file while it is still ours, then lets go of it. The
-// file stays if it tells what folders are that a dead run left.
+// release removes the lock file while it is still ours, then unlocks it. The file
+// stays if it identifies folders that a dead run left.
 func (l *lock) release() error {
 	if l.file == nil {
 		return nil

@@ -18,13 +18,13 @@ type Options struct {
 	// Overwrite allows replacing a model folder at OUT, when the new one is complete.
 	Overwrite bool
 	// Fingerprint stands for all that the output depends on. An unfinished run
-	// with the same one is gone on with; "" keeps no journal.
+	// with the same one is resumed; "" keeps no journal.
 	Fingerprint string
 	// Restart throws an unfinished run away whatever its fingerprint.
 	Restart bool
 	// DropPages takes pages out of the page cache once they are on the disk.
 	DropPages bool
-	// Told is given what the user should know, at most once; nil for nobody.
+	// Warn, if not nil, is called with what the user should know, at most once.
 	Warn func(text string)
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
@@ -67,10 +67,9 @@ type madeFolder struct {
 	info fs.FileInfo
 }
 
-// Create begins an output folder at dir: it takes the lock, and makes
-// .OUT.partial beside it, or goes on with what an unfinished run with the same
-// fingerprint left there. Missing
-// folders above are made. Errors: *ExistsError if dir is there and not an empty
+// Create begins an output folder at dir: it takes the lock, and makes .OUT.partial
+// beside it, or resumes what an unfinished run with the same fingerprint left
+// there. Missing folders above are made. Errors: *ExistsError if dir is there and not an empty
 // folder, or with Overwrite *UnsafeError if it is not plainly a model folder;
 // *UnsafeError if dir is, contains or lies in an input, the home or the current
 // folder; *LockedError; *ForeignError if somebody else owns OUT or something
@@ -99,8 +98,8 @@ func Create(dir string, opt Options) (*Output, error) {
 	return o, nil
 }
 
-// Check says what Create would say of dir now, but for another run's lock, and
-// makes nothing.
+// Check reports the error that Create would return for dir now, creating nothing
+// and ignoring locks.
 func Check(dir string, opt Options) error {
 	p, err := locate(dir)
 	if err != nil {
@@ -172,8 +171,7 @@ func (o *Output) begin() error {
 	return o.learnMode()
 }
 
-// wrapForeign says what was being done when err came up. What is not ours speaks
-// for itself.
+// wrapForeign adds to err what was being done. A *ForeignError needs no more words.
 func wrapForeign(doing string, err error) error {
 	if isForeign(err) {
 		return err
@@ -236,7 +234,7 @@ func (o *Output) unmake() {
 	o.made = nil
 }
 
-// closeFolders lets go of the folders.
+// closeFolders closes the folders.
 func (o *Output) closeFolders() {
 	o.closeSubs()
 	if o.work != nil {
@@ -256,7 +254,7 @@ func (o *Output) closeSubs() {
 }
 
 // Presize creates the files of l, with room reserved for all their bytes, and
-// writes the index; or takes up those of an unfinished run. It fails with a
+// writes the index; or resumes those of an unfinished run. It fails with a
 // *NoSpaceError before it creates anything when the file system is too full
 // for all of them.
 func (o *Output) Presize(l *Layout) error {

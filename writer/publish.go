@@ -10,10 +10,10 @@ import (
 )
 
 // Publish makes the folder visible under OUT. It waits until all of it is on
-// the disk, checks that no byte of the layout is missing, and renames. After an
-// error OUT is what it was before, but for one kind: "complete, but" says that
-// OUT is the new folder and what failed was the flush of the folder above, or
-// removing the replaced folder or the lock. Abort is in order after any error.
+// the disk, checks that no byte of the layout is missing, and renames. If OUT is
+// already the new folder, but the last flush or the clean-up failed, the error is
+// a *PublishedError; after any other error OUT is unchanged. Abort may be called
+// after any error.
 func (o *Output) Publish() error {
 	if o.closed {
 		return fmt.Errorf("publishing %s: %w", o.out, fs.ErrClosed)
@@ -40,12 +40,12 @@ func (o *Output) Publish() error {
 	err = errors.Join(err, o.lock.release())
 	o.closeFolders()
 	if err != nil {
-		return fmt.Errorf("%s is complete, but %w", o.out, err)
+		return &PublishedError{Path: o.out, Err: err}
 	}
 	return nil
 }
 
-// settle takes everything in the partial folder to the disk.
+// flushAll flushes everything in the partial folder.
 func (o *Output) flushAll() error {
 	if err := o.flush.err(); err != nil {
 		return err
@@ -98,8 +98,8 @@ func (o *Output) syncSub(name string) error {
 	return o.syncDir(s)
 }
 
-// dropJournal removes the journal, which is of no use any more. From here to the
-// end the lock file tells that the folder is ours.
+// dropJournal removes the journal, which is no longer needed. From here on the lock
+// file identifies the folder as ours.
 func (o *Output) dropJournal() error {
 	if o.journal == nil {
 		return nil
@@ -124,8 +124,8 @@ type replacedFolder struct {
 	name   string
 }
 
-// install moves the partial folder to OUT and tells where the folder that it
-// replaced is now, nil if there was none.
+// install moves the partial folder to OUT and returns the folder that it
+// replaced, nil if there was none.
 func (o *Output) install() (*replacedFolder, error) {
 	occupied, err := o.occupied(o.up)
 	if err != nil {
@@ -174,8 +174,8 @@ func (o *Output) swapped() error {
 	return fmt.Errorf("%s was replaced by another process while it was in use", o.up.Path(o.partial))
 }
 
-// replace puts the partial folder in the place of OUT, which is old, and tells
-// what old is called then.
+// replace puts the partial folder in the place of OUT, which is old, and returns
+// the new name of old.
 func (o *Output) replace(old *disk.Folder) (name string, err error) {
 	if err := o.lock.note(old.Info(), true); err != nil {
 		return "", err

@@ -20,26 +20,26 @@ const (
 	maxCheckpoint   = 256 << 20
 )
 
-// An Earlier run is one that died or was stopped before it was done.
+// A Previous describes an earlier run that died or was stopped before it was done.
 type Previous struct {
 	Found bool   // there was one
-	Bytes int64  // of weight files that it made, and that are kept
+	Bytes int64  // of its weight files, as far as they are kept
 	Why   string // why nothing of it is kept; "" if something is, or none was found
-	// The journal of what is kept: where to go on, and the notes of all
-	// checkpoints in order.
+	// From the journal: where to resume, and the notes of all checkpoints in
+	// order.
 	At    Mark
 	Notes [][]byte
 }
 
-// Earlier says what became of an earlier run, once Presize is done. The notes
-// are given once.
+// Previous describes the earlier run that Presize has found. The first call
+// returns the notes, later ones do not.
 func (o *Output) Previous() Previous {
 	e := o.previous
 	o.previous.Notes = nil
 	return e
 }
 
-// takeUp makes the files of an earlier run ours: those before the mark are
+// resume makes the files of an earlier run ours: those before the mark are
 // complete, that of the mark has gaps from there on.
 func (o *Output) resume(l *Layout) error {
 	at := o.previous.At
@@ -98,8 +98,8 @@ func (o *Output) resume(l *Layout) error {
 	return err
 }
 
-// clear removes all of a folder, which is called name within the partial one,
-// but the files that are kept.
+// clear removes everything from a folder, which is called name within the partial
+// one, except the files to keep.
 func (o *Output) clear(folder *disk.Folder, name string, keep map[string]bool) error {
 	entries, err := folder.ReadDir()
 	if err != nil {
@@ -122,7 +122,7 @@ func (o *Output) clear(folder *disk.Folder, name string, keep map[string]bool) e
 	return nil
 }
 
-// takeUpFile goes on within a file.
+// resumeFile resumes a file that is partly written.
 func (o *Output) resumeFile(w *openFile, at Mark) error {
 	if at.Off == 0 {
 		return nil
@@ -138,7 +138,7 @@ func (o *Output) resumeFile(w *openFile, at Mark) error {
 	if len(w.gaps) == 0 || w.gaps[0].off != at.Off {
 		return wrong
 	}
-	// Fixed segments are on the disk as far as an extent behind them is.
+	// Literals are on the disk as far as an extent behind them is.
 	k := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > at.Off })
 	written := int64(0)
 	for _, x := range w.Extents[:k] {
@@ -208,10 +208,10 @@ func (o *Output) mark() (Mark, *openFile) {
 	return Mark{File: len(o.files)}, nil
 }
 
-// settled is what comes before off and stays as it is, of a file of which all
-// extents before off are written. The sum of an extent that is not complete is
-// still to come, to a place before it; what lies between extents is written with
-// the next one.
+// durable is the part of the file before off that will not change, if all extents
+// before off are written. The CRC of an extent that is not complete is still to be
+// stored, in a slot before it; what lies between extents is written with the next
+// one.
 func (f *File) durable(off int64) span {
 	k := sort.Search(len(f.Extents), func(i int) bool { return f.Extents[i].Off+f.Extents[i].Len > off })
 	if k < len(f.Extents) && f.Extents[k].Off < off {
@@ -228,15 +228,15 @@ func (f *File) durable(off int64) span {
 	return span{}
 }
 
-// CheckpointDue reports whether it is time for a Checkpoint: enough was written since
-// the last one, and that is on the disk.
+// CheckpointDue reports whether it is time for a Checkpoint: enough was written
+// since the last one, and that is on the disk.
 func (o *Output) CheckpointDue() bool {
 	return o.journals() && o.since >= o.every && !o.flush.marking.Load()
 }
 
-// Checkpoint has all that was written so far made durable in the background,
-// and then noted in the journal together with note, which must be JSON on one
-// line, or nil. A run with the same fingerprint can go on from there.
+// Checkpoint flushes everything written so far, in the background, and then notes
+// that in the journal together with note, which must be JSON on one line, or nil.
+// A run with the same fingerprint can resume from there.
 func (o *Output) Checkpoint(note []byte) error {
 	if o.closed || !o.journals() {
 		return nil
@@ -260,10 +260,10 @@ func (o *Output) Checkpoint(note []byte) error {
 	return nil
 }
 
-// Suspend stops the work where it is, for a later run to go on with: it makes
-// a last checkpoint if it can, closes everything and lets go of the lock. at is
-// where the later run will begin; if that is the very start, all is removed, as
-// Abort does.
+// Suspend stops the work so that a later run can resume it: it makes a last
+// checkpoint if it can, closes everything and releases the lock. at is where the
+// later run will begin; if that is the very start, everything is removed, as by
+// Abort.
 func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	if o.closed {
 		return Mark{}, nil

@@ -507,7 +507,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 					if more = calls.Load() >= nth; !more {
 						break
 					}
-					published := err != nil && strings.Contains(err.Error(), "is complete, but")
+					published := errors.As(err, new(*PublishedError))
 					if !errors.Is(err, cause) {
 						t.Fatalf("format %d, %s %d: %v, want %v", format, kind, nth, err, cause)
 					}

@@ -14,7 +14,7 @@ type shard struct {
 	storage []int
 	which   []int32
 	cut     int  // bytes of every name that are left out
-	bare    bool // Fixed alone is wanted, no Extents
+	bare    bool // without Extents, for the literals alone
 }
 
 // infos copies the table of the shard.

@@ -11,7 +11,7 @@ import (
 
 // FreeSpace is the number of bytes that this user may still write to the file
 // system that holds dir, or the nearest parent of dir that exists. A file
-// system that doesn't tell counts as having math.MaxInt64.
+// system that reports no number counts as having math.MaxInt64.
 func FreeSpace(dir string) (int64, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {

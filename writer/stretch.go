@@ -23,8 +23,8 @@ const (
 	stretchStep = 4
 )
 
-// takeStretch sums up what f has before end, not before from. Zeros tell nothing,
-// so it reaches back behind them.
+// takeStretch computes the checksum of a stretch of f that ends at end and does not
+// begin before from. Zeros prove nothing, so it reaches back behind them.
 func takeStretch(f io.ReaderAt, file int, from, end int64) (stretch, error) {
 	for n := int64(stretchLen); ; n *= stretchStep {
 		s := stretch{File: file, Off: max(from, end-n)}

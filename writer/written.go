@@ -8,16 +8,16 @@ import (
 // MaxHashed is the size in bytes up to which a file's SHA-256 is remembered.
 const MaxHashed = 16 << 20
 
-// A Made is a file of an output, as it was written.
+// A WrittenFile is a file of an output, as it was written.
 type WrittenFile struct {
 	Name   string // relative to the folder, with slashes
 	Bytes  int64
 	SHA256 []byte // nil above MaxHashed
 }
 
-// Made lists all files that are complete so far: those of the layout, which must
-// be, and then the others, each in the order in which they were made. Small
-// files of the layout are read back for their sums.
+// WrittenFiles lists the files of the layout, which must be complete, and the
+// others that were put, each in the order in which they were made. Small files of
+// the layout are read back for their digests.
 func (o *Output) WrittenFiles(ctx context.Context, threads int) (weights, others []WrittenFile, err error) {
 	var small []string
 	var which []int
