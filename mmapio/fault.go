@@ -11,8 +11,7 @@ import (
 	"runtime/debug"
 )
 
-// A ChangedError says that a file isn't any longer what it was when it was
-// opened.
+// A ChangedError reports that a file has changed since it was opened.
 type ChangedError struct {
 	Path string
 	What string // "shrank from N to M bytes", "grew from N to M bytes", "was replaced", "was modified", "was removed"

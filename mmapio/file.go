@@ -95,8 +95,8 @@ func (f *File) ModTime() time.Time { return f.info.ModTime() }
 // are cut in pieces of at most 1 MiB, so p may be as long as the file. Nothing
 // is allocated unless the file has to be mapped anew. p must be Go memory.
 //
-// Errors are a *ChangedError if the file isn't any longer what was opened, a
-// *FaultError if it is but can't be read, and an *fs.PathError for anything
+// Errors are a *ChangedError if the file has changed since it was opened, a
+// *FaultError if it has not but can't be read, and an *fs.PathError for anything
 // else: the file is closed ([os.ErrClosed]), off is negative, or the file
 // can't be opened again.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
@@ -233,9 +233,9 @@ func (f *File) check() error {
 	return f.compare(info)
 }
 
-// Close drops what the pool keeps of the file. Reads under way finish first,
-// later ones fail with [os.ErrClosed]. Closing again does nothing. The error is
-// always nil.
+// Close releases the file's mappings and descriptor. Reads under way finish
+// first, later ones fail with [os.ErrClosed]. Closing again does nothing. The
+// error is always nil.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -22,7 +22,7 @@ const (
 	idleAfter = 128
 )
 
-// mapping is what the pool needs of *mmap.ReaderAt.
+// mapping is the part of *mmap.ReaderAt that the pool uses.
 type mapping interface {
 	ReadAt(p []byte, off int64) (int, error)
 	Close() error
@@ -137,7 +137,7 @@ func (p *Pool) acquire(f *File, off, n int64) (*window, error) {
 	}
 }
 
-// release ends what acquire began.
+// release ends the use of a window that acquire returned.
 func (p *Pool) release(w *window) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,15 +16,15 @@ import (
 // A Layout is a file before its data: everything follows from the names,
 // types and shapes of the tensors.
 type Layout struct {
-	// Header is what the file begins with: the length, the JSON and the
-	// spaces that pad it to a multiple of 8.
+	// Header is the beginning of the file: the length, the JSON and the spaces
+	// that pad it to a multiple of 8.
 	Header []byte
 
 	// Offsets holds for each tensor, in the order given to Encode, where its
 	// data begin, in bytes from the start of the file.
 	Offsets []int64
 
-	// Order lists the tensors, as places in what was given to Encode, in the
+	// Order lists the tensors, as indices into the argument of Encode, in the
 	// order of their data.
 	Order []int
 
@@ -126,7 +126,7 @@ func headerRoom(tensors []Info) int {
 	return min(n, MaxHeader)
 }
 
-// checkNames refuses what a header cannot say.
+// checkNames refuses names that a header cannot have.
 func checkNames(tensors []Info) error {
 	for i := range tensors {
 		name := tensors[i].Name

@@ -26,7 +26,7 @@ const (
 	// have five digits for it.
 	MaxShards = 1 << 17
 
-	// maxFileName is what usual file systems allow for one name, in bytes.
+	// maxFileName is the longest name in bytes that usual file systems allow.
 	maxFileName = 255
 )
 
@@ -194,8 +194,8 @@ func (x Index) Encode(totalSize, totalParameters int64) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// WriteIndex writes what Encode gives, for a list of n entries that need not
-// exist as an Index. An error may come after a part was written.
+// WriteIndex writes the index as Encode does, for a list of n entries that need
+// not exist as an Index. An error may come after a part was written.
 func WriteIndex(w io.Writer, n int, entry func(i int) Entry, totalSize, totalParameters int64) error {
 	order := make([]int32, n)
 	for i := range order {

@@ -14,8 +14,8 @@ const (
 	// decoder stops at its recursion limit of 128.
 	maxDepth = 127
 
-	// longestToken is what must be in the window at once: an escaped pair of
-	// surrogates takes 12 bytes, 2^64-1 and the byte after it 21.
+	// longestToken bytes must be in the window at once: an escaped pair of
+	// surrogates takes 12, 2^64-1 and the byte after it 21.
 	longestToken = 24
 )
 
@@ -27,7 +27,7 @@ const (
 // follows from that is replaced by the cause.
 type scanner struct {
 	r     io.ReaderAt
-	noun  string // what the text is called in messages
+	noun  string // for the text, in messages
 	base  int64  // where the text begins in r
 	size  int64  // its length
 	buf   []byte // the window
@@ -56,7 +56,7 @@ func (s *scanner) seek(off int64) {
 }
 
 // want brings n bytes into the window, or as many as the text still has, and
-// returns them with what lies behind.
+// returns them with the rest of the window.
 func (s *scanner) want(n int) []byte {
 	if len(s.buf)-s.pos < n && s.off+int64(len(s.buf)) < s.size && s.err == nil {
 		s.refill()

@@ -1,6 +1,6 @@
 package slerp
 
-// Kernels names what does the arithmetic on this machine: "avx2", the assembly
+// Kernels names the implementation that is used on this machine: "avx2", the assembly
 // for AVX2, FMA and F16C, or "go". The results are the same to the last bit.
 func Kernels() string {
 	if useAsm {

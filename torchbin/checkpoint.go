@@ -11,7 +11,7 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// A File is what a checkpoint is read from: a memory-mapped file.
+// A File holds a checkpoint; *mmapio.File implements it.
 type File interface {
 	io.ReaderAt
 	Prefetch(off, n int64)
@@ -31,7 +31,7 @@ type Checkpoint struct {
 	// that is the object itself.
 	Entry []string
 
-	// Aside describes what else could have been the model, in words.
+	// Aside describes other parts of the object that could be the model.
 	Aside []string
 
 	// Tensors are in the order of their values in the file, so that a program
@@ -53,15 +53,15 @@ type Tensor struct {
 	SharesWith string
 }
 
-// Options say how a file is to be opened.
+// Options for Open.
 type Options struct {
 	// Entry is the state_dict that is meant where there are several: keys with
 	// slashes between, or TopLevel. If it is empty, the state_dict is the
 	// object itself or found by the keys that trainers use.
 	Entry string
 
-	// Memory is the most bytes that the values of the pickle may take, 0 for
-	// what no checkpoint comes near.
+	// Memory is the most bytes that the values of the pickle may take, 0 for a
+	// limit that no checkpoint comes near.
 	Memory int64
 }
 

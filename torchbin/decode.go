@@ -50,7 +50,8 @@ func (d *decoder) decode() (value any, err error) {
 	return value, err
 }
 
-// release lets go of what is not needed once the storages have their places.
+// release frees the values that are not needed once the storages have their
+// offsets.
 func (d *decoder) release() { d.scanner, d.storages, d.order, d.views = nil, nil, nil, nil }
 
 // next puts the next opcode into the feed.

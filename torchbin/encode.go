@@ -20,7 +20,7 @@ const (
 	// full stands in a field of 4 bytes whose value is in a ZIP64 field.
 	full = math.MaxUint32
 
-	// alignment is what the place of every body is a multiple of.
+	// The offset of every body is a multiple of alignment.
 	alignment = 64
 
 	// maxOverhead is more than all bytes that are no values: a pickle and
@@ -232,7 +232,7 @@ func (d *draft) storages(tensors Table, storage []int) {
 	}
 }
 
-// cut makes what was written a part.
+// cut makes a literal of the bytes in buf.
 func (d *draft) cut() {
 	d.part(d.buf[:len(d.buf):len(d.buf)])
 	if d.kept {
@@ -260,8 +260,8 @@ func (d *draft) whole(name string, body []byte) {
 	d.part(body)
 }
 
-// begin writes what stands before the body of an entry, which begins at Size
-// then, and its place in the directory. A checksum that is not known yet stands
+// begin writes the header of an entry, whose body begins at Size then, and its
+// line in the directory. A checksum that is not known yet stands
 // in a descriptor behind the body; that of no bytes is 0.
 func (d *draft) begin(name []byte, size int64, crc uint32, descriptor bool) {
 	e := entry{flags: flagUTF8, crc: crc, size: size, header: d.Size + int64(len(d.buf))}

@@ -15,7 +15,7 @@ import (
 // and nanoGPT, DeepSpeed.
 var wrappers = []string{"state_dict", "model_state_dict", "model_state", "model", "module", "net"}
 
-// asides are keys of what trainers keep beside a model and is never one. Keys
+// asides are keys under which trainers keep other things than a model. Keys
 // that begin with "optim" are, too.
 var asides = []string{
 	"lr_scheduler", "lr_schedulers", "scheduler", "schedulers", "scaler", "grad_scaler", "amp_scaler", "loss_scaler", "amp",
@@ -45,7 +45,7 @@ type EntryError struct {
 
 func (e *EntryError) Error() string { return e.Reason }
 
-// A node is a dict and what is in it. A dict that can be reached in several ways
+// A node is a dict and its contents. A dict that can be reached in several ways
 // is one.
 type node struct {
 	dict     types.Dict

@@ -11,7 +11,7 @@ import (
 type global struct {
 	name    string // module and name, for messages
 	index   uint8  // in globalList
-	made    kind   // what a call makes
+	made    kind   // the result of a call
 	dtype   DType
 	isDType bool // torch.float32 and the like
 	storage bool // a storage class whose elements are of dtype
@@ -120,7 +120,7 @@ func refusal(key string) string {
 	return ""
 }
 
-// checkGlobal finds what the current GLOBAL names.
+// checkGlobal looks up the name of the current GLOBAL.
 func (s *scanner) checkGlobal() error {
 	key := s.qualified()
 	if s.global = globals[key]; s.global != nil {

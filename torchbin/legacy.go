@@ -65,7 +65,7 @@ func isTar(head []byte) bool {
 	return sum == unsigned || sum == signed
 }
 
-// legacyProtocol is what the second pickle holds.
+// legacyProtocol is the value of the second pickle.
 const legacyProtocol = 1001
 
 // openLegacy reads a checkpoint of the legacy stream.

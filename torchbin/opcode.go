@@ -1,6 +1,6 @@
 package torchbin
 
-// An argument is what follows an opcode in the stream.
+// An argument is the operand that follows an opcode in the stream.
 type argument uint8
 
 const (

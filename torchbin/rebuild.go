@@ -23,7 +23,7 @@ const maxKey = 255
 // their storages: with strides of 0 a small file could ask for terabytes.
 const maxExpanded = 1 << 30
 
-// A storage is what a persistent id names. In a legacy stream it may be a
+// A storage is named by a persistent id. In a legacy stream it may be a
 // part of another one.
 type storage struct {
 	class  *global

@@ -60,9 +60,9 @@ type scanner struct {
 
 	at    int64 // where the current opcode stands
 	op    byte
-	bytes []byte // the current opcode and what belongs to it
+	bytes []byte // the current opcode and its argument
 
-	global *global // what the last GLOBAL names
+	global *global // of the last GLOBAL
 	stack  []cell
 	marks  []int // heights of the stack
 	memo   []memoCell
@@ -104,7 +104,7 @@ func (s *scanner) refuse(format string, args ...any) error {
 	return malformed("opcode %s (0x%02x) at byte %d: %s", name, s.op, s.base+s.at, e.Reason)
 }
 
-// code is refuse for what names code.
+// code is refuse for a global that is not on the list.
 func (s *scanner) code(format string, args ...any) error {
 	err := s.refuse(format, args...)
 	err.(*FormatError).Code = true

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// A kind is what the scanner knows of a value on the stack.
+// A kind is the scanner's knowledge of a value on the stack.
 type kind uint8
 
 const (
@@ -37,7 +37,7 @@ type memoCell struct {
 	global uint8
 }
 
-// What gopickle's values take, in bytes, with what it allocates ahead.
+// The sizes of gopickle's values in bytes, with the memory it allocates ahead.
 const (
 	heldNumber = 8   // beyond 255, so that it is boxed
 	heldSmall  = 32  // a text's or a tuple's header
@@ -53,7 +53,7 @@ const (
 	heldMemo   = 64
 )
 
-// apply does to the stack of kinds what the opcode does to the stack.
+// apply applies an opcode to the stack of kinds.
 func (s *scanner) apply() error {
 	switch s.op {
 	case 0x80:

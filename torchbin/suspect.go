@@ -157,7 +157,7 @@ func (s *suspect) line() (string, bool) {
 	return "", false
 }
 
-// argument reads what follows an opcode, and gives the beginning of it.
+// argument reads the argument of an opcode, and returns the beginning of it.
 func (s *suspect) argument(op byte) (string, bool) {
 	n := int64(suspectArgs[op])
 	if n < 0 {

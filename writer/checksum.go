@@ -6,8 +6,8 @@ import (
 	"sort"
 )
 
-// A checksum gathers the CRC-32 of bytes that are written in any order: of
-// every stretch that is complete, in order, no two of them adjacent.
+// A checksum accumulates the CRC-32 of bytes that are written in any order: one
+// for each contiguous run so far, in order of offset.
 type checksum []summed
 
 type summed struct {
@@ -15,7 +15,7 @@ type summed struct {
 	crc uint32
 }
 
-// add counts n bytes, which were written at off and have the sum crc, in.
+// add adds n bytes at off whose CRC is crc.
 func (c *checksum) add(off, n int64, crc uint32) {
 	end := off + n
 	i := sort.Search(len(*c), func(i int) bool { return (*c)[i].off >= off })
@@ -33,7 +33,7 @@ func (c *checksum) add(off, n int64, crc uint32) {
 	}
 }
 
-// of gives the sum of exactly [off, end), if all of it is in.
+// of returns the CRC of [off, end) if exactly those bytes were added.
 func (c checksum) of(off, end int64) (crc uint32, ok bool) {
 	if len(c) != 1 || c[0].span != (span{off, end}) {
 		return 0, false
@@ -42,8 +42,8 @@ func (c checksum) of(off, end int64) (crc uint32, ok bool) {
 }
 
 // combine is the CRC-32 of two texts one after the other, given that of each
-// and the length of the second: what follows the first by n bytes multiplies
-// its polynomial by x^(8n).
+// and the length of the second: n bytes after the first text multiply its
+// polynomial by x^(8n).
 func combine(first, second uint32, n int64) uint32 {
 	const one, x8 = 1 << 31, 1 << 23 // bit 31 is x^0
 	power := uint32(one)

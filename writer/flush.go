@@ -36,7 +36,7 @@ type flusher struct {
 	marking  atomic.Bool          // a mark is on its way
 	marked   atomic.Pointer[Mark] // the last one in the journal
 	wrap     func(doing, path string, err error) error
-	inPlace  func() error // whether what is written has its name still
+	inPlace  func() error // whether the files still have their names
 
 	stretches []stretch // of files that were finished since the last mark
 	able      bool      // to write back
@@ -50,7 +50,7 @@ type flusher struct {
 // line for the journal that holds once f is on the disk.
 type request struct {
 	f       *os.File // of a mark: nil if no file is open
-	run     span     // of a mark: what f has of it stays as it is
+	run     span     // of a mark: the part of f that will not change
 	finish  bool
 	weights int   // the index of f in the layout, -1 if it is not in it
 	mark    *Mark // without its stretches
@@ -129,8 +129,7 @@ func (fl *flusher) sync(f *os.File) {
 	}
 }
 
-// note makes what was written durable, and then a line of the journal that
-// says so.
+// note flushes the bytes before a mark, and then writes the mark to the journal.
 func (fl *flusher) note(r request) {
 	if !fl.named {
 		for _, dir := range r.folders {
@@ -179,7 +178,7 @@ func (fl *flusher) keepEnd(r request) {
 	fl.keep(r.f, r.weights, span{0, fi.Size()})
 }
 
-// keep remembers what a file has at the end of done, for the next mark.
+// keep adds the stretch of a file at the end of done to the next mark.
 func (fl *flusher) keep(f *os.File, weights int, done span) {
 	if fl.err() != nil || done.off == done.end {
 		return

@@ -55,7 +55,7 @@ func openPath(dir string) (*disk.Folder, error) {
 
 func diskUsage(d *disk.Folder) int64 {
 	var n int64
-	entries, _ := d.ReadDir() // what can't be seen frees nothing
+	entries, _ := d.ReadDir() // an unreadable folder frees nothing
 	for _, e := range entries {
 		if e.IsDir() {
 			if s, err := d.Sub(e.Name()); err == nil {

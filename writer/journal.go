@@ -18,7 +18,7 @@ import (
 // Its first line is "slerpmerge journal 2 FINGERPRINT NAME", with the quoted name
 // of the output. Every further line is one Mark: the CRC-32C of the rest in eight
 // hexadecimal digits, a space, and a JSON object. A line that a crash cut short,
-// or that does not fit its sum, ends the journal; what stands before it holds.
+// or that does not match its CRC, ends the journal; the lines before it are valid.
 const (
 	journalName   = ".slerpmerge.journal"
 	journalFormat = "slerpmerge journal 2 "
@@ -37,8 +37,8 @@ const maxMark = 64 << 20
 type Mark struct {
 	File int    `json:"file"` // index into the Files of the layout; their number at the end
 	Off  int64  `json:"off"`  // within an extent, or where one begins
-	CRC  uint32 `json:"sum"`  // CRC-32 of what the extent has before Off, or else of the one before it
-	// Stretches are of what became durable since the mark before.
+	CRC  uint32 `json:"sum"`  // CRC-32 of the extent's bytes before Off, or else of the extent before it
+	// Stretches are parts of the files that became durable since the last mark.
 	Stretches []stretch `json:"stretches,omitempty"`
 	// Note is the caller's: JSON on one line.
 	Note json.RawMessage `json:"note,omitempty"`
@@ -79,7 +79,7 @@ func journalOf(r io.Reader) (name string, err error) {
 // maxHead bounds the first line.
 const maxHead = 4 << 10
 
-// A journalText is what a journal says, and the length of what holds.
+// A journalText is the marks of a journal, and the length of its valid part.
 type journalText struct {
 	marks []Mark
 	valid int64

@@ -18,8 +18,8 @@ import (
 	"slerpmerge/torchbin"
 )
 
-// A Layout says, before any byte is computed, what every file of weights
-// will be: its name, its exact size and the place of every tensor's bytes.
+// A Layout describes every file of weights before any byte is computed: its
+// name, its exact size and the place of every tensor's bytes.
 type Layout struct {
 	Files      []File
 	IndexName  string // "" with one file
@@ -321,7 +321,7 @@ func (l *Layout) WriteIndex(w io.Writer) error {
 	}, total, elems)
 }
 
-// Index is what WriteIndex writes, nil with one file.
+// Index returns the index that WriteIndex writes, nil with one file.
 func (l *Layout) Index() []byte {
 	if l.IndexName == "" {
 		return nil
@@ -333,7 +333,7 @@ func (l *Layout) Index() []byte {
 	return b.Bytes()
 }
 
-// OpenIndex gives what WriteIndex writes.
+// OpenIndex returns a reader of the index that WriteIndex writes.
 func (l *Layout) OpenIndex() io.ReadCloser {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(l.WriteIndex(w)) }()

@@ -15,11 +15,10 @@ import (
 )
 
 // A lock keeps other runs from an output. It is the system's lock on the file,
-// not the file itself: what a dead process left is no obstacle.
+// not the file itself: the file of a dead process is no obstacle.
 //
 // The file names the process that holds it, and the folders beside it that are
-// its work or replaced by it. So they are known for what they are after its
-// death, whatever they have in them.
+// its work or replaced by it, so that they can be identified after its death.
 type lock struct {
 	sys   *system
 	up    *disk.Folder
@@ -32,7 +31,7 @@ type lock struct {
 // folderWord begins a line of a lock file that gives the identity of a folder.
 const folderWord = "folder "
 
-// maxLockFile bounds what is read of a lock file.
+// maxLockFile bounds the bytes that are read of a lock file.
 const maxLockFile = 4 << 10
 
 // acquire takes the lock called name in the folder up, or fails at once: with a
@@ -137,7 +136,7 @@ func readLock(f *os.File) string {
 	return string(b)
 }
 
-// sign notes who holds the lock, for the message of those who find it taken, and
+// sign writes the holder of the lock to the file, for the message of those who find it taken, and
 // the folders. Where that fails the message says less.
 func (l *lock) sign() error {
 	if l.file == nil {
@@ -186,7 +185,7 @@ func (l *lock) knows(fi fs.FileInfo) bool {
 // settled records that the leftovers of a dead run have been dealt with.
 func (l *lock) settled() { l.dirty = false }
 
-// holder reads what sign wrote.
+// holder parses the line that sign writes.
 func holder(text string) (pid int, host string) {
 	text, _, _ = strings.Cut(text, "\n")
 	if word := strings.Fields(text); len(word) == 2 {

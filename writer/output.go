@@ -13,18 +13,18 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// Options say what Create may do.
+// Options for Create.
 type Options struct {
 	// Overwrite allows replacing a model folder at OUT, when the new one is complete.
 	Overwrite bool
 	// Fingerprint stands for all that the output depends on. An unfinished run
 	// with the same one is resumed; "" keeps no journal.
 	Fingerprint string
-	// Restart throws an unfinished run away whatever its fingerprint.
+	// Restart discards an unfinished run even if its fingerprint is the same.
 	Restart bool
 	// DropPages takes pages out of the page cache once they are on the disk.
 	DropPages bool
-	// Warn, if not nil, is called with what the user should know, at most once.
+	// Warn, if not nil, is called with a warning for the user, at most once.
 	Warn func(text string)
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
@@ -141,7 +141,7 @@ func (o *Output) free() error {
 	return nil
 }
 
-// begin does what Create does to the disk.
+// begin makes the changes to the disk that Create describes.
 func (o *Output) begin() error {
 	if err := o.makeParents(); err != nil {
 		return diskError("making the folder for", o.out, 0, err)
@@ -171,7 +171,7 @@ func (o *Output) begin() error {
 	return o.learnMode()
 }
 
-// wrapForeign adds to err what was being done. A *ForeignError needs no more words.
+// wrapForeign adds the operation to err, unless it is a *ForeignError.
 func wrapForeign(doing string, err error) error {
 	if isForeign(err) {
 		return err
@@ -183,7 +183,7 @@ func wrapForeign(doing string, err error) error {
 const modeName = ".slerpmerge.mode"
 
 // learnMode finds out which mode OUT will have. The partial folder is private,
-// whatever the umask says: nobody else can open what is in it.
+// whatever the umask is: nobody else can open its files.
 func (o *Output) learnMode() error {
 	probe, _, err := o.work.MakeSub(modeName, 0o777)
 	if err != nil {

@@ -35,7 +35,7 @@ func (o *Output) Publish() error {
 			err = o.discard(replaced.name, replaced.folder)
 		}
 		replaced.folder.Close()
-		o.lock.dirty = err != nil // it is known for what it is
+		o.lock.dirty = err != nil // the lock file identifies it
 	}
 	err = errors.Join(err, o.lock.release())
 	o.closeFolders()
@@ -118,7 +118,7 @@ func (o *Output) dropJournal() error {
 	return nil
 }
 
-// A replacedFolder is what OUT was, under the name that it has now.
+// A replacedFolder is the former OUT, and the name that it has now.
 type replacedFolder struct {
 	folder *disk.Folder
 	name   string
@@ -154,7 +154,7 @@ func (o *Output) install() (*replacedFolder, error) {
 func (o *Output) moveIn() error {
 	o.work.Release()
 	err := retry(func() error { return o.sys.rename(o.up, o.partial, o.base) })
-	// The system refuses what came to OUT since occupied looked.
+	// The system refuses an OUT that was made since the call of occupied.
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
 		return &ExistsError{o.asked}
 	}
@@ -206,8 +206,8 @@ func (o *Output) replace(old *disk.Folder) (name string, err error) {
 	return o.old, nil
 }
 
-// arrived makes sure that OUT is our work now, and that what it was has the name
-// that it was given.
+// arrived makes sure that OUT is our work now, and that the former OUT has the
+// name that it was given.
 func (o *Output) arrived(old *disk.Folder, name string) error {
 	same, err := o.up.Is(o.base, o.work.Info())
 	if err == nil && same {

@@ -13,7 +13,8 @@ import (
 )
 
 // Checkpoints are checkpointParts of the output apart, but not closer than
-// minCheckpoint and not further than maxCheckpoint bytes: what a death costs.
+// minCheckpoint and not further than maxCheckpoint bytes: the work that a killed
+// run loses.
 const (
 	checkpointParts = 40
 	minCheckpoint   = 16 << 20
@@ -294,7 +295,7 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	return at, err
 }
 
-// closeFiles closes what is open.
+// closeFiles closes the open files and the journal.
 func (o *Output) closeFiles() {
 	for _, w := range o.files {
 		if w.f != nil {
