@@ -3,19 +3,15 @@ package writer
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"path"
 	"slices"
-	"sort"
-	"strings"
 
 	"slerpmerge/internal/tensor"
 	"slerpmerge/safetensors"
-	"slerpmerge/torchbin"
 )
 
 // A Layout describes every file of weights before any byte is computed: its
@@ -29,18 +25,6 @@ type Layout struct {
 	tensors Table
 	storage []int
 	shards  int // of Files, which come first; the rest are those of modules
-}
-
-// A Scheme says where weights lie in the output folder. The zero value has all
-// of them at its top, under the usual names.
-type Scheme struct {
-	Stem string // of the files' names; "" is the format's
-	Home string // the folder; "" is the output folder itself
-	// Folder returns the folder of the module that a tensor belongs to, "" if it
-	// belongs to none. A module has one file, in its folder: its tensors' names
-	// begin with the folder and a slash, which are left out in the file. Nil means
-	// that there are no modules.
-	Folder func(tensor int) string
 }
 
 // A Table gives the tensors of a model one by one, so that they need not be
@@ -59,77 +43,6 @@ func (t Infos) Len() int { return len(t) }
 
 // Info is tensor i.
 func (t Infos) Info(i int) *safetensors.Info { return &t[i] }
-
-// A File is one file of weights. Its bytes are of two kinds: Literals, known
-// beforehand except for checksums, and Extents, the tensors' values. The caller
-// passes each byte of the latter to Write once; then the file is complete.
-//
-// The literals of all files together are as large as the table of tensors.
-// NewTableLayout leaves them out; MakeLiterals makes those of a file, and
-// DropLiterals frees their memory.
-type File struct {
-	Name     string    // in the output folder, with a slash if it is in a folder of that
-	Size     int64     // bytes
-	Tensors  int       // those that share another's bytes included
-	Literals []Literal // in offset order
-	Extents  []Extent  // in offset order, those of tensors without elements included
-	HasCRCs  bool      // the format has checksums of the extents
-
-	which []int32 // its tensors, in the order of the model
-	cut   int     // of their names, so many bytes are left out
-	place func(shard) (File, error)
-}
-
-// MakeLiterals makes the literals of a file of NewTableLayout, if they are not
-// there. Their slots for checksums hold zeros.
-func (l *Layout) MakeLiterals(f *File) error {
-	if f.Literals != nil || f.place == nil {
-		return nil
-	}
-	made, err := f.place(shard{l.tensors, l.storage, f.which, f.cut, true})
-	if err != nil {
-		return err
-	}
-	if made.Size != f.Size {
-		return fmt.Errorf("laying out %s again: internal error: %d bytes instead of %d", f.Name, made.Size, f.Size)
-	}
-	f.Literals = made.Literals
-	return nil
-}
-
-// DropLiterals frees the literals if MakeLiterals can make them again.
-func (f *File) DropLiterals() {
-	if f.place != nil {
-		f.Literals = nil
-	}
-}
-
-// A Literal is bytes of the format, between tensors, and their place.
-type Literal = torchbin.Literal
-
-// An Extent is the place of a tensor's bytes in a file.
-type Extent struct {
-	Tensor   int // index into the tensors of the layout
-	Off, Len int64
-	// CRCSlots are the offsets, in literals, where the CRC-32 (IEEE) of the bytes
-	// is stored: 4 bytes each, little-endian. Write fills them in.
-	CRCSlots []int64
-}
-
-// CRCSlot returns the slot for a checksum at offset at of the file: 4 bytes of
-// Literals[k].
-func (f *File) CRCSlot(at int64) (k int, place []byte) {
-	k = sort.Search(len(f.Literals), func(k int) bool { return f.Literals[k].Off > at }) - 1
-	return k, f.Literals[k].Data[at-f.Literals[k].Off:][:4]
-}
-
-// SetCRC stores the CRC-32 of an extent in its slots.
-func (f *File) SetCRC(x Extent, crc uint32) {
-	for _, at := range x.CRCSlots {
-		_, place := f.CRCSlot(at)
-		binary.LittleEndian.PutUint32(place, crc)
-	}
-}
 
 // A Format is a format of weight files. The zero value is Safetensors.
 type Format uint8
@@ -233,51 +146,6 @@ func NewTableLayout(tensors Table, storage []int, shardSize int64, format Format
 		l.IndexBytes = int64(size)
 	}
 	return l, nil
-}
-
-// A module is the tensors of one folder.
-type module struct {
-	folder  string
-	tensors []int32 // sorted
-}
-
-// modules are sorted by folder.
-type modules []module
-
-// hold reports whether a tensor is one of a module.
-func (m modules) hold(tensor int) bool {
-	for i := range m {
-		if _, ok := slices.BinarySearch(m[i].tensors, int32(tensor)); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// modules finds those of a table.
-func (s *Scheme) modules(tensors Table, storage []int) (modules, error) {
-	if s.Folder == nil {
-		return nil, nil
-	}
-	var found modules
-	for i := range tensors.Len() {
-		folder, name := s.Folder(i), tensors.Info(i).Name
-		if storage != nil && s.Folder(storage[i]) != folder {
-			return nil, fmt.Errorf("tensor %q shares the bytes of one in another file", name)
-		}
-		if folder == "" {
-			continue
-		}
-		if !strings.HasPrefix(name, folder+"/") {
-			return nil, fmt.Errorf("tensor %q is not called after its folder, %q", name, folder)
-		}
-		k, ok := slices.BinarySearchFunc(found, folder, func(m module, folder string) int { return strings.Compare(m.folder, folder) })
-		if !ok {
-			found = slices.Insert(found, k, module{folder: folder})
-		}
-		found[k].tensors = append(found[k].tensors, int32(i))
-	}
-	return found, nil
 }
 
 // WriteIndex writes the index of the shards, in the form of transformers.
