@@ -52,8 +52,8 @@ type request struct {
 	f       *os.File // of a mark: nil if no file is open
 	run     span     // of a mark: the part of f that will not change
 	finish  bool
-	weights int   // the index of f in the layout, -1 if it is not in it
-	mark    *Mark // without its stretches
+	weights int // the index of f in the layout, -1 if it is not in it
+	mark    *Mark
 	journal *os.File
 	folders []*disk.Folder // of a mark: their names have to be on the disk too
 }
@@ -150,9 +150,8 @@ func (fl *flusher) note(r request) {
 	if fl.err() != nil {
 		return
 	}
-	m := *r.mark
-	m.Stretches, fl.stretches = fl.stretches, nil
-	line, err := m.line()
+	line, err := markLine{*r.mark, fl.stretches}.text()
+	fl.stretches = nil
 	if err == nil {
 		_, err = r.journal.Write(line)
 	}

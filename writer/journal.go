@@ -38,16 +38,21 @@ type Mark struct {
 	File int    `json:"file"` // index into the Files of the layout; their number at the end
 	Off  int64  `json:"off"`  // within an extent, or where one begins
 	CRC  uint32 `json:"sum"`  // CRC-32 of the extent's bytes before Off, or else of the extent before it
-	// Stretches are parts of the files that became durable since the last mark.
-	Stretches []stretch `json:"stretches,omitempty"`
 	// Note is the caller's: JSON on one line.
 	Note json.RawMessage `json:"note,omitempty"`
 }
 
+// A markLine is a Mark as it stands in the journal.
+type markLine struct {
+	Mark
+	// Stretches are parts of the files that became durable since the last mark.
+	Stretches []stretch `json:"stretches,omitempty"`
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// line is the mark as it stands in the journal.
-func (m Mark) line() ([]byte, error) {
+// text is the line with its CRC.
+func (m markLine) text() ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -81,7 +86,7 @@ const maxHead = 4 << 10
 
 // A journalText is the marks of a journal, and the length of its valid part.
 type journalText struct {
-	marks []Mark
+	marks []markLine
 	valid int64
 }
 
@@ -103,7 +108,7 @@ func readJournal(r io.Reader, fingerprint, name string) (j journalText, err erro
 			return j, nil
 		}
 		m, ok := parseMark(line)
-		if !ok || len(j.marks) > 0 && !j.marks[len(j.marks)-1].before(m) {
+		if !ok || len(j.marks) > 0 && !j.marks[len(j.marks)-1].before(m.Mark) {
 			return j, nil
 		}
 		j.valid += int64(len(line))
@@ -114,7 +119,7 @@ func readJournal(r io.Reader, fingerprint, name string) (j journalText, err erro
 // before reports whether m is no later place than n.
 func (m Mark) before(n Mark) bool { return m.File < n.File || m.File == n.File && m.Off <= n.Off }
 
-func parseMark(line []byte) (m Mark, ok bool) {
+func parseMark(line []byte) (m markLine, ok bool) {
 	sum, text, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
 	if !ok || len(sum) != 8 {
 		return m, false

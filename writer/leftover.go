@@ -56,11 +56,10 @@ func (o *Output) readMarks(j journalText) {
 	o.valid, o.stretches = j.valid, nil
 	for _, m := range j.marks {
 		o.stretches = append(o.stretches, m.Stretches...)
-		m.Stretches = nil
 		if m.Note != nil {
 			o.previous.Notes = append(o.previous.Notes, m.Note)
 		}
-		o.previous.At = m
+		o.previous.At = m.Mark
 	}
 }
 
