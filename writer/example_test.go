@@ -58,7 +58,7 @@ func write(o *writer.Output, layout *writer.Layout) error {
 	for i, file := range layout.Files {
 		for _, x := range file.Extents {
 			values := make([]byte, x.Len) // those of the tensor with the index x.Tensor
-			if err := o.WriteAt(i, values, x.Off); err != nil {
+			if err := o.Write(i, values, x.Off, nil); err != nil {
 				return err
 			}
 		}
