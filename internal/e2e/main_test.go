@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -35,31 +38,49 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":        cmdExits,
-			"refused":      cmdRefused,
-			"stopped":      cmdStopped,
-			"example":      cmdExample,
-			"mkmodel":      cmdMkmodel,
-			"mkcheckpoint": cmdMkcheckpoint,
-			"copy":         cmdCopy,
-			"truncate":     cmdTruncate,
-			"damage":       cmdDamage,
-			"hold":         cmdHold,
-			"same":         cmdSame,
-			"weights":      cmdWeights,
-			"values":       cmdValues,
-			"files":        cmdFiles,
-			"filesize":     cmdFilesize,
-			"sha256":       cmdSHA256,
-			"json":         cmdJSON,
-			"atleast":      cmdAtleast,
-			"jsonlines":    cmdJSONLines,
-			"jsonkeys":     cmdJSONKeys,
-			"clean":        cmdClean,
-			"agrees":       cmdAgrees,
-		},
+		Cmds: commands,
 	})
+}
+
+// commands are those that doc.go describes.
+var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"exits":        cmdExits,
+	"refused":      cmdRefused,
+	"stopped":      cmdStopped,
+	"example":      cmdExample,
+	"mkmodel":      cmdMkmodel,
+	"mkcheckpoint": cmdMkcheckpoint,
+	"copy":         cmdCopy,
+	"truncate":     cmdTruncate,
+	"damage":       cmdDamage,
+	"hold":         cmdHold,
+	"same":         cmdSame,
+	"weights":      cmdWeights,
+	"values":       cmdValues,
+	"files":        cmdFiles,
+	"filesize":     cmdFilesize,
+	"sha256":       cmdSHA256,
+	"json":         cmdJSON,
+	"atleast":      cmdAtleast,
+	"jsonlines":    cmdJSONLines,
+	"jsonkeys":     cmdJSONKeys,
+	"clean":        cmdClean,
+	"agrees":       cmdAgrees,
+}
+
+// Every command of the scripts is described, and none that is not there.
+func TestCommandsAreDescribed(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^//\t(?:\[!\] )?([a-z0-9]+)\b`).FindAllStringSubmatch(string(doc), -1) {
+		described[m[1]] = true
+	}
+	if !maps.EqualFunc(commands, described, func(f func(*testscript.TestScript, bool, []string), ok bool) bool { return f != nil && ok }) {
+		t.Errorf("described are %q, there are %q", slices.Sorted(maps.Keys(described)), slices.Sorted(maps.Keys(commands)))
+	}
 }
 
 // usage ends a script that calls one of our commands in a wrong way.

@@ -20,13 +20,13 @@ import (
 	"slerpmerge/torchbin"
 )
 
-// copy FROM TO: copies a folder.
+// copy FROM TO
 func cmdCopy(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "copy from to")
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
 }
 
-// truncate FILE SIZE: gives a file that size; -N is N bytes less than it has.
+// truncate FILE SIZE
 func cmdTruncate(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "truncate file size")
 	n, err := strconv.ParseInt(args[1], 10, 64)
@@ -42,8 +42,7 @@ func cmdTruncate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// damage FILE OFFSET TEXT: writes over a part of a file. An offset below 0
-// counts from the end; TEXT takes Go's escapes.
+// damage FILE OFFSET TEXT
 func cmdDamage(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "damage file offset text")
 	off, err := strconv.ParseInt(args[1], 10, 64)
@@ -62,7 +61,7 @@ func cmdDamage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// hold FILE: holds the lock on a file, as another run would, until the script ends.
+// hold FILE
 func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "hold file")
 	l := flock.New(ts.MkAbs(args[0]))
@@ -81,7 +80,7 @@ func read(ts *testscript.TestScript, file string) []byte {
 	return b
 }
 
-// same FILE FILE...: the files have the same bytes (! same: the first two differ).
+// same FILE FILE...
 func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, false, len(args) > 1, "[!] same file file...")
 	first := read(ts, args[0])
@@ -135,8 +134,7 @@ type inMemory struct{ *bytes.Reader }
 
 func (inMemory) Prefetch(off, n int64) {}
 
-// weights MODEL MODEL...: the models have the same tensors to the last bit,
-// however they are spread over files.
+// weights MODEL MODEL...
 func cmdWeights(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, false, len(args) > 1, "[!] weights model model...")
 	first := load(ts, args[0])
@@ -153,7 +151,7 @@ func cmdWeights(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// values MODEL TENSOR DTYPE VALUE...: the tensor's first values.
+// values MODEL TENSOR DTYPE VALUE...
 func cmdValues(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 2, "values model tensor dtype value...")
 	t, ok := load(ts, args[0])[args[1]]
@@ -170,7 +168,7 @@ func cmdValues(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// files FOLDER NAME...: the folder holds these files and no others.
+// files FOLDER NAME...
 func cmdFiles(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "files folder name...")
 	entries, err := os.ReadDir(ts.MkAbs(args[0]))
@@ -185,7 +183,7 @@ func cmdFiles(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// filesize FILE JSONFILE PATH: the file is as long as the number in the JSON says.
+// filesize FILE JSONFILE PATH
 func cmdFilesize(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "filesize file jsonfile path")
 	fi, err := os.Stat(ts.MkAbs(args[0]))
@@ -195,7 +193,7 @@ func cmdFilesize(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// sha256 FILE OFFSET LENGTH HEX: a stretch of a file has this digest. HEX may be JSONFILE:PATH.
+// sha256 FILE OFFSET LENGTH HEX
 func cmdSHA256(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 4, "sha256 file offset length hex")
 	off, err := strconv.Atoi(args[1])

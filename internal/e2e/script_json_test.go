@@ -82,7 +82,7 @@ func look(ts *testscript.TestScript, file, path string) string {
 	return string(b)
 }
 
-// json FILE PATH VALUE: a value in a JSON file; ~RE matches an expression.
+// json FILE PATH VALUE
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "json file path value")
 	got := look(ts, args[0], args[1])
@@ -107,7 +107,7 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jsonkeys FILE PATH KEY...: the keys of an object, in this order and no others.
+// jsonkeys FILE PATH KEY...
 func cmdJSONKeys(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 1, "jsonkeys file path key...")
 	var raw json.RawMessage = []byte(ts.ReadFile(args[0]))
@@ -131,7 +131,7 @@ func cmdJSONKeys(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// atleast FILE PATH N: the number at a place in a JSON file is N at least.
+// atleast FILE KEY N
 func cmdAtleast(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "atleast file path number")
 	var v any
@@ -144,7 +144,7 @@ func cmdAtleast(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jsonlines FILE [N]: every line is a JSON object with time, level and msg.
+// jsonlines FILE [N]
 func cmdJSONLines(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "jsonlines file [n]")
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
@@ -159,8 +159,7 @@ func cmdJSONLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// agrees COMPARED MERGED: what compare --json found about the tensors is what
-// the merge recorded, digit by digit.
+// agrees COMPARED MERGED
 func cmdAgrees(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "agrees compared merged")
 	var doc [2]struct{ Tensors []map[string]any }

@@ -36,7 +36,7 @@ func wantExit(ts *testscript.TestScript, text string) int {
 	return n
 }
 
-// exits N PROGRAM ARG...: the program ends with exit code N.
+// exits N PROGRAM ARG...
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 1, "exits code program [arg...]")
 	if got, want := runProgram(ts, args[1:]), wantExit(ts, args[0]); got != want {
@@ -44,9 +44,7 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// refused N PROGRAM ARG...: the program ends with exit code N, prints nothing
-// on standard output and one error line, with hints at most, on standard
-// error; and everything below the current folder is as it was.
+// refused N PROGRAM ARG...
 func cmdRefused(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 1, "refused code program [arg...]")
 	before := snapshot(ts)
@@ -77,7 +75,7 @@ func checkRefusal(ts *testscript.TestScript) {
 	}
 }
 
-// clean: standard error is made of lines that are safe to show.
+// clean
 func cmdClean(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 0, "clean")
 	cleanLines(ts)
@@ -146,12 +144,7 @@ func compareSnapshots(ts *testscript.TestScript, before, after map[string]string
 	}
 }
 
-// stopped EVENT N WAITFOR PROGRAM ARG...: as soon as the file WAITFOR exists
-// (or has grown by N bytes, where WAITFOR is FILE+N),
-// the program is sent a signal (EVENT is INT, TERM, HUP or QUIT; TERM+TERM is two of
-// them), loses the last byte of a file (cut=FILE) or has a file overwritten and
-// its modification time put back (rewrite=FILE); it ends as refused wants it, but
-// that .OUT.partial may stay, and with QUIT the lock file.
+// stopped EVENT N WAITFOR PROGRAM ARG...
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 3, "stopped event code waitfor program [arg...]")
 	cut, isCut := strings.CutPrefix(args[0], "cut=")
@@ -260,8 +253,7 @@ func kept(name string) bool {
 	return strings.HasPrefix(top, ".") && strings.HasSuffix(top, ".partial")
 }
 
-// example [COMMAND]: the command's help ends well and has an example, which
-// ends well too.
+// example [COMMAND]
 func cmdExample(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) < 2, "example [command]")
 	help := append(append([]string{"slerpmerge"}, args...), "--help")
