@@ -13,6 +13,7 @@ import (
 // The command lines of testdata/batch, for cron and systemd, work as they stand
 // but for the places of things.
 func TestBatchExamples(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, d := range []string{"srv", "prom"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o777); err != nil {

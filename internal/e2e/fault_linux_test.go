@@ -254,8 +254,8 @@ func TestScarceMemory(t *testing.T) {
 			cannot(t, "limiting a cgroup: %v", err)
 		}
 		dir := t.TempDir()
-		makeParent(t, filepath.Join(dir, "a"), 1, 256<<20)
-		makeParent(t, filepath.Join(dir, "b"), 2, 256<<20)
+		makeParent(t, filepath.Join(dir, "a"), 1, 128<<20)
+		makeParent(t, filepath.Join(dir, "b"), 2, 128<<20)
 		c := exec.Command("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group, "slerpmerge", "merge", "a", "b", "-o", "out", "-q")
 		c.Dir = dir
 		if said, err := c.CombinedOutput(); err != nil {

@@ -110,25 +110,26 @@ func resumedAt(log []byte) int64 {
 // that was not, and does little twice.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	kills, size := setNumber(t, killsEnv, 12), int64(setNumber(t, bytesEnv, 96<<20))
+	kills, size := setNumber(t, killsEnv, 12), int64(setNumber(t, bytesEnv, 48<<20))
 	dir := t.TempDir()
 	makeParent(t, filepath.Join(dir, "a"), 1, size)
 	makeParent(t, filepath.Join(dir, "b"), 2, size)
-	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	for _, form := range [][]string{
+	for i, form := range [][]string{
 		{"--format", "safetensors"}, {"--format", "safetensors", "--shard-size", fmt.Sprint(size / 5)},
 		{"--format", "bin"}, {"--format", "bin", "--shard-size", fmt.Sprint(size / 4)},
 	} {
 		t.Run(strings.Join(form, " "), func(t *testing.T) {
+			t.Parallel()
+			random, out := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(i))), fmt.Sprintf("out%d", i)
 			command := func() (*exec.Cmd, *bytes.Buffer) {
-				c := exec.Command("slerpmerge", append([]string{"merge", "a", "b", "-o", "out", "-t", "0.4", "--log-format", "json"}, form...)...)
+				c := exec.Command("slerpmerge", append([]string{"merge", "a", "b", "-o", out, "-t", "0.4", "--log-format", "json"}, form...)...)
 				c.Dir = dir
 				log := new(bytes.Buffer)
 				c.Stderr = log
 				return c, log
 			}
 			clear := func() {
-				for _, name := range []string{"out", ".out.partial", ".out.lock"} {
+				for _, name := range []string{out, "." + out + ".partial", "." + out + ".lock"} {
 					if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 						t.Fatal(err)
 					}
@@ -141,10 +142,10 @@ func TestKill(t *testing.T) {
 				t.Fatalf("%v: %s", err, log)
 			}
 			took := time.Since(began)
-			want := folderSums(t, filepath.Join(dir, "out"))
+			want := folderSums(t, filepath.Join(dir, out))
 			var weights int64
 			for name := range want {
-				if st, err := os.Stat(filepath.Join(dir, "out", name)); err == nil && strings.Contains(name, "model") {
+				if st, err := os.Stat(filepath.Join(dir, out, name)); err == nil && strings.Contains(name, "model") {
 					weights += st.Size()
 				}
 			}
@@ -161,7 +162,7 @@ func TestKill(t *testing.T) {
 				before := bytesWritten(c.Process.Pid)
 				c.Process.Kill()
 				c.Wait()
-				if left := filepath.Join(dir, ".out.lock"); c.ProcessState.Exited() {
+				if left := filepath.Join(dir, "."+out+".lock"); c.ProcessState.Exited() {
 					if _, err := os.Stat(left); err == nil {
 						t.Fatalf("%s is left", left)
 					}
@@ -170,7 +171,7 @@ func TestKill(t *testing.T) {
 				if err := again.Run(); err != nil {
 					t.Fatalf("the second run: %v: %s", err, log)
 				}
-				if got := folderSums(t, filepath.Join(dir, "out")); fmt.Sprint(got) != fmt.Sprint(want) {
+				if got := folderSums(t, filepath.Join(dir, out)); fmt.Sprint(got) != fmt.Sprint(want) {
 					t.Fatalf("killed after %d of %d bytes, gone on at %d: %v, want %v", before, weights, resumedAt(log.Bytes()), got, want)
 				}
 				if c.ProcessState.Exited() {

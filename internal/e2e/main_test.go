@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,11 +18,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The tests wait for disks, clocks and other processes most of the time.
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	testscript.Main(m, map[string]func(){"slerpmerge": func() { os.Exit(cli.Main("")) }})
 }
 
 // TestScripts runs the sessions of testdata/script.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	models, err := filepath.Abs("../../testdata/models")
 	if err != nil {
 		t.Fatal(err)

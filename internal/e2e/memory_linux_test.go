@@ -16,7 +16,6 @@ import (
 // The least memory that a refusal names is enough, is kept to with mapped pages
 // and all, and is hardly more than what the run takes.
 func TestLeastMemory(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		tensors int
 		format  string // of the parents and the output

@@ -162,6 +162,7 @@ var modes = []struct{ name, env string }{
 // TestSession answers the questions on a terminal, and gives the command line
 // that is printed to a shell.
 func TestSession(t *testing.T) {
+	t.Parallel()
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()
@@ -208,6 +209,7 @@ func TestSession(t *testing.T) {
 
 // TestSessionLeft leaves at every question, by every way there is.
 func TestSessionLeft(t *testing.T) {
+	t.Parallel()
 	for _, mode := range modes[:2] {
 		for i, q := range conversation {
 			for _, key := range []struct{ name, press string }{{"C", "\x03"}, {"D", "\x04"}} {
@@ -239,6 +241,7 @@ func TestSessionLeft(t *testing.T) {
 
 // TestSessionStopped presses Ctrl-C while the merge runs, in every mode.
 func TestSessionStopped(t *testing.T) {
+	t.Parallel()
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()

@@ -14,8 +14,9 @@ import (
 //
 // NAME takes the escapes of Go, \N{5000} is 5,000 letters, and {0..39} stands
 // for a tensor of each number. SHAPE is 4x8, 0x8 or scalar. VALUES is a number, a list
-// of numbers with commas between, ramp, rand (times: rand*0.1), hole, or, in a .bin,
-// =OTHER for the storage of an earlier tensor. Seed is of rand.
+// of numbers with commas between, ramp, rand (times: rand*0.1), noise, which is
+// faster, hole, or, in a .bin, =OTHER for the storage of an earlier tensor. Seed is
+// of rand and noise.
 func Parse(seed uint64, specs ...string) ([]Tensor, error) {
 	var list []Tensor
 	for _, spec := range specs {
@@ -110,6 +111,8 @@ func parseValues(seed uint64, form string) (Values, error) {
 		return Ramp(scale), nil
 	case "rand":
 		return Normal(seed, scale), nil
+	case "noise":
+		return Noise(seed), nil
 	}
 	var list []float64
 	for s := range strings.SplitSeq(form, ",") {
