@@ -53,6 +53,7 @@ func run(t *testing.T, out string, opt Options) error {
 
 // Every fault ends in the error it is, with OUT as before and nothing beside it.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	l, _ := sample(t)
 	// nth fails the nth call and later ones.
 	nth := func(n int, err error) func() error {
@@ -141,6 +142,7 @@ func TestFaults(t *testing.T) {
 
 // Faults that are none.
 func TestTolerated(t *testing.T) {
+	t.Parallel()
 	once := func(err error) func() error {
 		var done atomic.Bool
 		return func() error {
@@ -216,6 +218,7 @@ func TestTolerated(t *testing.T) {
 
 // A failed exchange or second rename leaves the old folder at OUT.
 func TestOverwriteFaults(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]func(sys *system){
 		"exchange": func(sys *system) {
 			sys.exchange = func(d *disk.Folder, a, b string) error { return syscall.EIO }
@@ -275,6 +278,7 @@ func TestOverwriteFaults(t *testing.T) {
 // Write-back goes over every byte but the last steps', once, in order, and its
 // errors end the run; where the system has none, the run goes on.
 func TestWriteBack(t *testing.T) {
+	t.Parallel()
 	const size = 5*writebackStep + 12345
 	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{Len: size}}}}}
 	piece := counted(2 << 20)
@@ -321,6 +325,7 @@ func TestWriteBack(t *testing.T) {
 
 // What the flush of one file hits, the writing of the next reports.
 func TestLateError(t *testing.T) {
+	t.Parallel()
 	l, data := sample(t)
 	sys := realSystem()
 	sys.syncFile = func(*os.File) error { return syscall.EIO }
@@ -341,6 +346,7 @@ func TestLateError(t *testing.T) {
 // Bytes may come out of order, though that is slower: each run is written
 // back by itself, and none is forgotten for the next.
 func TestWriteBackOutOfOrder(t *testing.T) {
+	t.Parallel()
 	const half = writebackStep
 	l := &Layout{Files: []File{{Name: "x", Size: 3 * half, Extents: []Extent{{Len: 3 * half}}}}}
 	var got []span
@@ -363,6 +369,7 @@ func TestWriteBackOutOfOrder(t *testing.T) {
 
 // Everything is on the disk before the rename, and the names of new folders after it.
 func TestFlushOrder(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	above := filepath.Join(base, "new", "deep")
 	var got []string

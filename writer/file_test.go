@@ -16,6 +16,7 @@ import (
 // pieces, and whether they span what lies between the tensors; every checksum
 // in it is right.
 func TestCheckpointInAnyOrder(t *testing.T) {
+	t.Parallel()
 	tensors := f32s(5, 3000, 0, 20, 7, 5)
 	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}})
 	storage := []int{0, 1, 2, 3, 4, 0, 6}

@@ -3,11 +3,13 @@ package writer
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -35,6 +37,8 @@ func TestMain(m *testing.M) {
 		stranger()
 		os.Exit(0)
 	}
+	// The tests wait for the disk most of the time.
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	os.Exit(m.Run())
 }
 
@@ -78,6 +82,7 @@ func wantLocked(t *testing.T, dir string, pid int) {
 }
 
 func TestLock(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	out := filepath.Join(base, "out")
 	o := create(t, out, Options{})
@@ -92,6 +97,7 @@ func TestLock(t *testing.T) {
 }
 
 func TestLockAcrossProcesses(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	out := filepath.Join(base, "out")
 	cmd, end := hold(t, out)
@@ -144,6 +150,7 @@ func TestLockUnlinked(t *testing.T) {
 }
 
 func TestLockFaults(t *testing.T) {
+	t.Parallel()
 	var result error
 	sys := realSystem()
 	sys.tryLock = func(f *os.File) (bool, error) {

@@ -106,6 +106,7 @@ func model(t testing.TB, dir string) {
 }
 
 func TestPublish(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	out := filepath.Join(base, "out")
 	l, data := sample(t)
@@ -164,6 +165,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestNoTensors(t *testing.T) {
+	t.Parallel()
 	l, err := NewLayout(nil, nil, 1, Safetensors)
 	must(t, err)
 	out := filepath.Join(t.TempDir(), "out")
@@ -177,6 +179,7 @@ func TestNoTensors(t *testing.T) {
 }
 
 func TestIncomplete(t *testing.T) {
+	t.Parallel()
 	l, data := sample(t)
 	base := t.TempDir()
 	out := filepath.Join(base, "out")
@@ -215,6 +218,7 @@ func TestIncomplete(t *testing.T) {
 
 // Abort at any step leaves nothing behind.
 func TestAbort(t *testing.T) {
+	t.Parallel()
 	l, data := sample(t)
 	steps := []func(o *Output) error{
 		func(o *Output) error { return o.Put("config.json", []byte("{}")) },
@@ -279,6 +283,7 @@ func TestDescriptors(t *testing.T) {
 }
 
 func TestPutNames(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	for name, ok := range map[string]bool{
 		"config.json": true, "a/b.jinja": true, "LICENSE-2": true, ".gitattributes": true, "x..y": true,
@@ -300,6 +305,7 @@ func TestPutNames(t *testing.T) {
 }
 
 func TestExistingOutput(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	empty := filepath.Join(base, "empty")
 	must(t, os.Mkdir(empty, 0o777))
@@ -345,6 +351,7 @@ func leave(t *testing.T, base, name string) {
 }
 
 func TestLeftovers(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(base, ".out.partial"), 0o700))
 	must(t, os.WriteFile(filepath.Join(base, ".out.partial", "model.safetensors"), []byte("half"), 0o666))
@@ -377,6 +384,7 @@ func TestLeftovers(t *testing.T) {
 }
 
 func TestSymlinkedOutput(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	model(t, filepath.Join(base, "store", "real"))
 	link := filepath.Join(base, "link")
@@ -399,6 +407,7 @@ func TestSymlinkedOutput(t *testing.T) {
 }
 
 func TestOverwrite(t *testing.T) {
+	t.Parallel()
 	for name, exchange := range map[string]func(d *disk.Folder, a, b string) error{
 		"exchange":    (*disk.Folder).Exchange,
 		"two renames": func(d *disk.Folder, a, b string) error { return errors.ErrUnsupported },

@@ -65,107 +65,111 @@ func noFlush() *system {
 
 // Whatever the moments at which runs die, the last one ends in the same bytes.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	sys := noFlush()
 	tensors := f32s(5, 3000, 0, 20, 7, 5, 900)
 	tensors = append(tensors, tensor.Info{Name: "odd", DType: tensor.U8, Shape: []uint64{77}},
 		tensor.Info{Name: "2_Dense/linear.bias", DType: tensor.F32, Shape: []uint64{7}}, tensor.Info{Name: "2_Dense/linear.weight", DType: tensor.F32, Shape: []uint64{7, 90}},
 		tensor.Info{Name: "3_Dense/linear.weight", DType: tensor.F32, Shape: []uint64{200}})
 	for _, format := range []Format{Safetensors, Bin} {
-		r := rand.New(rand.NewPCG(7, uint64(format)))
-		data := make([][]byte, len(tensors))
-		for i, x := range tensors {
-			data[i] = make([]byte, x.Bytes())
-			for k := range data[i] {
-				data[i][k] = byte(r.Uint32())
+		t.Run(fmt.Sprint(format), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(7, uint64(format)))
+			data := make([][]byte, len(tensors))
+			for i, x := range tensors {
+				data[i] = make([]byte, x.Bytes())
+				for k := range data[i] {
+					data[i][k] = byte(r.Uint32())
+				}
 			}
-		}
-		lay := func() *Layout {
-			return layModules(t, tensors, 12100, format)
-		}
-		whole := filepath.Join(t.TempDir(), "out")
-		o := create(t, whole, Options{sys: sys})
-		must(t, o.Presize(lay()))
-		fill(t, o, lay(), data, 100)
-		must(t, o.Put("config.json", []byte("{}")))
-		must(t, o.Put("2_Dense/config.json", []byte("{}")))
-		must(t, o.Publish())
-		want := readAll(t, whole)
-		if len(want) < 4 {
-			t.Fatalf("only %d files", len(want))
-		}
+			lay := func() *Layout {
+				return layModules(t, tensors, 12100, format)
+			}
+			whole := filepath.Join(t.TempDir(), "out")
+			o := create(t, whole, Options{sys: sys})
+			must(t, o.Presize(lay()))
+			fill(t, o, lay(), data, 100)
+			must(t, o.Put("config.json", []byte("{}")))
+			must(t, o.Put("2_Dense/config.json", []byte("{}")))
+			must(t, o.Publish())
+			want := readAll(t, whole)
+			if len(want) < 4 {
+				t.Fatalf("only %d files", len(want))
+			}
 
-		for round := range 60 {
-			out := filepath.Join(t.TempDir(), "out")
-			notes := 0
-			for deaths := 0; ; deaths++ {
-				l := lay()
-				o, err := Create(out, Options{Fingerprint: "f", sys: sys})
-				must(t, err)
-				must(t, o.Presize(l))
-				e := o.Previous()
-				if e.Found && e.Why != "" && e.Why != "it had not come far enough" {
-					t.Fatalf("round %d: %+v", round, e)
-				}
-				if len(e.Notes) < notes || deaths == 0 && e.Found {
-					t.Fatalf("round %d: %d notes of %d, found %v", round, len(e.Notes), notes, e.Found)
-				}
-				notes = len(e.Notes)
-				for k, n := range e.Notes {
-					if string(n) != fmt.Sprint(k) {
-						t.Fatalf("note %d is %s", k, n)
+			for round := range 60 {
+				out := filepath.Join(t.TempDir(), "out")
+				notes := 0
+				for deaths := 0; ; deaths++ {
+					l := lay()
+					o, err := Create(out, Options{Fingerprint: "f", sys: sys})
+					must(t, err)
+					must(t, o.Presize(l))
+					e := o.Previous()
+					if e.Found && e.Why != "" && e.Why != "it had not come far enough" {
+						t.Fatalf("round %d: %+v", round, e)
 					}
-				}
-				must(t, o.Put("config.json", []byte("{}"))) // it may be there from before
-				must(t, o.Put("2_Dense/config.json", []byte("{}")))
-				left := 1 + r.IntN(60) // writes until it dies
-				last := deaths == 4
-				size := int64(1 + r.IntN(900))
-				for i := e.At.File; i < len(l.Files) && (last || left > 0); i++ {
-					for _, x := range l.Files[i].Extents {
-						off := x.Off
-						if i == e.At.File {
-							off = max(off, e.At.Off)
+					if len(e.Notes) < notes || deaths == 0 && e.Found {
+						t.Fatalf("round %d: %d notes of %d, found %v", round, len(e.Notes), notes, e.Found)
+					}
+					notes = len(e.Notes)
+					for k, n := range e.Notes {
+						if string(n) != fmt.Sprint(k) {
+							t.Fatalf("note %d is %s", k, n)
 						}
-						for off < x.Off+x.Len && (last || left > 0) {
-							n := min(size, x.Off+x.Len-off)
-							must(t, o.Write(i, slices.Clone(data[x.Tensor][off-x.Off:][:n]), off, nil))
-							off += n
-							left--
-							if r.IntN(6) == 0 {
-								must(t, o.Checkpoint(fmt.Append(nil, notes)))
-								notes++
+					}
+					must(t, o.Put("config.json", []byte("{}"))) // it may be there from before
+					must(t, o.Put("2_Dense/config.json", []byte("{}")))
+					left := 1 + r.IntN(60) // writes until it dies
+					last := deaths == 4
+					size := int64(1 + r.IntN(900))
+					for i := e.At.File; i < len(l.Files) && (last || left > 0); i++ {
+						for _, x := range l.Files[i].Extents {
+							off := x.Off
+							if i == e.At.File {
+								off = max(off, e.At.Off)
+							}
+							for off < x.Off+x.Len && (last || left > 0) {
+								n := min(size, x.Off+x.Len-off)
+								must(t, o.Write(i, slices.Clone(data[x.Tensor][off-x.Off:][:n]), off, nil))
+								off += n
+								left--
+								if r.IntN(6) == 0 {
+									must(t, o.Checkpoint(fmt.Append(nil, notes)))
+									notes++
+								}
 							}
 						}
 					}
-				}
-				if last {
-					must(t, o.Publish())
-					break
-				}
-				if round%3 == 0 {
-					at, err := o.Suspend(fmt.Append(nil, notes))
-					must(t, err)
-					if _, err := os.Stat(filepath.Join(o.above, o.partial)); (err == nil) != (at.File > 0 || at.Off > 0) {
-						t.Fatalf("suspended at %+v: %v", at, err)
+					if last {
+						must(t, o.Publish())
+						break
 					}
-					if notes++; at.File == 0 && at.Off == 0 {
-						notes = 0
+					if round%3 == 0 {
+						at, err := o.Suspend(fmt.Append(nil, notes))
+						must(t, err)
+						if _, err := os.Stat(filepath.Join(o.above, o.partial)); (err == nil) != (at.File > 0 || at.Off > 0) {
+							t.Fatalf("suspended at %+v: %v", at, err)
+						}
+						if notes++; at.File == 0 && at.Off == 0 {
+							notes = 0
+						}
+					} else {
+						die(t, o, r)
 					}
-				} else {
-					die(t, o, r)
 				}
-			}
-			got := readAll(t, out)
-			if len(got) != len(want) {
-				t.Fatalf("files %d, want %d", len(got), len(want))
-			}
-			for name, b := range want {
-				if !bytes.Equal(got[name], b) {
-					t.Fatalf("format %d, round %d: %s differs", format, round, name)
+				got := readAll(t, out)
+				if len(got) != len(want) {
+					t.Fatalf("files %d, want %d", len(got), len(want))
 				}
+				for name, b := range want {
+					if !bytes.Equal(got[name], b) {
+						t.Fatalf("format %d, round %d: %s differs", format, round, name)
+					}
+				}
+				wantList(t, filepath.Dir(out), "out")
 			}
-			wantList(t, filepath.Dir(out), "out")
-		}
+		})
 	}
 }
 
@@ -189,6 +193,7 @@ func begun(t *testing.T, fingerprint string) (out string) {
 
 // What does not fit is thrown away, with a reason.
 func TestResumeRefuses(t *testing.T) {
+	t.Parallel()
 	l, data := sample(t)
 	journal := func(out string) string { return filepath.Join(filepath.Dir(out), ".out.partial", journalName) }
 	edit := func(f func(text string) string) func(*testing.T, string) {
@@ -200,7 +205,7 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	mark := func(m Mark) func(*testing.T, string) {
 		return edit(func(text string) string {
-			line, err := markLine{Mark: m}.text()
+			line, err := m.line()
 			must(t, err)
 			return text + string(line)
 		})
@@ -308,6 +313,7 @@ func TestResumeRefuses(t *testing.T) {
 
 // The journal speaks of nothing that is not on the disk, names included.
 func TestCheckpointOrder(t *testing.T) {
+	t.Parallel()
 	var log []string
 	sys := realSystem()
 	sys.syncFile = func(f *os.File) error { log = append(log, filepath.Base(f.Name())); return nil }
@@ -331,6 +337,7 @@ func TestCheckpointOrder(t *testing.T) {
 
 // After a failed flush the journal ends where it was, and so does the next run.
 func TestCheckpointFault(t *testing.T) {
+	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out")
 	l, data := sample(t)
 	sys, broken := realSystem(), atomic.Bool{}
@@ -363,6 +370,7 @@ func TestCheckpointFault(t *testing.T) {
 
 // Nothing worth it is kept of a run that wrote nothing.
 func TestSuspendAtTheStart(t *testing.T) {
+	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out")
 	l, _ := sample(t)
 	for _, presize := range []bool{false, true} {
@@ -380,7 +388,7 @@ func TestSuspendAtTheStart(t *testing.T) {
 }
 
 func FuzzJournal(f *testing.F) {
-	line, err := markLine{Mark: Mark{File: 1, Off: 2, CRC: 3, Note: json.RawMessage(`{"done":[]}`)}}.text()
+	line, err := Mark{File: 1, Off: 2, CRC: 3, Note: json.RawMessage(`{"done":[]}`)}.line()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -404,7 +412,7 @@ func FuzzJournal(f *testing.F) {
 			t.Errorf("%d of %d bytes: %v", again.valid, valid, err)
 		}
 		for i := 1; i < len(marks); i++ {
-			if !marks[i-1].before(marks[i].Mark) {
+			if !marks[i-1].before(marks[i]) {
 				t.Errorf("mark %d goes back", i)
 			}
 		}
@@ -414,6 +422,7 @@ func FuzzJournal(f *testing.F) {
 // Whichever call of the system fails, and with whichever error, the run that
 // follows ends in the same bytes.
 func TestEveryFaultIsOvercome(t *testing.T) {
+	t.Parallel()
 	tensors := append(f32s(5, 700, 0, 20, 300), tensor.Info{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{150}})
 	data := [][]byte{counted(20), counted(2800), nil, counted(80), counted(1200), counted(600)}
 	for _, format := range []Format{Safetensors, Bin} {
@@ -492,39 +501,46 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 			},
 		}
 		for kind, arm := range kinds {
-			for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
+			t.Run(fmt.Sprintf("%d %s", format, kind), func(t *testing.T) {
+				t.Parallel()
+				all := os.Getenv("SLERPMERGE_TEST_FAULTS") != "" // else one error and the other by turns
 				for nth, more := int64(1), true; more; nth++ {
-					out := filepath.Join(t.TempDir(), "out")
-					var calls atomic.Int64
-					sys := noFlush()
-					arm(sys, func() error {
-						if calls.Add(1) == nth {
-							return cause
+					for i, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
+						if !all && i != int(nth%2) {
+							continue
 						}
-						return nil
-					})
-					err := work(out, sys)
-					if more = calls.Load() >= nth; !more {
-						break
-					}
-					published := errors.As(err, new(*PublishedError))
-					if !errors.Is(err, cause) {
-						t.Fatalf("format %d, %s %d: %v, want %v", format, kind, nth, err, cause)
-					}
-					if !published {
-						if err := work(out, noFlush()); err != nil {
-							t.Fatalf("format %d, %s %d, %v: the second run: %v", format, kind, nth, cause, err)
+						out := filepath.Join(t.TempDir(), "out")
+						var calls atomic.Int64
+						sys := noFlush()
+						arm(sys, func() error {
+							if calls.Add(1) == nth {
+								return cause
+							}
+							return nil
+						})
+						err := work(out, sys)
+						if more = calls.Load() >= nth; !more {
+							break
 						}
-					}
-					got := readAll(t, out)
-					for name, b := range want {
-						if !bytes.Equal(got[name], b) || len(got) != len(want) {
-							t.Fatalf("format %d, %s %d, %v: %s differs", format, kind, nth, cause, name)
+						published := err != nil && strings.Contains(err.Error(), "is complete, but")
+						if !errors.Is(err, cause) {
+							t.Fatalf("format %d, %s %d: %v, want %v", format, kind, nth, err, cause)
 						}
+						if !published {
+							if err := work(out, noFlush()); err != nil {
+								t.Fatalf("format %d, %s %d, %v: the second run: %v", format, kind, nth, cause, err)
+							}
+						}
+						got := readAll(t, out)
+						for name, b := range want {
+							if !bytes.Equal(got[name], b) || len(got) != len(want) {
+								t.Fatalf("format %d, %s %d, %v: %s differs", format, kind, nth, cause, name)
+							}
+						}
+						wantList(t, filepath.Dir(out), "out")
 					}
-					wantList(t, filepath.Dir(out), "out")
 				}
-			}
+			})
 		}
 	}
 }
@@ -532,6 +548,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 // A file that was cut within what is done, and made as long again, is begun anew;
 // one that was cut behind the mark is as good as before.
 func TestCutUnderWay(t *testing.T) {
+	t.Parallel()
 	sys := noFlush()
 	infos := []tensor.Info{{Name: "w", DType: tensor.BF16, Shape: []uint64{1 << 20}}}
 	for _, f := range []Format{Safetensors, Bin} {
@@ -569,6 +586,7 @@ func TestCutUnderWay(t *testing.T) {
 // A run whose files are not as they were left begins anew, those in folders
 // of modules among them.
 func TestModulesAreMadeAnew(t *testing.T) {
+	t.Parallel()
 	sys := noFlush()
 	tensors := append(f32s(5, 70), tensor.Info{Name: "2_Dense/w", DType: tensor.F32, Shape: []uint64{90}})
 	data := [][]byte{counted(20), counted(280), counted(360)}

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -28,6 +29,7 @@ const nobody = 65534
 
 // A strangerProcess is a process of another user that does mischief when asked.
 type strangerProcess struct {
+	mu  sync.Mutex // one order at a time
 	in  io.Writer
 	out *bufio.Reader
 }
@@ -139,7 +141,7 @@ func newStranger(t *testing.T) (*strangerProcess, *exec.Cmd) {
 	must(t, err)
 	must(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	return &strangerProcess{in, bufio.NewReader(out)}, cmd
+	return &strangerProcess{in: in, out: bufio.NewReader(out)}, cmd
 }
 
 // open is a temporary folder that all can search.
@@ -156,6 +158,8 @@ func open(t *testing.T) string {
 
 func (s *strangerProcess) do(t *testing.T, name, base, victim string) bool {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	fmt.Fprintf(s.in, "%s\t%s\t%s\n", name, base, victim)
 	line, err := s.out.ReadString('\n')
 	must(t, err)
@@ -256,6 +260,7 @@ func everyStep(sys *system, f func(n int64)) {
 // Whatever a stranger swaps at whatever step, a run fails or makes its output,
 // and touches nothing else.
 func TestStrangerAtEveryStep(t *testing.T) {
+	t.Parallel()
 	s, _ := newStranger(t)
 	want := map[string][]byte{}
 	{
@@ -269,6 +274,7 @@ func TestStrangerAtEveryStep(t *testing.T) {
 	}{{"new", false, true}, {"overwrite", true, true}, {"overwrite by two renames", true, false}} {
 		for name := range mischief {
 			t.Run(c.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
 				stride := int64(4) // enough over many runs of the test
 				if os.Getenv("SLERPMERGE_TEST_FAULTS") != "" {
 					stride = 1
@@ -330,6 +336,7 @@ var errNotLooked = errors.New("not looked at")
 // The same against a stranger who swaps all the time, where names can be swapped
 // and where they can't.
 func TestStrangerInALoop(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []fs.FileMode{0o777, 0o777 | fs.ModeSticky} {
 		s, cmd := newStranger(t)
 		sc := newScene(t, mode)
@@ -350,6 +357,7 @@ func TestStrangerInALoop(t *testing.T) {
 
 // What somebody else has put beside an output is in the way, and he is named.
 func TestStrangersLeftovers(t *testing.T) {
+	t.Parallel()
 	s, _ := newStranger(t)
 	owner := ownerName(t, nobody)
 	for name := range mischief {

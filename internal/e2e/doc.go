@@ -19,10 +19,10 @@
 //		below the current folder as it was.
 //	stopped EVENT CODE WAITFOR PROGRAM ARG...
 //		As soon as the file WAITFOR exists (FILE+N: has grown by N bytes), the
-//		event happens: INT, TERM or HUP sends that signal, TERM+TERM two of
+//		event happens: INT, TERM, HUP or QUIT sends that signal, TERM+TERM two of
 //		them, cut=FILE takes the last byte of a file away, rewrite=FILE changes
 //		the last byte of a file and puts its time back. The program ends as
-//		refused wants it, except that .OUT.partial may stay.
+//		refused wants it, except that .OUT.partial may stay, and with QUIT the lock.
 //	example [COMMAND]
 //		The help of the command ends with exit code 0, and so does the example
 //		in it.
