@@ -92,8 +92,11 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 		t.Fatal("nothing was interpolated")
 	}
 	least := leastMemory(t, a, b)
-	for _, threads := range []int{1, 2, 3, 8} {
-		for _, memory := range []int64{least, least + 3<<20, 40 << 20, 64 << 20, 300 << 20} {
+	for i, threads := range []int{1, 2, 3, 8} {
+		for k, memory := range []int64{least, least + 3<<20, 40 << 20, 64 << 20, 300 << 20} {
+			if (i+k)%2 > 0 { // half of the pairs, with every member twice
+				continue
+			}
 			_, out := mergeModels(t, a, b, set(threads, memory))
 			if got := weightHash(t, out); got != want {
 				t.Errorf("%d threads, %d bytes: other weights", threads, memory)

@@ -70,7 +70,7 @@ func TestResume(t *testing.T) {
 			if len(want.Warnings) == 0 {
 				t.Fatal("nothing was counted")
 			}
-			for range 3 {
+			for range 2 {
 				out := filepath.Join(t.TempDir(), "out")
 				var kept, read atomic.Int64
 				var res *merge.Result
