@@ -1,8 +1,10 @@
 package plan_test
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,7 +18,8 @@ import (
 // A parent is a model of NAME:DTYPE:SHAPE[:VALUES] with a config.
 type parent struct{ config, tensors string }
 
-func (p parent) open(t *testing.T, dir string) *model.Model {
+// make writes the model into a folder.
+func (p parent) make(t *testing.T, dir string) {
 	t.Helper()
 	var specs []string
 	bin := false
@@ -31,11 +34,17 @@ func (p parent) open(t *testing.T, dir string) *model.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := p.config
-	if config == "" {
-		config = "{}"
-	}
-	testmodel.Make(t, dir, testmodel.Model{Tensors: list, Config: config, Bin: bin})
+	testmodel.Make(t, dir, testmodel.Model{Tensors: list, Config: cmp.Or(p.config, "{}"), Bin: bin})
+}
+
+func (p parent) open(t *testing.T, dir string) *model.Model {
+	t.Helper()
+	p.make(t, dir)
+	return open(t, dir)
+}
+
+func open(t *testing.T, dir string) *model.Model {
+	t.Helper()
 	m, err := model.Open(mmapio.NewPool(1<<20), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +114,7 @@ func lines(p *plan.Plan) []string {
 	for i := range p.Tensors {
 		x := &p.Tensors[i]
 		shape := strings.Trim(strings.ReplaceAll(fmt.Sprint(x.Shape), " ", "x"), "[]")
-		line := fmt.Sprintf("%s %s %s %s", x.Name, x.DType, shape, x.Action)
+		line := fmt.Sprintf("%s %s %s %s", x.Name, x.DType, shape, x.Action) + operands(x)
 		if x.Mixed {
 			line += fmt.Sprint(" ", x.T)
 		}
@@ -151,13 +160,13 @@ func TestPlans(t *testing.T) {
 			[]string{"h F16 4 slerp 0.5", "w BF16 4 slerp 0.5", "x F32 4 slerp 0.5"}},
 		{"another type", parent{"", "w:BF16:4 i:I64:2:1"}, parent{"", "w:F32:4 i:I64:2:1"}, "--dtype float16", []string{"i I64 2 follow", "w F16 4 slerp 0.5"}},
 		{"another type at the ends", parent{"", "w:BF16:4 h:F16:4"}, parent{"", "w:F16:4 h:F16:4"}, "-t 1 --dtype float16",
-			[]string{"h F16 4 copy 1: t = 1", "w F16 4 copy 1: t = 1"}},
-		{"the primary alone in its type", parent{"", "w:BF16:4"}, parent{"", "w:F16:4"}, "-t 0", []string{"w BF16 4 copy 0: t = 0"}},
-		{"the secondary alone in the primary's type", parent{"", "w:BF16:4"}, parent{"", "w:F16:4"}, "-t 1", []string{"w BF16 4 convert 1: t = 1"}},
+			[]string{"h F16 4 copy bb:h 1: t = 1", "w F16 4 copy bb:w 1: t = 1"}},
+		{"the primary alone in its type", parent{"", "w:BF16:4"}, parent{"", "w:F16:4"}, "-t 0", []string{"w BF16 4 copy a:w 0: t = 0"}},
+		{"the secondary alone in the primary's type", parent{"", "w:BF16:4"}, parent{"", "w:F16:4"}, "-t 1", []string{"w BF16 4 convert bb:w 1: t = 1"}},
 		{"integers", parent{"", "w:F32:4 ids:I64:4:1 mask:BOOL:3:1"}, parent{"", "w:F32:4 ids:I64:4:2 mask:BOOL:3:1"}, "",
 			[]string{"ids I64 4 follow", "mask BOOL 3 follow", "w F32 4 slerp 0.5"}},
 		{"integers of other types", parent{"", "w:F32:4 ids:I64:4:1"}, parent{"", "w:F32:4 ids:I32:4:1"}, "",
-			[]string{"ids I64 4 copy", "w F32 4 slerp 0.5", "warning: 1 tensor not of a floating type is of different types in the parents"}},
+			[]string{"ids I64 4 copy a:ids", "w F32 4 slerp 0.5", "warning: 1 tensor not of a floating type is of different types in the parents"}},
 		{"empty tensors", parent{"", "w:F32:4 e:F32:0x4:1"}, parent{"", "w:F32:4 e:F32:0x4:1"}, "", []string{"e F32 0x4 slerp 0.5", "w F32 4 slerp 0.5"}},
 		{"a type unknown to old releases", parent{"", "w:F32:4 u:U16:2:1"}, parent{"", "w:F32:4 u:U16:2:1"}, "--format bin",
 			[]string{"u U16 2 follow", "w F32 4 slerp 0.5", "warning: 1 tensor is of types that old releases of PyTorch do not know (U16)"}},
@@ -167,25 +176,22 @@ func TestPlans(t *testing.T) {
 			[]string{"lm_head.weight F32 4 slerp 0.5", "model.layers.0.attn F32 4 slerp 0.75", "model.layers.0.mlp F32 4 slerp 0.25",
 				"model.layers.1.attn F32 4 slerp 0.75", "model.layers.1.mlp F32 4 slerp 0.25"}},
 		{"a gradient", layers(3, ""), layers(3, ""), "-t mlp=0,1",
-			[]string{"lm_head.weight F32 4 slerp 0.5", "model.layers.0.attn F32 4 slerp 0.5", "model.layers.0.mlp F32 4 copy 0: t = 0", "model.layers.1.attn F32 4 slerp 0.5",
-				"model.layers.1.mlp F32 4 slerp 0.5", "model.layers.2.attn F32 4 slerp 0.5", "model.layers.2.mlp F32 4 copy 1: t = 1"}},
+			[]string{"lm_head.weight F32 4 slerp 0.5", "model.layers.0.attn F32 4 slerp 0.5", "model.layers.0.mlp F32 4 copy a:model.layers.0.mlp 0: t = 0", "model.layers.1.attn F32 4 slerp 0.5", "model.layers.1.mlp F32 4 slerp 0.5", "model.layers.2.attn F32 4 slerp 0.5", "model.layers.2.mlp F32 4 copy bb:model.layers.2.mlp 1: t = 1"}},
 		{"a filter that matches nothing", parent{"", "w:F32:4"}, parent{"", "w:F32:4"}, "-t attn=0.1", []string{"w F32 4 slerp 0.5", `warning: -t: filter "attn" matches no tensor`}},
 
 		// what only one has, and what does not fit
 		{"other shapes", parent{"", "w:F32:4x2 v:F32:4"}, parent{"", "w:F32:2x4 v:F32:4"}, "",
 			[]string{"v F32 4 slerp 0.5", "blocked: 1 tensor differs in shape: w is [4, 2] in a and [2, 4] in bb"}},
 		{"one more in the primary", parent{"", "w:F32:4 x.bias:F32:2"}, parent{"", "w:F32:4"}, "",
-			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 copy: only the primary has it", "warning: 1 tensor of a is missing from bb: x.bias: copied"}},
+			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 copy a:x.bias: only the primary has it", "warning: 1 tensor of a is missing from bb: x.bias: copied"}},
 		{"one more in the secondary", parent{"", "w:F32:4"}, parent{"", "w:F32:4 x.bias:F32:2"}, "",
-			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 copy: only the secondary has it", "warning: 1 tensor of bb is missing from a: x.bias: copied"}},
+			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 copy bb:x.bias: only the secondary has it", "warning: 1 tensor of bb is missing from a: x.bias: copied"}},
 		{"one more in each, refused", parent{"", "w:F32:4 x.bias:F32:2"}, parent{"", "w:F32:4 y.bias:F32:2"}, "--missing error",
-			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 copy: only the primary has it", "y.bias F32 2 copy: only the secondary has it",
-				"blocked: 1 tensor of a is missing from bb: x.bias; ", "blocked: 1 tensor of bb is missing from a: y.bias; "}},
+			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 copy a:x.bias: only the primary has it", "y.bias F32 2 copy bb:y.bias: only the secondary has it", "blocked: 1 tensor of a is missing from bb: x.bias; ", "blocked: 1 tensor of bb is missing from a: y.bias; "}},
 		{"one more in each, zeros", parent{"", "w:F32:4 x.bias:F32:2"}, parent{"", "w:F32:4 y.bias:F32:2"}, "--missing zero",
-			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 slerp: only the primary has it, merged with zeros", "y.bias F32 2 slerp: only the secondary has it, merged with zeros",
-				"warning: 1 tensor of a is missing from bb: x.bias: ", "warning: 1 tensor of bb is missing from a: y.bias: "}},
+			[]string{"w F32 4 slerp 0.5", "x.bias F32 2 slerp a:x.bias: only the primary has it, merged with zeros", "y.bias F32 2 slerp bb:y.bias: only the secondary has it, merged with zeros", "warning: 1 tensor of a is missing from bb: x.bias: ", "warning: 1 tensor of bb is missing from a: y.bias: "}},
 		{"nothing in common", parent{"", "a.w:F32:4"}, parent{"", "b.w:F32:3"}, "",
-			[]string{"a.w F32 4 copy: only the primary has it", "b.w F32 3 copy: only the secondary has it", "blocked: a and bb have no tensor name in common"}},
+			[]string{"a.w F32 4 copy a:a.w: only the primary has it", "b.w F32 3 copy bb:b.w: only the secondary has it", "blocked: a and bb have no tensor name in common"}},
 		{"other numbers of layers", layers(1, ""), layers(2, ""), "",
 			[]string{"lm_head.weight F32 4 slerp 0.5", "model.layers.0.attn F32 4 slerp 0.5", "model.layers.0.mlp F32 4 slerp 0.5", "blocked: num_hidden_layers is 1 in a and 2 in bb"}},
 		{"a prefix", layers(1, ""), layers(1, "module."), "",
@@ -210,27 +216,36 @@ func TestPlans(t *testing.T) {
 			parent{tied, "model.embed_tokens.weight:F32:4x2 lm_head.weight:F32:4x2:=model.embed_tokens.weight"}, "--format bin",
 			[]string{"lm_head.weight F32 4x2 slerp 0.5", "model.embed_tokens.weight F32 4x2 slerp 0.5 = lm_head.weight"}},
 		{"tied in the primary alone", parent{tied, "model.embed_tokens.weight:F32:4x2"}, parent{untied, "model.embed_tokens.weight:F32:4x2 lm_head.weight:F32:4x2:3"}, "",
-			[]string{"lm_head.weight F32 4x2 slerp 0.5: in the primary it is model.embed_tokens.weight", "model.embed_tokens.weight F32 4x2 slerp 0.5",
-				"warning: lm_head.weight is tied to model.embed_tokens.weight in a and not in bb: both are written, tie_word_embeddings becomes false"}},
+			[]string{"lm_head.weight F32 4x2 slerp a:model.embed_tokens.weight, bb:lm_head.weight 0.5: in the primary it is model.embed_tokens.weight", "model.embed_tokens.weight F32 4x2 slerp 0.5", "warning: lm_head.weight is tied to model.embed_tokens.weight in a and not in bb: both are written, tie_word_embeddings becomes false"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			p, err := plan.New(request(t, c.flags), c.a.open(t, filepath.Join(dir, "a")), c.b.open(t, filepath.Join(dir, "bb")))
-			var got []string
-			if err == nil {
-				got = lines(p)
-			} else {
-				got = []string{"error: " + err.Error()}
-			}
-			ok := len(got) == len(c.want)
-			for i := 0; ok && i < len(got); i++ {
-				got[i] = strings.ReplaceAll(got[i], dir+string(filepath.Separator), "")
-				ok = got[i] == c.want[i] || strings.Contains(c.want[i], ": ") && strings.HasPrefix(got[i], c.want[i])
-			}
-			if !ok {
-				t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(c.want, "\n\t"))
-			}
+			compareLines(t, dir, p, err, c.want)
 		})
+	}
+}
+
+var column = regexp.MustCompile(`recipe\.yml:([0-9]+):[0-9]+`)
+
+// compareLines compares the lines of a plan of models in dir; of those with a
+// text the beginning is enough.
+func compareLines(t *testing.T, dir string, p *plan.Plan, err error, want []string) {
+	t.Helper()
+	got := []string{}
+	if err == nil {
+		got = lines(p)
+	} else {
+		text, _, _ := strings.Cut("error: "+err.Error(), "\n")
+		got = []string{column.ReplaceAllString(text, "recipe.yml:$1")} // columns depend on the length of paths
+	}
+	ok := len(got) == len(want)
+	for i := range got {
+		got[i] = strings.ReplaceAll(got[i], dir+string(filepath.Separator), "")
+		ok = ok && (got[i] == want[i] || strings.Contains(want[i], ": ") && strings.HasPrefix(got[i], want[i]))
+	}
+	if !ok {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
