@@ -205,7 +205,7 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	mark := func(m Mark) func(*testing.T, string) {
 		return edit(func(text string) string {
-			line, err := m.line()
+			line, err := markLine{Mark: m}.text()
 			must(t, err)
 			return text + string(line)
 		})
@@ -388,7 +388,7 @@ func TestSuspendAtTheStart(t *testing.T) {
 }
 
 func FuzzJournal(f *testing.F) {
-	line, err := Mark{File: 1, Off: 2, CRC: 3, Note: json.RawMessage(`{"done":[]}`)}.line()
+	line, err := markLine{Mark: Mark{File: 1, Off: 2, CRC: 3, Note: json.RawMessage(`{"done":[]}`)}}.text()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -412,7 +412,7 @@ func FuzzJournal(f *testing.F) {
 			t.Errorf("%d of %d bytes: %v", again.valid, valid, err)
 		}
 		for i := 1; i < len(marks); i++ {
-			if !marks[i-1].before(marks[i]) {
+			if !marks[i-1].before(marks[i].Mark) {
 				t.Errorf("mark %d goes back", i)
 			}
 		}
