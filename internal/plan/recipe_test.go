@@ -25,16 +25,17 @@ func testDir(t *testing.T) string {
 }
 
 // fromYAML makes the request of a recipe, whose models are opened.
-func fromYAML(t *testing.T, dir, text string) (recipe.Recipe, []*model.Model, error) {
+func fromYAML(t *testing.T, dir, text string) (recipe.Request, []*model.Model, error) {
 	t.Helper()
 	name := filepath.Join(dir, "recipe.yml")
 	text = strings.NewReplacer("$A", filepath.Join(dir, "a"), "$B", filepath.Join(dir, "bb"), "$C", filepath.Join(dir, "ccc")).Replace(text)
-	d, err := recipe.ParseDocument(name, []byte(text))
+	d, err := recipe.Parse(name, []byte(text))
 	if err != nil {
-		return recipe.Recipe{}, nil, err
+		return recipe.Request{}, nil, err
 	}
 	r := request(t, "")
-	r.Method, r.Document = d.Method, d
+	d.ShardSize, d.Missing, d.NonFinite, d.Tokenizer, d.Vocab = r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer, r.Vocab
+	r.Recipe = *d
 	var models []*model.Model
 	for _, path := range r.Parents() {
 		models = append(models, open(t, path))
@@ -46,19 +47,25 @@ func fromYAML(t *testing.T, dir, text string) (recipe.Recipe, []*model.Model, er
 // name in both parents.
 func operands(x *plan.Tensor) string {
 	place := func(o operand.Operand) string { return filepath.Base(o.Model.Path) + ":" + o.Tensor().Name }
-	switch {
-	case x.Action == plan.Linear:
+	if sum := x.Sum(); sum != nil {
 		var all []string
-		for _, term := range x.Terms() {
-			all = append(all, fmt.Sprintf("%v*%s", term.Weight, place(term.Operand)))
+		for k, o := range x.Operands {
+			all = append(all, fmt.Sprintf("%v*%s", sum.Weights[k], place(o)))
 		}
 		return " " + strings.Join(all, " + ")
-	case x.A.None() != x.B.None():
-		return " " + place(x.Sole())
-	case !x.A.None() && (x.A.Tensor().Name != x.Name || x.B.Tensor().Name != x.Name):
-		return " " + place(x.A) + ", " + place(x.B)
 	}
-	return ""
+	var all []string
+	own := true
+	for _, o := range x.Operands {
+		if !o.None() {
+			all = append(all, place(o))
+			own = own && o.Tensor().Name == x.Name
+		}
+	}
+	if len(all) == 2 && own {
+		return ""
+	}
+	return " " + strings.Join(all, ", ")
 }
 
 // TestRecipes is what recipe files come to, for three models of two layers.
@@ -147,7 +154,9 @@ func TestConversions(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		r := request(t, c.flags)
-		r.Method = recipe.Convert
+		flags := r.Recipe
+		r.Recipe = recipe.Conversion("a")
+		r.DType, r.Format, r.ShardSize = flags.DType, flags.Format, flags.ShardSize
 		p, err := plan.New(r, parent{"{}", c.tensors}.open(t, filepath.Join(dir, "a")))
 		compareLines(t, dir, p, err, c.want)
 	}

@@ -65,10 +65,11 @@ func vocab(n int) parent {
 }
 
 // request makes a recipe of flags as the command line has them.
-func request(t *testing.T, flags string) recipe.Recipe {
+func request(t *testing.T, flags string) recipe.Request {
 	t.Helper()
-	r := recipe.Recipe{Method: recipe.Slerp, DType: recipe.DType{Auto: true}, ShardSize: 5e9, MaxMemory: 64 << 20, Threads: 1,
-		Missing: recipe.MissingCopy, NonFinite: recipe.NonFiniteError, Tokenizer: recipe.TokenizerPrimary, Vocab: recipe.VocabError}
+	r := recipe.Request{Recipe: recipe.Pair("a", "bb", nil), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 1}}
+	r.ShardSize = 5e9
+	r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary, recipe.VocabError
 	var ts []string
 	plain := false
 	words := strings.Fields(flags)
@@ -100,10 +101,11 @@ func request(t *testing.T, flags string) recipe.Recipe {
 	if !plain {
 		ts = append(ts, "0.5")
 	}
-	var err error
-	if r.T, err = recipe.ParseTFlags(ts); err != nil {
+	setting, err := recipe.ParseTFlags(ts)
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.Set("t", setting)
 	return r
 }
 
@@ -114,7 +116,7 @@ func lines(p *plan.Plan) []string {
 	for i := range p.Tensors {
 		x := &p.Tensors[i]
 		shape := strings.Trim(strings.ReplaceAll(fmt.Sprint(x.Shape), " ", "x"), "[]")
-		line := fmt.Sprintf("%s %s %s %s", x.Name, x.DType, shape, x.Action) + operands(x)
+		line := fmt.Sprintf("%s %s %s %s", x.Name, x.DType, shape, x.Op.Word()) + operands(x)
 		if x.Mixed {
 			line += fmt.Sprint(" ", x.T)
 		}
