@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Merges pairs of every model class of transformers that ties weights.
 
-usage: ties.py SLERPMERGE [--all] [--only WORD] [--jobs N] [-v]
+usage: ties.py SLERPMERGE [--all] [--only WORD] [--flags] [--jobs N] [-v]
 
 For each class with _tied_weights_keys two parents are made from a small config,
 with random weights, as safetensors (as save_pretrained writes it: one name of
@@ -22,10 +22,17 @@ names but one are left out by save_model of safetensors, the name that it keeps
 must do as well, in either parent: the output of such a primary loads with
 load_model, strictly, and in transformers if the primary does.
 
+With --flags, some families are tried with every combination of
+tie_word_embeddings at the top of config.json and in text_config (left out, true
+or false) and of the names that are tied (left out, equal, or with values of
+their own), in both parents alike and in one of them: the loaded output is the
+blend of what transformers loads of the parents. Parents that transformers does
+not load whole are passed over.
+
 Without --all, some classes with different ways of tying are tried. A class
 that can't be built small is listed with the reason.
 """
-import argparse, collections, hashlib, importlib, inspect, multiprocessing, os, re, shutil, signal, subprocess, sys, tempfile, warnings
+import argparse, collections, hashlib, importlib, inspect, json, multiprocessing, os, re, shutil, signal, subprocess, sys, tempfile, warnings
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="critical", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
 warnings.simplefilter("ignore")
@@ -33,6 +40,10 @@ warnings.simplefilter("ignore")
 FAST = """LlamaForCausalLM GPT2LMHeadModel Gemma2ForCausalLM MambaForCausalLM T5ForConditionalGeneration MT5EncoderModel BartForConditionalGeneration
 WhisperForConditionalGeneration BertForMaskedLM XLMRobertaForMaskedLM DebertaV2ForMaskedLM DistilBertForMaskedLM ModernBertForMaskedLM OPTForCausalLM
 MarianMTModel UdopForConditionalGeneration""".split()
+
+# The families of --flags.
+FLAGS = """Gemma2ForCausalLM Gemma3ForConditionalGeneration Qwen2VLForConditionalGeneration LlavaForConditionalGeneration XLMRobertaForMaskedLM
+ModernBertForMaskedLM BertForMaskedLM""".split()
 
 LARGEST = 4_000_000  # parameters of a model that counts as small
 SECONDS = 120        # for one class
@@ -455,8 +466,65 @@ def check(binary, cls, tmp):
     return done
 
 
+def stored_with(m, folder):
+    """Every way to store a model that its config and its names allow: what it is, its config and its tensors."""
+    import torch
+    stored, groups = values(folder), aliases(m.state_dict())
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    flags = (None, True, False)
+    for top in flags:
+        for text in flags if "text_config" in config else (None,):
+            for others in ("absent", "equal", "unlike"):
+                c, tensors = json.loads(json.dumps(config)), dict(stored)
+                for part, value in ((c, top), (c.get("text_config", {}), text)):
+                    part.pop("tie_word_embeddings", None)
+                    if value is not None:
+                        part["tie_word_embeddings"] = value
+                for g in groups:
+                    kept = [n for n in g if n in stored]
+                    for n in g if kept and others != "absent" else ():
+                        if n not in stored:
+                            x = stored[kept[0]]
+                            tensors[n] = x.clone() if others == "equal" else torch.randn(x.shape, generator=torch.Generator().manual_seed(len(n))) * 0.1
+                yield (top, text, others), c, tensors
+
+
+def check_flags(binary, cls, tmp):
+    """Tries flags that disagree with each other or with the tensors."""
+    import torch
+    from safetensors.torch import save_file
+    config = shrunk(cls.config_class)
+    config.tie_word_embeddings = True
+    config = type(config).from_dict(config.to_dict())
+    loaded, t = {}, 0.3
+    for side, seed in (("a", 1), ("b", 2)):
+        m = model_of(cls, config, seed)
+        m.save_pretrained(os.path.join(tmp, side))
+        for key, c, tensors in stored_with(m, os.path.join(tmp, side)):
+            folder = os.path.join(tmp, side + str(key))
+            os.makedirs(folder)
+            with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
+                json.dump(c, f)
+            save_file({n: x.contiguous() for n, x in tensors.items()}, os.path.join(folder, "model.safetensors"), {"format": "pt"})
+            model, bad = load(cls, folder)
+            if not bad:
+                loaded[side, key] = model
+    whole = [key for side, key in loaded if side == "a" and ("b", key) in loaded]
+    pairs = {(k, k) for k in whole} | {(whole[0], k) for k in whole} | {(k, whole[0]) for k in whole}
+    for x, y in sorted(pairs, key=str):
+        out = os.path.join(tmp, "out")
+        shutil.rmtree(out, ignore_errors=True)
+        run(binary, ["merge", "a" + str(x), "b" + str(y), "-o", out, "-t", str(t), "--missing", "error", "-q", "--no-card"], tmp)
+        m, bad = load(cls, out)
+        if bad:
+            raise AssertionError(f"{x} and {y}: {bad}")
+        expect(m, loaded["a", x], loaded["b", y], t, f"{x} and {y}")
+    return [f"{len(pairs)} pairs of {len(whole)} ways to store it"]
+
+
 def work(job):
-    binary, name = job
+    binary, name, flags = job
     import torch, logging, transformers
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
@@ -466,9 +534,9 @@ def work(job):
     def late(*_):
         raise Skip(f"takes longer than {SECONDS} s")
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.alarm(SECONDS * (5 if flags else 1))
     try:
-        return name, "ok", ", ".join(check(binary, FOUND[name], tmp))
+        return name, "ok", ", ".join((check_flags if flags else check)(binary, FOUND[name], tmp))
     except Skip as e:
         return name, "skipped", str(e)
     except AssertionError as e:
@@ -486,15 +554,18 @@ def main():
     p.add_argument("binary")
     p.add_argument("--all", action="store_true")
     p.add_argument("--only", default="")
+    p.add_argument("--flags", action="store_true")
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("-v", action="store_true")
     a = p.parse_args()
     import transformers
-    if a.all or a.only:
+    if a.flags:
+        FOUND, failed = {n: getattr(transformers, n) for n in FLAGS}, {}
+    elif a.all or a.only:
         FOUND, failed = classes(a.only)
     else:
         FOUND, failed = {n: getattr(transformers, n) for n in FAST}, {}
-    jobs = [(os.path.abspath(a.binary), n) for n in sorted(FOUND) if a.only in n]
+    jobs = [(os.path.abspath(a.binary), n, a.flags) for n in sorted(FOUND) if a.only in n]
     counts = collections.Counter()
     bad = False
     with multiprocessing.get_context("fork").Pool(a.jobs, maxtasksperchild=20) as pool:
