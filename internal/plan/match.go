@@ -234,7 +234,8 @@ func (p *planner) outType(in ...tensor.DType) tensor.DType {
 // each parameter are alike in both parents, else the one type that the primary
 // has. ok is false if it has several.
 func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err error) {
-	p := &planner{Plan: &Plan{Models: []*model.Model{primary, secondary}, Primary: primary}}
+	pair := recipe.Pair(primary.Path, secondary.Path, nil)
+	p := &planner{Plan: &Plan{Recipe: &pair, Models: []*model.Model{primary, secondary}, Primary: primary}}
 	if err := settle(p.Models); err != nil {
 		return out, false, err
 	}
