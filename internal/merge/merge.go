@@ -39,8 +39,8 @@ type Options struct {
 	DropPages bool
 	// Resumed is called once, before any work, if there was an unfinished run.
 	Resumed func(Resumed)
-	// Told is given what the user should know about the output's file system.
-	Told func(text string)
+	// Warn, if not nil, is called with a warning about the output's file system.
+	Warn func(text string)
 	// Progress is called from one goroutine with the bytes written since the last call.
 	Progress func(n int64)
 	// Sidecars makes the files about the merge (model card, provenance).
@@ -77,7 +77,7 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Warn = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Told
+	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Warn = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Warn
 	out, e, err := begin(p, opts, opt)
 	if err != nil {
 		return nil, err
