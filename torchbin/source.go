@@ -1,8 +1,6 @@
 package torchbin
 
 import (
-	"errors"
-	"os"
 	"slices"
 	"sync"
 
@@ -23,34 +21,9 @@ var windows = sync.Pool{New: func() any { return new([window]byte) }}
 func (c *Checkpoint) Source(f File, i int) Source {
 	t := &c.Tensors[i]
 	if t.Strides == nil {
-		return &section{file: f, base: t.Offset}
+		return tensor.NewSection(f, t.Offset)
 	}
 	return newGather(f, t)
-}
-
-// A section is a tensor that lies in its file as it is.
-type section struct {
-	file File
-	base int64
-}
-
-func (s *section) ReadAt(p []byte, off int64) error { return readFull(s.file, p, s.base+off) }
-
-func (s *section) Prefetch(off, n int64) { s.file.Prefetch(s.base+off, n) }
-
-// Drop is a hint for files that can use it.
-func (s *section) Drop(off, n int64) {
-	if d, ok := s.file.(tensor.Dropper); ok {
-		d.Drop(s.base+off, n)
-	}
-}
-
-// CopyTo is for files that can.
-func (s *section) CopyTo(dst *os.File, at, off, n int64) error {
-	if c, ok := s.file.(tensor.Copier); ok {
-		return c.CopyTo(dst, at, s.base+off, n)
-	}
-	return errors.ErrUnsupported
 }
 
 // A dim is one dimension of a block of elements, its strides in bytes.
