@@ -26,7 +26,7 @@ type Layout struct {
 
 	// Order lists the tensors, as indices into the argument of Encode, in the
 	// order of their data.
-	Order []int
+	Order []int32
 
 	// Size is the size of the whole file in bytes.
 	Size int64
@@ -43,12 +43,29 @@ type Layout struct {
 // the metadata, not UTF-8; if a size is not whole bytes or the file would
 // exceed 2^63-1 bytes; and if the header would be longer than MaxHeader.
 func Encode(tensors []Info, metadata map[string]string) (*Layout, error) {
-	l := &Layout{Offsets: make([]int64, len(tensors)), Order: make([]int, len(tensors))}
+	return EncodeTable(list(tensors), metadata)
+}
+
+// A Table gives tensors one by one.
+type Table interface {
+	Len() int
+	Info(i int) Info
+}
+
+type list []Info
+
+func (t list) Len() int               { return len(t) }
+func (t list) Info(i int) Info { return t[i] }
+
+// EncodeTable is Encode of tensors that are in no list of their own.
+func EncodeTable(tensors Table, metadata map[string]string) (*Layout, error) {
+	n := tensors.Len()
+	l := &Layout{Offsets: make([]int64, n), Order: make([]int32, n)}
 	for i := range l.Order {
-		l.Order[i] = i
+		l.Order[i] = int32(i)
 	}
-	slices.SortFunc(l.Order, func(i, j int) int {
-		a, b := &tensors[i], &tensors[j]
+	slices.SortFunc(l.Order, func(i, j int32) int {
+		a, b := tensors.Info(int(i)), tensors.Info(int(j))
 		return cmp.Or(cmp.Compare(b.DType, a.DType), cmp.Compare(a.Name, b.Name))
 	})
 	if err := checkNames(tensors); err != nil {
@@ -72,7 +89,7 @@ func Encode(tensors []Info, metadata map[string]string) (*Layout, error) {
 	}
 	var place uint64
 	for n, i := range l.Order {
-		t := &tensors[i]
+		t := tensors.Info(int(i))
 		size, err := t.ByteLen()
 		if err != nil {
 			return nil, fmt.Errorf("tensor %s: %s %s: %w", quote(t.Name), t.DType, shapeText(t.Shape), err)
@@ -104,11 +121,11 @@ func Encode(tensors []Info, metadata map[string]string) (*Layout, error) {
 	for len(h)%lengthSize != 0 {
 		h = append(h, ' ')
 	}
-	n := len(h) - lengthSize
-	if n > MaxHeader {
-		return nil, fmt.Errorf("the header of %d tensors would be longer than %d bytes", len(tensors), MaxHeader)
+	length := len(h) - lengthSize
+	if length > MaxHeader {
+		return nil, fmt.Errorf("the header of %d tensors would be longer than %d bytes", n, MaxHeader)
 	}
-	binary.LittleEndian.PutUint64(h, uint64(n))
+	binary.LittleEndian.PutUint64(h, uint64(length))
 	for i := range l.Offsets {
 		l.Offsets[i] += int64(len(h))
 	}
@@ -117,19 +134,19 @@ func Encode(tensors []Info, metadata map[string]string) (*Layout, error) {
 }
 
 // headerRoom is about the length of a header, rather more than less.
-func headerRoom(tensors []Info) int {
+func headerRoom(tensors Table) int {
 	n := 1 << 10
-	for i := range tensors {
-		t := &tensors[i]
+	for i := range tensors.Len() {
+		t := tensors.Info(i)
 		n += 48 + 2*14 + len(t.Name) + 8*len(t.Shape)
 	}
 	return min(n, MaxHeader)
 }
 
-// checkNames refuses names that a header cannot have.
-func checkNames(tensors []Info) error {
-	for i := range tensors {
-		name := tensors[i].Name
+// checkNames refuses what a header cannot say.
+func checkNames(tensors Table) error {
+	for i := range tensors.Len() {
+		name := tensors.Info(i).Name
 		if name == metadataName {
 			return fmt.Errorf("a tensor cannot have the name %s", metadataName)
 		}
@@ -137,7 +154,7 @@ func checkNames(tensors []Info) error {
 			return fmt.Errorf("the tensor name %s is not UTF-8", quote(name))
 		}
 	}
-	if name, twice := tensor.Repeated(len(tensors), func(i int) string { return tensors[i].Name }); twice {
+	if name, twice := tensor.Repeated(tensors.Len(), func(i int) string { return tensors.Info(i).Name }); twice {
 		return fmt.Errorf("the tensor %s occurs twice", quote(name))
 	}
 	return nil

@@ -41,7 +41,7 @@ func (p *parser) parse() error {
 			hasMetadata = true
 			return within(metadataName, p.metadata())
 		}
-		p.now = entry{Tensor: Tensor{Info: Info{Name: p.arena.Text(name)}}}
+		p.now = entry{Tensor: Tensor{Info: Info{Name: p.keep(name)}}}
 		err := p.object(field)
 		if err == nil {
 			err = p.finish()
@@ -64,7 +64,7 @@ func (p *parser) metadata() error {
 	texts := make(map[string]string)
 	p.header.Metadata = texts
 	return p.object(func(name []byte) error {
-		key := p.arena.Text(name)
+		key := p.keep(name)
 		if _, twice := texts[key]; twice {
 			return p.fail("%s occurs twice,", quote(key))
 		}
@@ -75,9 +75,18 @@ func (p *parser) metadata() error {
 		if err != nil {
 			return err
 		}
-		texts[key] = p.arena.Text(value)
+		texts[key] = p.keep(value)
 		return nil
 	})
+}
+
+// keep makes a string of what text has given. A text that is longer than the
+// window has memory of its own, and no other user.
+func (p *parser) keep(text []byte) string {
+	if len(text) > windowSize {
+		return p.arena.Own(text)
+	}
+	return p.arena.Text(text)
 }
 
 // field reads one member of a tensor.

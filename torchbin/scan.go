@@ -33,7 +33,7 @@ const (
 
 	// heldTruly is the share of it in percent that was measured for files with
 	// many tensors, the table included.
-	heldTruly = 75
+	heldTruly = 50
 )
 
 // overheld refuses a pickle whose values take too much memory.

@@ -17,21 +17,10 @@ type shard struct {
 	bare    bool // without Extents, for the literals alone
 }
 
-// infos copies the table of the shard.
-func (s *shard) infos() []safetensors.Info {
-	list := make([]safetensors.Info, len(s.which))
-	for i, t := range s.which {
-		list[i] = *s.tensors.Info(int(t))
-		list[i].Name = list[i].Name[s.cut:]
-	}
-	return list
-}
-
 // placeSafetensors lays out one safetensors file.
 func placeSafetensors(s shard) (File, error) {
-	infos := s.infos()
 	// transformers 4 refuses files without this entry (docs/formats.md 2.2).
-	enc, err := safetensors.Encode(infos, map[string]string{"format": "pt"})
+	enc, err := safetensors.EncodeTable(shardTable{&s}, map[string]string{"format": "pt"})
 	if err != nil {
 		return File{}, err
 	}
@@ -42,21 +31,22 @@ func placeSafetensors(s shard) (File, error) {
 	if s.bare {
 		return file, nil
 	}
-	file.Extents = make([]Extent, len(infos))
+	file.Extents = make([]Extent, len(enc.Order))
 	for n, i := range enc.Order {
-		file.Extents[n] = Extent{Tensor: int(s.which[i]), Off: enc.Offsets[i], Len: infos[i].Bytes()}
+		t := int(s.which[i])
+		file.Extents[n] = Extent{Tensor: t, Off: enc.Offsets[i], Len: s.tensors.Info(t).Bytes()}
 	}
 	return file, nil
 }
 
-// A binTable is a shard as torchbin reads it.
-type binTable struct{ *shard }
+// A shardTable is a shard as the packages of the formats read it.
+type shardTable struct{ *shard }
 
 // Len is the number of tensors.
-func (t binTable) Len() int { return len(t.which) }
+func (t shardTable) Len() int { return len(t.which) }
 
 // Info is tensor i of the shard.
-func (t binTable) Info(i int) safetensors.Info {
+func (t shardTable) Info(i int) safetensors.Info {
 	info := *t.tensors.Info(int(t.which[i]))
 	info.Name = info.Name[t.cut:]
 	return info
@@ -75,7 +65,7 @@ func placeBin(s shard) (File, error) {
 			}
 		}
 	}
-	table := binTable{&s}
+	table := shardTable{&s}
 	if s.bare {
 		parts, size, err := torchbin.Literals(table, local)
 		return File{Size: size, HasCRCs: true, Literals: parts}, err

@@ -74,9 +74,7 @@ type exited int
 // run carries out one command line (without the program's name) and returns
 // the exit code. Results go to a.stdout, everything else to a.stderr.
 func (a *app) run(args []string, stdin io.Reader) (code int) {
-	// Large things are tables and buffers made once. By default the collector
-	// would let garbage grow to their size beside them.
-	debug.SetGCPercent(25)
+	debug.SetGCPercent(usualGarbage)
 	a.log = newLogger(a.stderr, globals{LogFormat: logFormat(args)})
 	var g grammar
 	bare := len(args) == 0

@@ -79,6 +79,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 		return err
 	}
 	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
+	tighten(p.Budget.Least, r.MaxMemory)
 	var files [2]*saved
 	for i, f := range []struct{ flag, path, head string }{{"--csv", c.CSV, report.CSVHead()}, {"--html", c.HTML, report.PageHead()}} {
 		if f.path == "" || f.path == "-" {

@@ -8,10 +8,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,9 +38,6 @@ func (inspectCmd) Help() string {
 	return "Example: slerpmerge inspect ./alpha --json --digest\n\nLayers that are alike are shown once; -v and --digest list every tensor."
 }
 
-// digestPool bounds the resident pages while values are hashed.
-const digestPool = 16 << 20
-
 // Run inspects.
 func (c *inspectCmd) Run(a *app) error {
 	pool := mmapio.NewPool(planPool)
@@ -57,9 +57,10 @@ func (c *inspectCmd) Run(a *app) error {
 	}
 	var sums [][sha256.Size]byte
 	if c.Digest {
-		pool.SetLimit(digestPool)
-		bound(int64(c.MaxMemory), digestPool)
-		if sums, err = digests(a.ctx, m, chosen); err != nil {
+		b := plan.Digesting(int64(c.MaxMemory), runtime.GOMAXPROCS(0), m)
+		pool.SetLimit(b.Pool)
+		bound(int64(c.MaxMemory), b.Pool)
+		if sums, err = digests(a.ctx, m, chosen, b.Threads); err != nil {
 			return err
 		}
 	}
@@ -96,13 +97,13 @@ func (c *inspectCmd) choose(m *model.Model) ([]int, error) {
 }
 
 // digests hashes the chosen tensors, several at a time.
-func digests(ctx context.Context, m *model.Model, chosen []int) ([][sha256.Size]byte, error) {
+func digests(ctx context.Context, m *model.Model, chosen []int, threads int) ([][sha256.Size]byte, error) {
 	sums := make([][sha256.Size]byte, len(chosen))
 	g, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
-	for range runtime.GOMAXPROCS(0) {
+	for range threads {
 		g.Go(func() error {
-			buf := make([]byte, 256<<10)
+			buf := make([]byte, plan.DigestBuffer)
 			h := sha256.New()
 			for {
 				k := int(next.Add(1)) - 1
@@ -141,16 +142,10 @@ type inspectTensor struct {
 	SHA256 string    `json:"sha256,omitempty"`
 }
 
-// inspectJSON writes the object of --json tensor by tensor: a million of them
-// would not fit in memory as one text.
-func inspectJSON(w io.Writer, m *model.Model, chosen []int, sums [][sha256.Size]byte) error {
-	put := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic("cli: internal error: " + err.Error())
-		}
-		return string(b)
-	}
+// inspectJSON writes the object of --json tensor by tensor, and long texts in
+// parts: a million tensors, or 100 MB of metadata, would not fit in memory as
+// one text.
+func inspectJSON(w *bufio.Writer, m *model.Model, chosen []int, sums [][sha256.Size]byte) error {
 	type file struct {
 		Name  string `json:"name"`
 		Bytes int64  `json:"bytes"`
@@ -170,17 +165,50 @@ func inspectJSON(w io.Writer, m *model.Model, chosen []int, sums [][sha256.Size]
 		if k == 0 {
 			sep = "\n"
 		}
-		if _, err := io.WriteString(w, sep+put(v)); err != nil {
+		v.Name = ""
+		rest, _ := strings.CutPrefix(put(v), `{"name":""`)
+		io.WriteString(w, sep+`{"name":`)
+		putText(w, t.Name)
+		if _, err := io.WriteString(w, rest); err != nil {
 			return err
 		}
 	}
 	elems, bytes := sizes(m, chosen)
-	meta := m.Metadata
-	if meta == nil {
-		meta = map[string]string{}
+	fmt.Fprintf(w, "],\n\"parameters\":%d,\"total_bytes\":%d,\"metadata\":{", elems, bytes)
+	for i, key := range slices.Sorted(maps.Keys(m.Metadata)) {
+		if i > 0 {
+			io.WriteString(w, ",")
+		}
+		putText(w, key)
+		io.WriteString(w, ":")
+		putText(w, m.Metadata[key])
 	}
-	_, err := fmt.Fprintf(w, "],\n\"parameters\":%d,\"total_bytes\":%d,\"metadata\":%s}\n", elems, bytes, put(meta))
+	_, err := io.WriteString(w, "}}\n")
 	return err
+}
+
+func put(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("cli: internal error: " + err.Error())
+	}
+	return string(b)
+}
+
+// putText writes a JSON string in parts; w keeps the first error.
+func putText(w *bufio.Writer, s string) {
+	const most = 16 << 10
+	io.WriteString(w, `"`)
+	for s != "" {
+		n := min(len(s), most)
+		for n < len(s) && n > most-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		part := put(s[:n])
+		io.WriteString(w, part[1:len(part)-1])
+		s = s[n:]
+	}
+	io.WriteString(w, `"`)
 }
 
 // inspectList lists the tensors one by one, as they lie in their files.

@@ -237,6 +237,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan,
 		return nil, nil, err
 	}
 	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
+	tighten(p.Budget.Least, r.MaxMemory)
 	return p, done, nil
 }
 

@@ -23,7 +23,7 @@ func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*
 	var absent []recipe.Problem
 	var hints []string
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.TableRoom(r.MaxMemory), Admit: admission(r, purpose, models[:i], len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models[:i]), Admit: admission(r, purpose, models[:i], len(paths))})
 		var unusable *model.UnusableError
 		switch {
 		case err == nil:
@@ -34,7 +34,7 @@ func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*
 				hints = append(hints, unusable.Hint)
 			}
 		default:
-			return models, outOfMemory(err, r.MaxMemory)
+			return models, outOfMemory(err, r.MaxMemory, models)
 		}
 	}
 	if len(absent) == 0 {
@@ -46,10 +46,10 @@ func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*
 }
 
 // outOfMemory names the --max-memory that a table is too large for.
-func outOfMemory(err error, limit int64) error {
+func outOfMemory(err error, limit int64, opened []*model.Model) error {
 	var me *model.MemoryError
 	if errors.As(err, &me) {
-		return &plan.MemoryError{Limit: limit, Least: plan.LeastFor(me.Need)}
+		return &plan.MemoryError{Limit: limit, Least: plan.LeastUnpickling(me.Need, opened)}
 	}
 	return err
 }
@@ -59,7 +59,11 @@ func admission(r recipe.Request, purpose plan.Purpose, opened []*model.Model, of
 	if r.MaxMemory == 0 { // nobody has said how much there is
 		return nil
 	}
-	return func(c model.Count) error { return plan.Admit(r, purpose, opened, c, of) }
+	return func(c model.Count) error {
+		least, err := plan.Admit(r, purpose, opened, c, of)
+		tighten(least, r.MaxMemory)
+		return err
+	}
 }
 
 // openModels opens models that no recipe names.
@@ -69,9 +73,9 @@ func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r rec
 		return nil, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Admit: admission(r, purpose, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Admit: admission(r, purpose, models, len(paths))})
 		if err != nil {
-			return models, err
+			return models, outOfMemory(err, r.MaxMemory, models)
 		}
 		models = append(models, m)
 	}

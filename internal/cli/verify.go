@@ -92,6 +92,7 @@ func (c *verifyCmd) Run(a *app) error {
 		return err
 	}
 	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
+	tighten(p.Budget.Least, r.MaxMemory)
 	_, total := verify.Picked(p, float64(c.Sample))
 	bar := a.progress(total)
 	v, err := verify.Run(a.ctx, p, c.Out, verify.Options{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
@@ -122,13 +123,13 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Request
 		return models, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.TableRoom(int64(c.MaxMemory)), Admit: admission(r, plan.Merging, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Admit: admission(r, plan.Merging, models, len(paths))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}
 		}
 		if err != nil {
-			return models, outOfMemory(err, int64(c.MaxMemory))
+			return models, outOfMemory(err, r.MaxMemory, models)
 		}
 		models = append(models, m)
 	}

@@ -40,6 +40,10 @@ type span struct {
 	counts   slerp.Counts
 }
 
+// maxSpans keeps the list of a piece of tiny tensors small, and the note that
+// follows it.
+const maxSpans = maxNoted
+
 // A cutter cuts a layout into pieces, in the order of the files' bytes. A
 // tensor that a worker can hold whole is never cut, so that it is read once;
 // the others are cut where the file's offset is a multiple of the piece size,
@@ -97,7 +101,7 @@ func (c *cutter) next() *piece {
 		if c.done == x.Len {
 			c.ext, c.done = c.ext+1, 0
 		}
-		if p.len == c.size || take < left {
+		if p.len == c.size || take < left || len(p.spans) == maxSpans {
 			break
 		}
 	}

@@ -35,9 +35,10 @@ type field struct {
 }
 
 // ParseConfig reads a config.json. Duplicate names and broken UTF-8 are
-// errors, since two readers could understand them differently.
+// errors, since two readers could understand them differently. raw is kept, and
+// must not be changed.
 func ParseConfig(raw []byte) (*Config, error) {
-	c := &Config{raw: bytes.Clone(raw)}
+	c := &Config{raw: raw}
 	if err := c.scan(); err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func ParseConfig(raw []byte) (*Config, error) {
 
 func (c *Config) scan() error {
 	c.fields, c.parts = c.fields[:0], nil
-	d := jsontext.NewDecoder(bytes.NewReader(standIns(c.raw)))
+	d := jsontext.NewDecoder(bytes.NewBuffer(standIns(c.raw))) // a buffer is not copied
 	tok, err := d.ReadToken()
 	if err != nil {
 		return jsonError(err)

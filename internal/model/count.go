@@ -1,11 +1,13 @@
 package model
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
@@ -18,6 +20,7 @@ type Count struct {
 	Text    int64 // bytes of names and metadata
 	Files   int64
 	Config  int64 // bytes of config.json
+	Members int64 // of its objects, at most
 	Bytes   int64 // of the weight files
 	Torch   bool  // PyTorch checkpoints
 }
@@ -38,10 +41,49 @@ func (m *Model) Count() Count {
 	for i := range m.Files {
 		c.Bytes += m.Files[i].Bytes
 	}
-	if m.Config != nil {
-		c.Config = int64(len(m.Config.Bytes()))
-	}
+	c.addConfig(m.Config)
 	return c
+}
+
+func (c *Count) addConfig(config *Config) {
+	if config != nil {
+		c.Config, c.Members = int64(len(config.raw)), members(config.raw)
+	}
+}
+
+// members is the most members that the objects of a JSON text have.
+func members(raw []byte) int64 { return int64(bytes.Count(raw, []byte(":"))) }
+
+// countConfig counts a config.json without holding it.
+func (c *Count) countConfig(path string) {
+	f, err := disk.OpenRegular(path)
+	if err != nil {
+		return // reading it will tell
+	}
+	defer f.Close()
+	buf := make([]byte, 16<<10)
+	for err == nil && c.Config <= maxConfig {
+		var n int
+		n, err = f.Read(buf)
+		c.Config += int64(n)
+		c.Members += members(buf[:n])
+	}
+}
+
+// admitConfig asks m.admit about config.json before it is read.
+func (m *Model) admitConfig(path string) error {
+	if m.admit == nil {
+		return nil
+	}
+	var c Count
+	if c.countConfig(path); c.Config > maxConfig {
+		return nil
+	}
+	err := m.admit(c)
+	if err != nil {
+		m.tooLarge = c
+	}
+	return err
 }
 
 // admission asks m.admit about weight files before they are opened. The lengths
@@ -52,9 +94,8 @@ func (m *Model) admission(pool *mmapio.Pool, paths []string) error {
 		return nil
 	}
 	var exact, most Count
-	if m.Config != nil {
-		most.Config = int64(len(m.Config.Bytes()))
-	}
+	most = m.tooLarge
+	most.addConfig(m.Config)
 	exact = most
 	for _, path := range paths {
 		if err := m.countFile(pool, path, &most, false); err != nil {
@@ -119,9 +160,33 @@ func (m *Model) admitIndexes(pool *mmapio.Pool, dir string) error {
 		if err != nil {
 			continue // reading it will tell
 		}
-		if err := m.admit(Count{Tensors: n, Text: text}); err != nil {
+		c := Count{Tensors: n, Text: text}
+		c.addFolder(dir, filepath.Ext(strings.TrimSuffix(path, ".index.json")))
+		if err := m.admit(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addFolder counts what lies beside an index: all weight files of its format,
+// and config.json.
+func (c *Count) addFolder(dir, ext string) {
+	c.Torch = ext == ".bin"
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		weights := filepath.Ext(e.Name()) == ext
+		if !weights && e.Name() != "config.json" {
+			continue
+		}
+		st, err := os.Stat(filepath.Join(dir, e.Name())) // through links
+		switch {
+		case err != nil:
+		case weights:
+			c.Files++
+			c.Bytes += st.Size()
+		default:
+			c.countConfig(filepath.Join(dir, e.Name()))
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,10 +38,15 @@ func readSmall(path string, max int64) ([]byte, error) {
 		return nil, bare(err)
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.Size() > max {
-		return nil, fmt.Errorf("%d bytes long, the limit is %d", st.Size(), max)
+	var text bytes.Buffer
+	if st, err := f.Stat(); err == nil {
+		if st.Size() > max {
+			return nil, fmt.Errorf("%d bytes long, the limit is %d", st.Size(), max)
+		}
+		text.Grow(int(st.Size()) + bytes.MinRead) // growing would copy it again and again
 	}
-	b, err := io.ReadAll(io.LimitReader(f, max+1))
+	_, err = text.ReadFrom(io.LimitReader(f, max+1))
+	b := text.Bytes()
 	if err != nil {
 		return nil, bare(err)
 	}

@@ -61,6 +61,7 @@ type Model struct {
 	arena    tensor.Arena // has the names and shapes of Tensors
 	expected int          // tensors by the index, 0 without one
 	admit    Admit        // nil admits all
+	tooLarge Count        // of a config.json that admit has refused
 
 	storages  []int32         // of tensors the first one that is the same in its file; those beyond its end share nothing
 	dropped   []droppedName   // what metadata say of names that are not stored, until aliases has looked at it
@@ -310,7 +311,14 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 	if err := m.complete(s, w); err != nil {
 		return err
 	}
+	paths := make([]string, len(w.files))
+	for i, name := range w.files {
+		paths[i] = filepath.Join(m.Dir, filepath.FromSlash(m.Home), name)
+	}
 	if badConfig != nil {
+		if m.tooLarge.Config > 0 { // with the tensors the least is more
+			return cmp.Or(m.admission(pool, paths), badConfig)
+		}
 		return badConfig
 	}
 	m.noteLeft(s, w)
@@ -327,10 +335,6 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 		}
 	}
 	m.expected = len(w.index)
-	paths := make([]string, len(w.files))
-	for i, name := range w.files {
-		paths[i] = filepath.Join(m.Dir, filepath.FromSlash(m.Home), name)
-	}
 	if err := m.admission(pool, paths); err != nil {
 		return err
 	}
@@ -414,6 +418,9 @@ func (m *Model) readConfig() error {
 	path := filepath.Join(m.Dir, m.Home, "config.json")
 	if there, err := present(path); err == nil && !there {
 		return nil
+	}
+	if err := m.admitConfig(path); err != nil {
+		return err
 	}
 	raw, err := readSmall(path, maxConfig)
 	if err != nil {

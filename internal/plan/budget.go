@@ -6,12 +6,12 @@ import (
 	"slerpmerge/torchbin"
 )
 
-// The memory of a run, in bytes. fixedBytes is what the process holds before
-// it reads its first tensor: the runtime, the program's own pages, stacks.
+// The memory of a run, in bytes.
 const (
-	fixedBytes   = 29 << 19
-	programBytes = 10 << 20  // of fixedBytes, the program's own pages
+	programBytes = 11 << 20  // the program's own pages, and what a small heap overshoots
+	baseBytes    = 5 << 19   // of the heap, before it reads its first tensor: the runtime, stacks, flags
 	threadBytes  = 256 << 10 // a worker's stack, scratch and chunk buffers beside the held pair
+	recordBytes  = 1 << 19   // for the output's folder and its record
 	minPiece     = 256 << 10
 	maxPiece     = 8 << 20
 	minPool      = 2 << 20
@@ -20,9 +20,26 @@ const (
 )
 
 // Heap is what the runtime may use of limit bytes, beside the program's own
-// pages and pool bytes of mapped files. The collector, which is late at times on
-// a busy machine, has a share to overshoot it.
-func Heap(limit, pool int64) int64 { return max(limit-limit/32-programBytes-pool, 4<<20) }
+// pages and pool bytes of mapped files. On a busy machine the collector is late
+// at times, and has a share to overshoot it.
+func Heap(limit, pool int64) int64 {
+	return max((limit-programBytes-pool)/(late+1)*late, 4<<20)
+}
+
+// late: the collector may overshoot by one part in so many.
+const late = 32
+
+// withHeap is the limit of which Heap is so much: beyond baseBytes, held bytes.
+func withHeap(held, pool int64) int64 {
+	held += baseBytes
+	return programBytes + pool + held + held/late
+}
+
+// Tight reports whether a run that could do with least bytes has so few more
+// that it should use all of limit before it collects garbage: the collector
+// works the less the more room it has. A small heap grows in too large steps
+// for that.
+func Tight(least, limit int64) bool { return least > limit/3*2 && limit >= 20<<20 }
 
 // A Budget says how large a run's buffers are. Their sum and the rest of the
 // process stay below the limit that it was made from.
@@ -34,6 +51,7 @@ type Budget struct {
 	Pool    int64 // resident pages of all mapped files together
 	Gather  int64 // kept while tensors are put in order that lie in another in their file
 	Total   int64 // expected peak
+	Least   int64 // the least limit that would do
 }
 
 // gathering gives most of what limit leaves to the tensors that lie in another
@@ -61,38 +79,32 @@ func (e *MemoryError) Error() string {
 // little memory the pieces shrink first, down to 1 MiB, which writing still
 // likes; then there are fewer threads; then smaller pieces.
 func NewBudget(limit int64, threads int, table int64) (Budget, error) {
+	least := budget(1, minPiece, table).Total
+	choose := func(threads int, piece, table int64) (Budget, bool) {
+		b := budget(threads, piece, table)
+		b.Least = least
+		return b, b.Total <= limit
+	}
 	// Beside large tables the collector works better with room than larger
 	// buffers do.
 	roomy := table + table/4
 	for piece := int64(maxPiece); piece >= 1<<20; piece /= 2 {
-		if b := budget(threads, piece, roomy); b.Total <= limit {
+		if b, ok := choose(threads, piece, roomy); ok {
 			return b, nil
 		}
 	}
 	for n := threads - 1; n >= 1; n-- {
-		if b := budget(n, 1<<20, roomy); b.Total <= limit {
+		if b, ok := choose(n, 1<<20, roomy); ok {
 			return b, nil
 		}
 	}
 	for piece := int64(1 << 19); piece >= minPiece; piece /= 2 {
-		if b := budget(1, piece, table); b.Total <= limit {
+		if b, ok := choose(1, piece, table); ok {
 			return b, nil
 		}
 	}
-	return Budget{}, &MemoryError{Limit: limit, Least: budget(1, minPiece, table).Total}
+	return Budget{}, &MemoryError{Limit: limit, Least: least}
 }
-
-// TableRoom is what a limit leaves for tables of tensors at most: less than 0
-// counts as nothing, 0 means that there is no limit.
-func TableRoom(limit int64) int64 {
-	if limit == 0 {
-		return 0
-	}
-	return max(1, limit-budget(1, minPiece, 0).Total)
-}
-
-// LeastFor is the least limit that leaves so much room for tables.
-func LeastFor(table int64) int64 { return budget(1, minPiece, table).Total }
 
 func budget(threads int, piece, table int64) Budget {
 	b := Budget{
@@ -102,6 +114,6 @@ func budget(threads int, piece, table int64) Budget {
 		Buffers: threads + spare,
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
-	b.Total = fixedBytes + table + b.Pool + int64(threads)*(b.Hold+threadBytes) + int64(b.Buffers)*piece
+	b.Total = withHeap(table+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*piece, b.Pool)
 	return b
 }

@@ -186,17 +186,17 @@ const (
 // readBudget divides limit bytes for a run that only reads. With little memory
 // fewer pages stay resident, then there are fewer threads.
 func readBudget(limit int64, threads int, table int64) (Budget, error) {
-	var b Budget
+	least := budgetLeast(table)
 	for n := threads; n >= 1; n-- {
 		for pool := int64(maxPool); pool >= minPool; pool /= 2 {
-			b = Budget{Threads: n, Pool: pool, Total: fixedBytes + pageBytes + table + pool + int64(n)*readerBytes}
+			b := Budget{Threads: n, Pool: pool, Total: withHeap(pageBytes+table+int64(n)*readerBytes, pool), Least: least}
 			if b.Total <= limit {
 				return b, nil
 			}
 		}
 	}
-	return Budget{}, &MemoryError{Limit: limit, Least: budgetLeast(table)}
+	return Budget{}, &MemoryError{Limit: limit, Least: least}
 }
 
 // budgetLeast is the least limit of a run that only reads.
-func budgetLeast(table int64) int64 { return fixedBytes + pageBytes + table + minPool + readerBytes }
+func budgetLeast(table int64) int64 { return withHeap(pageBytes+table+readerBytes, minPool) }

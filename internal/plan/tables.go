@@ -18,18 +18,18 @@ const (
 
 // Bytes that one tensor takes, measured with 46,000 of them (names aside).
 const (
-	parentEntry  = 76        // in the table of a parent
-	sideEntry    = 40        // while the parents are paired
-	planEntry    = 144       // in the plan
-	writeEntry   = 165       // in the layout, the order of work and the results
-	readEntry    = 130       // in the results and the summary of a comparison
-	headerEntry  = 200       // while the header of its file is made and written
-	pickleEntry  = 315       // while its .bin is written
-	unpickled    = 16        // left by reading it from a .bin
-	unpickling   = 600       // while that goes on
-	unpickler    = 192 << 10 // of one model
-	fileEntry    = 1 << 10
-	configCopies = 5 // of config.json: read, parsed, edited, written
+	parentEntry = 72        // in the table of a parent
+	sideEntry   = 40        // while the parents are paired
+	planEntry   = 144       // in the plan
+	writeEntry  = 165       // in the layout, the order of work and the results
+	readEntry   = 130       // in the results and the summary of a comparison
+	headerEntry = 110       // while the header of its file is made and written, names aside
+	pickleEntry = 270       // while its .bin is written, likewise
+	unpickled   = 4         // left by reading it from a .bin
+	unpickling  = 450       // while that goes on
+	unpickler   = 192 << 10 // of one model
+	fileEntry   = 640
+	memberEntry = 64 // of config.json, while its names are checked
 )
 
 // tables are what the memory of a run depends on beside its buffers.
@@ -44,16 +44,19 @@ type tables struct {
 
 // bytes estimates the most that is in memory at one time.
 func (t *tables) bytes() int64 {
-	var stored, text, sides, reading, n, mapped int64
+	var before, text, sides, reading, n, mapped, config int64
 	least := int64(-1) // text that is kept once after pairing
-	for _, c := range t.parents {
-		entry := int64(parentEntry)
+	for i := range t.parents {
+		c := &t.parents[i]
 		if c.Torch {
-			reading = max(reading, stored+text+c.Tensors*unpickling+c.Text*2)
-			entry += unpickled
-			stored += unpickler
+			reading = max(reading, before+text+c.Tensors*unpickling+c.Text*2)
 		}
-		stored += c.Tensors*entry + c.Files*fileEntry + c.Config*configCopies
+		before += stored(c)
+		work := c.Members*memberEntry + c.Config/2
+		if t.purpose == Merging { // it is edited and written
+			work += c.Config * 3 / 2
+		}
+		config = max(config, work)
 		text += c.Text
 		sides += c.Tensors * sideEntry
 		n += c.Tensors
@@ -64,14 +67,18 @@ func (t *tables) bytes() int64 {
 	}
 	other := t.other - max(0, minPool-mapped) // small files have fewer pages
 	if t.purpose == Listing {
-		return max(reading+reading/16, withGarbage(stored+text+n*64)) + other
+		list := n * 58
+		if t.parents[0].Files > 1 { // an index, while the files are opened
+			list = max(list, n*40+text)
+		}
+		return withGarbage(max(reading, before+text+list, before+config)-text) + text + other
 	}
 	out := t.out.Tensors * planEntry
-	pairing := stored + text + sides + out
+	pairing := before + text + out + max(sides, config)
 	if len(t.parents) > 1 {
 		text -= least
 	}
-	running := stored + text + out + t.files*2*fileEntry
+	running := before + text + out + t.files*2*fileEntry
 	if t.purpose == Comparing {
 		running += t.out.Tensors * readEntry
 	} else {
@@ -81,18 +88,29 @@ func (t *tables) bytes() int64 {
 		}
 		running += t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
 	}
-	return max(reading+reading/16, withGarbage(max(pairing, running))) + other
+	return withGarbage(max(reading, pairing, running)) + other
+}
+
+// stored is what the table of a parent takes, names aside.
+func stored(c *model.Count) int64 {
+	n := c.Tensors*parentEntry + c.Files*fileEntry + c.Config
+	if c.Torch {
+		n += c.Tensors*unpickled + unpickler
+	}
+	return n
 }
 
 // withGarbage leaves the collector room enough not to run all the time.
-func withGarbage(live int64) int64 { return live + live/8 }
+func withGarbage(live int64) int64 { return live + live/12 }
 
 // Admit says whether a model can be opened beside others within the memory of
 // a recipe, for the purpose that they are opened for. It is a *MemoryError if
 // even with the smallest buffers it can't. Of the models only those opened and
 // the next one are known then. The least that it names takes it that they all
 // have the same names, and that the others, of models in all, are like the next.
-func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.Count, of int) error {
+//
+// It returns the least limit for those that are known.
+func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.Count, of int) (int64, error) {
 	t := tables{purpose: purpose}
 	for _, m := range opened {
 		if m != nil {
@@ -108,25 +126,71 @@ func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.
 		}
 	}
 	t.files = max(1, min(t.files, t.out.Tensors)) // whatever the shard size, none is empty
-	least := func() int64 {
-		switch purpose {
-		case Listing:
-			return fixedBytes + minPool + t.bytes()
-		case Comparing:
-			return budgetLeast(t.bytes())
-		}
-		return budget(1, minPiece, t.bytes()).Total
-	}
 	t.most = t.out.Tensors / t.files
-	if least() <= r.MaxMemory {
-		return nil
+	least := t.least()
+	if least <= r.MaxMemory {
+		return least, nil
 	}
 	t.most = min(t.out.Tensors, 2*t.most) // shards are uneven
 	for len(t.parents) < of {
 		t.parents = append(t.parents, next)
 	}
-	n := least()
-	return &MemoryError{Limit: r.MaxMemory, Least: n + max(n/64, 1<<20)}
+	least = t.least()
+	return least, &MemoryError{Limit: r.MaxMemory, Least: least + max(least/64, 1<<18)}
+}
+
+// least is the least limit with which the tables fit.
+func (t *tables) least() int64 {
+	switch t.purpose {
+	case Listing:
+		return withHeap(t.bytes(), minPool)
+	case Comparing:
+		return budgetLeast(t.bytes())
+	}
+	return budget(1, minPiece, t.bytes()).Total
+}
+
+// DigestBuffer is what a thread reads at once that hashes values.
+const DigestBuffer = 256 << 10
+
+// Digesting is the budget of hashing the values of a model that was admitted
+// for Listing.
+func Digesting(limit int64, threads int, m *model.Model) Budget {
+	t := tables{purpose: Listing, parents: []model.Count{m.Count()}}
+	for n := threads; n > 1; n-- {
+		for pool := int64(maxPool); pool >= minPool; pool /= 2 {
+			if withHeap(t.bytes()+int64(n)*(DigestBuffer+threadBytes), pool) <= limit {
+				return Budget{Threads: n, Pool: pool}
+			}
+		}
+	}
+	return Budget{Threads: 1, Pool: minPool}
+}
+
+// Unpickling is what a limit leaves for reading one .bin beside the models that
+// are opened; 0 means that there is no limit.
+func Unpickling(limit int64, opened []*model.Model) int64 {
+	if limit == 0 {
+		return 0
+	}
+	return max(1, Heap(limit, minPool)-baseBytes-held(opened))
+}
+
+// LeastUnpickling is the least limit for a .bin that takes need bytes to read.
+func LeastUnpickling(need int64, opened []*model.Model) int64 {
+	return withHeap(need+held(opened), minPool)
+}
+
+// held is what the tables of models take.
+func held(models []*model.Model) int64 {
+	var n int64
+	for _, m := range models {
+		if m != nil {
+			c := m.Count()
+			n += stored(&c) + c.Text
+		}
+	}
+	return n
 }
 
 // tableBytes estimates what the tables of all models, of the plan, the layout

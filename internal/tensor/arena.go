@@ -3,6 +3,7 @@ package tensor
 import (
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // An Arena keeps many names and shapes in few pieces of memory. The zero value
@@ -32,6 +33,10 @@ func (a *Arena) Text(text []byte) string {
 	a.text.Write(text)
 	return a.text.String()[start:]
 }
+
+// Own is Text of a long text that the caller gives away: it is not copied, and
+// must not be changed any more.
+func (a *Arena) Own(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
 
 // Name is Text of a string.
 func (a *Arena) Name(text string) string {

@@ -3,8 +3,8 @@
 Every command is run on models of many tensors, of many shards and of odd
 headers. A run that succeeds stays within --max-memory. One that is refused
 exits with 3, stays within it too, and names a least with which the same command
-succeeds. With --long that must be at most 15 % above the peak that is measured
-then, which not every row meets yet; the short form only shows it. A pair with
+succeeds and that is at most 15 % above the peak that is measured then. --long
+has more rows, and tries every least three times. A pair with
 the names, shapes and shards of DeepSeek-V3 is planned in the default memory;
 with every dimension divided by 64 it is compared and merged there, in both
 formats. The peak is VmHWM, mapped pages included. A table goes to standard
@@ -114,8 +114,8 @@ for line in sys.stdin:
 
 
 class Bench:
-    def __init__(self, program, work, strict):
-        self.program, self.work, self.strict, self.n = program, work, strict, 0
+    def __init__(self, program, work, long):
+        self.program, self.work, self.long, self.n = program, work, long, 0
         self.launcher = subprocess.Popen([sys.executable, "-I", "-S", "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, *args, limit=None):
@@ -142,7 +142,7 @@ class Bench:
         problem = ""
         if code not in (0, 3) or must is not None and code != must:
             problem = "exit %d, want %s: %s" % (code, must, text.strip()[-300:])
-        elif peak > allowed:
+        elif peak > max(allowed, 17 * MiB): # less than the program takes in any case
             problem = "peak over the limit"
         row = [what, args[0], "%.1f" % (allowed / MiB), str(code), "%.1f" % (peak / MiB), "%.1f" % seconds, ""]
         if not keep:
@@ -153,33 +153,43 @@ class Bench:
                 problem = "no least is named: " + text.strip()[-200:]
             elif least:
                 need = int(named.group(1)) * MiB
-                again, out2 = self.output([a.replace(out, "{}") for a in args])
-                code, peak, seconds, text = self.run(*again, limit=need)
-                row[6] = "least %d: exit %d, peak %.1f, %.1f s" % (need // MiB, code, peak / MiB, seconds)
-                shutil.rmtree(out2, ignore_errors=True)
+                peaks = []
+                for _ in range(3 if self.long and seconds < 5 else 1):
+                    again, out2 = self.output([a.replace(out, "{}") for a in args])
+                    code, peak, seconds, text = self.run(*again, limit=need)
+                    shutil.rmtree(out2, ignore_errors=True)
+                    peaks.append(peak)
+                    if code != 0:
+                        break
+                row[6] = "least %d: exit %d, peak %.1f (%+.0f %%), %.1f s" % (need // MiB, code, max(peaks) / MiB, 100 * need / max(peaks) - 100, seconds)
                 if code != 0:
                     problem = "the least that is named does not work: " + text.strip()[-300:]
-                elif peak > need:
+                elif max(peaks) > need:
                     problem = "peak over the least"
-                # It is named in whole MiB. That of plan is the merge's.
-                elif self.strict and args[0] != "plan" and need > 1.15 * peak + MiB:
-                    problem = "the least is %.0f %% above the peak" % (100 * need / peak - 100)
+                # That of plan is the merge's.
+                elif args[0] != "plan" and need > 1.15 * max(peaks):
+                    problem = "the least is %.0f %% above the peak" % (100 * need / max(peaks) - 100)
         if problem:
             row.append("FAILED: " + problem)
             failed.append(what + " " + args[0] + ": " + problem)
         print(" | ".join(row), flush=True)
         return out
 
-    def every(self, what, a, b, limit=None, formats=("safetensors", "bin"), least=True, must=None):
-        """All commands on a pair, in the formats that are written."""
-        self.check(what, ["inspect", a], limit, must, least=least)
+    def every(self, what, a, b, limit=None, formats=("safetensors", "bin"), must=None, more=(), made=True):
+        """All commands on a pair, in the formats that are written. Where it is
+        made, one folder is, to be verified."""
+        self.check(what, ["inspect", a], limit, must)
         for f in formats:
-            self.check(what + " > " + f, ["plan", a, b, "--format", f], limit, must, least=least)
-        self.check(what, ["compare", a, b], limit, must, least=least)
+            self.check(what + " > " + f, ["plan", a, b, "--format", f, *more], limit, must)
+        self.check(what, ["compare", a, b], limit, must)
         for f in formats:
-            out = self.check(what + " > " + f, ["merge", a, b, "-o", "{}", "--format", f, "--no-card"], limit, must, keep=True, least=least)
+            merge = ["merge", a, b, "-o", "{}", "--format", f, "--no-card", *more]
+            out = self.check(what + " > " + f, merge, limit, must, keep=True)
+            if not os.path.isdir(out) and made:
+                args, out = self.output(merge)
+                self.run(*args, limit=4 << 30)
             if os.path.isdir(out):
-                self.check(what + " > " + f, ["verify", out], limit, must, least=least)
+                self.check(what + " > " + f, ["verify", out], limit, must)
                 shutil.rmtree(out)
 
 
@@ -203,10 +213,10 @@ def main():
             for path in paths:
                 shutil.rmtree(path)
 
-        def torch(paths, limit=None):
+        def torch(paths, *more):
             out = []
             for path in paths:
-                code, _, _, text = bench.run("convert", path, "-o", path + "-bin", "--format", "bin", limit=limit or 4 << 30)
+                code, _, _, text = bench.run("convert", path, "-o", path + "-bin", "--format", "bin", *more, limit=4 << 30)
                 if code:
                     sys.exit("convert: " + text)
                 out.append(path + "-bin")
@@ -224,22 +234,32 @@ def main():
         bench.every("DeepSeek-V3 / 64 .bin", *old, must=0, formats=("safetensors",))
         drop(old)
 
-        for n in (100, 1000, 10_000) + ((50_000, 100_000, 300_000) if o.long else ()):
+        # With 1 MiB everything is refused, and the least tried.
+        for n in (100, 1000, 10_000) + ((50_000, 100_000) if o.long else ()):
             models = pair("small", small(n), 1)
-            low = 16 * MiB if n <= 1000 else 20 * MiB if n < 20_000 else None
-            bench.every("%d tensors" % n, *models, limit=low)
-            if n in (1000, 10_000, 50_000, 100_000):
-                old = torch(models)
-                bench.every("%d tensors .bin" % n, *old, limit=low, formats=("bin",))
-                drop(old)
+            bench.every("%d tensors" % n, *models, limit=MiB, formats=("safetensors",))
+            if n == 50_000: # the contract
+                bench.every("%d tensors" % n, *models, must=0, formats=("safetensors", "bin"))
+            old = torch(models)
+            bench.every("%d tensors .bin" % n, *old, limit=MiB, formats=("bin",))
+            if n == 50_000:
+                bench.every("%d tensors .bin" % n, *old, must=0, formats=("safetensors", "bin"))
+            drop(old)
             drop(models)
+        models = pair("shards", small(20_000), 100)
+        bench.every("20,000 tensors, 100 shards", *models, limit=MiB, formats=("safetensors",))
+        drop(models)
         if o.long:
             models = pair("shards", small(30_000), 10_000)
-            bench.every("30000 tensors, 10000 shards", *models)
+            bench.every("30,000 tensors, 10,000 shards", *models, limit=MiB, formats=("safetensors",))
             drop(models)
             models = pair("million", small(1_000_000), 20)
-            bench.every("10^6 tensors, 20 shards", *models, formats=("safetensors",))
+            few = ("--shard-size", "300kB")
+            bench.every("10^6 tensors, 20 shards", *models, limit=MiB, formats=("safetensors",), more=few)
+            old = torch(models, *few)
             drop(models)
+            bench.every("10^6 tensors .bin, 14 shards", *old, limit=MiB, formats=("bin",), more=few)
+            drop(old)
 
         # Odd headers: refused from their lengths and a count, not from the tables.
         for what, tensors, metadata, pad in (
@@ -248,16 +268,16 @@ def main():
                 ("700,000 short names", [("t%d" % i, "U8", [0], 0) for i in range(700_000)], None, 0)):
             path = work + "/odd.safetensors"
             write_shard(path, tensors, metadata, pad)
-            bench.check(what, ["inspect", path], must=3, least=o.long)
+            bench.check(what, ["inspect", path], must=3)
             bench.check(what, ["plan", path, path], must=3, least=o.long)
             os.remove(path)
         path = work + "/padded.safetensors"
         write_shard(path, small(10), None, 92_000_000)
         bench.check("92 MB of spaces", ["inspect", path], must=0)
         os.remove(path)
-        big = json.dumps({"model_type": "llama", "num_hidden_layers": 4, "id2label": {str(i): "LABEL_%d" % i for i in range(320_000)}})
+        big = json.dumps({"model_type": "llama", "num_hidden_layers": 4, "id2label": {str(i): "LABEL_%d" % i for i in range(350_000)}})
         models = pair("config", small(100), 1, big)
-        bench.every("config.json of %d MB" % (len(big) // 10 ** 6), *models, formats=("safetensors",))
+        bench.every("config.json of %d MB" % (len(big) // 10 ** 6), *models, limit=MiB, formats=("safetensors",))
         drop(models)
     print()
     if failed:
