@@ -26,7 +26,7 @@ const (
 	headerEntry = 110       // while the header of its file is made and written, names aside
 	pickleEntry = 270       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
-	unpickling  = 450       // while that goes on
+	unpickling  = 410       // while that goes on
 	unpickler   = 192 << 10 // of one model
 	fileEntry   = 640
 	memberEntry = 64 // of config.json, while its names are checked
@@ -69,7 +69,7 @@ func (t *tables) bytes() int64 {
 	if t.purpose == Listing {
 		list := n * 58
 		if t.parents[0].Files > 1 { // an index, while the files are opened
-			list = max(list, n*40+text)
+			list = max(list, n*72+text)
 		}
 		return withGarbage(max(reading, before+text+list, before+config)-text) + text + other
 	}
