@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -318,4 +319,23 @@ func (r eager) ReadAt(p []byte, off int64) (int, error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// A text of many megabytes is in memory once.
+func TestLongTextOnce(t *testing.T) {
+	name, value := strings.Repeat("n", 8<<20), strings.Repeat("v", 8<<20)
+	b := file(`{"__metadata__":{"k":"`+value+`"},"`+name+`":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`, 0)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	h, err := read(b)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Tensors[0].Name != name || h.Metadata["k"] != value {
+		t.Error("the texts are others")
+	}
+	if n, most := after.TotalAlloc-before.TotalAlloc, uint64(len(name)+len(value)+1<<20); n > most {
+		t.Errorf("%d bytes were allocated, more than %d", n, most)
+	}
 }

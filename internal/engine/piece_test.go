@@ -2,6 +2,8 @@ package engine
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 
 	"slerpmerge/internal/plan"
@@ -85,4 +87,26 @@ func place(f writer.File, tensor int) int64 {
 		}
 	}
 	return -1
+}
+
+// A piece of tiny tensors has few enough of them for its list to stay small.
+func TestCutterBoundsSegments(t *testing.T) {
+	const n = 2*maxSegments + 1
+	tensors, infos := make([]plan.Tensor, n), make([]tensor.Info, n)
+	for i := range tensors {
+		infos[i] = tensor.Info{Name: strconv.Itoa(i), DType: tensor.U8, Shape: []uint64{1}}
+		tensors[i].Info = infos[i]
+	}
+	l, err := writer.NewLayout(infos, nil, 1<<40, writer.Safetensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cutter{tensors: tensors, files: l.Files, size: 1 << 20, whole: func(int) bool { return true }}
+	var got []int
+	for p := c.next(); p != nil; p = c.next() {
+		got = append(got, len(p.segs))
+	}
+	if want := []int{maxSegments, maxSegments, 1}; !slices.Equal(got, want) {
+		t.Errorf("segments %v, want %v", got, want)
+	}
 }

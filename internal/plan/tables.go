@@ -29,7 +29,8 @@ const (
 	unpickling  = 410       // while that goes on
 	unpickler   = 192 << 10 // of one model
 	fileEntry   = 640
-	memberEntry = 64 // of config.json, while its names are checked
+	fileRecord  = 300 // in the record of a merge
+	memberEntry = 64  // of config.json, while its names are checked
 )
 
 // tables are what the memory of a run depends on beside its buffers.
@@ -44,14 +45,15 @@ type tables struct {
 
 // bytes estimates the most that is in memory at one time.
 func (t *tables) bytes() int64 {
-	var before, text, sides, reading, n, mapped, config int64
+	var before, text, sides, reading, n, mapped, config, files int64
 	least := int64(-1) // text that is kept once after pairing
 	for i := range t.parents {
 		c := &t.parents[i]
 		if c.Torch {
-			reading = max(reading, before+text+c.Tensors*unpickling+c.Text*2)
+			reading = max(reading, before+text+unpickler+c.Tensors*unpickling+c.Text*2)
 		}
 		before += stored(c)
+		files += c.Files
 		work := c.Members*memberEntry + c.Config/2
 		if t.purpose == Merging { // it is edited and written
 			work += c.Config * 3 / 2
@@ -86,7 +88,7 @@ func (t *tables) bytes() int64 {
 		if t.out.Torch {
 			entry = pickleEntry
 		}
-		running += t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
+		running += files*fileRecord + t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
 	}
 	return withGarbage(max(reading, pairing, running)) + other
 }
@@ -95,7 +97,7 @@ func (t *tables) bytes() int64 {
 func stored(c *model.Count) int64 {
 	n := c.Tensors*parentEntry + c.Files*fileEntry + c.Config
 	if c.Torch {
-		n += c.Tensors*unpickled + unpickler
+		n += c.Tensors * unpickled
 	}
 	return n
 }
