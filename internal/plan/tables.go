@@ -27,7 +27,7 @@ const (
 	pickleEntry = 270       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
 	unpickling  = 410       // while that goes on
-	unpickler   = 192 << 10 // of one model
+	unpickler   = 960 << 10 // for the pickle itself
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
 	memberEntry = 64  // of config.json, while its names are checked
