@@ -195,20 +195,33 @@ func put(v any) string {
 	return string(b)
 }
 
-// putText writes a JSON string in parts; w keeps the first error.
+// putText writes a JSON string as encoding/json does, without a copy of it; w
+// keeps the first error.
 func putText(w *bufio.Writer, s string) {
-	const most = 16 << 10
-	io.WriteString(w, `"`)
+	w.WriteByte('"')
 	for s != "" {
-		n := min(len(s), most)
-		for n < len(s) && n > most-utf8.UTFMax && !utf8.RuneStart(s[n]) {
-			n--
+		n := plainLen(s)
+		w.WriteString(s[:n])
+		if s = s[n:]; s == "" {
+			break
 		}
-		part := put(s[:n])
-		io.WriteString(w, part[1:len(part)-1])
-		s = s[n:]
+		_, size := utf8.DecodeRuneInString(s)
+		special := put(s[:size])
+		w.WriteString(special[1 : len(special)-1])
+		s = s[size:]
 	}
-	io.WriteString(w, `"`)
+	w.WriteByte('"')
+}
+
+// plainLen is the length of the part of a text before the first character that
+// encoding/json writes otherwise.
+func plainLen(s string) int {
+	for i, r := range s {
+		if r < ' ' || strings.ContainsRune("\"\\<>&\x7f\u2028\u2029\ufffd", r) {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // inspectList lists the tensors one by one, as they lie in their files.

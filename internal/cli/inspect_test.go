@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// A text that is written in parts is the one that is written at once, wherever
-// it is cut.
+// A text that is written in parts is the one that is written at once, whatever
+// is in it.
 func TestPutText(t *testing.T) {
 	long := strings.Repeat("é<𐍈\"", 10_000)
-	for _, text := range []string{"", "a", "<b>", long, "x" + long, "xy" + long, "xyz" + long, strings.Repeat("z", 16<<10)} {
+	for _, text := range []string{"", "a", "<b>", long, "x" + long, "\x00\n\x7f\u2028\u2029\ufffd\xff\\&>", "\u00e9\xffz"} {
 		var got strings.Builder
 		w := bufio.NewWriter(&got)
 		putText(w, text)
