@@ -54,7 +54,7 @@ func (t *tables) bytes() int64 {
 		}
 		before += stored(c)
 		files += c.Files
-		work := c.Members*memberEntry + c.Config/2
+		work := c.Members*memberEntry + c.Config*3/4
 		if t.purpose == Merging { // it is edited and written
 			work += c.Config * 3 / 2
 		}
