@@ -54,7 +54,7 @@ type Table interface {
 
 type list []Info
 
-func (t list) Len() int               { return len(t) }
+func (t list) Len() int        { return len(t) }
 func (t list) Info(i int) Info { return t[i] }
 
 // EncodeTable is Encode of tensors that are in no list of their own.

@@ -91,7 +91,7 @@ func place(f writer.File, tensor int) int64 {
 
 // A piece of tiny tensors has few enough of them for its list to stay small.
 func TestCutterBoundsSegments(t *testing.T) {
-	const n = 2*maxSegments + 1
+	const n = 2*maxSpans + 1
 	tensors, infos := make([]plan.Tensor, n), make([]tensor.Info, n)
 	for i := range tensors {
 		infos[i] = tensor.Info{Name: strconv.Itoa(i), DType: tensor.U8, Shape: []uint64{1}}
@@ -104,9 +104,9 @@ func TestCutterBoundsSegments(t *testing.T) {
 	c := cutter{tensors: tensors, files: l.Files, size: 1 << 20, whole: func(int) bool { return true }}
 	var got []int
 	for p := c.next(); p != nil; p = c.next() {
-		got = append(got, len(p.segs))
+		got = append(got, len(p.spans))
 	}
-	if want := []int{maxSegments, maxSegments, 1}; !slices.Equal(got, want) {
+	if want := []int{maxSpans, maxSpans, 1}; !slices.Equal(got, want) {
 		t.Errorf("segments %v, want %v", got, want)
 	}
 }
