@@ -19,6 +19,7 @@ import (
 // A checkpoint reads the results of pairs that workers are deciding about at
 // that moment. The race detector must find nothing.
 func TestCheckpointAmongSmallPairs(t *testing.T) {
+	t.Parallel()
 	var list []spec
 	for i := range 600 {
 		list = append(list, spec{fmt.Sprintf("t.%03d", i), tensor.F32, 10_000})

@@ -52,6 +52,7 @@ func bits(r engine.TensorResult) [4]uint64 {
 // The figures of a comparison are those of a merge, to the last bit, for
 // tensors of one block and of several, and the branch is the merge's.
 func TestCompareEqualsMerge(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	own := [2]string{makeModel(t, dir+"/a", 1, 9<<20, layers), makeModel(t, dir+"/b", 2, 0, layers)}
 	models := func(name string) string { return filepath.Join("..", "..", "testdata", "models", name) }
@@ -88,6 +89,7 @@ func TestCompareEqualsMerge(t *testing.T) {
 
 // Nor do they depend on threads, memory or shards; the distance neither.
 func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	a, b := makeModel(t, dir+"/a", 1, 0, layers), makeModel(t, dir+"/b", 2, 0, layers)
 	shards := makeModel(t, dir+"/as", 1, 9<<20, layers)
@@ -137,6 +139,7 @@ func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
 // The distance of parents that are all but equal has its digits: checked
 // against the differences themselves.
 func TestDistance(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	list := []spec{{"far", tensor.F32, 1000}, {"near", tensor.F32, 1<<20 + 77}}
 	a, b := makeModel(t, dir+"/a", 1, 0, list), makeModel(t, dir+"/b", 1, 0, list)

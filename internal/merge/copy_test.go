@@ -14,6 +14,7 @@ import (
 // Tensors that stay as they are have the same bytes whether the system copies
 // them or they pass through the program, whole or gone on with.
 func TestCopiedBySystem(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	a := makeModel(t, dir+"/a", 1, 0, layers)
 	b := makeModel(t, dir+"/b", 2, 0, layers)

@@ -75,6 +75,7 @@ func weightHash(t testing.TB, dir string) string {
 // The bytes of the output depend on the inputs and the recipe alone: not on
 // threads, memory, or the way the parents are cut into shards.
 func TestBytesDoNotDependOnTheMachine(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	a := makeModel(t, dir+"/a", 1, 0, layers)
 	b := makeModel(t, dir+"/b", 2, 0, layers)
@@ -116,6 +117,7 @@ func TestBytesDoNotDependOnTheMachine(t *testing.T) {
 // With a narrower output type one piece can hold parts of more large tensors
 // than are measured ahead.
 func TestNarrowOutputOfManyTensors(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var list []spec
 	for i := range 7 {
@@ -143,6 +145,7 @@ func TestNarrowOutputOfManyTensors(t *testing.T) {
 // A pair that fits a worker's buffer is read once, others twice: to be
 // measured and to be blended.
 func TestSmallPairsAreReadOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	a := makeModel(t, dir+"/a", 1, 0, layers)
 	b := makeModel(t, dir+"/b", 2, 0, layers)
@@ -193,6 +196,7 @@ func leastMemory(t *testing.T, a, b string) int64 {
 // A parent that is cut while it is read ends the run with *ChangedError, and
 // leaves nothing.
 func TestParentTruncatedDuringTheRun(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(path string) error{
 		"truncated": func(p string) error { return os.Truncate(p, 100_000) },
 		"emptied":   func(p string) error { return os.Truncate(p, 0) },

@@ -136,6 +136,7 @@ func apply(t *testing.T, gold map[string]values, path string) {
 }
 
 func TestGolden(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, primary, secondary string
 		change                   func(*recipe.Request)
@@ -310,6 +311,7 @@ func TestPinnedBytes(t *testing.T) {
 
 // At t = 0 and t = 1 the output's weights are the parent's file.
 func TestEndsAreCopies(t *testing.T) {
+	t.Parallel()
 	for at, parent := range map[float64]string{0: "alpha", 1: "beta"} {
 		_, out := mergeModels(t, testdata+"models/alpha", testdata+"models/beta", func(r *recipe.Request) { r.Set("t", flat(at)) })
 		want, err := os.ReadFile(testdata + "models/" + parent + "/model.safetensors")

@@ -37,6 +37,7 @@ func wideValues(t *testing.T, dir string, every int) {
 // Runs that are stopped again and again, with other threads and memory each
 // time, end in the same files and the same findings, without beginning again.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	list := append([]spec{{"k.ints", tensor.I32, 700_000}}, layers...)
 	a := makeModel(t, dir+"/a", 1, 0, list)
@@ -59,6 +60,7 @@ func TestResume(t *testing.T) {
 		{recipe.Bin, recipe.DType{Auto: true}, 1e12},
 	} {
 		t.Run(fmt.Sprintf("%s %v", c.format, c.dtype), func(t *testing.T) {
+			t.Parallel()
 			r := rand.New(rand.NewPCG(3, uint64(c.shard)))
 			set := func(r *recipe.Request) {
 				r.Format, r.DType, r.ShardSize, r.NonFinite = c.format, c.dtype, c.shard, recipe.NonFiniteWarn
@@ -164,6 +166,7 @@ func sameFolder(t *testing.T, got, want string) {
 
 // A note that does not fit is no reason to fail, but to begin anew.
 func TestResumeOfBadNotes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	a := makeModel(t, dir+"/a", 1, 0, layers)
 	b := makeModel(t, dir+"/b", 2, 0, layers)

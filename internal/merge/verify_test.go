@@ -158,6 +158,7 @@ func places(f writer.File, r *rand.Rand) []int64 {
 
 // One bit anywhere in a weight file is found, and its place is told.
 func TestVerifyFlips(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		format recipe.Format
@@ -249,6 +250,7 @@ func checkFlip(t *testing.T, m madeModel, f writer.File, original []byte, at int
 // A sample covers every file, is always the same, and finds what is in its
 // tensors and in all bytes that are no values.
 func TestVerifySample(t *testing.T) {
+	t.Parallel()
 	const share = 0.05
 	for _, format := range []recipe.Format{recipe.Safetensors, recipe.Bin} {
 		m := mergeAssorted(t, format, 100)
@@ -316,6 +318,7 @@ func TestPicked(t *testing.T) {
 // Very many differences are counted, and told without end neither in memory
 // nor on the screen.
 func TestVerifyAllWrong(t *testing.T) {
+	t.Parallel()
 	for _, format := range []recipe.Format{recipe.Safetensors, recipe.Bin} {
 		m := mergeAssorted(t, format, 1<<40)
 		f := m.Layout.Files[0]
@@ -348,6 +351,7 @@ func TestVerifyAllWrong(t *testing.T) {
 
 // Every length that a file can be cut to is a difference and no error.
 func TestVerifyCut(t *testing.T) {
+	t.Parallel()
 	for _, format := range []recipe.Format{recipe.Safetensors, recipe.Bin} {
 		m := mergeAssorted(t, format, 1<<40)
 		path := filepath.Join(m.dir, m.Layout.Files[0].Name)
@@ -376,6 +380,7 @@ func TestVerifyCut(t *testing.T) {
 // What a .bin that was changed with care says of its own values is no second
 // difference.
 func TestVerifyChangedWithCare(t *testing.T) {
+	t.Parallel()
 	m := mergeAssorted(t, recipe.Bin, 1<<40)
 	f := m.Layout.Files[0]
 	x := f.Extents[0]

@@ -235,7 +235,7 @@ var column = regexp.MustCompile(`recipe\.yml:([0-9]+):[0-9]+`)
 // text the beginning is enough.
 func compareLines(t *testing.T, dir string, p *plan.Plan, err error, want []string) {
 	t.Helper()
-	got := []string{}
+	var got []string
 	if err == nil {
 		got = lines(p)
 	} else {
