@@ -45,7 +45,7 @@ func (c *compareCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if r.FromFile() && (r.Method != recipe.Slerp || len(r.Parents()) != 2) {
+	if r.FromFile() && (!r.Rules.(method.Method).Pairs() || len(r.Parents()) != 2) {
 		return &requestError{msg: fmt.Sprintf("--recipe %s is not about a pair of models: compare takes recipes of merge_method slerp with two models", c.Recipe)}
 	}
 	toStdout := 0

@@ -17,6 +17,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 )
@@ -279,7 +280,7 @@ func (f *mergeFlags) pair() (r recipe.Recipe, err error) {
 		}
 	}
 	t, err := f.T.setting()
-	return recipe.Pair(*f.Primary, *f.Secondary, t), err
+	return recipe.Pair(method.SlerpMethod{}, *f.Primary, *f.Secondary, t), err
 }
 
 // maxRecipe bounds a recipe file; recipe.Parse has a limit of its own.
@@ -318,7 +319,7 @@ func (f *mergeFlags) file() (r recipe.Recipe, err error) {
 	if err != nil {
 		return r, err
 	}
-	parsed, err := recipe.Parse(f.Recipe, src)
+	parsed, err := recipe.Parse(f.Recipe, src, method.All())
 	if err != nil {
 		return r, withModels(parsed, err)
 	}

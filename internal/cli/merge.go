@@ -284,7 +284,7 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	peak := peakMemory()
 	branches := r.Outcomes()
 	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Run.Output,
-		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Recipe.Method == recipe.Slerp))
+		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Pairs()))
 	if n := len(r.Warnings); n > 0 {
 		text += "; " + plural(n, "warning")
 	}

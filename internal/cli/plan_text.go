@@ -10,7 +10,6 @@ import (
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
-	"slerpmerge/internal/recipe"
 )
 
 // maxFiles is how many weight files are listed one by one without -v.
@@ -22,7 +21,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 	for i, m := range p.Models {
 		role := "model"
 		switch {
-		case p.Recipe.Method != recipe.Slerp:
+		case !p.Pairs():
 		case i == 0 && p.Recipe.Base != nil:
 			role = "base"
 		case !p.Recipe.FromFile():

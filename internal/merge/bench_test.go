@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -18,7 +19,7 @@ func BenchmarkMerge(b *testing.B) {
 	list := []spec{{"a", tensor.BF16, 16 << 20}, {"b", tensor.BF16, 8 << 20}, {"c", tensor.BF16, 6 << 20}}
 	makeModel(b, dir+"/a", 1, 0, list)
 	makeModel(b, dir+"/b", 2, 0, list)
-	r := recipe.Request{Recipe: recipe.Pair(dir+"/a", dir+"/b", flat(0.3)), Run: recipe.Run{Output: dir + "/out", Overwrite: true, MaxMemory: 64 << 20, Threads: 2}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, dir+"/a", dir+"/b", flat(0.3)), Run: recipe.Run{Output: dir + "/out", Overwrite: true, MaxMemory: 64 << 20, Threads: 2}}
 	r.ShardSize = 5e9
 	b.SetBytes(60 << 20)
 	for b.Loop() {

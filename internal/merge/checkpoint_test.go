@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -39,7 +40,7 @@ func TestCheckpointAmongSmallPairs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mb.Close()
-	r := recipe.Request{Recipe: recipe.Pair(a, b, flat(0.3)), Run: recipe.Run{MaxMemory: 27 << 20, Threads: 4}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, flat(0.3)), Run: recipe.Run{MaxMemory: 27 << 20, Threads: 4}}
 	r.ShardSize = 5e9
 	p, err := plan.New(r, ma, mb)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Request)) (*compare.Result, error) {
 	t.Helper()
-	r := recipe.Request{Recipe: recipe.Pair(a, b, flat(0.5)), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, flat(0.5)), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
 	r.ShardSize = 1
 	if change != nil {
 		change(&r)
@@ -59,7 +59,7 @@ func TestCompareEqualsMerge(t *testing.T) {
 	for _, pair := range [][2]string{own, {models("alpha"), models("beta")}, {models("deep-a-bin"), models("deep-b")},
 		{models("edge-a"), models("edge-b")}, {models("alpha"), models("alpha")}, {models("alpha"), models("beta-vocab")}} {
 		merged, _ := mergeModels(t, pair[0], pair[1], func(r *recipe.Request) {
-			r.Method, r.NonFinite, r.Vocab = recipe.Slerp, recipe.NonFiniteWarn, recipe.VocabExtend
+			r.NonFinite, r.Vocab = recipe.NonFiniteWarn, recipe.VocabExtend
 		})
 		compared, err := compareModels(t, t.Context(), pair[0], pair[1], nil)
 		if err != nil {

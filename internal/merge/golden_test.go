@@ -40,7 +40,7 @@ func tryMerge(t *testing.T, primary, secondary string, change func(*recipe.Reque
 
 func tryMergeUntil(t *testing.T, ctx context.Context, primary, secondary string, change func(*recipe.Request), opt merge.Options) (*merge.Result, string, error) {
 	t.Helper()
-	r := recipe.Request{Recipe: recipe.Pair(primary, secondary, flat(0.5)), Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: 64 << 20, Threads: 2}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, primary, secondary, flat(0.5)), Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: 64 << 20, Threads: 2}}
 	r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer = 5e9, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary
 	if change != nil {
 		change(&r)

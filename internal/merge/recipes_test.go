@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -51,7 +52,7 @@ func mergeRecipe(t *testing.T, file string, threads int, memory int64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := recipe.Parse(file, src)
+	d, err := recipe.Parse(file, src, method.All())
 	if err != nil {
 		t.Fatal(err)
 	}

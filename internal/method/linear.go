@@ -1,5 +1,7 @@
 package method
 
+import "slerpmerge/internal/recipe"
+
 // Linear is a weighted sum: the sum of the products, divided by Divisor.
 type Linear struct {
 	Weights []float64
@@ -15,4 +17,61 @@ func (*Linear) Needs() Measure { return Nothing }
 // Solve gives the weights.
 func (l *Linear) Solve(int, Gram) Solution {
 	return Solution{Weights: l.Weights, Divisor: l.Divisor, Outcome: Straight}
+}
+
+// LinearMethod is merge_method: linear, the weighted sum of any number of models.
+type LinearMethod struct{}
+
+// Name is "linear".
+func (LinearMethod) Name() recipe.Method { return "linear" }
+
+// Title is for cards.
+func (LinearMethod) Title() string {
+	return "A merge of models by a weighted sum"
+}
+
+// Parameters are weight and normalize.
+func (LinearMethod) Parameters() []recipe.Parameter {
+	return []recipe.Parameter{{Name: "weight", PerSource: true}, {Name: "normalize", Boolean: true}}
+}
+
+// Pairs is false.
+func (LinearMethod) Pairs() bool { return false }
+
+// Op needs a weight of every operand. The sum is divided by that of the weights
+// unless normalize is false.
+func (LinearMethod) Op(p Params) (Op, string) {
+	l := &Linear{Divisor: 1}
+	sum, missing := 0.0, ""
+	for k := range p.Operands() {
+		w, ok := p.Of(k, "weight")
+		if !ok {
+			missing = "weight"
+		}
+		l.Weights = append(l.Weights, w)
+		sum += w
+	}
+	if yes, ok := p.Flag("normalize"); yes || !ok {
+		l.Divisor = sum
+	}
+	return l, missing
+}
+
+// Check wants a weight for every model.
+func (LinearMethod) Check(c *recipe.Check) {
+	for k, s := range c.Slices {
+		if s.Broken() {
+			continue
+		}
+		for j, src := range s.Sources {
+			if c.Has("weight", k, j) {
+				continue
+			}
+			where := "; write parameters: {weight: 0.5} under it, or for all models under the file"
+			if src.Added {
+				where = ", which is merged too though models does not list it"
+			}
+			c.FailAt(src.Model.Pos, "linear needs a weight for every model, and there is none for %s%s", c.Quote(src.Model), where)
+		}
+	}
 }

@@ -1,6 +1,12 @@
 package method
 
-import "slerpmerge/slerp"
+import (
+	"fmt"
+	"math"
+
+	"slerpmerge/internal/recipe"
+	"slerpmerge/slerp"
+)
 
 // Slerp is spherical linear interpolation of two operands, from the first at T
 // = 0 to the second at T = 1 (package slerp).
@@ -21,4 +27,96 @@ func (s Slerp) Solve(_ int, gram Gram) Solution {
 		out.Outcome = Straight
 	}
 	return out
+}
+
+// Sole is the operand that is taken alone: at the ends nothing is blended.
+func (s Slerp) Sole() (k int, ok bool) { return int(s.T), s.T == 0 || s.T == 1 }
+
+// SlerpMethod is merge_method: slerp, of two models.
+type SlerpMethod struct{}
+
+// Name is "slerp".
+func (SlerpMethod) Name() recipe.Method { return "slerp" }
+
+// Title is for cards.
+func (SlerpMethod) Title() string {
+	return "A merge of two models by spherical linear interpolation (SLERP)"
+}
+
+// Parameters are t.
+func (SlerpMethod) Parameters() []recipe.Parameter {
+	return []recipe.Parameter{{Name: "t", Valid: validT}}
+}
+
+func validT(v float64, word string) (problem, warning string) {
+	switch {
+	case !(math.Abs(v) <= recipe.MaxT):
+		return recipe.NoT(word), ""
+	case v < 0 || v > 1:
+		return "", fmt.Sprintf("t = %v lies outside 0 (base_model) to 1 (the other one)", v)
+	}
+	return "", ""
+}
+
+// Pairs is true: tensors are planned in pairs.
+func (SlerpMethod) Pairs() bool { return true }
+
+// Op needs t.
+func (SlerpMethod) Op(p Params) (Op, string) {
+	t, ok := p.Value("t")
+	if !ok {
+		return nil, "t"
+	}
+	return Slerp{t}, ""
+}
+
+// Check wants two models in each slice, of which one is the base model, and a t.
+func (SlerpMethod) Check(c *recipe.Check) {
+	for k := range c.Slices {
+		if !c.Slices[k].Broken() {
+			checkPair(c, k)
+		}
+	}
+	if len(c.Slices) > 0 {
+		needsT(c)
+	}
+}
+
+func checkPair(c *recipe.Check, k int) {
+	s, base := c.Slice(k)
+	switch n := len(s.Sources); {
+	case n > 2 && s.Sources[2].Added:
+		c.FailAt(s.Sources[2].Pos, "slerp merges two models, and base_model %s is a third; base_model is one of the two", c.Quote(base))
+	case n > 2:
+		c.FailAt(s.Sources[2].Model.Pos, "slerp merges two models, and %s is a third", c.Quote(s.Sources[2].Model))
+	case n < 2 && c.Several():
+		return // a module that is taken from one model
+	case n < 2:
+		c.FailAt(s.Sources[0].Pos, "slerp merges two models, and here is one")
+	}
+	switch {
+	case base == nil && !c.HasBase:
+		c.FailMethod("slerp needs base_model: the one of the two models that t = 0 stands for")
+	case base != nil && s.Base < 0:
+		c.FailAt(s.Sources[0].Pos, "base_model %s is not among the sources of this slice; for slerp it is one of the two", c.Quote(base))
+	}
+}
+
+// needsT makes sure that each slice finds a t somewhere. Whether it has a value
+// for every tensor shows with the models.
+func needsT(c *recipe.Check) {
+	anywhere := false
+	for k := range c.Slices {
+		anywhere = anywhere || c.Has("t", k, -1)
+	}
+	for k, s := range c.Slices {
+		switch {
+		case c.Has("t", k, -1) || len(s.Sources) < 2:
+		case anywhere:
+			c.FailAt(s.Pos, "slerp needs t, and neither this slice nor the file has it")
+		default:
+			c.FailMethod("slerp needs t; write parameters: {t: 0.5} for the middle of the two models")
+			return
+		}
+	}
 }

@@ -112,25 +112,28 @@ func (p *planner) assembleSlice(k int) {
 		stack, _, _ := stackFor(d, k, p.Primary)
 		p.depth, p.from = map[string]int{stack: own.Layers.Len()}, startOf(d, k)
 	}
+	rules := d.Rules.(method.Method)
 	switch {
-	case d.Method == recipe.Slerp && len(sides) == 2:
+	case rules.Pairs() && len(sides) == 2:
 		var without text.Names
-		p.t = func(name string) float64 {
-			t, ok := d.T(k, name, p.position(name))
-			if !ok {
+		lacks := ""
+		p.op = func(name string) method.Op {
+			op, missing := rules.Op(params{p, k, name, p.position(name), nil})
+			if missing != "" {
 				without.Add(name, "")
+				lacks = missing
 			}
-			return t
+			return p.shared(op)
 		}
 		base := max(0, s.Base)
 		p.at = s.Sources[1-base].Model.Pos
 		p.match(sides[base], sides[1-base])
 		p.at = s.Pos
 		if n := without.Count(); n > 0 {
-			p.block("the recipe has no t for %s: %s; a last entry without a filter would take the rest", text.Count(n, "tensor"), without.String())
+			p.block("the recipe has no %s for %s: %s; a last entry without a filter would take the rest", lacks, text.Count(n, "tensor"), without.String())
 		}
 	default:
-		p.add(k, sides)
+		p.add(k, rules, sides)
 	}
 }
 
@@ -220,7 +223,7 @@ func (p *planner) sideOf(k, j int) *side {
 
 // add adds the tensors of a slice whose method is a weighted sum of its
 // sources, or passes one through.
-func (p *planner) add(k int, sides []*side) {
+func (p *planner) add(k int, rules method.Method, sides []*side) {
 	d := p.Recipe
 	for _, other := range sides[1:] {
 		if p.layouts(sides[0], other) {
@@ -229,15 +232,15 @@ func (p *planner) add(k int, sides []*side) {
 	}
 	lead := max(0, slices.IndexFunc(sides, func(s *side) bool { return s.last == p.Primary }))
 	var shapes, without, missing, zero text.Names
+	lacks := ""
 	for joint := range join(sides, lead) {
 		if p.leavesOut(sides, lead, joint) {
 			continue
 		}
 		name := joint.name
 		p.note(joint)
-		sumOf := &method.Linear{Divisor: 1}
-		t := Tensor{Info: tensor.Info{Name: name}, Op: sumOf}
-		at, sum, ok := p.position(joint.own), 0.0, true
+		t := Tensor{Info: tensor.Info{Name: name}}
+		values := params{p: p, slice: k, name: joint.own, at: p.position(joint.own)}
 		for j, x := range joint.parts {
 			if x.o.None() {
 				missing.Add(name, "")
@@ -247,17 +250,15 @@ func (p *planner) add(k int, sides []*side) {
 			if x.name == own {
 				own = x.o.Tensor().Name
 			}
-			w := 1.0
-			if d.Method == recipe.Linear {
-				if w, ok = d.Weight(k, j, own, at); !ok {
-					without.Add(name, "")
-				}
-			} else if v, has := d.Scale(k, j, own, at); has {
-				w = v
-			}
-			sum += w
-			t.Operands, sumOf.Weights = append(t.Operands, x.o), append(sumOf.Weights, w)
+			values.sources = append(values.sources, source{j, own})
+			t.Operands = append(t.Operands, x.o)
 		}
+		op, lack := rules.Op(values)
+		if lack != "" {
+			without.Add(name, "")
+			lacks = lack
+		}
+		t.Op = op
 		first := t.Operands[0].Info()
 		t.Shape, t.DType = first.Shape, first.DType
 		for _, o := range t.Operands[1:] {
@@ -265,13 +266,10 @@ func (p *planner) add(k int, sides []*side) {
 				shapes.Add(name, fmt.Sprintf("%s is %s in %s and %s in %s", text.Quote(name), text.Shape(first.Shape), t.Operands[0].Model.Name(), text.Shape(info.Shape), o.Model.Name()))
 			}
 		}
-		if d.Method == recipe.Linear && d.Normalize(k, joint.own, at) {
-			sumOf.Divisor = sum
-			if sum == 0 {
-				zero.Add(name, "")
-			}
+		if sum := t.Sum(); sum != nil && sum.Divisor == 0 {
+			zero.Add(name, "")
 		}
-		p.Tensors = append(p.Tensors, p.settle(t))
+		p.Tensors = append(p.Tensors, p.finishType(t))
 	}
 	if n := shapes.Count(); n > 0 {
 		p.block("unlike shapes: %s (%s); unlike vocabularies can be merged with tokenizer_source: union", shapes.First, shapes.String())
@@ -288,13 +286,13 @@ func (p *planner) add(k int, sides []*side) {
 		}
 	}
 	if n := without.Count(); n > 0 {
-		p.block("the recipe has no weight for %s: %s", text.Count(n, "tensor"), without.String())
+		p.block("the recipe has no %s for %s: %s", lacks, text.Count(n, "tensor"), without.String())
 	}
 }
 
-// settle decides the type of a weighted sum, and makes of one that is only
+// finishType decides the type of a weighted sum, and makes of one that is only
 // one tensor a copy of it.
-func (p *planner) settle(t Tensor) Tensor {
+func (p *planner) finishType(t Tensor) Tensor {
 	one, sum := t.Operands[0], t.Sum()
 	var types []tensor.DType
 	blends := true
@@ -314,7 +312,7 @@ func (p *planner) settle(t Tensor) Tensor {
 		return t
 	}
 	t.DType = p.outType(types...)
-	if len(types) == 1 && sum.Weights[0] == sum.Divisor {
+	if len(types) == 1 && sum != nil && sum.Weights[0] == sum.Divisor {
 		t.Op = copyOrConvert(0, types[0], t.DType)
 	}
 	return t

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -118,7 +119,7 @@ func TestJoinRenamed(t *testing.T) {
 	a := opened(t, `{"model_type": "x"}`, "model.embed_tokens.weight=1", "model.norm.weight=1", "model.layers.0.a.weight=1", "model.layers.1.a.weight=1")
 	b := opened(t, `{"model_type": "x"}`, "_orig_mod.lm_head.weight=2", "_orig_mod.model.norm.weight=1", "_orig_mod.model.layers.0.a.weight=1", "_orig_mod.model.layers.1.a.weight=1",
 		"_orig_mod.model.embed_tokens.weight>_orig_mod.lm_head.weight")
-	r := recipe.Request{Recipe: recipe.Pair("a", "b", recipe.Setting{{Values: []float64{0.5}}}), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 1}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, "a", "b", recipe.Setting{{Values: []float64{0.5}}}), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 1}}
 	r.Missing, r.ShardSize = recipe.MissingError, 1<<30
 	p, err := New(r, a, b)
 	if err != nil {

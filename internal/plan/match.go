@@ -154,21 +154,20 @@ func (p *planner) missing(only *text.Names, has, lacks *model.Model) {
 // own is what t goes by.
 func (p *planner) pair(name, own string, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
-	t := Tensor{Info: ta, T: p.t(own), Operands: []operand.Operand{oa, ob}}
-	t.Op = p.slerp(t.T)
+	t := Tensor{Info: ta, Op: p.op(own), Operands: []operand.Operand{oa, ob}}
 	t.Name = name
 	if !ta.DType.Blends() || !tb.DType.Blends() {
 		t.Op = method.Follow{}
 		return t
 	}
-	t.DType, t.Mixed = p.outType(ta.DType, tb.DType), true
-	switch t.T {
-	case 0:
-		t.Operands[1], t.Why = operand.Operand{}, "t = 0"
-		t.Op = copyOrConvert(0, ta.DType, t.DType)
-	case 1:
-		t.Operands[0], t.Why = operand.Operand{}, "t = 1"
-		t.Op = copyOrConvert(1, tb.DType, t.DType)
+	t.DType = p.outType(ta.DType, tb.DType)
+	if s, ok := t.Op.(method.Slerp); ok {
+		t.T, t.Mixed = s.T, true
+	}
+	if k, ok := method.Sole(t.Op); ok {
+		t.Why = fmt.Sprintf("t = %d", k)
+		t.Op = copyOrConvert(k, t.Operands[k].Info().DType, t.DType)
+		t.Operands[1-k] = operand.Operand{}
 	}
 	return t
 }
@@ -176,7 +175,8 @@ func (p *planner) pair(name, own string, oa, ob operand.Operand) Tensor {
 // single decides about a tensor that one parent has.
 func (p *planner) single(name string, o operand.Operand, second bool) Tensor {
 	src := o.Info()
-	t := Tensor{Info: src, T: p.t(name), Op: method.Copy(0), Operands: []operand.Operand{o, {}}}
+	blend := p.op(name)
+	t := Tensor{Info: src, Op: method.Copy(0), Operands: []operand.Operand{o, {}}}
 	t.Name = name
 	at := 0
 	if second {
@@ -189,18 +189,18 @@ func (p *planner) single(name string, o operand.Operand, second bool) Tensor {
 		t.DType = p.outType(src.DType)
 		t.Op = copyOrConvert(at, src.DType, t.DType)
 		if p.Recipe.Missing == recipe.MissingZero {
-			t.Op = p.slerp(t.T)
+			t.Op = blend
 			t.Why += ", merged with zeros"
 		}
 	}
 	return t
 }
 
-// slerp is the interpolation at t. Tensors in a row that have the same share one
-// in memory.
-func (p *planner) slerp(t float64) method.Op {
-	if last, ok := p.lastOp.(method.Slerp); !ok || last.T != t {
-		p.lastOp = method.Slerp{T: t}
+// shared is an operation that equals the one before it: tensors in a row that have
+// the same share one in memory.
+func (p *planner) shared(op method.Op) method.Op {
+	if op != p.lastOp {
+		p.lastOp = op
 	}
 	return p.lastOp
 }
@@ -234,7 +234,7 @@ func (p *planner) outType(in ...tensor.DType) tensor.DType {
 // each parameter are alike in both parents, else the one type that the primary
 // has. ok is false if it has several.
 func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err error) {
-	pair := recipe.Pair(primary.Path, secondary.Path, nil)
+	pair := recipe.Pair(method.SlerpMethod{}, primary.Path, secondary.Path, nil)
 	p := &planner{Plan: &Plan{Recipe: &pair, Models: []*model.Model{primary, secondary}, Primary: primary}}
 	if err := settle(p.Models); err != nil {
 		return out, false, err

@@ -42,7 +42,7 @@ func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
 		return p.Plan, nil
 	}
 	p.measureStacks()
-	profile := func(name string) (float64, bool) { return r.T(0, name, p.position(name)) }
+	profile := func(name string) (float64, bool) { return r.Value("t", 0, name, p.position(name)) }
 	if r.FromFile() {
 		var err error
 		if profile, err = p.profileOf(r); err != nil {

@@ -179,6 +179,13 @@ func (p *Plan) OutputOptions() writer.Options {
 	return opt
 }
 
+// Pairs reports whether the plan merges two models by going from one to the
+// other.
+func (p *Plan) Pairs() bool {
+	m, ok := p.Recipe.Rules.(method.Method)
+	return ok && m.Pairs()
+}
+
 // Refusal is nil if the plan can be carried out, else an error with every
 // reason: the writer's own if the output is the only one; for a recipe file
 // that does not fit its models a *recipe.DocumentError; else an *Error.

@@ -19,7 +19,7 @@ type planner struct {
 	*Plan
 
 	at        recipe.Pos                          // of what is being worked on in a recipe file
-	t         func(name string) float64           // of an output tensor
+	op        func(name string) method.Op         // of an output tensor, made of a pair
 	depth     map[string]int                      // layers of each numbered stack of the output
 	layers    []model.LayerSettings               // of the output, where a recipe file puts them together
 	config    *model.Config                       // the output's, once layers are made true in it
@@ -33,7 +33,7 @@ type planner struct {
 	ranks     map[string]int                      // of Warnings that are not of middling weight
 	own       map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
 	depthSaid bool                                // unlike numbers of layers are among the Blockers
-	lastOp    method.Op                           // of slerp
+	lastOp    method.Op                           // that shared returned
 }
 
 // New plans what is to be done with opened models: the primary first, and for

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
@@ -29,7 +30,7 @@ func fromYAML(t *testing.T, dir, text string) (recipe.Request, []*model.Model, e
 	t.Helper()
 	name := filepath.Join(dir, "recipe.yml")
 	text = strings.NewReplacer("$A", filepath.Join(dir, "a"), "$B", filepath.Join(dir, "bb"), "$C", filepath.Join(dir, "ccc")).Replace(text)
-	d, err := recipe.Parse(name, []byte(text))
+	d, err := recipe.Parse(name, []byte(text), method.All())
 	if err != nil {
 		return recipe.Request{}, nil, err
 	}

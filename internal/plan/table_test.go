@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -67,7 +68,7 @@ func vocab(n int) parent {
 // request makes a recipe of flags as the command line has them.
 func request(t *testing.T, flags string) recipe.Request {
 	t.Helper()
-	r := recipe.Request{Recipe: recipe.Pair("a", "bb", nil), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 1}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, "a", "bb", nil), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 1}}
 	r.ShardSize = 5e9
 	r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary, recipe.VocabError
 	var ts []string

@@ -49,7 +49,7 @@ func (p *planner) vocabulary(name, own string, oa, ob operand.Operand, axis int)
 		if t.Sole().Info().Shape[axis] >= rows {
 			return t
 		}
-		t.Op, t.Operands = p.slerp(t.T), []operand.Operand{oa, ob}
+		t.Op, t.Operands = p.op(own), []operand.Operand{oa, ob}
 	}
 	if rows > common {
 		t.Tail = &Tail{1, common, axis}

@@ -298,7 +298,7 @@ chat_template: |
 		t.Fatal(err)
 	}
 	a, b := recipe.ModelRef{Path: "./a+b@c", Revision: "main"}, recipe.ModelRef{Path: "org/b", Revision: "v1"}
-	if d.Method != recipe.Slerp || !d.Base.Same(a) || len(d.Modules) != 1 || d.Modules[0].Name != "default" || len(d.Slices) != 2 || d.Cast.To != tensor.BF16 || d.OutDType.To != tensor.F32 || d.OutDType.Auto {
+	if d.Method != "slerp" || !d.Base.Same(a) || len(d.Modules) != 1 || d.Modules[0].Name != "default" || len(d.Slices) != 2 || d.Cast.To != tensor.BF16 || d.OutDType.To != tensor.F32 || d.OutDType.Auto {
 		t.Errorf("%+v", d)
 	}
 	if s := d.Slices[0]; s.Base != 1 || !s.Sources[0].Model.Same(a) || !s.Sources[1].Model.Same(b) || s.Sources[1].Layers.To != 4 {
@@ -311,7 +311,7 @@ chat_template: |
 		tensor  string
 		p, want float64
 	}{{"x.mlp", 0, 0.25}, {"x", 0, 0.5}, {"x", 0.5, 1}, {"x", 1, 1}} {
-		if got, ok := d.T(0, c.tensor, c.p); got != c.want || !ok {
+		if got, ok := d.Value("t", 0, c.tensor, c.p); got != c.want || !ok {
 			t.Errorf("t of %s at %v: %v, %v", c.tensor, c.p, got, ok)
 		}
 	}
@@ -349,7 +349,7 @@ parameters: {weight: 1, normalize: {filter: mlp, value: "false"}}
 		tensor        string
 		want          float64
 	}{{0, 0, "layers.0.mlp", 2}, {0, 0, "layers.1.mlp", 3}, {0, 1, "layers.4.mlp", 3}, {0, 1, "layers.4.x", 1}, {1, 0, "layers.0.mlp", 1}} {
-		if got, ok := d.Weight(c.slice, c.source, c.tensor, 0); got != c.want || !ok {
+		if got, ok := d.SourceValue("weight", c.slice, c.source, c.tensor, 0); got != c.want || !ok {
 			t.Errorf("%+v: %v, %v", c, got, ok)
 		}
 	}
@@ -359,11 +359,11 @@ parameters: {weight: 1, normalize: {filter: mlp, value: "false"}}
 		p      float64
 		want   bool
 	}{{0, "x", 0, true}, {0, "mlp", 0, false}, {1, "mlp", 0, false}, {1, "mlp", 0.5, true}, {1, "mlp", 0.9, true}, {1, "mlp", 1, false}} {
-		if got := d.Normalize(c.slice, c.tensor, c.p); got != c.want {
+		if got, ok := d.Flag("normalize", c.slice, c.tensor, c.p); (got || !ok) != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
-	if _, ok := d.Scale(0, 0, "x", 0); ok {
+	if _, ok := d.SourceValue("scale", 0, 0, "x", 0); ok {
 		t.Error("scale of linear")
 	}
 	unused := d.Unused(func(slice, source int) []string {

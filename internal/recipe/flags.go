@@ -1,9 +1,9 @@
 package recipe
 
-// Pair is the SLERP of two models at t, which has a value for every tensor: 0 is
-// the primary, 1 the secondary.
-func Pair(primary, secondary string, t Setting) Recipe {
-	r := Recipe{Method: Slerp, Slices: []Slice{{Sources: []Source{
+// Pair is a merge of two models by a method that goes from one to the other. t has
+// a value for every tensor: 0 is the primary, 1 the secondary.
+func Pair(rules Rules, primary, secondary string, t Setting) Recipe {
+	r := Recipe{Method: rules.Name(), Rules: rules, Slices: []Slice{{Sources: []Source{
 		{Model: ModelRef{Path: primary}, Whole: true},
 		{Model: ModelRef{Path: secondary}, Whole: true, Parent: 1},
 	}}}, Cast: DType{Auto: true}, OutDType: DType{Auto: true}, DType: DType{Auto: true}}

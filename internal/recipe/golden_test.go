@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/recipe"
 )
 
@@ -155,19 +156,19 @@ func layer(name string) (int, bool) {
 
 func values(d *recipe.Recipe, name string, at placed) any {
 	switch d.Method {
-	case recipe.Slerp:
-		if v, ok := d.T(at.slice, name, at.p); ok {
+	case "slerp":
+		if v, ok := d.Value("t", at.slice, name, at.p); ok {
 			return v
 		}
-	case recipe.Linear:
+	case "linear":
 		var all []any
 		for i := range d.Slices[at.slice].Sources {
-			v, _ := d.Weight(at.slice, i, at.names[1+i], at.p)
+			v, _ := d.SourceValue("weight", at.slice, i, at.names[1+i], at.p)
 			all = append(all, v)
 		}
 		return all
-	case recipe.Passthrough:
-		if v, ok := d.Scale(at.slice, 0, at.names[1], at.p); ok {
+	case "passthrough":
+		if v, ok := d.SourceValue("scale", at.slice, 0, at.names[1], at.p); ok {
 			return v
 		}
 	}
@@ -198,7 +199,7 @@ func parseFile(t *testing.T, file string) (*recipe.Recipe, error) {
 // parse holds Parse to its word on errors.
 func parse(t *testing.T, name, src string) (*recipe.Recipe, error) {
 	t.Helper()
-	d, err := recipe.Parse(name, []byte(src))
+	d, err := recipe.Parse(name, []byte(src), method.All())
 	if e := (*recipe.DocumentError)(nil); err != nil && (!errors.As(err, &e) || len(e.Problems) == 0) {
 		t.Fatalf("an error of type %T: %v", err, err)
 	}

@@ -1,7 +1,6 @@
 package recipe
 
 import (
-	"math"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
@@ -23,16 +22,15 @@ func (p *parser) parameters(n *yaml.Node, level string, shared bool) parameters 
 	if !ok || !p.known {
 		return nil
 	}
-	method := p.doc.Method
-	own := method.parameters()
+	own := p.doc.Rules.Parameters()
 	read := parameters{}
 	for _, name := range t.Keys {
 		e := t.At[name]
-		i := slices.IndexFunc(own, func(o parameter) bool { return o.name == name })
+		i := slices.IndexFunc(own, func(o Parameter) bool { return o.Name == name })
 		switch {
 		case i < 0:
 			p.unread(e.Key, name, own)
-		case !shared && !own[i].perSource:
+		case !shared && !own[i].PerSource:
 			p.warn(e.Key, "%s under a model is never read, as in mergekit; it goes under the parameters of the slice or of the file", name)
 		default:
 			read[name] = p.setting(e.Value, own[i])
@@ -42,10 +40,10 @@ func (p *parser) parameters(n *yaml.Node, level string, shared bool) parameters 
 }
 
 // unread warns of a parameter that the method does not have.
-func (p *parser) unread(key *yaml.Node, name string, own []parameter) {
+func (p *parser) unread(key *yaml.Node, name string, own []Parameter) {
 	var names []string
 	for _, o := range own {
-		names = append(names, o.name)
+		names = append(names, o.Name)
 	}
 	if slices.Contains(otherParameters, name) {
 		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, document.Alternatives(names, "and"))
@@ -60,7 +58,7 @@ func (p *parser) unread(key *yaml.Node, name string, own []parameter) {
 
 // setting reads the value of a parameter: a scalar, a list of scalars, an
 // entry of filter and value, or a list of entries (mergekit 0.1.5, config.py).
-func (p *parser) setting(n *yaml.Node, param parameter) Setting {
+func (p *parser) setting(n *yaml.Node, param Parameter) Setting {
 	f := document.Follow(n)
 	switch {
 	case f.Kind == yaml.MappingNode:
@@ -68,23 +66,23 @@ func (p *parser) setting(n *yaml.Node, param parameter) Setting {
 	case f.Kind == yaml.SequenceNode && slices.ContainsFunc(f.Content, func(c *yaml.Node) bool { return document.Follow(c).Kind == yaml.MappingNode }):
 		return p.rules(f.Content, param)
 	case f.Kind == yaml.SequenceNode && len(f.Content) == 0:
-		p.warn(n, "the list of %s is empty, so it gives no value", param.name)
+		p.warn(n, "the list of %s is empty, so it gives no value", param.Name)
 		return nil
 	}
 	return Setting{{Pos: document.At(n), Values: p.values(n, param)}}
 }
 
-func (p *parser) rules(entries []*yaml.Node, param parameter) Setting {
+func (p *parser) rules(entries []*yaml.Node, param Parameter) Setting {
 	var s Setting
 	for _, n := range entries {
 		if document.Follow(n).Kind != yaml.MappingNode {
-			p.Fail(n, "%s is a list of numbers or a list of entries with filter and value, not both", param.name)
+			p.Fail(n, "%s is a list of numbers or a list of entries with filter and value, not both", param.Name)
 			continue
 		}
-		t, _ := p.Table(n, "an entry of "+param.name)
-		p.Only(t, "an entry of "+param.name, []string{"filter", "value"})
+		t, _ := p.Table(n, "an entry of "+param.Name)
+		p.Only(t, "an entry of "+param.Name, []string{"filter", "value"})
 		if len(s) > 0 && s[len(s)-1].Filter == "" {
-			p.warn(n, "this entry of %s is never used: the one before it, without a filter, takes every tensor", param.name)
+			p.warn(n, "this entry of %s is never used: the one before it, without a filter, takes every tensor", param.Name)
 		}
 		r := Rule{Pos: document.At(n)}
 		if v := t.Value("filter"); v != nil {
@@ -96,7 +94,7 @@ func (p *parser) rules(entries []*yaml.Node, param parameter) Setting {
 		if v := t.Value("value"); v != nil {
 			r.Values = p.values(v, param)
 		} else {
-			p.Fail(n, "the entry of %s has no value", param.name)
+			p.Fail(n, "the entry of %s has no value", param.Name)
 			r.Values = []float64{0}
 		}
 		s = append(s, r)
@@ -106,10 +104,10 @@ func (p *parser) rules(entries []*yaml.Node, param parameter) Setting {
 
 // values reads one number, or a list of them. Nothing says yes or no to
 // mergekit but the parameter: t: yes is 1.
-func (p *parser) values(n *yaml.Node, param parameter) []float64 {
-	what := param.name + " is a number or a list of numbers"
-	if param.boolean {
-		what = param.name + " is true or false"
+func (p *parser) values(n *yaml.Node, param Parameter) []float64 {
+	what := param.Name + " is a number or a list of numbers"
+	if param.Boolean {
+		what = param.Name + " is true or false"
 	}
 	elements := []*yaml.Node{n}
 	if f := document.Follow(n); f.Kind == yaml.SequenceNode {
@@ -125,18 +123,22 @@ func (p *parser) values(n *yaml.Node, param parameter) []float64 {
 		}
 		s, not := document.ReadScalar(f)
 		v, ok := s.AsNumber()
-		if param.boolean {
+		if param.Boolean {
 			v, ok = s.AsBool()
 		}
+		var problem, warning string
+		if not == "" && param.Valid != nil {
+			problem, warning = param.Valid(v, f.Value)
+		}
 		switch {
-		case param.name == "t" && not == "" && !(math.Abs(v) <= maxT):
-			p.Fail(c, "%s", noT(f.Value))
+		case problem != "":
+			p.Fail(c, "%s", problem)
 		case not != "" || !ok:
 			p.Fail(c, "%s, not %s", what, document.KindName(c))
-		case s.Kind == document.Boolean && !param.boolean:
-			p.warn(c, "%s counts as %v for %s", s.Text, v, param.name)
-		case param.name == "t" && (v < 0 || v > 1):
-			p.warn(c, "t = %v lies outside 0 (base_model) to 1 (the other one)", v)
+		case s.Kind == document.Boolean && !param.Boolean:
+			p.warn(c, "%s counts as %v for %s", s.Text, v, param.Name)
+		case warning != "":
+			p.warn(c, "%s", warning)
 		}
 		values = append(values, v)
 	}

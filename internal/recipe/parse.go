@@ -13,15 +13,16 @@ import (
 // Parse reads a recipe: a mergekit configuration. name is that of the
 // file, for messages. All that is wrong with it comes in one *DocumentError;
 // the Recipe beside that is what could be read, good for its Models and
-// Slices alone, and nil if nothing could.
-func Parse(name string, src []byte) (*Recipe, error) {
+// Slices alone, and nil if nothing could. methods are those that exist.
+func Parse(name string, src []byte, methods []Rules) (*Recipe, error) {
 	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules",
 		Several: ", and run them with \"slerpmerge batch\", whose jobs can use the results of others"})
 	if problem != nil {
 		return nil, document.NewError(name, src, []Problem{*problem})
 	}
-	p := &parser{Parser: document.Parser{Misplaced: misplaced}, doc: &Recipe{Name: name, Source: src, Promote: true,
+	p := &parser{methods: methods, doc: &Recipe{Name: name, Source: src, Promote: true,
 		Cast: DType{Auto: true}, OutDType: DType{Auto: true}, DType: DType{Auto: true}}}
+	p.Misplaced = p.misplaced
 	p.document(top)
 	p.doc.number()
 	if len(p.Problems) > 0 {
@@ -35,8 +36,9 @@ func Parse(name string, src []byte) (*Recipe, error) {
 // A parser gathers a document and everything that is wrong with it.
 type parser struct {
 	document.Parser
-	doc   *Recipe
-	known bool // the method is one that exists here
+	doc     *Recipe
+	methods []Rules // that exist here
+	known   bool    // the method is one that exists here
 }
 
 func (p *parser) warn(n *yaml.Node, format string, args ...any) {
@@ -45,11 +47,11 @@ func (p *parser) warn(n *yaml.Node, format string, args ...any) {
 
 // misplaced knows parameters that stand beside "parameters", and revisions that
 // stand beside their model.
-func misplaced(key string, known []string) string {
+func (p *parser) misplaced(key string, known []string) string {
 	if key == "revision" && slices.Contains(known, "model") {
 		return "is not read here, nor by mergekit; a revision belongs to its model: write model: NAME@REVISION"
 	}
-	if slices.Contains(known, "parameters") && isParameter(key) {
+	if slices.Contains(known, "parameters") && p.isParameter(key) {
 		return "is outside of parameters; put it under \"parameters\""
 	}
 	return ""
@@ -295,9 +297,9 @@ func (p *parser) layerRange(t document.Table) (Range, bool) {
 }
 
 // isParameter reports whether a word is the name of a parameter.
-func isParameter(word string) bool {
-	for _, m := range []Method{Slerp, Linear, Passthrough} {
-		if slices.ContainsFunc(m.parameters(), func(p parameter) bool { return p.name == word }) {
+func (p *parser) isParameter(word string) bool {
+	for _, m := range p.methods {
+		if slices.ContainsFunc(m.Parameters(), func(p Parameter) bool { return p.Name == word }) {
 			return true
 		}
 	}

@@ -12,14 +12,6 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// A Method says what becomes of the parents.
-type Method string
-
-const (
-	Slerp   Method = "slerp"
-	Convert Method = "convert" // one parent, its values as they are or in another type
-)
-
 // A Format is a format of weight files.
 type Format string
 

@@ -10,12 +10,6 @@ import (
 	"slerpmerge/internal/document"
 )
 
-// Methods of mergekit that recipes may name besides Slerp.
-const (
-	Linear      Method = "linear"      // weighted sum of any number of models
-	Passthrough Method = "passthrough" // layers of one model at a time, as they are or scaled
-)
-
 // What a recipe file and other files that people write have in common.
 type (
 	Pos           = document.Pos
@@ -31,6 +25,7 @@ type Recipe struct {
 	Source []byte // the file; nil if the recipe was made of flags
 
 	Method  Method
+	Rules   Rules     // of the method
 	Base    *ModelRef // nil if there is none
 	Modules []Module  // those under modules, in order; nil without that key
 	Slices  []Slice   // of the output, in order; whole models are one slice
@@ -215,30 +210,42 @@ func resolve(param, tensor string, p float64, levels ...parameters) (float64, bo
 	return 0, false
 }
 
-// T is the t of an output tensor of a slice at a Position, false if the
-// recipe has none for it: that of the slice, else of the module, else of the
-// file (mergekit 0.1.5, parameter_sources; a source's is never read).
-func (r *Recipe) T(slice int, tensor string, p float64) (float64, bool) {
-	return resolve("t", tensor, p, r.shared(r.Slices[slice])...)
+// Value is the value of a parameter for an output tensor of a slice at a Position,
+// false if the recipe has none for it: that of the slice, else of the module, else
+// of the file (mergekit 0.1.5, parameter_sources; a source's is never read).
+func (r *Recipe) Value(param string, slice int, tensor string, p float64) (float64, bool) {
+	return resolve(param, tensor, p, r.shared(r.Slices[slice])...)
 }
 
-// Weight is the weight of a source in a linear merge, false if the recipe has
-// none: that of the source comes first. Unlike for t, filters go by the name
-// that the tensor has in that source, with that model's layer number (mergekit
-// 0.1.5, resolve_parameters).
-func (r *Recipe) Weight(slice, source int, tensor string, p float64) (float64, bool) {
-	return r.ofSource("weight", slice, source, tensor, p)
-}
-
-// Scale is the factor of a source in a passthrough merge, false if the recipe
-// has none and the tensor stays as it is. Filters go by names as for Weight.
-func (r *Recipe) Scale(slice, source int, tensor string, p float64) (float64, bool) {
-	return r.ofSource("scale", slice, source, tensor, p)
-}
-
-func (r *Recipe) ofSource(param string, slice, source int, tensor string, p float64) (float64, bool) {
+// SourceValue is the value of a parameter for one source of a slice: that of the
+// source comes first. Filters go by the name that the tensor has in that source,
+// with that model's layer number (mergekit 0.1.5, resolve_parameters).
+func (r *Recipe) SourceValue(param string, slice, source int, tensor string, p float64) (float64, bool) {
 	s := r.Slices[slice]
 	return resolve(param, tensor, p, append([]parameters{s.Sources[source].params}, r.shared(s)...)...)
+}
+
+// Flag is Value for a parameter that is true or false.
+func (r *Recipe) Flag(param string, slice int, tensor string, p float64) (value, ok bool) {
+	for _, l := range r.shared(r.Slices[slice]) {
+		if v, ok := l[param].pick(tensor, p); ok {
+			return v, true
+		}
+	}
+	return false, false
+}
+
+// Has reports whether a slice has any value of a parameter, or one of its sources
+// if source is not negative.
+func (r *Recipe) Has(param string, slice, source int) bool {
+	s := r.Slices[slice]
+	levels := r.shared(s)
+	if source >= 0 {
+		levels = append([]parameters{s.Sources[source].params}, levels...)
+	}
+	return slices.ContainsFunc(levels, func(l parameters) bool {
+		return slices.ContainsFunc(l[param], func(r Rule) bool { return len(r.Values) > 0 })
+	})
 }
 
 // shared lists the levels of parameters that all sources of a slice have, the
@@ -248,17 +255,6 @@ func (r *Recipe) shared(s Slice) []parameters {
 		return []parameters{s.params, r.file}
 	}
 	return []parameters{s.params, r.Modules[s.Module].params, r.file}
-}
-
-// Normalize reports whether a linear merge divides an output tensor by the sum
-// of its weights, which it does unless the recipe says otherwise.
-func (r *Recipe) Normalize(slice int, tensor string, p float64) bool {
-	for _, l := range r.shared(r.Slices[slice]) {
-		if v, ok := l["normalize"].pick(tensor, p); ok {
-			return v
-		}
-	}
-	return true
 }
 
 // number gives the sources their Parent.
@@ -321,8 +317,8 @@ func (r *Recipe) Place(p Pos) string { return fmt.Sprintf("%s:%d:%d", r.Name, p.
 func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
 	var problems []Problem
 	ask := func(level parameters, module, slice, source int) {
-		for _, param := range r.Method.parameters() {
-			setting := level[param.name]
+		for _, param := range r.Rules.Parameters() {
+			setting := level[param.Name]
 			if setting == nil || len(setting) == 1 && setting[0].Filter == "" {
 				continue
 			}
@@ -331,7 +327,7 @@ func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
 				if slice >= 0 && slice != i || module >= 0 && module != s.Module {
 					continue
 				}
-				if !param.perSource {
+				if !param.PerSource {
 					all = append(all, names(i, -1)...)
 					continue
 				}
@@ -345,7 +341,7 @@ func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
 				if !r.FromFile() && u.Filter == "" { // the default
 					continue
 				}
-				problems = append(problems, Problem{Pos: u.Pos, Message: param.name + ": " + u.String()})
+				problems = append(problems, Problem{Pos: u.Pos, Message: param.Name + ": " + u.String()})
 			}
 		}
 	}
@@ -361,24 +357,4 @@ func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
 	}
 	slices.SortStableFunc(problems, document.ByPlace)
 	return slices.Compact(problems)
-}
-
-// A parameter is one that a method has.
-type parameter struct {
-	name      string
-	perSource bool // each source may have its own
-	boolean   bool
-}
-
-// parameters lists the parameters of a method (mergekit 0.1.5, merge_methods).
-func (m Method) parameters() []parameter {
-	switch m {
-	case Slerp:
-		return []parameter{{name: "t"}}
-	case Linear:
-		return []parameter{{name: "weight", perSource: true}, {name: "normalize", boolean: true}}
-	case Passthrough:
-		return []parameter{{name: "scale", perSource: true}}
-	}
-	return nil
 }

@@ -17,7 +17,7 @@ func TestNumbers(t *testing.T) {
 	} {
 		got := none
 		if d, err := parse(t, "r.yml", "merge_method: passthrough\nmodels: [{model: a}]\nparameters: {scale: ["+src+"]}\n"); err == nil {
-			got, _ = d.Scale(0, 0, "x", 0)
+			got, _ = d.SourceValue("scale", 0, 0, "x", 0)
 		}
 		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) {
 			t.Errorf("%s: got %v, want %v", src, got, want)

@@ -129,13 +129,13 @@ func Position(i, n int) float64 {
 	return float64(i) / float64(n-1)
 }
 
-// maxT bounds the size of t. From a larger one, or one that is not finite, the
+// MaxT bounds the size of t. From a larger one, or one that is not finite, the
 // coefficients would be infinite or NaN, and so would the output.
-const maxT = 1e300
+const MaxT = 1e300
 
-// noT says that a number can't be t.
-func noT(word string) string {
-	return fmt.Sprintf("%s can't be t: it would make the output NaN; t is a finite number of at most %g, and as a rule from 0 to 1", document.Quote(word), maxT)
+// NoT says that a number can't be t.
+func NoT(word string) string {
+	return fmt.Sprintf("%s can't be t: it would make the output NaN; t is a finite number of at most %g, and as a rule from 0 to 1", document.Quote(word), MaxT)
 }
 
 // ParseTFlags reads the values of -t, in their order: numbers with commas
@@ -162,8 +162,8 @@ func ParseTFlags(args []string) (Setting, error) {
 				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", document.Quote(arg))
 			case err != nil && !errors.Is(err, strconv.ErrRange):
 				return nil, fmt.Errorf("-t %s: %s is not a number", document.Quote(arg), document.Quote(word))
-			case !(math.Abs(v) <= maxT):
-				return nil, fmt.Errorf("-t %s: %s", document.Quote(arg), noT(word))
+			case !(math.Abs(v) <= MaxT):
+				return nil, fmt.Errorf("-t %s: %s", document.Quote(arg), NoT(word))
 			}
 			r.Values = append(r.Values, v)
 		}

@@ -128,7 +128,7 @@ func TestWriteYAML(t *testing.T) {
 			for _, r := range append(s, recipe.Rule{Filter: "other"}) {
 				for p := range 11 {
 					want, wantOK := s.At(r.Filter, float64(p)/10)
-					if got, ok := d.T(0, r.Filter, float64(p)/10); got != want || ok != wantOK {
+					if got, ok := d.Value("t", 0, r.Filter, float64(p)/10); got != want || ok != wantOK {
 						t.Errorf("%s at %d/10: %v %v, want %v %v\n%s", r.Filter, p, got, ok, want, wantOK, src)
 					}
 				}
@@ -172,13 +172,13 @@ func FuzzDocument(f *testing.F) {
 		d.Models()
 		d.Unused(func(slice, source int) []string { return []string{"layers.1.mlp"} })
 		for i, s := range d.Slices {
-			d.Normalize(i, "layers.1.mlp", 0.3)
-			if v, ok := d.T(i, "layers.1.mlp", 0.3); ok && math.IsNaN(v) {
+			d.Flag("normalize", i, "layers.1.mlp", 0.3)
+			if v, ok := d.Value("t", i, "layers.1.mlp", 0.3); ok && math.IsNaN(v) {
 				t.Error("t is NaN")
 			}
 			for j := range s.Sources {
-				d.Weight(i, j, "layers.1.mlp", 0.3)
-				d.Scale(i, j, "layers.1.mlp", 0.3)
+				d.SourceValue("weight", i, j, "layers.1.mlp", 0.3)
+				d.SourceValue("scale", i, j, "layers.1.mlp", 0.3)
 			}
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
 	"slerpmerge/internal/document"
 	"slerpmerge/internal/tensor"
 )
@@ -19,28 +20,31 @@ var otherMethods = []string{"arcee_fusion", "breadcrumbs", "breadcrumbs_ties", "
 // maxPadTo bounds pad_to_multiple_of; 8 to 256 are usual.
 const maxPadTo = 1 << 16
 
-var ourMethods = []string{string(Slerp), string(Linear), string(Passthrough)}
-
 func (p *parser) method(t document.Table) {
+	var ours []string
+	for _, m := range p.methods {
+		ours = append(ours, string(m.Name()))
+	}
 	v := t.Value("merge_method")
 	if v == nil {
-		p.Fail(t.Node, "merge_method is missing; it is %s", document.Alternatives(ourMethods, "or"))
+		p.Fail(t.Node, "merge_method is missing; it is %s", document.Alternatives(ours, "or"))
 		return
 	}
 	name, ok := p.Text(v, "merge_method")
 	if !ok {
 		return
 	}
-	all := slices.Concat(ourMethods, otherMethods)
-	switch near := document.Nearest(name, all); {
-	case slices.Contains(ourMethods, name):
-		p.doc.Method, p.known = Method(name), true
+	if i := slices.Index(ours, name); i >= 0 {
+		p.doc.Method, p.doc.Rules, p.known = Method(name), p.methods[i], true
+		return
+	}
+	switch near := document.Nearest(name, slices.Concat(ours, otherMethods)); {
 	case slices.Contains(otherMethods, name):
-		p.Fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", document.Quote(name), document.Alternatives(ourMethods, "or"))
+		p.Fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", document.Quote(name), document.Alternatives(ours, "or"))
 	case near != "":
 		p.Fail(v, "unknown method %s, did you mean %q?", document.Quote(name), near)
 	default:
-		p.Fail(v, "unknown method %s; merge_method is %s", document.Quote(name), document.Alternatives(ourMethods, "or"))
+		p.Fail(v, "unknown method %s; merge_method is %s", document.Quote(name), document.Alternatives(ours, "or"))
 	}
 }
 

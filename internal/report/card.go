@@ -109,7 +109,7 @@ func (c *card) what() {
 		names = append(names, markdown(m.Name()))
 	}
 	c.printf("# %s\n\n", strings.Join(names, " + "))
-	c.printf("%s, made with slerpmerge.\n\n", methods[p.Recipe.Method])
+	c.printf("%s, made with slerpmerge.\n\n", title(p))
 	c.printf("| | |\n|---|---|\n")
 	for i, m := range p.Models {
 		what := role(p, i)
@@ -131,7 +131,7 @@ func (c *card) what() {
 	}
 	c.printf("| element type | %s |\n| tensors | %d |\n\n", elementTypes(p), len(p.Tensors))
 	linear := "interpolated linearly, being almost parallel"
-	if p.Recipe.Method != recipe.Slerp {
+	if !p.Pairs() {
 		linear = "added up or scaled, by the weights of the recipe"
 	}
 	n := c.r.Outcomes()
@@ -177,7 +177,7 @@ const maxLevels = 60
 // the tensors come from.
 func (c *card) levels() {
 	parts := c.p.Parts()
-	if c.p.Recipe.Method == recipe.Slerp {
+	if c.p.Pairs() {
 		parts = slices.DeleteFunc(parts, func(g plan.Part) bool { return !g.Mixed })
 		if len(parts) == 0 {
 			return
@@ -307,10 +307,12 @@ func (c *card) credits() {
 	}
 }
 
-var methods = map[recipe.Method]string{
-	recipe.Slerp:       "A merge of two models by spherical linear interpolation (SLERP)",
-	recipe.Linear:      "A merge of models by a weighted sum",
-	recipe.Passthrough: "A model put together of layers of others",
+// title says what the merge is.
+func title(p *plan.Plan) string {
+	if m, ok := p.Recipe.Rules.(method.Method); ok {
+		return m.Title()
+	}
+	return ""
 }
 
 // yamlText quotes a text where YAML could read it as something else.

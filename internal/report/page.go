@@ -14,7 +14,6 @@ import (
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
-	"slerpmerge/internal/recipe"
 )
 
 //go:embed page.html
@@ -112,7 +111,7 @@ func newPage(s *Survey, version string) *page {
 		names = append(names, name)
 		p.Models = append(p.Models, modelView{name, "the " + role(pl, i)})
 	}
-	p.Roles = pl.Recipe.Method == recipe.Slerp && len(names) == 2
+	p.Roles = pl.Pairs() && len(names) == 2
 	for _, text := range s.Warnings {
 		p.Warnings = append(p.Warnings, plain(text))
 	}
@@ -120,7 +119,7 @@ func newPage(s *Survey, version string) *page {
 	p.DoneLabel, p.BranchLabel = "SLERP would do", "branch"
 	p.Title = strings.Join(names, " and ") + " compared"
 	if s.Merged {
-		p.Eyebrow, p.And = methods[pl.Recipe.Method], "+"
+		p.Eyebrow, p.And = title(pl), "+"
 		p.DoneLabel, p.BranchLabel = "what was done", "done"
 		p.Title = strings.Join(names, " + ") + ", merged"
 	}
@@ -276,7 +275,7 @@ func (p *page) words() {
 		add("distance", "|a-b|/|a|: how far the secondary's tensor is from the primary's, as a share of the primary's length.")
 	}
 	switch {
-	case !p.Merged || p.s.Plan.Recipe.Method == recipe.Slerp:
+	case !p.Merged || p.s.Plan.Pairs():
 		add("slerp, linear", "The formula: along the arc between the parents, or along the straight line where they are almost parallel or opposite (|cosine| above 0.9995). Equal tensors are copied.")
 		add("t", "How far the merge goes from the primary (0) to the secondary (1).")
 	case p.s.All.Branches[method.Straight] > 0:

@@ -22,6 +22,7 @@ import (
 	"slerpmerge/internal/compare"
 	"slerpmerge/internal/engine"
 	"slerpmerge/internal/merge"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -59,7 +60,7 @@ func tall() []tensor.Info {
 
 func survey(t *testing.T, a, b string, merged bool, change func(*recipe.Request)) *report.Survey {
 	t.Helper()
-	r := recipe.Request{Recipe: recipe.Pair(a, b, recipe.Setting{{Values: []float64{0.5}}}), Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: 64 << 20, Threads: 2}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, recipe.Setting{{Values: []float64{0.5}}}), Run: recipe.Run{Output: filepath.Join(t.TempDir(), "out"), MaxMemory: 64 << 20, Threads: 2}}
 	r.ShardSize, r.Missing, r.Tokenizer = 5e9, recipe.MissingCopy, recipe.TokenizerPrimary
 	if change != nil {
 		change(&r)
@@ -355,7 +356,7 @@ func TestPageOfMerge(t *testing.T) {
 func TestPageOfWeightedSum(t *testing.T) {
 	dir := t.TempDir()
 	a, b := makeModel(t, dir+"/a", 1, tall()[:20]), makeModel(t, dir+"/b", 2, tall()[:20])
-	d, err := recipe.Parse("r.yml", fmt.Appendf(nil, "merge_method: linear\nmodels:\n  - model: %q\n    parameters: {weight: 1}\n  - model: %q\n    parameters: {weight: 3}\n", a, b))
+	d, err := recipe.Parse("r.yml", fmt.Appendf(nil, "merge_method: linear\nmodels:\n  - model: %q\n    parameters: {weight: 1}\n  - model: %q\n    parameters: {weight: 3}\n", a, b), method.All())
 	if err != nil {
 		t.Fatal(err)
 	}

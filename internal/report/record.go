@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -274,7 +275,7 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 	case !v.policies():
 		return r, errors.New("its policies are not known")
 	case p.Document != "":
-		file, err := recipe.Parse(p.Name, []byte(p.Document))
+		file, err := recipe.Parse(p.Name, []byte(p.Document), method.All())
 		if err != nil {
 			return r, fmt.Errorf("document: %v", err) // which is not the user's to correct
 		}
@@ -282,10 +283,10 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 			return r, errors.New("merge_method and t are the document's to say")
 		}
 		r = *file
-	case recipe.Method(p.Method) != recipe.Slerp || len(t) == 0:
+	case recipe.Method(p.Method) != method.SlerpMethod{}.Name() || len(t) == 0:
 		return r, fmt.Errorf("no document, and no t for method %s", model.Quote(p.Method))
 	default:
-		r = recipe.Pair(paths[0], paths[1], t)
+		r = recipe.Pair(method.SlerpMethod{}, paths[0], paths[1], t)
 	}
 	if n := len(r.Models()); len(v.Parents) != n {
 		return r, fmt.Errorf("it has %d parents, the record %d", n, len(v.Parents))

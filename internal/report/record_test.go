@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -36,7 +37,7 @@ func recordOf(t testing.TB, r recipe.Recipe, parents ...provParent) []byte {
 }
 
 func merged(change func(*recipe.Recipe)) recipe.Recipe {
-	return complete(recipe.Pair("a", "b", recipe.Setting{{Values: []float64{0.5}}}), change)
+	return complete(recipe.Pair(method.SlerpMethod{}, "a", "b", recipe.Setting{{Values: []float64{0.5}}}), change)
 }
 
 func complete(r recipe.Recipe, change func(*recipe.Recipe)) recipe.Recipe {
@@ -49,7 +50,7 @@ func complete(r recipe.Recipe, change func(*recipe.Recipe)) recipe.Recipe {
 }
 
 func documented(t testing.TB, change func(*recipe.Recipe)) recipe.Recipe {
-	d, err := recipe.Parse("dir/recipe.yml", []byte(document))
+	d, err := recipe.Parse("dir/recipe.yml", []byte(document), method.All())
 	if err != nil {
 		t.Fatal(err)
 	}

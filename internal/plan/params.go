@@ -1,0 +1,44 @@
+package plan
+
+// params are the parameters of a recipe for one tensor of the output. It is a
+// method.Params.
+type params struct {
+	p       *planner
+	slice   int
+	name    string // that filters go by
+	at      float64
+	sources []source // that have the tensor; nil for both of a pair
+}
+
+// A source is a source of a slice, by index, and the name that a tensor has in it.
+type source struct {
+	index int
+	name  string
+}
+
+// Operands is the number of sources that have the tensor.
+func (v params) Operands() int {
+	if v.sources == nil {
+		return 2
+	}
+	return len(v.sources)
+}
+
+// Value is a parameter that all sources share.
+func (v params) Value(name string) (float64, bool) {
+	return v.p.Recipe.Value(name, v.slice, v.name, v.at)
+}
+
+// Flag likewise.
+func (v params) Flag(name string) (value, ok bool) {
+	return v.p.Recipe.Flag(name, v.slice, v.name, v.at)
+}
+
+// Of is the parameter of one source.
+func (v params) Of(k int, name string) (float64, bool) {
+	own := source{k, v.name}
+	if v.sources != nil {
+		own = v.sources[k]
+	}
+	return v.p.Recipe.SourceValue(name, v.slice, own.index, own.name, v.at)
+}
