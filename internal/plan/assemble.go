@@ -133,6 +133,9 @@ func (p *planner) assembleSlice(k int) {
 			p.block("the recipe has no %s for %s: %s; a last entry without a filter would take the rest", lacks, text.Count(n, "tensor"), without.String())
 		}
 	default:
+		if rules.Pairs() { // a module that is taken from one model
+			rules = method.PassthroughMethod{}
+		}
 		p.add(k, rules, sides)
 	}
 }
