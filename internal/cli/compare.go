@@ -78,7 +78,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 	if err := p.Refusal(); err != nil {
 		return err
 	}
-	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
+	bound(r.MaxMemory, p.Budget.Pool)
 	tighten(p.Budget.Least, r.MaxMemory)
 	var files [2]*saved
 	for i, f := range []struct{ flag, path, head string }{{"--csv", c.CSV, report.CSVHead()}, {"--html", c.HTML, report.PageHead()}} {

@@ -236,7 +236,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan,
 		done()
 		return nil, nil, err
 	}
-	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
+	bound(r.MaxMemory, p.Budget.Pool)
 	tighten(p.Budget.Least, r.MaxMemory)
 	return p, done, nil
 }

@@ -91,7 +91,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if err := p.Refusal(); err != nil {
 		return err
 	}
-	bound(r.MaxMemory, max(p.Budget.Pool, planPool))
+	bound(r.MaxMemory, p.Budget.Pool)
 	tighten(p.Budget.Least, r.MaxMemory)
 	_, total := verify.Picked(p, float64(c.Sample))
 	bar := a.progress(total)

@@ -11,6 +11,7 @@ const (
 	programBytes = 11 << 20  // the program's own pages, and what a small heap overshoots
 	baseBytes    = 5 << 19   // of the heap, before it reads its first tensor: the runtime, stacks, flags
 	threadBytes  = 256 << 10 // a worker's stack, scratch and chunk buffers beside the held pair
+	garbageBytes = 8 << 20   // that may gather between two runs of the collector
 	recordBytes  = 1 << 19   // for the output's folder and its record
 	minPiece     = 256 << 10
 	maxPiece     = 8 << 20
@@ -80,26 +81,30 @@ func (e *MemoryError) Error() string {
 // likes; then there are fewer threads; then smaller pieces.
 func NewBudget(limit int64, threads int, table int64) (Budget, error) {
 	least := budget(1, minPiece, table).Total
-	choose := func(threads int, piece, table int64) (Budget, bool) {
+	choose := func(threads int, piece, pool, table int64) (Budget, bool) {
 		b := budget(threads, piece, table)
+		b.Total -= b.Pool - min(b.Pool, pool)
+		b.Pool = min(b.Pool, pool)
 		b.Least = least
 		return b, b.Total <= limit
 	}
-	// Beside large tables the collector works better with room than larger
-	// buffers do.
-	roomy := table + table/4
+	// Without room for garbage the collector would run all the time. Room is worth
+	// more than larger buffers, and than more mapped pages.
+	roomy := table + table/4 + garbageBytes
 	for piece := int64(maxPiece); piece >= 1<<20; piece /= 2 {
-		if b, ok := choose(threads, piece, roomy); ok {
-			return b, nil
+		for pool := int64(maxPool); pool >= maxPool/2; pool -= maxPool / 4 {
+			if b, ok := choose(threads, piece, pool, roomy); ok {
+				return b, nil
+			}
 		}
 	}
 	for n := threads - 1; n >= 1; n-- {
-		if b, ok := choose(n, 1<<20, roomy); ok {
+		if b, ok := choose(n, 1<<20, maxPool, roomy); ok {
 			return b, nil
 		}
 	}
 	for piece := int64(1 << 19); piece >= minPiece; piece /= 2 {
-		if b, ok := choose(1, piece, table); ok {
+		if b, ok := choose(1, piece, maxPool, table); ok {
 			return b, nil
 		}
 	}
