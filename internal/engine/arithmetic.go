@@ -31,7 +31,7 @@ func chunkElems(in []input) int64 {
 // each reads elements from to to of all operands, chunk by chunk.
 func (w *arithmetic) each(ctx context.Context, in []input, from, to int64, do func(chunks [][]byte)) error {
 	step := chunkElems(in)
-	chunks := make([][]byte, len(in))
+	chunks := w.chunksOf(in)
 	for at := from; at < to; at += step {
 		n := min(step, to-at)
 		room := w.hold
@@ -56,7 +56,7 @@ func (w *arithmetic) measure(ctx context.Context, t *plan.Tensor, in []input, bl
 		same = same && allEqual(chunks)
 		meters.add(chunks)
 	})
-	return meters.sums(), same, err
+	return meters.sums(nil), same, err
 }
 
 // distance is the squared distance of two operands in one block.
@@ -81,7 +81,8 @@ func (w *arithmetic) gram(in []input) gramMeter {
 	if len(in) == 2 { // as a rule: this one serves again and again
 		m := w.meter(in[0].typ, in[1].typ)
 		m.Reset()
-		return gramMeter{m}
+		w.pair[0] = m
+		return w.pair[:]
 	}
 	g := make(gramMeter, 0, method.Pairs(len(in)))
 	for i := range in {
@@ -102,12 +103,21 @@ func (g gramMeter) add(chunks [][]byte) {
 	}
 }
 
-func (g gramMeter) sums() method.Gram {
-	sums := make(method.Gram, len(g))
+// sums are put into the Gram matrix that is given.
+func (g gramMeter) sums(into method.Gram) method.Gram {
+	into = into[:0]
 	for k := range g {
-		sums[k] = g[k].Gram()
+		into = append(into, g[k].Gram())
 	}
-	return sums
+	return into
+}
+
+// chunksOf is room for a chunk of each operand.
+func (w *arithmetic) chunksOf(in []input) [][]byte {
+	if len(w.chunks) < len(in) {
+		w.chunks = make([][]byte, len(in))
+	}
+	return w.chunks[:len(in)]
 }
 
 func sameTypes(in []input) bool {

@@ -261,7 +261,7 @@ func (e *Engine) measured(i, block int, g method.Gram) {
 	}
 	var sum method.Gram
 	for _, g := range m.grams {
-		sum = sum.Plus(g)
+		sum = sum.Add(g)
 	}
 	mix, err := e.decide(i, sum, !m.differ.Load())
 	if err != nil && e.err == nil {

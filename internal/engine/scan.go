@@ -110,7 +110,7 @@ func (s *scan) worker(ctx context.Context) {
 			return
 		}
 		t := &s.tensors[i]
-		in := s.inputs(i, scanBlocks(t) > 1)
+		in := s.inputs(nil, i, scanBlocks(t) > 1)
 		var b blockPair
 		var err error
 		if t.Blends() {
@@ -195,7 +195,7 @@ func (s *scan) add(i, block int, r blockPair) {
 func (b *pairBlocks) pair() Pair {
 	p := Pair{Equal: !b.other}
 	for k := range b.grams {
-		p.Gram = p.Gram.Plus(b.grams[k])
+		p.Gram = p.Gram.Add(b.grams[k])
 		p.Distance = p.Distance.Plus(b.distances[k])
 	}
 	return p

@@ -91,27 +91,27 @@ func (w *work) asked(n int64) {
 }
 
 // inputs opens the operands of a tensor. Those of one that is read in several
-// parts, by several workers perhaps, are opened once, and kept until done.
-func (w *work) inputs(i int, parts bool) []input {
+// parts, by several workers perhaps, are opened once, and kept until done; those of
+// another are opened into own, which may be nil.
+func (w *work) inputs(own []input, i int, parts bool) []input {
 	t := &w.tensors[i]
 	if !parts {
-		return w.open(t)
+		return w.open(own[:0], t)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := w.opened[i]
 	if list == nil {
-		list = w.open(t)
+		list = w.open(nil, t)
 		w.opened[i] = list
 	}
 	return list
 }
 
-func (w *work) open(t *plan.Tensor) []input {
-	list := make([]input, len(t.Operands))
+func (w *work) open(list []input, t *plan.Tensor) []input {
 	for k, o := range t.Operands {
 		typ := operandType(t.Operands, k)
-		list[k] = input{src: w.opener.Open(o), of: o, typ: typ, size: int64(typ.Size()), throttle: w.throttle}
+		list = append(list, input{src: w.opener.Open(o), of: o, typ: typ, size: int64(typ.Size()), throttle: w.throttle})
 	}
 	return list
 }

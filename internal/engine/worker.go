@@ -26,6 +26,11 @@ type worker struct {
 // An arithmetic is the buffers and kernels of one goroutine.
 type arithmetic struct {
 	hold      []byte
+	in        []input // of the tensor in hand, if it is in hand whole
+	chunks    [][]byte
+	whole     [][]byte
+	pair      [1]*slerp.InnerProducts
+	block     method.Gram
 	meters    map[[2]tensor.DType]*slerp.InnerProducts
 	blenders  map[[3]tensor.DType]*slerp.Blender
 	converts  map[[2]tensor.DType]*slerp.Converter
@@ -65,7 +70,7 @@ func (w *worker) do(ctx context.Context, t task) error {
 		w.e.filled(t.piece)
 		return nil
 	}
-	in := w.e.inputs(t.tensor, true)
+	in := w.e.inputs(nil, t.tensor, true)
 	g, same, err := w.measure(ctx, &w.e.tensors[t.tensor], in, t.block, !t.of.differ.Load())
 	if err != nil {
 		return err
@@ -100,7 +105,11 @@ func (w *worker) fill(ctx context.Context, p *piece) error {
 
 func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span) (err error) {
 	e, t := w.e, &w.e.tensors[s.tensor]
-	in := e.inputs(s.tensor, s.len < t.Bytes() || e.large[s.tensor])
+	parts := s.len < t.Bytes() || e.large[s.tensor]
+	in := e.inputs(w.in, s.tensor, parts)
+	if !parts {
+		w.in = in // to be used again
+	}
 	switch needs := t.Op.Needs(); {
 	case needs == method.Equality:
 		return w.follow(ctx, dst, in, s)
@@ -186,14 +195,15 @@ func (w *worker) blendAndTail(ctx context.Context, dst []byte, in []input, t *pl
 func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (slerp.Counts, error) {
 	e, t := w.e, &w.e.tensors[i]
 	n := t.Elems()
-	whole, room := make([][]byte, len(in)), w.hold
-	for k, o := range in {
-		whole[k], room = room[:n*o.size], room[n*o.size:]
+	whole, room := w.whole[:0], w.hold
+	for _, o := range in {
+		whole, room = append(whole, room[:n*o.size]), room[n*o.size:]
 	}
+	w.whole = whole
 	var sum method.Gram
 	same := sameTypes(in)
 	step := chunkElems(in)
-	chunks := make([][]byte, len(in))
+	chunks := w.chunksOf(in)
 	for from := int64(0); from < n; from += slerp.BlockElems {
 		meters := w.gram(in)
 		to := min(from+slerp.BlockElems, n)
@@ -208,7 +218,8 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (slerp
 			same = same && allEqual(chunks)
 			meters.add(chunks)
 		}
-		sum = sum.Plus(meters.sums())
+		w.block = meters.sums(w.block)
+		sum = sum.Add(w.block)
 	}
 	e.mu.Lock() // a checkpoint reads the results
 	mix, err := e.decide(i, sum, same)

@@ -44,18 +44,16 @@ type Gram []slerp.Gram
 // Pairs is the length of the Gram of n operands.
 func Pairs(n int) int { return n * (n - 1) / 2 }
 
-// Plus adds the sums of two blocks. Add the blocks of a tensor in index order:
-// the order is part of the result.
-func (g Gram) Plus(o Gram) Gram {
-	sum := make(Gram, len(o))
-	for k := range o {
-		if g == nil {
-			sum[k] = slerp.Gram{}.Plus(o[k])
-		} else {
-			sum[k] = g[k].Plus(o[k])
-		}
+// Add adds the sums of one more block to g, which is nil before the first. Add the
+// blocks of a tensor in index order: the order is part of the result.
+func (g Gram) Add(block Gram) Gram {
+	if g == nil {
+		g = make(Gram, len(block))
 	}
-	return sum
+	for k := range block {
+		g[k] = g[k].Plus(block[k])
+	}
+	return g
 }
 
 // NonFinite is the first of n operands that has a NaN or an infinity, -1 if none

@@ -20,11 +20,11 @@ const (
 const (
 	parentEntry = 72        // in the table of a parent
 	sideEntry   = 40        // while the parents are paired
-	planEntry   = 144       // in the plan
+	planEntry   = 184       // in the plan
 	writeEntry  = 165       // in the layout, the order of work and the results
 	readEntry   = 130       // in the results and the summary of a comparison
 	headerEntry = 110       // while the header of its file is made and written, names aside
-	pickleEntry = 270       // while its .bin is written, likewise
+	pickleEntry = 256       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
 	unpickling  = 410       // while that goes on
 	unpickler   = 960 << 10 // for the pickle itself
