@@ -2,10 +2,9 @@ package torchbin
 
 import "sync"
 
-// GatherMemory is the least memory in bytes that all sources of all checkpoints
-// keep between reads, for tensors that lie in another order in the file, and
-// MaxGatherMemory the most that SetGatherMemory can make of it. Every read that
-// is under way takes 256 KiB beside it.
+// GatherMemory is the least memory in bytes that a Gatherer keeps between reads,
+// and MaxGatherMemory the most that SetMemory can make of it. Every read that is
+// under way takes 256 KiB beside it.
 const (
 	GatherMemory    = 16 << 20
 	MaxGatherMemory = 64 << 20
@@ -73,14 +72,18 @@ func newBands(size int64) *bands {
 	return bs
 }
 
-// kept is one for the whole program, so that its memory does not grow with the
-// number of files.
-var kept = newBands(GatherMemory)
+// A Gatherer is the memory through which tensors are read that lie in another
+// order in their file, such as transposed matrices. Checkpoints can share one, so
+// that the memory does not grow with the number of files. It is safe for
+// concurrent use, and takes its memory when it is first needed.
+type Gatherer struct{ bands *bands }
 
-// SetGatherMemory changes GatherMemory for the reads to come, unless some are
-// under way.
-func SetGatherMemory(size int64) {
-	kept.resize(int(min(max(size, GatherMemory), MaxGatherMemory) / bandUnit))
+// NewGatherer returns a Gatherer of GatherMemory bytes.
+func NewGatherer() *Gatherer { return &Gatherer{newBands(GatherMemory)} }
+
+// SetMemory changes the memory for the reads to come, unless some are under way.
+func (g *Gatherer) SetMemory(size int64) {
+	g.bands.resize(int(min(max(size, GatherMemory), MaxGatherMemory) / bandUnit))
 }
 
 func (bs *bands) resize(units int) {

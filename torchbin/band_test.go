@@ -13,14 +13,13 @@ import (
 // overlap, are gathered as element by element, however much memory there is and
 // however many readers share it.
 func TestGatherPermuted(t *testing.T) {
-	defer func() { kept = newBands(GatherMemory) }()
 	r := rand.New(rand.NewPCG(7, 8))
 	data := make([]byte, 12<<20)
 	rand.NewChaCha8([32]byte{1}).Read(data)
 	f := &stridedFile{plainFile: plainFile{bytes.NewReader(data)}}
 	types := []tensor.DType{tensor.U8, tensor.BF16, tensor.F32, tensor.F64}
 	for round := range 24 {
-		kept = newBands(int64(1+r.IntN(3)) * bandUnit)
+		own := &Gatherer{newBands(int64(1+r.IntN(3)) * bandUnit)}
 		x := Tensor{Info: tensor.Info{Name: "x", DType: types[r.IntN(len(types))]}, Offset: r.Int64N(64)}
 		item := uint64(itemSize(x.DType))
 		count := 2 + r.IntN(5)
@@ -58,9 +57,9 @@ func TestGatherPermuted(t *testing.T) {
 		want := plain(data, &x)
 		got := make([]byte, len(want))
 		piece := min(len(want), 1+r.IntN(1<<20))
-		src := (&Checkpoint{Tensors: []Tensor{x}}).Source(&plainFile{bytes.NewReader(data)}, 0)
+		src := (&Checkpoint{Tensors: []Tensor{x}, shared: own}).Source(&plainFile{bytes.NewReader(data)}, 0)
 		if round%2 == 0 {
-			src = (&Checkpoint{Tensors: []Tensor{x}}).Source(f, 0)
+			src = (&Checkpoint{Tensors: []Tensor{x}, shared: own}).Source(f, 0)
 		}
 		next := make(chan int)
 		var wg sync.WaitGroup
@@ -85,20 +84,20 @@ func TestGatherPermuted(t *testing.T) {
 }
 
 // Bands change with the memory, and never take more than there is.
-func TestSetGatherMemory(t *testing.T) {
-	defer func() { kept = newBands(GatherMemory) }()
+func TestGathererMemory(t *testing.T) {
 	data := make([]byte, 64<<20)
 	x := Tensor{Info: tensor.Info{DType: tensor.F32, Shape: []uint64{4096, 4096}}, Strides: []uint64{4, 4 * 4096}}
-	src := (&Checkpoint{Tensors: []Tensor{x}}).Source(newFile(data), 0)
+	g := NewGatherer()
+	src := (&Checkpoint{Tensors: []Tensor{x}, shared: g}).Source(newFile(data), 0)
 	p := make([]byte, 1<<20)
 	for _, c := range []struct{ set, want int64 }{{0, GatherMemory}, {27 << 20, 27 << 20}, {1 << 40, MaxGatherMemory}} {
-		SetGatherMemory(c.set)
+		g.SetMemory(c.set)
 		for off := int64(0); off < x.Bytes(); off += int64(len(p)) {
 			if err := src.ReadAt(p, off); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := int64(len(kept.memory)); got != c.want {
+		if got := int64(len(g.bands.memory)); got != c.want {
 			t.Errorf("%d bytes for %d, want %d", got, c.set, c.want)
 		}
 	}

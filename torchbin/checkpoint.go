@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/nlpodyssey/gopickle/types"
 
@@ -38,6 +39,9 @@ type Checkpoint struct {
 	// which goes through them reads on and on. Tensors that begin at the same
 	// byte are in the order of the pickle.
 	Tensors []Tensor
+
+	shared, own *Gatherer
+	once        sync.Once // of own
 }
 
 // A Tensor is a tensor and the place of its values in the file.
@@ -63,6 +67,10 @@ type Options struct {
 	// Memory is the most bytes that the values of the pickle may take, 0 for a
 	// limit that no checkpoint comes near.
 	Memory int64
+
+	// Gatherer is the one that the checkpoint's tensors are read through; nil
+	// means one of its own.
+	Gatherer *Gatherer
 }
 
 // Open reads and checks the table of a file of size bytes.
@@ -70,6 +78,24 @@ type Options struct {
 // An error of the content is a *FormatError, a choice that cannot be made an
 // *EntryError, too little Memory a *MemoryError. Errors of f are wrapped.
 func Open(f File, size int64, opt Options) (*Checkpoint, error) {
+	c, err := openFormat(f, size, opt)
+	if err != nil {
+		return nil, err
+	}
+	c.shared = opt.Gatherer
+	return c, nil
+}
+
+// gatherer is the one that was given, or is made when it is first needed.
+func (c *Checkpoint) gatherer() *Gatherer {
+	if c.shared != nil {
+		return c.shared
+	}
+	c.once.Do(func() { c.own = NewGatherer() })
+	return c.own
+}
+
+func openFormat(f File, size int64, opt Options) (*Checkpoint, error) {
 	head := make([]byte, max(0, min(size, tarBlock)))
 	if err := readFull(f, head, 0); err != nil {
 		return nil, err

@@ -17,13 +17,15 @@ var windows = sync.Pool{New: func() any { return new([window]byte) }}
 // row-major in the file are read from there without a detour. Others are put
 // in order window by window. Where many elements apart in the file are next to
 // each other in the result, as in a transposed matrix, more is gathered than
-// was asked for and kept for the requests that follow, see GatherMemory.
+// was asked for and kept for the requests that follow, see Gatherer.
 func (c *Checkpoint) Source(f File, i int) Source {
 	t := &c.Tensors[i]
 	if t.Strides == nil {
 		return tensor.NewSection(f, t.Offset)
 	}
-	return newGather(f, t)
+	g := newGather(f, t)
+	g.bands = c.gatherer().bands
+	return g
 }
 
 // A dim is one dimension of a block of elements, its strides in bytes.
@@ -42,6 +44,7 @@ type gather struct {
 	dims   []dim // those of more than one element, outermost first
 	// scattered says that it can't be read at once.
 	scattered bool
+	bands     *bands
 }
 
 func newGather(f File, t *Tensor) *gather {
@@ -123,7 +126,7 @@ func (g *gather) Prefetch(off, n int64) {
 // ReadAt gives the bytes [off, off+len(p)) of the result.
 func (g *gather) ReadAt(p []byte, off int64) error {
 	if g.scattered {
-		n := kept.read(g, p, off)
+		n := g.bands.read(g, p, off)
 		p, off = p[n:], off+int64(n)
 	}
 	return g.direct(p, off)

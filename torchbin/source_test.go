@@ -179,7 +179,6 @@ func newFile(b []byte) File { return plainFile{bytes.NewReader(b)} }
 // is asked for at once. The most is eight times as much, where runs of 16 bytes
 // lie 128 bytes apart.
 func TestGatherReadsLittle(t *testing.T) {
-	kept = newBands(GatherMemory) // how many others have left behind depends on how they were scheduled
 	data := make([]byte, 8<<20)
 	f := newMemory(data)
 	for _, shape := range [][]uint64{{2048, 2048}, {64, 65536}, {65536, 64}} {
@@ -239,7 +238,6 @@ func (f *stridedFile) ReadStrided(p []byte, off, step int64, size int) error {
 // A file that can read many short pieces at once is asked to, in few and long
 // ones: what is left of a band's width decides how fast a transposed matrix is.
 func TestGatherStrided(t *testing.T) {
-	kept = newBands(GatherMemory)
 	data := make([]byte, 64<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
 	f := &stridedFile{plainFile: plainFile{bytes.NewReader(data)}}

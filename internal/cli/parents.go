@@ -8,6 +8,7 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
+	"slerpmerge/torchbin"
 )
 
 // openParents opens the models of a recipe, in the order of Recipe.Parents.
@@ -17,13 +18,14 @@ import (
 func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*model.Model, error) {
 	paths := r.Parents()
 	models := make([]*model.Model, len(paths))
+	gatherer := torchbin.NewGatherer()
 	if err := checkEntries(r.Entries, len(paths)); err != nil {
 		return models, err
 	}
 	var absent []recipe.Problem
 	var hints []string
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models[:i]), Admit: admission(r, purpose, models[:i], len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models[:i]), Gatherer: gatherer, Admit: admission(r, purpose, models[:i], len(paths))})
 		var unusable *model.UnusableError
 		switch {
 		case err == nil:
@@ -69,11 +71,12 @@ func admission(r recipe.Request, purpose plan.Purpose, opened []*model.Model, of
 // openModels opens models that no recipe names.
 func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r recipe.Request, purpose plan.Purpose) ([]*model.Model, error) {
 	var models []*model.Model
+	gatherer := torchbin.NewGatherer()
 	if err := checkEntries(entries, len(paths)); err != nil {
 		return nil, err
 	}
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Admit: admission(r, purpose, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Gatherer: gatherer, Admit: admission(r, purpose, models, len(paths))})
 		if err != nil {
 			return models, outOfMemory(err, r.MaxMemory, models)
 		}

@@ -15,6 +15,7 @@ import (
 	"slerpmerge/internal/report"
 	"slerpmerge/internal/verify"
 	"slerpmerge/mmapio"
+	"slerpmerge/torchbin"
 	"slerpmerge/writer"
 )
 
@@ -122,8 +123,9 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Request
 	if err := checkEntries(entries, len(paths)); err != nil {
 		return models, err
 	}
+	gatherer := torchbin.NewGatherer()
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Admit: admission(r, plan.Merging, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Gatherer: gatherer, Admit: admission(r, plan.Merging, models, len(paths))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}

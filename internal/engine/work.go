@@ -9,7 +9,6 @@ import (
 
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
-	"slerpmerge/torchbin"
 )
 
 // A work is what both pipelines have: tensors in the order in which they are
@@ -35,7 +34,9 @@ type work struct {
 func (w *work) init(p *plan.Plan, opt Options) {
 	w.tensors, w.budget, w.throttle = p.Tensors, p.Budget, newThrottle(opt.IOLimit)
 	w.opener.Wrap = opt.Wrap
-	torchbin.SetGatherMemory(p.Budget.Gather)
+	for _, m := range p.Models {
+		m.SetGatherMemory(p.Budget.Gather)
+	}
 	w.wake = sync.NewCond(&w.mu)
 	w.opened = make(map[int][]input)
 }

@@ -107,7 +107,7 @@ func (m *Model) format(name string) {
 // openCheckpoint adds the tensors of the PyTorch checkpoint that is the last
 // of m.Files.
 func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
-	c, err := torchbin.Open(f, f.Size(), torchbin.Options{Entry: m.Entry, Memory: m.memory})
+	c, err := torchbin.Open(f, f.Size(), torchbin.Options{Entry: m.Entry, Memory: m.memory, Gatherer: m.gatherer})
 	if err != nil {
 		var fe *torchbin.FormatError
 		var ee *torchbin.EntryError

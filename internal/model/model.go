@@ -52,7 +52,8 @@ type Model struct {
 	// names, such as diffusion_pytorch_model; else "".
 	Stem string
 
-	memory   int64        // for unpickling one file, 0 for no limit
+	memory   int64 // for unpickling one file, 0 for no limit
+	gatherer *torchbin.Gatherer
 	place    string       // where it was found
 	repo     string       // its name on the Hub, where Path is one, or the cache's folder
 	revision string       // that was asked for, "" for main
@@ -101,13 +102,20 @@ type Options struct {
 	// limit but that of the format.
 	Memory int64
 
+	// Gatherer is what strided tensors are read through. Models of one run share
+	// one; nil means one for the model.
+	Gatherer *torchbin.Gatherer
+
 	// Admit may refuse the model before its tables are built; nil admits all.
 	Admit Admit
 }
 
 // OpenWith is Open with options. Too little memory is a *MemoryError.
 func OpenWith(pool *mmapio.Pool, path string, opt Options) (*Model, error) {
-	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory, admit: opt.Admit}
+	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory, gatherer: opt.Gatherer, admit: opt.Admit}
+	if m.gatherer == nil {
+		m.gatherer = torchbin.NewGatherer()
+	}
 	st, err := m.find()
 	if err != nil {
 		return nil, err
@@ -529,6 +537,14 @@ func (m *Model) GatherBytes() int64 {
 		}
 	}
 	return 0
+}
+
+// SetGatherMemory changes what GatherBytes tells, for all models that share a
+// Gatherer.
+func (m *Model) SetGatherMemory(size int64) {
+	if m.gatherer != nil {
+		m.gatherer.SetMemory(size)
+	}
 }
 
 // Elems is the number of parameters: the elements of all tensors.
