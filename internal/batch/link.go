@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 	"slerpmerge/writer"
 )
 
@@ -23,7 +23,7 @@ func (p *parser) link() {
 			continue
 		}
 		if other, ok := byOutput[fold(j.out)]; ok {
-			p.FailAt(j.Output.Pos, "%s is the output of job %s too", document.Quote(j.Output.Text), other.Name)
+			p.FailAt(j.Output.Pos, "%s is the output of job %s too", text.QuoteWord(j.Output.Text), other.Name)
 			continue
 		}
 		byOutput[fold(j.out)] = j
@@ -39,12 +39,12 @@ func (p *parser) link() {
 			maker, place := above(path, byOutput)
 			switch {
 			case maker == j && place == path:
-				p.FailAt(j.Output.Pos, "%s is a model that this job reads", document.Quote(j.Output.Text))
+				p.FailAt(j.Output.Pos, "%s is a model that this job reads", text.QuoteWord(j.Output.Text))
 			case maker == j:
-				p.FailAt(j.Output.Pos, "%s contains %s, which this job reads", document.Quote(j.Output.Text), document.Quote(path))
+				p.FailAt(j.Output.Pos, "%s contains %s, which this job reads", text.QuoteWord(j.Output.Text), text.QuoteWord(path))
 			case maker != nil && place != path && !weightFile(place, path):
 				if !hurt[maker] {
-					p.FailAt(maker.Output.Pos, "%s contains %s, which job %s reads", document.Quote(maker.Output.Text), document.Quote(path), j.Name)
+					p.FailAt(maker.Output.Pos, "%s contains %s, which job %s reads", text.QuoteWord(maker.Output.Text), text.QuoteWord(path), j.Name)
 				}
 				hurt[maker] = true
 			case maker != nil:
@@ -66,10 +66,10 @@ func (p *parser) link() {
 		}
 		up := filepath.Dir(j.out)
 		if other, _ := above(up, byOutput); other != nil {
-			p.FailAt(j.Output.Pos, "%s lies inside the output of job %s, %s", document.Quote(j.Output.Text), other.Name, document.Quote(other.Output.Text))
+			p.FailAt(j.Output.Pos, "%s lies inside the output of job %s, %s", text.QuoteWord(j.Output.Text), other.Name, text.QuoteWord(other.Output.Text))
 		}
 		if reader, path := above(up, parents); reader != nil {
-			p.FailAt(j.Output.Pos, "%s lies inside %s, a model that job %s reads", document.Quote(j.Output.Text), document.Quote(path), reader.Name)
+			p.FailAt(j.Output.Pos, "%s lies inside %s, a model that job %s reads", text.QuoteWord(j.Output.Text), text.QuoteWord(path), reader.Name)
 		}
 	}
 	p.order()
@@ -93,10 +93,10 @@ func (p *parser) waitFor(j *Job, name Word, byName map[string]*Job) {
 	case there || p.nameless: // it has problems of its own
 	default:
 		known := slices.Sorted(maps.Keys(p.named))
-		if near := document.Nearest(name.Text, known); near != "" {
-			p.FailAt(name.Pos, "there is no job %s, did you mean %q?", document.Quote(name.Text), near)
+		if near := text.Nearest(name.Text, known); near != "" {
+			p.FailAt(name.Pos, "there is no job %s, did you mean %q?", text.QuoteWord(name.Text), near)
 		} else {
-			p.FailAt(name.Pos, "there is no job %s", document.Quote(name.Text))
+			p.FailAt(name.Pos, "there is no job %s", text.QuoteWord(name.Text))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // ParseManifest reads a manifest. name is that of the file, for messages. All
@@ -249,11 +250,11 @@ func (p *parser) name(t document.Table, j *Job) {
 		return
 	}
 	if !namePattern.MatchString(j.Name) {
-		p.Fail(v, "%s can't be a name: up to 64 letters, digits, dots, _ and -, beginning with a letter or digit", document.Quote(j.Name))
+		p.Fail(v, "%s can't be a name: up to 64 letters, digits, dots, _ and -, beginning with a letter or digit", text.QuoteWord(j.Name))
 		return
 	}
 	if before, ok := p.named[j.Name]; ok {
-		p.FailAt(j.Pos, "job %s stands in line %d already; each has a name of its own", document.Quote(j.Name), before.Line)
+		p.FailAt(j.Pos, "job %s stands in line %d already; each has a name of its own", text.QuoteWord(j.Name), before.Line)
 		return
 	}
 	p.named[j.Name] = j.Pos

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // A Refusal says why a manifest can't be run, with every reason: a
@@ -58,7 +59,7 @@ type SpaceError struct {
 func (e *SpaceError) Error() string {
 	jobs := "job " + e.Jobs[0]
 	if n := len(e.Jobs); n > 1 {
-		jobs = fmt.Sprintf("%d jobs (%s)", n, strings.Join(e.Jobs, ", "))
+		jobs = fmt.Sprintf("%s (%s)", text.Count(n, "job"), strings.Join(e.Jobs, ", "))
 	}
 	unit, name := 1e6, "MB"
 	if e.Need >= 1e10 {

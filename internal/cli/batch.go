@@ -18,6 +18,7 @@ import (
 	"slerpmerge/internal/batch"
 	"slerpmerge/internal/disk"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 )
 
 type batchCmd struct {
@@ -222,7 +223,7 @@ func (a *app) showJobs(s *batch.State, asJSON bool) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%d of %s to do, %s known to be written\n", todo, plural(len(s.Jobs), "job"), size(bytes))
+	_, err := fmt.Fprintf(a.stdout, "%d of %s to do, %s known to be written\n", todo, text.Count(len(s.Jobs), "job"), size(bytes))
 	return err
 }
 
@@ -252,7 +253,7 @@ func (b *batchLog) event(name string, s *batch.State, j *batch.JobState) {
 	}
 	switch name {
 	case batch.EventBatchStart:
-		log.info(name, fmt.Sprintf("%s: %s", b.manifest, plural(len(s.Jobs), "job")), "manifest", s.Manifest, "jobs", len(s.Jobs))
+		log.info(name, fmt.Sprintf("%s: %s", b.manifest, text.Count(len(s.Jobs), "job")), "manifest", s.Manifest, "jobs", len(s.Jobs))
 	case batch.EventJobStart:
 		b.turn-- // it is counted at its end
 		out := fromHere(j.Output)
@@ -280,7 +281,7 @@ func (b *batchLog) done(s *batch.State) {
 	attrs := []any{"manifest", s.Manifest, "state", s.Phase, "exit", exit, "seconds", s.Seconds, "bytes", s.Bytes, "counts", s.Counts}
 	if exit == exitDone {
 		log.info(batch.EventBatchDone, fmt.Sprintf("%s: %s done, %d unchanged, %s in %.1f s",
-			b.manifest, plural(s.Counts[batch.JobDone], "job"), s.Counts[batch.JobSkipped], size(s.Bytes), s.Seconds), attrs...)
+			b.manifest, text.Count(s.Counts[batch.JobDone], "job"), s.Counts[batch.JobSkipped], size(s.Bytes), s.Seconds), attrs...)
 		return
 	}
 	if log.json != nil {
@@ -290,16 +291,16 @@ func (b *batchLog) done(s *batch.State) {
 	if s.Phase == batch.Refused {
 		return
 	}
-	text := s.Reason
-	if text == "" {
-		text = fmt.Sprintf("%d of %s failed", s.Counts[batch.JobFailed], plural(len(s.Jobs), "job"))
+	msg := s.Reason
+	if msg == "" {
+		msg = fmt.Sprintf("%d of %s failed", s.Counts[batch.JobFailed], text.Count(len(s.Jobs), "job"))
 	} else if n := s.Counts[batch.JobFailed]; n > 0 {
-		text += fmt.Sprintf("; %s failed", plural(n, "job"))
+		msg += fmt.Sprintf("; %s failed", text.Count(n, "job"))
 	}
 	if n := s.Counts[batch.JobBlocked] + s.Counts[batch.JobNotDone]; n > 0 {
-		text += fmt.Sprintf(", %d not done", n)
+		msg += fmt.Sprintf(", %d not done", n)
 	}
-	log.line("error: %s: %s", clean(b.manifest), text)
+	log.line("error: %s: %s", clean(b.manifest), msg)
 	open := slices.DeleteFunc(slices.Clone(s.Jobs), func(j *batch.JobState) bool { return j.Ready() })
 	width := 0
 	for _, j := range open {

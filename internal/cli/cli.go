@@ -229,11 +229,3 @@ func (versionFlag) BeforeReset(a *app) error {
 	}
 	panic(exited(exitDone))
 }
-
-// plural is a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %s", n, strings.TrimSuffix(noun, "s")+"s")
-}

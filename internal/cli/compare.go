@@ -9,10 +9,10 @@ import (
 
 	"slerpmerge/internal/compare"
 	"slerpmerge/internal/method"
-	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 )
 
@@ -100,11 +100,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 		return err
 	}
 	if first, n := nonFinite(res); n > 0 {
-		text := "a NaN or Inf in a parent leaves 1 tensor without angle and distance: " + first
-		if n > 1 {
-			text = fmt.Sprintf("a NaN or Inf in a parent leaves %d tensors without angle and distance: %s and %d more", n, first, n-1)
-		}
-		a.log.warn(text)
+		a.log.warn(fmt.Sprintf("a NaN or Inf in a parent leaves %s without angle and distance: %s", text.Count(n, "tensor"), text.Some([]string{first}, n)))
 	}
 	s := report.NewSurvey(p, res.Tensors, res.Warnings, false)
 	csv := func(w io.Writer) error { return report.CSV(w, s) }
@@ -130,9 +126,9 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 		return err
 	}
 	seconds, bytes, peak := res.Duration.Seconds(), pairBytes(p), peakMemory()
-	text := fmt.Sprintf("%s compared, %s read in %.1f s (%s/s), peak memory %s", plural(s.All.Tensors, "tensor"), size(bytes), seconds,
+	msg := fmt.Sprintf("%s compared, %s read in %.1f s (%s/s), peak memory %s", text.Count(s.All.Tensors, "tensor"), size(bytes), seconds,
 		size(int64(float64(bytes)/max(seconds, 1e-9))), mib(peak))
-	a.log.info("done", text, "tensors", s.All.Tensors, "bytes", bytes, "seconds", seconds, "peak_memory", peak, "branches", s.All.Branches, "warnings", len(p.Warnings))
+	a.log.info("done", msg, "tensors", s.All.Tensors, "bytes", bytes, "seconds", seconds, "peak_memory", peak, "branches", s.All.Branches, "warnings", len(p.Warnings))
 	return nil
 }
 
@@ -143,7 +139,7 @@ func nonFinite(res *compare.Result) (first string, n int) {
 			continue
 		}
 		if n++; n == 1 {
-			first = model.Quote(res.Plan.Tensors[i].Name)
+			first = text.Quote(res.Plan.Tensors[i].Name)
 		}
 	}
 	return first, n
@@ -169,7 +165,7 @@ func (a *app) printSurvey(s *report.Survey) error {
 	p := s.Plan
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i, m := range p.Models {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", []string{"primary", "secondary"}[i], clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", []string{"primary", "secondary"}[i], clean(m.Path), text.Count(len(m.Tensors), "tensor"), size(m.Bytes()))
 	}
 	w.Flush()
 	w = tabwriter.NewWriter(out, 0, 0, 1, ' ', tabwriter.AlignRight)
@@ -212,7 +208,7 @@ func printPairs(out io.Writer, s *report.Survey) {
 		if t.Mixed {
 			at = fmt.Sprintf("%.4g", t.T)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", theta, cos, far, branch, at, model.Quote(t.Name))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", theta, cos, far, branch, at, text.Quote(t.Name))
 		if n%10000 == 9999 { // else a large table is held whole for its column widths
 			w.Flush()
 		}
@@ -226,7 +222,7 @@ func printLayers(out io.Writer, s *report.Stack, all bool) {
 	if !all {
 		layers = s.Fold(foldTo)
 	}
-	fmt.Fprintf(out, "\nangle by layer of %s\n", model.Quote(s.Name))
+	fmt.Fprintf(out, "\nangle by layer of %s\n", text.Quote(s.Name))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "layer\t")
 	for _, k := range s.Kinds {
@@ -268,18 +264,18 @@ func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
 		if len(part.list) == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "  %s: %s\n", part.title, plural(len(part.list), "tensor"))
+		fmt.Fprintf(out, "  %s: %s\n", part.title, text.Count(len(part.list), "tensor"))
 		const some = 5
 		for i, t := range part.list {
 			if i == some && !all {
 				fmt.Fprintf(out, "    and %d more; -v names all\n", len(part.list)-some)
 				break
 			}
-			text := model.Quote(t.Name)
+			msg := text.Quote(t.Name)
 			if t.Op == (method.Differ{}) {
-				text += ": " + clean(t.Why)
+				msg += ": " + clean(t.Why)
 			}
-			fmt.Fprintf(out, "    %s\n", text)
+			fmt.Fprintf(out, "    %s\n", msg)
 		}
 	}
 }

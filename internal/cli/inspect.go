@@ -21,6 +21,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 )
 
@@ -119,7 +120,7 @@ func digests(ctx context.Context, m *model.Model, chosen []int, threads int) ([]
 					}
 					p := buf[:min(left, int64(len(buf)))]
 					if err := src.ReadAt(p, off); err != nil {
-						return fmt.Errorf("reading tensor %s: %w", model.Quote(m.Tensors[i].Name), err)
+						return fmt.Errorf("reading tensor %s: %w", text.Quote(m.Tensors[i].Name), err)
 					}
 					h.Write(p)
 					off += int64(len(p))
@@ -232,10 +233,10 @@ func inspectList(out io.Writer, m *model.Model, chosen []int, sums [][sha256.Siz
 		t := &m.Tensors[i]
 		if t.File != last {
 			f := m.Files[t.File]
-			fmt.Fprintf(w, "%s (%s)\n", model.Quote(f.Name), size(f.Bytes))
+			fmt.Fprintf(w, "%s (%s)\n", text.Quote(f.Name), size(f.Bytes))
 			last = t.File
 		}
-		fmt.Fprintf(w, "  %s\t%v\t%v\t%s", model.Quote(t.Name), t.DType, shapeText(t.Shape), size(t.Bytes()))
+		fmt.Fprintf(w, "  %s\t%v\t%v\t%s", text.Quote(t.Name), t.DType, text.Shape(t.Shape), size(t.Bytes()))
 		if sums != nil {
 			fmt.Fprintf(w, "\t%x", sums[k])
 		}
@@ -259,7 +260,7 @@ func inspectTotal(out io.Writer, m *model.Model, chosen []int) error {
 	if len(chosen) < len(m.Tensors) {
 		of = fmt.Sprintf(" of %d", len(m.Tensors))
 	}
-	_, err := fmt.Fprintf(out, "%s, %s%s, %d parameters, %s of values\n", m.Format, plural(len(chosen), "tensor"), of, elems, size(bytes))
+	_, err := fmt.Fprintf(out, "%s, %s%s, %d parameters, %s of values\n", m.Format, text.Count(len(chosen), "tensor"), of, elems, size(bytes))
 	return err
 }
 
@@ -271,5 +272,3 @@ func sizes(m *model.Model, chosen []int) (elems, bytes int64) {
 	}
 	return elems, bytes
 }
-
-func shapeText(s []uint64) string { return strings.ReplaceAll(fmt.Sprint(s), " ", ", ") }

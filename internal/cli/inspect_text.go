@@ -13,6 +13,7 @@ import (
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 	"slerpmerge/internal/tokenizer"
 )
 
@@ -25,14 +26,14 @@ func inspectText(out io.Writer, m *model.Model, chosen []int) error {
 		fmt.Fprintf(w, "\t%s\n", clean(line))
 	}
 	for i, f := range m.Files {
-		fmt.Fprintf(w, "file\t%s (%s)\n", model.Quote(f.Name), size(f.Bytes))
+		fmt.Fprintf(w, "file\t%s (%s)\n", text.Quote(f.Name), size(f.Bytes))
 		if i == maxFiles-1 && len(m.Files) > maxFiles {
 			fmt.Fprintf(w, "\t%d more files\n", len(m.Files)-maxFiles)
 			break
 		}
 	}
 	for i, k := range slices.Sorted(maps.Keys(m.Metadata)) {
-		fmt.Fprintf(w, "metadata\t%s: %s\n", model.Quote(k), model.Quote(m.Metadata[k]))
+		fmt.Fprintf(w, "metadata\t%s: %s\n", text.Quote(k), text.Quote(m.Metadata[k]))
 		if i == maxFiles-1 && len(m.Metadata) > maxFiles {
 			fmt.Fprintf(w, "\t%d more, see --json\n", len(m.Metadata)-maxFiles)
 			break
@@ -77,7 +78,7 @@ func printTypes(w io.Writer, m *model.Model, chosen []int) {
 	}
 	list := slices.SortedFunc(maps.Values(byType), func(x, y *total) int { return cmp.Or(cmp.Compare(y.bytes, x.bytes), cmp.Compare(x.d, y.d)) })
 	line := func(what string, t *total) {
-		fmt.Fprintf(w, "%s\t%s\t%s parameters\t%s\n", what, plural(t.tensors, "tensor"), humanize.Comma(t.elems), size(t.bytes))
+		fmt.Fprintf(w, "%s\t%s\t%s parameters\t%s\n", what, text.Count(t.tensors, "tensor"), humanize.Comma(t.elems), size(t.bytes))
 	}
 	for _, t := range list {
 		line(t.d.String(), t)

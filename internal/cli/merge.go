@@ -14,6 +14,7 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
@@ -272,23 +273,23 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 	if a.log.verbose {
 		for i := range r.Tensors {
 			t, res := &r.Plan.Tensors[i], &r.Tensors[i]
-			text := fmt.Sprintf("%s: %s", model.Quote(t.Name), res.Outcome)
+			msg := fmt.Sprintf("%s: %s", text.Quote(t.Name), res.Outcome)
 			if res.Measured {
-				text += fmt.Sprintf(", t %v, cosine %.6f, norms %.6g and %.6g", t.T, res.Cos, res.NormA, res.NormB)
+				msg += fmt.Sprintf(", t %v, cosine %.6f, norms %.6g and %.6g", t.T, res.Cos, res.NormA, res.NormB)
 			}
-			a.log.debug("tensor", text, "name", t.Name, "branch", res.Outcome)
+			a.log.debug("tensor", msg, "name", t.Name, "branch", res.Outcome)
 		}
 	}
 	seconds := r.Duration.Seconds()
 	rate := float64(r.Written) / max(seconds, 1e-9)
 	peak := peakMemory()
 	branches := r.Outcomes()
-	text := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Run.Output,
-		plural(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Pairs()))
+	msg := fmt.Sprintf("%s: %s, %s in %.1f s (%s/s), peak memory %s; %s", r.Plan.Run.Output,
+		text.Count(len(r.Tensors), "tensor"), size(r.Written), seconds, size(int64(rate)), mib(peak), branchText(branches, r.Plan.Pairs()))
 	if n := len(r.Warnings); n > 0 {
-		text += "; " + plural(n, "warning")
+		msg += "; " + text.Count(n, "warning")
 	}
-	a.log.info(event, text, "output", r.Plan.Run.Output, "tensors", len(r.Tensors), "bytes", r.Written,
+	a.log.info(event, msg, "output", r.Plan.Run.Output, "tensors", len(r.Tensors), "bytes", r.Written,
 		"seconds", seconds, "bytes_per_second", rate, "peak_memory", peak, "branches", branches, "warnings", len(r.Warnings))
 	if !asJSON {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 	"slerpmerge/torchbin"
 )
@@ -89,7 +90,7 @@ func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r rec
 func checkEntries(entries []recipe.Entry, n int) error {
 	for _, e := range entries {
 		if e.Model > n {
-			return &requestError{msg: fmt.Sprintf("--entry %s: there are only %s", e, plural(n, "model"))}
+			return &requestError{msg: fmt.Sprintf("--entry %s: there are only %s", e, text.Count(n, "model"))}
 		}
 	}
 	return nil

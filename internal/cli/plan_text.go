@@ -8,8 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/text"
 )
 
 // maxFiles is how many weight files are listed one by one without -v.
@@ -27,7 +27,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 		case !p.Recipe.FromFile():
 			role = []string{"primary", "secondary"}[i]
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), plural(len(m.Tensors), "tensor"), size(m.Bytes()))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), text.Count(len(m.Tensors), "tensor"), size(m.Bytes()))
 	}
 	if p.Layout != nil {
 		fmt.Fprintln(w)
@@ -39,7 +39,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 		if a.globs.Verbose {
 			for i := range p.Tensors {
 				t := &p.Tensors[i]
-				fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), model.Quote(t.Name), clean(t.Why))
+				fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\n", what(t), t.DType, size(t.Bytes()), text.Quote(t.Name), clean(t.Why))
 				if i%10000 == 9999 { // else a large table is held whole for its column widths
 					if err := w.Flush(); err != nil {
 						return err
@@ -86,7 +86,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 			fmt.Fprintf(w, "\t%s\t\t\t(all with -v)\n", fmt.Sprintf("%d more files", len(files)-maxFiles+1))
 		}
 		if a.globs.Verbose || len(files) <= maxFiles || i < maxFiles-2 || i == len(files)-1 {
-			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", clean(f.Name), plural(f.Tensors, "tensor"), f.Size)
+			fmt.Fprintf(w, "file\t%s\t%s\t%d bytes\n", clean(f.Name), text.Count(f.Tensors, "tensor"), f.Size)
 		}
 	}
 	if p.Layout.IndexName != "" {
@@ -103,7 +103,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 	if p.DiskFree >= 0 {
 		fmt.Fprintf(w, "disk\t\t\t%s free\n", size(p.DiskFree))
 	}
-	fmt.Fprintf(w, "memory\t%s\t\t%s of %s\n", plural(p.Budget.Threads, "thread"), mib(p.Budget.Total), mib(p.Run.MaxMemory))
+	fmt.Fprintf(w, "memory\t%s\t\t%s of %s\n", text.Count(p.Budget.Threads, "thread"), mib(p.Budget.Total), mib(p.Run.MaxMemory))
 }
 
 // maxBeside is how many of the small files are named.

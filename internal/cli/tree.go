@@ -1,17 +1,15 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"slerpmerge/internal/model"
-	"slerpmerge/internal/plan"
+	"slerpmerge/internal/text"
 )
 
 // A tree prints the tensors of a model by the numbers in their names: what is
@@ -26,7 +24,7 @@ type tree struct {
 func printTree(out io.Writer, m *model.Model, chosen []int) error {
 	t := &tree{m: m, w: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0), seed: maphash.MakeSeed()}
 	sorted := slices.Clone(chosen)
-	slices.SortStableFunc(sorted, func(i, j int) int { return compareNames(m.Tensors[i].Name, m.Tensors[j].Name) })
+	slices.SortStableFunc(sorted, func(i, j int) int { return text.CompareNames(m.Tensors[i].Name, m.Tensors[j].Name) })
 	t.print(sorted, 0, "  ")
 	return t.w.Flush()
 }
@@ -100,11 +98,11 @@ func (t *tree) stack(list []int, cut, start int, indent string) {
 		if n := len(g.numbers); n > 1 {
 			times = fmt.Sprintf("%d x ", n)
 		}
-		label := plan.Ranges(g.numbers)
+		label := text.Ranges(g.numbers)
 		if start > cut {
-			label = model.Quote(name[cut:start]) + label
+			label = text.Quote(name[cut:start]) + label
 		}
-		t.line("%s%s\t\t%s%s\t%s%s\n", indent, label, times, plural(len(g.first), "tensor"), times, size(bytes))
+		t.line("%s%s\t\t%s%s\t%s%s\n", indent, label, times, text.Count(len(g.first), "tensor"), times, size(bytes))
 		_, end, _, _ := numberIn(name, start)
 		t.print(g.first, end+1, indent+"  ")
 	}
@@ -130,9 +128,9 @@ func (t *tree) leaf(i, cut int, indent string) {
 	x := &t.m.Tensors[i]
 	shares := ""
 	if first := t.m.SharesWith(i); first != "" {
-		shares = "\tshares " + model.Quote(first)
+		shares = "\tshares " + text.Quote(first)
 	}
-	t.line("%s%s\t%v\t%s\t%s%s\n", indent, model.Quote(x.Name[cut:]), x.DType, shapeText(x.Shape), size(x.Bytes()), shares)
+	t.line("%s%s\t%v\t%s\t%s%s\n", indent, text.Quote(x.Name[cut:]), x.DType, text.Shape(x.Shape), size(x.Bytes()), shares)
 }
 
 func (t *tree) line(format string, args ...any) {
@@ -151,41 +149,8 @@ func numberIn(name string, from int) (start, end, n int, ok bool) {
 			return 0, 0, 0, false
 		}
 		end = start + dot
-		if n, ok := partNumber(name[start:end]); ok {
+		if n, ok := text.PartNumber(name[start:end]); ok {
 			return start, end, n, true
 		}
 	}
-}
-
-// partNumber reads a part of a name that is a number in its usual form.
-func partNumber(part string) (int, bool) {
-	if part == "" || len(part) > 7 || part[0] == '0' && len(part) > 1 || part[0] < '0' || part[0] > '9' {
-		return 0, false
-	}
-	n, err := strconv.Atoi(part)
-	return n, err == nil
-}
-
-// compareNames sorts names part by part, numbers by their values and before
-// anything else.
-func compareNames(a, b string) int {
-	for a != "" && b != "" {
-		x, restA, _ := strings.Cut(a, ".")
-		y, restB, _ := strings.Cut(b, ".")
-		if x != y {
-			m, okX := partNumber(x)
-			n, okY := partNumber(y)
-			switch {
-			case okX && okY:
-				return cmp.Compare(m, n)
-			case okX:
-				return -1
-			case okY:
-				return 1
-			}
-			return strings.Compare(x, y)
-		}
-		a, b = restA, restB
-	}
-	return strings.Compare(a, b)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,14 +79,4 @@ func countTree(t *testing.T, lines []string, indent int) int {
 		i = end
 	}
 	return n
-}
-
-func TestCompareNames(t *testing.T) {
-	want := []string{"a", "a.0.b", "a.2.b", "a.10.b", "a.01.b", "a.b", "a.b.c", "b"}
-	got := slices.Clone(want)
-	slices.Reverse(got)
-	slices.SortFunc(got, compareNames)
-	if !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/report"
+	"slerpmerge/internal/text"
 	"slerpmerge/internal/verify"
 	"slerpmerge/mmapio"
 	"slerpmerge/torchbin"
@@ -108,7 +109,7 @@ func (c *verifyCmd) Run(a *app) error {
 func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Request) (models []*model.Model, err error) {
 	paths := rec.Parents()
 	if n := len(paths); len(c.Parents) > 0 && len(c.Parents) != n {
-		return nil, &requestError{msg: fmt.Sprintf("%s was made of %s, --parents names %d", c.Out, plural(n, "model"), len(c.Parents)),
+		return nil, &requestError{msg: fmt.Sprintf("%s was made of %s, --parents names %d", c.Out, text.Count(n, "model"), len(c.Parents)),
 			hint: "in the order of the merge they were: " + strings.Join(paths, ", ")}
 	}
 	if len(c.Parents) > 0 {
@@ -250,25 +251,25 @@ func (c *verifyCmd) report(a *app, rec *report.Record, v *verify.Result) error {
 	case f.drifted > 0:
 		besides := "nothing else differs"
 		if f.count > 0 {
-			besides = plural(f.count, "difference") + " besides"
+			besides = text.Count(f.count, "difference") + " besides"
 		}
 		hint := elsewhere
 		if v.Sums > 0 && len(v.BadSums) == 0 {
 			hint += "; the SHA-256 sums of its files hold"
 		}
 		return &unlikeError{msg: fmt.Sprintf("the parents of %s are no longer those that were merged: %s of theirs %s other values; %s",
-			c.Out, plural(f.drifted, "tensor"), hasHave(f.drifted), besides), hint: hint}
+			c.Out, text.Count(f.drifted, "tensor"), text.Verb(f.drifted, "has", "have"), besides), hint: hint}
 	case f.count > 0:
-		return &unlikeError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, plural(f.count, "difference"))}
+		return &unlikeError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, text.Count(f.count, "difference"))}
 	case len(v.Gone) > 0:
-		return &unlikeError{msg: fmt.Sprintf("%s could not be compared in full: its parents lack %s that went along", c.Out, plural(len(v.Gone), "file"))}
+		return &unlikeError{msg: fmt.Sprintf("%s could not be compared in full: its parents lack %s that went along", c.Out, text.Count(len(v.Gone), "file"))}
 	}
-	text := fmt.Sprintf("%s: verified, %s and %s", c.Out, c.extent(v), plural(v.Files, "file"))
+	msg := fmt.Sprintf("%s: verified, %s and %s", c.Out, c.extent(v), text.Count(v.Files, "file"))
 	if v.Sums > 0 {
-		text += fmt.Sprintf(", SHA-256 of %d", v.Sums)
+		msg += fmt.Sprintf(", SHA-256 of %d", v.Sums)
 	}
-	text += fmt.Sprintf(" in %.1f s, peak memory %s; no difference", v.Duration.Seconds(), mib(peakMemory()))
-	a.log.info("verified", text, "output", c.Out, "tensors", v.Tensors, "bytes", v.Bytes, "files", v.Files, "checksums", v.Sums, "sample", c.Sample.String(),
+	msg += fmt.Sprintf(" in %.1f s, peak memory %s; no difference", v.Duration.Seconds(), mib(peakMemory()))
+	a.log.info("verified", msg, "output", c.Out, "tensors", v.Tensors, "bytes", v.Bytes, "files", v.Files, "checksums", v.Sums, "sample", c.Sample.String(),
 		"seconds", v.Duration.Seconds(), "peak_memory", peakMemory())
 	return nil
 }
@@ -294,7 +295,7 @@ func judge(rec *report.Record, v *verify.Result) (f findings, err error) {
 	f.count = v.Count
 	if slices.Contains(v.Differs, true) { // else another version may sum up in another way
 		for _, d := range drifts {
-			f.parents = append(f.parents, fmt.Sprintf("tensor %s: %s was %v at the merge, and is %v", model.Quote(d.Tensor), quantities[d.Quantity], d.Was, d.Is))
+			f.parents = append(f.parents, fmt.Sprintf("tensor %s: %s was %v at the merge, and is %v", text.Quote(d.Tensor), quantities[d.Quantity], d.Was, d.Is))
 		}
 		for i, is := range drifted {
 			if !is || v.Plan.Storage != nil && v.Plan.Storage[i] != i {
@@ -308,7 +309,7 @@ func judge(rec *report.Record, v *verify.Result) (f findings, err error) {
 		}
 	}
 	for _, name := range v.Gone {
-		f.parents = append(f.parents, fmt.Sprintf("%s went along, but they lack it now, so it was not compared", model.Quote(name)))
+		f.parents = append(f.parents, fmt.Sprintf("%s went along, but they lack it now, so it was not compared", text.Quote(name)))
 	}
 	named := map[string]bool{}
 	for _, d := range v.Differences {
@@ -330,21 +331,14 @@ func judge(rec *report.Record, v *verify.Result) (f findings, err error) {
 	return f, nil
 }
 
-func hasHave(n int) string {
-	if n == 1 {
-		return "has"
-	}
-	return "have"
-}
-
 var quantities = map[string]string{"norm_primary": "the primary's norm", "norm_secondary": "the secondary's norm", "cos": "the cosine"}
 
 // extent says how much was compared.
 func (c *verifyCmd) extent(v *verify.Result) string {
 	if c.Sample >= 1 {
-		return fmt.Sprintf("%s (%s)", plural(v.Tensors, "tensor"), size(v.Bytes))
+		return fmt.Sprintf("%s (%s)", text.Count(v.Tensors, "tensor"), size(v.Bytes))
 	}
-	return fmt.Sprintf("%d of %s (%s of %s)", v.Tensors, plural(len(v.Plan.Tensors), "tensor"), size(v.Bytes), size(v.Plan.Layout.TotalBytes))
+	return fmt.Sprintf("%d of %s (%s of %s)", v.Tensors, text.Count(len(v.Plan.Tensors), "tensor"), size(v.Bytes), size(v.Plan.Layout.TotalBytes))
 }
 
 // print writes a line for each difference.
@@ -363,7 +357,7 @@ func (c *verifyCmd) print(a *app, f findings) error {
 		}
 	}
 	if more := f.count - min(len(f.own), maxShown); more > 0 {
-		if _, err := fmt.Fprintf(a.stdout, "and %s more\n", plural(more, "difference")); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "and %s more\n", text.Count(more, "difference")); err != nil {
 			return err
 		}
 	}

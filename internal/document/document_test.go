@@ -191,22 +191,3 @@ a.yml:9:1: beyond`
 		t.Errorf("many end with %q", got[len(got)-60:])
 	}
 }
-
-func TestWords(t *testing.T) {
-	for _, c := range []struct{ got, want string }{
-		{Nearest("slrep", []string{"slerp", "linear"}), "slerp"},
-		{Nearest("Linear", []string{"slerp", "linear"}), "linear"},
-		{Nearest("dare", []string{"slerp", "linear"}), ""},
-		{Nearest("", []string{"slerp"}), ""},
-		{Nearest(strings.Repeat("a", 41), []string{strings.Repeat("a", 41)}), ""},
-		{Alternatives(nil, "or"), ""},
-		{Alternatives([]string{"a"}, "or"), "a"},
-		{Alternatives([]string{"a", "b", "c"}, "or"), "a, b or c"},
-		{Quote("a\x1b"), `"a\x1b"`},
-		{Quote(strings.Repeat("é", 81)), `"` + strings.Repeat("é", 80) + `"...`},
-	} {
-		if c.got != c.want {
-			t.Errorf("%q, want %q", c.got, c.want)
-		}
-	}
-}

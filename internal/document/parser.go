@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"slerpmerge/internal/text"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -33,7 +35,7 @@ func (p *Parser) Only(t Table, what string, known []string, ignored ...string) {
 		if slices.Contains(known, k) || slices.Contains(ignored, k) || p.Suspect(t, k, known) {
 			continue
 		}
-		p.Fail(t.At[k].Key, "unknown key %s; %s has %s", Quote(k), what, Alternatives(known, "and"))
+		p.Fail(t.At[k].Key, "unknown key %s; %s has %s", text.QuoteWord(k), what, text.List(known, "and"))
 	}
 }
 
@@ -44,11 +46,11 @@ func (p *Parser) Suspect(t Table, key string, known []string) bool {
 	if p.Misplaced != nil {
 		more = p.Misplaced(key, known)
 	}
-	switch near := Nearest(key, known); {
+	switch near := text.Nearest(key, known); {
 	case near != "":
-		p.Fail(node, "unknown key %s, did you mean %q?", Quote(key), near)
+		p.Fail(node, "unknown key %s, did you mean %q?", text.QuoteWord(key), near)
 	case more != "":
-		p.Fail(node, "key %s %s", Quote(key), more)
+		p.Fail(node, "key %s %s", text.QuoteWord(key), more)
 	default:
 		return false
 	}
@@ -74,7 +76,7 @@ func (p *Parser) Text(n *yaml.Node, what string) (string, bool) {
 		case not == "" && s.Kind == Text:
 			return s.Text, true
 		case not == "" && s.Kind != Null:
-			p.Fail(n, "%s is text, and %s is not read as text; write it in quotes: %s", what, s.Text, Quote(s.Text))
+			p.Fail(n, "%s is text, and %s is not read as text; write it in quotes: %s", what, s.Text, text.QuoteWord(s.Text))
 			return "", false
 		}
 	}

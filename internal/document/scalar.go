@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"slerpmerge/internal/text"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -48,7 +50,7 @@ func ReadScalar(n *yaml.Node) (s Scalar, not string) {
 		case "!!null", "!!bool", "!!int", "!!float":
 			quoted = false // read for what it is
 		default:
-			return s, "the tag " + Quote(n.Tag)
+			return s, "the tag " + text.QuoteWord(n.Tag)
 		}
 	}
 	if !quoted {
@@ -164,4 +166,17 @@ func (s Scalar) AsBool() (float64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// plainText matches texts that YAML needs no quotes for in any place, unless
+// they are read as another kind of scalar.
+var plainText = regexp.MustCompile(`^[A-Za-z_./][A-Za-z0-9_./@~-]*$`)
+
+// WriteText writes a text so that YAML reads it as that text, in quotes where
+// needed.
+func WriteText(s string) string {
+	if plainText.MatchString(s) && PlainScalar(s).Kind == Text {
+		return s
+	}
+	return strconv.QuoteToASCII(s) // its escapes are those of YAML
 }

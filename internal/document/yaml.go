@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"slerpmerge/internal/text"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -108,7 +110,7 @@ func (s sizer) measure(n *yaml.Node, depth int) *Problem {
 			}
 		}
 		if s[c] < 0 {
-			return &Problem{At(n), "alias " + Quote(n.Value) + " stands for something that it is a part of"}
+			return &Problem{At(n), "alias " + text.QuoteWord(n.Value) + " stands for something that it is a part of"}
 		}
 		if size += s[c]; size > maxValues {
 			return &Problem{At(n), fmt.Sprintf("aliases make this more than %d values", maxValues)}
@@ -164,9 +166,9 @@ func KindName(n *yaml.Node) string {
 	case Boolean:
 		return s.Text + ", which is a yes or no"
 	case Integer, Float:
-		return "the number " + Quote(s.Text)
+		return "the number " + text.QuoteWord(s.Text)
 	}
-	return "the text " + Quote(s.Text)
+	return "the text " + text.QuoteWord(s.Text)
 }
 
 // A Table is a mapping: its values by key, in the order of the file.
@@ -233,7 +235,7 @@ func (p *Parser) TableWith(n *yaml.Node, what string, free func(key string) bool
 		}
 		before, had := t.At[key.Value]
 		if had && !before.merged && !e.merged && !free(key.Value) {
-			p.Fail(e.Key, "key %s stands in line %d already", Quote(key.Value), before.Key.Line)
+			p.Fail(e.Key, "key %s stands in line %d already", text.QuoteWord(key.Value), before.Key.Line)
 		}
 		if !had {
 			t.Keys = append(t.Keys, key.Value)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // An input is one operand of a tensor, opened.
@@ -28,7 +28,7 @@ func (in input) read(ctx context.Context, p []byte, off int64) error {
 			return err
 		}
 		t := in.of.Tensor()
-		return fmt.Errorf("reading tensor %s from %s: %w", model.Quote(t.Name), in.of.Model.Files[t.File].Path, err)
+		return fmt.Errorf("reading tensor %s from %s: %w", text.Quote(t.Name), in.of.Model.Files[t.File].Path, err)
 	}
 	return nil
 }

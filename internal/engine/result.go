@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/method"
-	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
 	"slerpmerge/slerp"
 )
 
@@ -60,7 +60,7 @@ func (e *Engine) decide(i int, gram method.Gram, equal bool) (mix, error) {
 	if k := gram.NonFinite(n); k >= 0 {
 		r.NonFinite = true
 		if !e.warnNaN {
-			return mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: model.Quote(t.Name)}
+			return mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: text.Quote(t.Name)}
 		}
 	}
 	return mix{weights: c.Weights, divisor: c.Divisor, paired: c.Spherical}, nil
@@ -79,7 +79,7 @@ func (e *Engine) notFinite(i int) error {
 	for k, o := range t.Operands {
 		names[k] = o.Model.Name()
 	}
-	return &NonFiniteError{Model: strings.Join(names, " or "), Tensor: model.Quote(t.Name)}
+	return &NonFiniteError{Model: strings.Join(names, " or "), Tensor: text.Quote(t.Name)}
 }
 
 func (e *Engine) differs(i int) bool {
@@ -119,10 +119,10 @@ func (e *Engine) Warnings() []string {
 		out = append(out, fmt.Sprintf("NaN or Inf in a parent, so %s in the output: %s", what, nonFinite.where()))
 	}
 	if over.tensors > 0 {
-		out = append(out, fmt.Sprintf("%s too large for the output type in %s", values(over.n, "is", "are"), over.where()))
+		out = append(out, fmt.Sprintf("%s %s too large for the output type in %s", text.Count(over.n, "value"), text.Verb(over.n, "is", "are"), over.where()))
 	}
 	if under.tensors > 0 {
-		out = append(out, fmt.Sprintf("%s zero in the output type in %s", values(under.n, "becomes", "become"), under.where()))
+		out = append(out, fmt.Sprintf("%s %s zero in the output type in %s", text.Count(under.n, "value"), text.Verb(under.n, "becomes", "become"), under.where()))
 	}
 	if differ.tensors > 0 {
 		out = append(out, fmt.Sprintf("not of a floating type and not equal, the primary's values are kept: %s", differ.where()))
@@ -149,17 +149,7 @@ func (t *tally) add(name string, n int64) {
 }
 
 func (t *tally) where() string {
-	if t.tensors == 1 {
-		return model.Quote(t.first)
-	}
-	return fmt.Sprintf("%s and %d more", model.Quote(t.first), t.tensors-1)
-}
-
-func values(n int64, one, many string) string {
-	if n == 1 {
-		return "1 value " + one
-	}
-	return fmt.Sprintf("%d values %s", n, many)
+	return text.Some([]string{text.Quote(t.first)}, t.tensors)
 }
 
 // Results completes the results of tensors that were not measured, and returns

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"slerpmerge/internal/text"
 )
 
 // name gives the tensors of m their names in base.
@@ -54,7 +56,7 @@ func (a *alignment) name() error {
 	for k := 1; k < len(a.m.Tensors); k++ {
 		a.m.Lookup("")
 		if i, j := a.m.byName[k-1], a.m.byName[k]; a.m.Tensors[i].Name == a.m.Tensors[j].Name {
-			return fmt.Errorf("%s and %s of %s would both be %s of %s", Quote(a.m.StoredName(int(i))), Quote(a.m.StoredName(int(j))), a.m.Name(), Quote(a.m.Tensors[i].Name), a.base.Name())
+			return fmt.Errorf("%s and %s of %s would both be %s of %s", text.Quote(a.m.StoredName(int(i))), text.Quote(a.m.StoredName(int(j))), a.m.Name(), text.Quote(a.m.Tensors[i].Name), a.base.Name())
 		}
 	}
 	return nil
@@ -113,7 +115,7 @@ func (a *alignment) choose(i int, images []string) (string, error) {
 		return images[0], nil
 	}
 	slices.Sort(images)
-	return "", fmt.Errorf("%s of %s may be %s or %s of %s: neither names nor shapes tell", Quote(a.m.Tensors[i].Name), a.m.Name(), Quote(images[0]), Quote(images[1]), a.base.Name())
+	return "", fmt.Errorf("%s of %s may be %s or %s of %s: neither names nor shapes tell", text.Quote(a.m.Tensors[i].Name), a.m.Name(), text.Quote(images[0]), text.Quote(images[1]), a.base.Name())
 }
 
 // alike reports whether a tensor of base has the shape of Tensors[i]. Heads

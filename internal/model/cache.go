@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"slerpmerge/internal/text"
 )
 
 // hubName is a name on the Hugging Face Hub, with a revision or without.
@@ -32,7 +34,7 @@ func findCached(name string) (dir, repo string, found bool, err error) {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !st.IsDir():
 		return "", repo, false, nil
 	case err != nil:
-		return "", repo, false, fmt.Errorf("looking for %s in the Hugging Face cache: %w", Quote(repo), err)
+		return "", repo, false, fmt.Errorf("looking for %s in the Hugging Face cache: %w", text.Quote(repo), err)
 	}
 	dir, err = snapshot(home, repo, revision)
 	return dir, repo, true, err
@@ -92,7 +94,7 @@ func cacheHome(path string) (home, repo string, ok bool) {
 
 // missingRevision says what the cache has instead.
 func missingRevision(home, repo, revision string) error {
-	e := &UnusableError{Path: repo, Msg: fmt.Sprintf("revision %s is not in the Hugging Face cache", Quote(revision)),
+	e := &UnusableError{Path: repo, Msg: fmt.Sprintf("revision %s is not in the Hugging Face cache", text.Quote(revision)),
 		Hint: download(repo, revision)}
 	entries, _ := os.ReadDir(filepath.Join(home, "snapshots"))
 	var names []string

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"slerpmerge/internal/text"
 )
 
 // DepthNames are the settings that give the number of layers, by the names
@@ -64,7 +66,7 @@ func (r *relayer) setDepth(c *Config, stack string) {
 	}
 	if len(like) == 1 {
 		c.Set(like[0], now)
-		r.note("%s in config.json is taken for the number of layers, and becomes %s", Quote(like[0]), now)
+		r.note("%s in config.json is taken for the number of layers, and becomes %s", text.Quote(like[0]), now)
 		return
 	}
 	for _, name := range []string{"layer_types", "layers_block_type", "attn_layers"} {

@@ -3,6 +3,7 @@ package model
 import (
 	"strings"
 
+	"slerpmerge/internal/text"
 	"slerpmerge/torchbin"
 )
 
@@ -38,11 +39,11 @@ func ShellWord(s string) string {
 
 // printable is Quote without the quotes: control characters are escaped.
 func printable(s string) string {
-	text := Quote(s)
-	if i, j := strings.IndexByte(text, '"'), strings.LastIndexByte(text, '"'); i == 0 && j > 0 {
-		return strings.ReplaceAll(text[1:j], `\"`, `"`) + text[j+1:]
+	msg := text.Quote(s)
+	if i, j := strings.IndexByte(msg, '"'), strings.LastIndexByte(msg, '"'); i == 0 && j > 0 {
+		return strings.ReplaceAll(msg[1:j], `\"`, `"`) + msg[j+1:]
 	}
-	return text
+	return msg
 }
 
 // entryNote says which entry of a checkpoint is read where there is something
@@ -53,7 +54,7 @@ func (m *Model) entryNote(c *torchbin.Checkpoint) string {
 	}
 	which := "the model is the top level"
 	if len(c.Entry) > 0 {
-		which = "the model is the entry " + Quote(strings.Join(c.Entry, "/"))
+		which = "the model is the entry " + text.Quote(strings.Join(c.Entry, "/"))
 	}
 	return which + "; left aside: " + strings.Join(c.Aside, ", ")
 }
@@ -76,6 +77,6 @@ func (m *Model) checkValues() error {
 	if empty == 0 || 4*empty < len(m.Tensors) || !strings.HasSuffix(example, "weight") {
 		return nil
 	}
-	return &UnusableError{Path: m.Path, Msg: Quote(example) + " and others are empty tensors, as DeepSpeed ZeRO stage 3 leaves them: the values are not in the file",
+	return &UnusableError{Path: m.Path, Msg: text.Quote(example) + " and others are empty tensors, as DeepSpeed ZeRO stage 3 leaves them: the values are not in the file",
 		Hint: "they are in the training checkpoint: zero_to_fp32.py there, or deepspeed's zero_to_fp32, makes a whole model of it"}
 }

@@ -8,6 +8,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"slerpmerge/internal/text"
 )
 
 // complete makes sure that all weight files are there before any is opened:
@@ -27,29 +29,18 @@ func (m *Model) complete(s *shelf, w *weights) error {
 			more++
 			continue
 		}
-		text := Quote(path.Join(s.folder, name))
+		msg := text.Quote(path.Join(s.folder, name))
 		if there, _ := present(file); there {
-			text += " (a link to nothing)"
+			msg += " (a link to nothing)"
 		}
-		missing = append(missing, text)
+		missing = append(missing, msg)
 	}
 	n := len(missing) + more
 	if n == 0 {
 		return nil
 	}
-	list := strings.Join(missing, ", ")
-	if more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	verb, of := "are", fmt.Sprintf("%d weight files", len(w.files))
-	if n == 1 {
-		verb = "is"
-	}
-	if len(w.files) == 1 {
-		of = "1 weight file"
-	}
 	e := &FormatError{Path: m.Path, Hint: m.downloadHint(),
-		Msg: fmt.Sprintf("is incomplete: %d of %s %s not there: %s%s", n, of, verb, list, m.unfinished())}
+		Msg: fmt.Sprintf("is incomplete: %d of %s %s not there: %s%s", n, text.Count(len(w.files), "weight file"), text.Verb(n, "is", "are"), text.Some(missing, n), m.unfinished())}
 	if w.index == nil {
 		return e
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"slerpmerge/internal/text"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -171,7 +173,7 @@ func (r *relayer) rebuildList(c *Config, sub, name string) {
 	known := slices.Contains(layerFields, name) || layerWords.MatchString(name)
 	if !known {
 		if r.depth > 3 {
-			r.note("%s in config.json has as many entries as there were layers (%d), and is not known to be one for each: it is kept as it is", Quote(name), len(own))
+			r.note("%s in config.json has as many entries as there were layers (%d), and is not known to be one for each: it is kept as it is", text.Quote(name), len(own))
 		}
 		return
 	}
@@ -206,7 +208,7 @@ func (r *relayer) suspect(c *Config, name string, own []string) {
 		return
 	}
 	if numbers, ok := c.numbers(name); ok && slices.IsSorted(numbers) && numbers[0] >= 0 && numbers[len(numbers)-1] <= r.depth {
-		r.note("%s in config.json seems to name layers by their numbers, and layers have moved: it is kept as it is", Quote(name))
+		r.note("%s in config.json seems to name layers by their numbers, and layers have moved: it is kept as it is", text.Quote(name))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
 	"slerpmerge/torchbin"
@@ -454,15 +455,15 @@ func (m *Model) agree(w *weights, folder string, first int) error {
 		file := m.Files[t.File].Name
 		k, ok := slices.BinarySearchFunc(w.index, t.Name, func(e safetensors.Entry, name string) int { return cmp.Compare(e.Name, name) })
 		if !ok {
-			return bad("tensor %s stands in %s, but not in the index", Quote(t.Name), Quote(file))
+			return bad("tensor %s stands in %s, but not in the index", text.Quote(t.Name), text.Quote(file))
 		}
 		if want := path.Join(folder, w.index[k].File); want != file {
-			return bad("tensor %s stands in %s, the index says %s", Quote(t.Name), Quote(file), Quote(want))
+			return bad("tensor %s stands in %s, the index says %s", text.Quote(t.Name), text.Quote(file), text.Quote(want))
 		}
 		found[k] = true
 	}
 	if k := slices.Index(found, false); k >= 0 {
-		return bad("tensor %s is missing from %s", Quote(w.index[k].Name), Quote(w.index[k].File))
+		return bad("tensor %s is missing from %s", text.Quote(w.index[k].Name), text.Quote(w.index[k].File))
 	}
 	return nil
 }

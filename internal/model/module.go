@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 )
 
@@ -104,7 +105,7 @@ func (m *Model) addBranches(folder, kind string) error {
 // addModule adds a folder that the file from names.
 func (m *Model) addModule(from, folder string) error {
 	bad := func(why string) error {
-		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(from)), Msg: fmt.Sprintf("names the folder %s, which %s", Quote(folder), why)}
+		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(from)), Msg: fmt.Sprintf("names the folder %s, which %s", text.Quote(folder), why)}
 	}
 	name := strings.TrimSuffix(folder, "/")
 	switch {
@@ -113,7 +114,7 @@ func (m *Model) addModule(from, folder string) error {
 	case !filepath.IsLocal(name) || strings.ContainsAny(name, "\\:\x00") || strings.HasPrefix(name, "."):
 		return bad("is not one of the model's own")
 	case strings.Contains(name, "/"):
-		return &UnusableError{Path: m.Path, Msg: fmt.Sprintf("has a module in a folder of a folder, %s: such models can't be merged", Quote(name))}
+		return &UnusableError{Path: m.Path, Msg: fmt.Sprintf("has a module in a folder of a folder, %s: such models can't be merged", text.Quote(name))}
 	case len(m.Modules) == maxModules:
 		return bad(fmt.Sprintf("is one of more than %d", maxModules))
 	}
@@ -175,7 +176,7 @@ func (m *Model) openModule(pool *mmapio.Pool, s *shelf, w *weights) error {
 	for i := first; i < len(m.Tensors); i++ {
 		t := &m.Tensors[i]
 		if j, ok := m.Lookup(prefix + t.Name); ok && j < first {
-			return &FormatError{Path: m.Files[m.Tensors[j].File].Path, Msg: fmt.Sprintf("holds %s, which is the name of a tensor of the module %s too", Quote(m.Tensors[j].Name), folder)}
+			return &FormatError{Path: m.Files[m.Tensors[j].File].Path, Msg: fmt.Sprintf("holds %s, which is the name of a tensor of the module %s too", text.Quote(m.Tensors[j].Name), folder)}
 		}
 	}
 	for i := first; i < len(m.Tensors); i++ {

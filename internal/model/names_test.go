@@ -6,25 +6,6 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{
-		"model.layers.0.w": "model.layers.0.w",
-		"":                 `""`,
-		"a b":              `"a b"`,
-		"\x1b[31m":         `"\x1b[31m"`,
-		"a\nslerpmerge: x": `"a\nslerpmerge: x"`,
-		"é":                `"\u00e9"`,
-		"\xff":             `"\xff"`,
-	} {
-		if got := Quote(in); got != want {
-			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
-		}
-	}
-	if got := Quote(string(make([]byte, 10000))); len(got) > 5*maxQuoted {
-		t.Errorf("a long name gives %d bytes", len(got))
-	}
-}
-
 func TestOneEnd(t *testing.T) {
 	for config, want := range map[string]bool{
 		`{"tie_word_embeddings": true}`:  true,

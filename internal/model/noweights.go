@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 func isAdapter(dir string) error {
@@ -35,7 +36,7 @@ func (s *shelf) none() error {
 	case has("adapter_config.json") != "" || has("adapter_model.*") != "":
 		return isAdapter(s.dir)
 	case has("*.gguf") != "":
-		e.Msg = "holds only " + Quote(has("*.gguf")) + ", a GGUF file: llama.cpp's format can't be merged"
+		e.Msg = "holds only " + text.Quote(has("*.gguf")) + ", a GGUF file: llama.cpp's format can't be merged"
 		e.Hint = foreign[tensor.GGUFFile].hint
 		return e
 	case has("consolidated*") != "":

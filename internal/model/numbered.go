@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 )
 
@@ -49,7 +50,7 @@ func (m *Model) numbered(pool *mmapio.Pool, s *shelf, file string) error {
 		other.Close()
 		if part {
 			return &UnusableError{Path: filepath.Join(s.dir, file),
-				Msg:  fmt.Sprintf("is one part of a model: %s beside it has other tensors of the same layers, and no index lists them", Quote(name)),
+				Msg:  fmt.Sprintf("is one part of a model: %s beside it has other tensors of the same layers, and no index lists them", text.Quote(name)),
 				Hint: "write the parts into one model first, for example with transformers: save_pretrained(FOLDER)"}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // packed are name endings under which quantisers keep integers with scales.
@@ -34,7 +35,7 @@ func (m *Model) Mergeable() error {
 			return quantised(method + " in config.json")
 		}
 		if t := m.Config.String("peft_type"); t != "" {
-			return &UnusableError{Path: m.Path, Msg: "is a " + Quote(t) + " adapter, not a whole model"}
+			return &UnusableError{Path: m.Path, Msg: "is a " + text.Quote(t) + " adapter, not a whole model"}
 		}
 	}
 	if how != "" {
@@ -44,11 +45,11 @@ func (m *Model) Mergeable() error {
 		t := &m.Tensors[i]
 		for _, p := range packed {
 			if strings.HasSuffix(t.Name, p.ending) && !(p.ending == "_blocks" && t.DType.Blends()) {
-				return quantised(p.what + ": " + Quote(t.Name) + " is a packed tensor or its scale")
+				return quantised(p.what + ": " + text.Quote(t.Name) + " is a packed tensor or its scale")
 			}
 		}
 		if isAdapterTensor(t.Name) {
-			return &UnusableError{Path: filepath.Join(m.Path, m.Files[t.File].Name), Msg: "is a LoRA adapter (" + Quote(t.Name) + "), not a whole model",
+			return &UnusableError{Path: filepath.Join(m.Path, m.Files[t.File].Name), Msg: "is a LoRA adapter (" + text.Quote(t.Name) + "), not a whole model",
 				Hint: "merge the adapter into its base model with peft first: merge_and_unload(), save_pretrained(FOLDER)"}
 		}
 	}
@@ -76,7 +77,7 @@ func (m *Model) quantMethod() (string, bool) {
 			for i := range m.Config.fields {
 				f := &m.Config.fields[i]
 				if f.sub == name && f.name == "quant_method" {
-					return Quote(strings.Trim(string(m.Config.raw[f.valStart:f.valEnd]), `"`)), true
+					return text.Quote(strings.Trim(string(m.Config.raw[f.valStart:f.valEnd]), `"`)), true
 				}
 			}
 			return name, true
@@ -118,7 +119,7 @@ func (m *Model) quantised() string {
 		if scale == nil {
 			continue
 		}
-		return fmt.Sprintf("%s: %s is %v with %s for a scale", m.method(t, scale, module, leaf), Quote(t.Name), t.DType, Quote(scale.Name))
+		return fmt.Sprintf("%s: %s is %v with %s for a scale", m.method(t, scale, module, leaf), text.Quote(t.Name), t.DType, text.Quote(scale.Name))
 	}
 	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"slerpmerge/internal/text"
 )
 
 // Stacks counts the layers of every numbered stack by the name before the
@@ -75,23 +77,16 @@ func (m *Model) TextStack() (stack string, layers int, err error) {
 	return found[0], stacks[found[0]], nil
 }
 
-// maxSeveral is how many stacks the slower rules are tried on, and maxNamed how
-// many a message names: a file can have any number.
-const (
-	maxSeveral = 64
-	maxNamed   = 6
-)
+// maxSeveral is how many stacks the slower rules are tried on: a file can have
+// any number.
+const maxSeveral = 64
 
 func severalStacks(m *Model, stacks []string) error {
-	list := make([]string, 0, maxNamed)
-	for _, s := range stacks[:min(len(stacks), maxNamed)] {
-		list = append(list, Quote(s))
+	var list text.Names
+	for _, s := range stacks {
+		list.Add(s, "")
 	}
-	text := strings.Join(list, ", ")
-	if n := len(stacks) - len(list); n > 0 {
-		text += fmt.Sprintf(" and %d more", n)
-	}
-	return fmt.Errorf("%s has several stacks of layers (%s)", m.Name(), text)
+	return fmt.Errorf("%s has several stacks of layers (%s)", m.Name(), list.String())
 }
 
 // modalities are words in the names of modules that see or hear.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
 )
@@ -79,7 +80,7 @@ func (s *shelf) find(c *Config) (*weights, error) {
 // ofConfig finds the weights that config.json names, by transformers' rules.
 func (s *shelf) ofConfig(name string) (*weights, error) {
 	bad := func(format string, args ...any) error {
-		return &FormatError{Path: filepath.Join(s.dir, "config.json"), Msg: fmt.Sprintf("transformers_weights is %s, ", Quote(name)) + fmt.Sprintf(format, args...)}
+		return &FormatError{Path: filepath.Join(s.dir, "config.json"), Msg: fmt.Sprintf("transformers_weights is %s, ", text.Quote(name)) + fmt.Sprintf(format, args...)}
 	}
 	if name == "adapter_model.bin" || name == "adapter_model.safetensors" {
 		return nil, isAdapter(s.dir)
@@ -305,17 +306,9 @@ func readIndex(pool *mmapio.Pool, path, ext string) (safetensors.Index, error) {
 
 // nameList joins names, a long list cut.
 func nameList(names []string) string {
-	const most = 4
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(quoted(names[:most]), ", "), len(names)-most)
+	var list text.Names
+	for _, n := range names {
+		list.Add(n, "")
 	}
-	return strings.Join(quoted(names), ", ")
-}
-
-func quoted(names []string) []string {
-	q := make([]string, len(names))
-	for i, n := range names {
-		q[i] = Quote(n)
-	}
-	return q
+	return list.String()
 }

@@ -67,19 +67,11 @@ func (c *comparison) warnTokens(d tokenizer.Difference) {
 		who   string
 	}{{d.OnlyA, d.FirstA, c.a.Name()}, {d.OnlyB, d.FirstB, c.b.Name()}} {
 		if only.n > 0 {
-			what := "1 token is"
-			if only.n > 1 {
-				what = fmt.Sprintf("%d tokens are", only.n)
-			}
 			var list []string
 			for _, token := range only.first {
 				list = append(list, strconv.Quote(token))
 			}
-			text := strings.Join(list, ", ")
-			if more := only.n - len(list); more > 0 {
-				text += fmt.Sprintf(" and %d more", more)
-			}
-			c.warn("%s in the tokenizer of %s only: %s", what, only.who, text)
+			c.warn("%s %s in the tokenizer of %s only: %s", text.Count(only.n, "token"), text.Verb(only.n, "is", "are"), only.who, text.Some(list, only.n))
 		}
 	}
 }

@@ -138,19 +138,16 @@ func (c *layerCheck) issues(issues []model.LayerIssue) {
 		if x.Key != "" {
 			key = "by " + x.Key
 		}
-		text := fmt.Sprintf("layer %d of the output was %s as layer %d of %s, and config.json makes it %s (%s)",
+		msg := fmt.Sprintf("layer %d of the output was %s as layer %d of %s, and config.json makes it %s (%s)",
 			x.Layer, x.Has, c.p.layers[x.Layer].Layer, c.source(x.Layer).Name(), x.Gets, key)
 		if len(more) > 0 {
-			text += fmt.Sprintf("; so are layers %s", Ranges(more))
-			if len(more) == 1 {
-				text = strings.Replace(text, "; so are layers", "; so is layer", 1)
-			}
+			msg += fmt.Sprintf("; so %s %s", text.Verb(len(more), "is layer", "are layers"), text.Ranges(more))
 		}
 		if broken {
 			c.p.at = c.p.sliceOf(x.Layer)
-			c.p.block("%s: transformers would leave tensors of it at random, since it looks for those of the other kind", text)
+			c.p.block("%s: transformers would leave tensors of it at random, since it looks for those of the other kind", msg)
 		} else {
-			c.p.warnFirst("%s", text)
+			c.p.warnFirst("%s", msg)
 		}
 	}
 }
@@ -212,20 +209,20 @@ func (c *layerCheck) places() {
 		return
 	}
 	j := wrong[0]
-	text := fmt.Sprintf("layer %d of the output has the tensors of layer %d of %s, which are not those that layers have at that place, and no setting of config.json says so",
+	msg := fmt.Sprintf("layer %d of the output has the tensors of layer %d of %s, which are not those that layers have at that place, and no setting of config.json says so",
 		j, c.p.layers[j].Layer, c.source(j).Name())
 	switch len(wrong) {
 	case 1:
 	case 2:
-		text += fmt.Sprintf(" (nor of layer %d)", wrong[1])
+		msg += fmt.Sprintf(" (nor of layer %d)", wrong[1])
 	default:
-		text += fmt.Sprintf(" (nor of layers %s)", Ranges(wrong[1:]))
+		msg += fmt.Sprintf(" (nor of layers %s)", text.Ranges(wrong[1:]))
 	}
 	if c.source(j).Config.LayersByPlace() {
 		c.p.at = c.p.sliceOf(j)
-		c.p.block("%s: transformers would leave some of them at random", text)
+		c.p.block("%s: transformers would leave some of them at random", msg)
 	} else {
-		c.p.warnFirst("%s: transformers may leave some of them at random", text)
+		c.p.warnFirst("%s: transformers may leave some of them at random", msg)
 	}
 }
 
@@ -248,7 +245,7 @@ func (c *layerCheck) outside(depth int) {
 	if n := held.Count(); n > 0 {
 		c.p.at = c.p.sliceOf(0)
 		c.p.block("%s %s a part for each of the %d layers of %s, which can't be taken apart: %s; its layers can be neither moved nor dropped",
-			text.Count(n, "tensor"), holds(n), depth, c.p.Primary.Name(), held.String())
+			text.Count(n, "tensor"), text.Verb(n, "holds", "hold"), depth, c.p.Primary.Name(), held.String())
 	}
 }
 
@@ -277,27 +274,19 @@ func (c *layerCheck) beside(stack string, depth int) {
 		return
 	}
 	slices.Sort(found)
-	text := fmt.Sprintf("%s of %s has a tensor for each layer and is not moved with the layers", strings.Join(found, ", "), c.p.Primary.Name())
-	if len(found) > 1 {
-		text = fmt.Sprintf("%s of %s have a tensor for each layer and are not moved with the layers", strings.Join(found, ", "), c.p.Primary.Name())
-	}
+	n := len(found)
+	msg := fmt.Sprintf("%s of %s %s a tensor for each layer and %s not moved with the layers",
+		strings.Join(found, ", "), c.p.Primary.Name(), text.Verb(n, "has", "have"), text.Verb(n, "is", "are"))
 	if c.p.Primary.Config.LayersByPlace() {
 		c.p.at = c.p.sliceOf(0)
-		c.p.block("%s", text)
+		c.p.block("%s", msg)
 	} else {
-		c.p.warnFirst("%s", text)
+		c.p.warnFirst("%s", msg)
 	}
 }
 
 // maxSeries bounds the series that are counted: a file can have any number.
 const maxSeries = 1000
-
-func holds(n int) string {
-	if n == 1 {
-		return "holds"
-	}
-	return "hold"
-}
 
 // A placeRule knows the tensors that a layer of a model has at its place.
 // Layers of which config.json says the same have the same, except the first

@@ -269,11 +269,11 @@ func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known b
 		}
 		x, y := s.conflict[0], s.conflict[1]
 		say := func(name, layout string, s *side) string {
-			text := fmt.Sprintf("%s in %s", text.Quote(name), s.last.Name())
+			msg := fmt.Sprintf("%s in %s", text.Quote(name), s.last.Name())
 			if layout != "" {
-				text += " (" + layout + ")"
+				msg += " (" + layout + ")"
 			}
-			return text
+			return msg
 		}
 		inA, inB := layoutOf(x), layoutOf(y)
 		if inA != "" && inB != "" && inA != inB {

@@ -112,11 +112,7 @@ func (p *planner) match(a, b *side) {
 		p.block("%s", s)
 	}
 	if n := codes.Count(); n > 0 {
-		have := "have"
-		if n == 1 {
-			have = "has"
-		}
-		p.block("%s %s an integer type in one parent only, as in a quantised model: %s", text.Count(n, "tensor"), have, codes.First)
+		p.block("%s %s an integer type in one parent only, as in a quantised model: %s", text.Count(n, "tensor"), text.Verb(n, "has", "have"), codes.First)
 	}
 	p.missing(&onlyA, a.last, b.last)
 	p.missing(&onlyB, b.last, a.last)

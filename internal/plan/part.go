@@ -8,6 +8,7 @@ import (
 
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
 )
 
 // A Part is some tensors of a plan, of one kind, that are treated alike: a
@@ -94,9 +95,9 @@ func (g *Part) Where() string {
 	case !g.inLayer:
 		return ""
 	case g.several && g.Stack != "":
-		return g.Stack + " " + Ranges(g.Layers)
+		return g.Stack + " " + text.Ranges(g.Layers)
 	}
-	return Ranges(g.Layers)
+	return text.Ranges(g.Layers)
 }
 
 // T says what t is, such as "0.3" or "0 to 1"; "" where there is none.
@@ -164,29 +165,4 @@ func shortNumber(x float64) string {
 		x = rounded
 	}
 	return strconv.FormatFloat(x, 'g', -1, 64)
-}
-
-// maxRanges is how many gaps in a series of layers are shown.
-const maxRanges = 6
-
-// Ranges writes sorted numbers as "0-7, 9, 11-12", a long series cut in the
-// middle.
-func Ranges(numbers []int) string {
-	var out []string
-	for i := 0; i < len(numbers); {
-		j := i
-		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
-			j++
-		}
-		text := strconv.Itoa(numbers[i])
-		if j > i {
-			text += "-" + strconv.Itoa(numbers[j])
-		}
-		out = append(out, text)
-		i = j + 1
-	}
-	if n := len(out); n > maxRanges {
-		out = append(out[:maxRanges-1], "...", out[n-1])
-	}
-	return strings.Join(out, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // check holds the slices against rules that all methods have, and those that are
@@ -39,7 +40,7 @@ func (s *Slice) Broken() bool { return s.broken }
 func (p *parser) distinct(s *Slice) {
 	for i, src := range s.Sources {
 		if slices.ContainsFunc(s.Sources[:i], func(o Source) bool { return o.Model.Same(src.Model) }) {
-			p.FailAt(src.Model.Pos, "%s stands twice in one slice; each model can be there once", document.Quote(src.Model.String()))
+			p.FailAt(src.Model.Pos, "%s stands twice in one slice; each model can be there once", text.QuoteWord(src.Model.String()))
 		}
 	}
 }
@@ -50,7 +51,7 @@ func (p *parser) lengths(s *Slice) {
 	for _, src := range s.Sources[1:] {
 		if src.Layers.Len() != first.Layers.Len() {
 			p.FailAt(src.Layers.Pos, "layer_range %s has %d layers and that of %s has %d; all sources of a slice must have as many",
-				src.Layers, src.Layers.Len(), document.Quote(first.Model.String()), first.Layers.Len())
+				src.Layers, src.Layers.Len(), text.QuoteWord(first.Model.String()), first.Layers.Len())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // otherParameters are those that mergekit's other methods have, which recipes
@@ -46,14 +47,14 @@ func (p *parser) unread(key *yaml.Node, name string, own []Parameter) {
 		names = append(names, o.Name)
 	}
 	if slices.Contains(otherParameters, name) {
-		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, document.Alternatives(names, "and"))
+		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, text.List(names, "and"))
 		return
 	}
-	if near := document.Nearest(name, names); near != "" {
-		p.warn(key, "unknown parameter %s, did you mean %q? It does nothing", document.Quote(name), near)
+	if near := text.Nearest(name, names); near != "" {
+		p.warn(key, "unknown parameter %s, did you mean %q? It does nothing", text.QuoteWord(name), near)
 		return
 	}
-	p.warn(key, "unknown parameter %s does nothing; %s reads %s", document.Quote(name), p.doc.Method, document.Alternatives(names, "and"))
+	p.warn(key, "unknown parameter %s does nothing; %s reads %s", text.QuoteWord(name), p.doc.Method, text.List(names, "and"))
 }
 
 // setting reads the value of a parameter: a scalar, a list of scalars, an

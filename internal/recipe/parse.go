@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // Parse reads a recipe: a mergekit configuration. name is that of the
@@ -70,7 +71,7 @@ func (p *parser) document(n *yaml.Node) {
 	d := p.doc
 	for _, k := range t.Keys { // mergekit ignores other keys, and people keep anchors under them
 		if unknown(k) && (document.Shared(n, t.At[k].Value) || !p.Suspect(t, k, documentKeys)) {
-			p.warn(t.At[k].Key, "key %s has no meaning in a recipe and is ignored, as in mergekit", document.Quote(k))
+			p.warn(t.At[k].Key, "key %s has no meaning in a recipe and is ignored, as in mergekit", text.QuoteWord(k))
 		}
 	}
 	p.method(t)
@@ -109,7 +110,7 @@ func (p *parser) content(t document.Table, what string, forms []string) {
 			continue
 		}
 		if form != "" {
-			p.Fail(t.At[k].Key, "%q stands beside %q; %s has exactly one of %s", k, form, what, document.Alternatives(forms, "and"))
+			p.Fail(t.At[k].Key, "%q stands beside %q; %s has exactly one of %s", k, form, what, text.List(forms, "and"))
 		}
 		form = k
 		switch k {
@@ -125,7 +126,7 @@ func (p *parser) content(t document.Table, what string, forms []string) {
 	case form == "" && empty != "":
 		p.Fail(t.At[empty].Value, "%s is empty", empty)
 	case form == "":
-		p.Fail(t.Node, "nothing says what to merge; %s has exactly one of %s", what, document.Alternatives(forms, "and"))
+		p.Fail(t.Node, "nothing says what to merge; %s has exactly one of %s", what, text.List(forms, "and"))
 	}
 }
 

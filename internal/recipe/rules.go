@@ -3,7 +3,7 @@ package recipe
 import (
 	"fmt"
 
-	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // A Method is the name of a merge method, as merge_method has it.
@@ -55,4 +55,4 @@ func (c *Check) FailAt(pos Pos, format string, args ...any) { c.parser.FailAt(po
 func (c *Check) FailMethod(format string, args ...any) { c.parser.FailAt(c.method, format, args...) }
 
 // Quote makes text of a file fit for a message.
-func (c *Check) Quote(text fmt.Stringer) string { return document.Quote(text.String()) }
+func (c *Check) Quote(s fmt.Stringer) string { return text.QuoteWord(s.String()) }

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"slerpmerge/internal/document"
+	"slerpmerge/internal/text"
 )
 
 // A Setting is the value of a parameter, such as t, for every tensor: rules of
@@ -92,9 +92,9 @@ func (u UnusedRule) String() string {
 	case u.Filter == "":
 		return "the value without a filter is never used: the filters before it take every tensor"
 	case u.Shadowed:
-		return fmt.Sprintf("filter %s is never used: entries before it take all tensors that it matches", document.Quote(u.Filter))
+		return fmt.Sprintf("filter %s is never used: entries before it take all tensors that it matches", text.QuoteWord(u.Filter))
 	}
-	return fmt.Sprintf("filter %s matches no tensor", document.Quote(u.Filter))
+	return fmt.Sprintf("filter %s matches no tensor", text.QuoteWord(u.Filter))
 }
 
 // Unused lists the rules that give none of the named tensors its value.
@@ -135,7 +135,7 @@ const MaxT = 1e300
 
 // NoT says that a number can't be t.
 func NoT(word string) string {
-	return fmt.Sprintf("%s can't be t: it would make the output NaN; t is a finite number of at most %g, and as a rule from 0 to 1", document.Quote(word), MaxT)
+	return fmt.Sprintf("%s can't be t: it would make the output NaN; t is a finite number of at most %g, and as a rule from 0 to 1", text.QuoteWord(word), MaxT)
 }
 
 // ParseTFlags reads the values of -t, in their order: numbers with commas
@@ -148,7 +148,7 @@ func ParseTFlags(args []string) (Setting, error) {
 		if at := strings.LastIndexByte(arg, '='); at >= 0 {
 			r.Filter, list = strings.TrimSpace(arg[:at]), arg[at+1:]
 			if r.Filter == "" {
-				return nil, fmt.Errorf("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", document.Quote(arg))
+				return nil, fmt.Errorf("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", text.QuoteWord(arg))
 			}
 			if r.Filter == "*" {
 				r.Filter = ""
@@ -159,16 +159,16 @@ func ParseTFlags(args []string) (Setting, error) {
 			v, err := strconv.ParseFloat(word, 64)
 			switch {
 			case word == "":
-				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", document.Quote(arg))
+				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", text.QuoteWord(arg))
 			case err != nil && !errors.Is(err, strconv.ErrRange):
-				return nil, fmt.Errorf("-t %s: %s is not a number", document.Quote(arg), document.Quote(word))
+				return nil, fmt.Errorf("-t %s: %s is not a number", text.QuoteWord(arg), text.QuoteWord(word))
 			case !(math.Abs(v) <= MaxT):
-				return nil, fmt.Errorf("-t %s: %s", document.Quote(arg), NoT(word))
+				return nil, fmt.Errorf("-t %s: %s", text.QuoteWord(arg), NoT(word))
 			}
 			r.Values = append(r.Values, v)
 		}
 		if i > 0 && s[i-1].Filter == "" {
-			return nil, fmt.Errorf("-t %s is never used: -t %s before it takes every tensor, so put that last", document.Quote(arg), document.Quote(args[i-1]))
+			return nil, fmt.Errorf("-t %s is never used: -t %s before it takes every tensor, so put that last", text.QuoteWord(arg), text.QuoteWord(args[i-1]))
 		}
 		s = append(s, r)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"slerpmerge/internal/document"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // otherMethods are mergekit's methods that do not exist here (0.1.5,
@@ -27,7 +28,7 @@ func (p *parser) method(t document.Table) {
 	}
 	v := t.Value("merge_method")
 	if v == nil {
-		p.Fail(t.Node, "merge_method is missing; it is %s", document.Alternatives(ours, "or"))
+		p.Fail(t.Node, "merge_method is missing; it is %s", text.List(ours, "or"))
 		return
 	}
 	name, ok := p.Text(v, "merge_method")
@@ -38,13 +39,13 @@ func (p *parser) method(t document.Table) {
 		p.doc.Method, p.doc.Rules, p.known = Method(name), p.methods[i], true
 		return
 	}
-	switch near := document.Nearest(name, slices.Concat(ours, otherMethods)); {
+	switch near := text.Nearest(name, slices.Concat(ours, otherMethods)); {
 	case slices.Contains(otherMethods, name):
-		p.Fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", document.Quote(name), document.Alternatives(ours, "or"))
+		p.Fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", text.QuoteWord(name), text.List(ours, "or"))
 	case near != "":
-		p.Fail(v, "unknown method %s, did you mean %q?", document.Quote(name), near)
+		p.Fail(v, "unknown method %s, did you mean %q?", text.QuoteWord(name), near)
 	default:
-		p.Fail(v, "unknown method %s; merge_method is %s", document.Quote(name), document.Alternatives(ours, "or"))
+		p.Fail(v, "unknown method %s; merge_method is %s", text.QuoteWord(name), text.List(ours, "or"))
 	}
 }
 
@@ -103,11 +104,11 @@ func (p *parser) modelText(n *yaml.Node, adapters bool) (*ModelRef, bool) {
 	}
 	path, revision, has := strings.Cut(word, "@")
 	if strings.Contains(revision, "@") {
-		p.Fail(n, "%s has more than one @; a model is a path, or path@revision", document.Quote(word))
+		p.Fail(n, "%s has more than one @; a model is a path, or path@revision", text.QuoteWord(word))
 		return nil, false
 	}
 	if has && revision == "" {
-		p.Fail(n, "%s has no revision after the @", document.Quote(word))
+		p.Fail(n, "%s has no revision after the @", text.QuoteWord(word))
 		return nil, false
 	}
 	return p.named(n, &ModelRef{Pos: document.At(n), Path: path, Revision: revision})
@@ -119,7 +120,7 @@ func (p *parser) named(n *yaml.Node, ref *ModelRef) (*ModelRef, bool) {
 		return nil, false
 	}
 	if len(ref.Path) > 1 && ref.Path[1] == ':' && strings.ContainsFunc(ref.Path, unicode.IsControl) { // "D:\new\table"
-		p.Fail(n, "the path %s has control characters; %s", document.Quote(ref.Path), document.BackslashAdvice)
+		p.Fail(n, "the path %s has control characters; %s", text.QuoteWord(ref.Path), document.BackslashAdvice)
 		return nil, false
 	}
 	return ref, true
@@ -149,20 +150,20 @@ func (p *parser) dtype(n *yaml.Node) DType {
 		d, _ := ParseDType(name)
 		return d
 	case "int64":
-		p.Fail(n, "weights can't be merged as int64; a dtype is %s", document.Alternatives(dtypes, "or"))
+		p.Fail(n, "weights can't be merged as int64; a dtype is %s", text.List(dtypes, "or"))
 		return auto
 	case "auto":
 		p.Fail(n, "a recipe has no dtype \"auto\"; leave the key out to keep the parents' types")
 		return auto
 	}
-	near := document.Nearest(word, dtypes)
+	near := text.Nearest(word, dtypes)
 	if d, err := ParseDType(word); err == nil {
 		near = d.String() // fp16, half
 	}
 	if near != "" {
-		p.Fail(n, "unknown dtype %s, did you mean %q?", document.Quote(word), near)
+		p.Fail(n, "unknown dtype %s, did you mean %q?", text.QuoteWord(word), near)
 	} else {
-		p.Fail(n, "unknown dtype %s; it is %s", document.Quote(word), document.Alternatives(dtypes, "or"))
+		p.Fail(n, "unknown dtype %s; it is %s", text.QuoteWord(word), text.List(dtypes, "or"))
 	}
 	return auto
 }
@@ -177,10 +178,10 @@ func (p *parser) chatTemplate(n *yaml.Node) {
 	switch {
 	case word == "" || word == "auto" || slices.Contains(ChatTemplates, word):
 	case strings.Contains(word, "{") && utf8.RuneCountInString(word) >= 20:
-	case document.Nearest(word, ChatTemplates) != "":
-		p.Fail(n, "unknown chat template %s, did you mean %q?", document.Quote(word), document.Nearest(word, ChatTemplates))
+	case text.Nearest(word, ChatTemplates) != "":
+		p.Fail(n, "unknown chat template %s, did you mean %q?", text.QuoteWord(word), text.Nearest(word, ChatTemplates))
 	default:
-		p.Fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", document.Quote(word), document.Alternatives(ChatTemplates, "or"))
+		p.Fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", text.QuoteWord(word), text.List(ChatTemplates, "or"))
 	}
 	p.doc.ChatTemplate, p.doc.TemplatePos = word, document.At(n)
 }
@@ -267,7 +268,7 @@ func (p *parser) tokens(n *yaml.Node, v *Vocabulary) {
 	for _, word := range t.Keys {
 		e := t.At[word]
 		if s, not := document.ReadScalar(document.Follow(e.Key)); not != "" || s.Kind != document.Text {
-			p.Fail(e.Key, "a token is text; write it in quotes: %s", document.Quote(word))
+			p.Fail(e.Key, "a token is text; write it in quotes: %s", text.QuoteWord(word))
 			continue
 		}
 		k, ok := p.Table(e.Value, "what is said of a token")

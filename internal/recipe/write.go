@@ -2,7 +2,6 @@ package recipe
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -33,7 +32,7 @@ func WriteYAML(primary, secondary ModelRef, t Setting, out DType) ([]byte, error
 				return nil, fmt.Errorf("the filter %q is not UTF-8, so no recipe can have it", r.Filter)
 			}
 			if r.Filter != "" {
-				fmt.Fprintf(&b, "    - filter: %s\n      value: %s\n", yamlText(r.Filter), yamlValues(r.Values))
+				fmt.Fprintf(&b, "    - filter: %s\n      value: %s\n", document.WriteText(r.Filter), yamlValues(r.Values))
 			} else {
 				fmt.Fprintf(&b, "    - value: %s\n", yamlValues(r.Values))
 			}
@@ -49,13 +48,13 @@ func WriteYAML(primary, secondary ModelRef, t Setting, out DType) ([]byte, error
 // starts an adapter, and only one @ may be there.
 func yamlModel(m ModelRef) string {
 	if !strings.ContainsAny(m.Path, "@+") && !strings.ContainsAny(m.Revision, "@+") {
-		return yamlText(m.String())
+		return document.WriteText(m.String())
 	}
 	revision := ""
 	if m.Revision != "" {
-		revision = ", revision: " + yamlText(m.Revision)
+		revision = ", revision: " + document.WriteText(m.Revision)
 	}
-	return "{model: {path: " + yamlText(m.Path) + revision + "}}"
+	return "{model: {path: " + document.WriteText(m.Path) + revision + "}}"
 }
 
 func yamlValues(values []float64) string {
@@ -78,15 +77,4 @@ func yamlNumber(v float64) string {
 		return mantissa + ".0e" + exponent
 	}
 	return s
-}
-
-// plainText is what stands without quotes in any place of a recipe, if it
-// isn't read as something else than text.
-var plainText = regexp.MustCompile(`^[A-Za-z_./][A-Za-z0-9_./@~-]*$`)
-
-func yamlText(s string) string {
-	if plainText.MatchString(s) && document.PlainScalar(s).Kind == document.Text {
-		return s
-	}
-	return strconv.QuoteToASCII(s) // its escapes are those of YAML
 }

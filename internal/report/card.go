@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
+	"slerpmerge/internal/document"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
@@ -47,10 +47,10 @@ func (c *card) printf(format string, args ...any) { fmt.Fprintf(&c.s, format, ar
 func (c *card) front() {
 	c.printf("---\n")
 	if c.agreed.License != "" {
-		c.printf("license: %s\n", yamlText(c.agreed.License))
+		c.printf("license: %s\n", document.WriteText(c.agreed.License))
 		for _, more := range []struct{ key, value string }{{"license_name", c.agreed.LicenseName}, {"license_link", c.agreed.LicenseLink}} {
 			if more.value != "" {
-				c.printf("%s: %s\n", more.key, yamlText(more.value))
+				c.printf("%s: %s\n", more.key, document.WriteText(more.value))
 			}
 		}
 	}
@@ -66,7 +66,7 @@ func (c *card) front() {
 		c.printf("library_name: transformers\n")
 	}
 	if c.agreed.Pipeline != "" {
-		c.printf("pipeline_tag: %s\n", yamlText(c.agreed.Pipeline))
+		c.printf("pipeline_tag: %s\n", document.WriteText(c.agreed.Pipeline))
 	}
 	c.list("tags", []string{"merge", string(c.p.Recipe.Method), "slerpmerge"})
 	c.printf("---\n\n")
@@ -78,7 +78,7 @@ func (c *card) list(key string, values []string) {
 	}
 	c.printf("%s:\n", key)
 	for _, v := range values {
-		c.printf("- %s\n", yamlText(v))
+		c.printf("- %s\n", document.WriteText(v))
 	}
 }
 
@@ -313,21 +313,6 @@ func title(p *plan.Plan) string {
 		return m.Title()
 	}
 	return ""
-}
-
-// yamlText quotes a text where YAML could read it as something else.
-func yamlText(s string) string {
-	for i, c := range s {
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '/')
-		if !plain {
-			return strconv.Quote(s)
-		}
-	}
-	switch strings.ToLower(s) {
-	case "", "yes", "no", "on", "off", "true", "false", "null", "y", "n":
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 // markdown keeps a name or message from being read as markup, and from having

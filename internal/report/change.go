@@ -8,6 +8,7 @@ import (
 	"slerpmerge/internal/engine"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/text"
 )
 
 // Changed compares opened parents with the record and says what is no longer
@@ -38,9 +39,9 @@ func (was *provParent) changed(now *provParent) string {
 	for i, f := range was.Files {
 		switch g := now.Files[i]; {
 		case f.Bytes != g.Bytes:
-			return fmt.Sprintf("%s had %d bytes and has %d", model.Quote(f.Name), f.Bytes, g.Bytes)
+			return fmt.Sprintf("%s had %d bytes and has %d", text.Quote(f.Name), f.Bytes, g.Bytes)
 		case f.Header != "" && f.Header != g.Header:
-			return fmt.Sprintf("the header of %s is another", model.Quote(f.Name))
+			return fmt.Sprintf("the header of %s is another", text.Quote(f.Name))
 		}
 	}
 	// Earlier records do not have it.
@@ -73,7 +74,7 @@ func (rec *Record) Drifts(p *plan.Plan, results []engine.TensorResult, limit int
 	n := 0
 	_, err = readRecord(file, func(i int, t *provTensor) error {
 		if n++; i >= len(p.Tensors) || t.Name != p.Tensors[i].Name {
-			return &OtherTensorsError{fmt.Sprintf("its tensor %d, %s, is not what these parents give", i+1, model.Quote(t.Name))}
+			return &OtherTensorsError{fmt.Sprintf("its tensor %d, %s, is not what these parents give", i+1, text.Quote(t.Name))}
 		}
 		r := &results[i]
 		if !r.Measured {

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 
 	"slerpmerge/internal/disk"
-	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
 	"slerpmerge/writer"
 )
 
@@ -78,7 +78,7 @@ func (o *provOutput) wrong(ctx context.Context, dir string) (string, error) {
 
 // wrong says what is wrong with one file; a negative number of bytes is any.
 func (f outputFile) wrong(ctx context.Context, dir string) (string, error) {
-	name := model.Quote(f.Name)
+	name := text.Quote(f.Name)
 	if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
 		return name + " is no file of the folder", nil
 	}

@@ -14,6 +14,7 @@ import (
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/text"
 )
 
 //go:embed page.html
@@ -131,7 +132,7 @@ func newPage(s *Survey, version string) *page {
 	for i := range pl.Tensors {
 		p.Notes = p.Notes || p.note(i) != ""
 	}
-	p.TensorsLead = fmt.Sprintf("%s.", count(s.All.Tensors, "tensor"))
+	p.TensorsLead = fmt.Sprintf("%s.", text.Count(s.All.Tensors, "tensor"))
 	return p
 }
 
@@ -248,7 +249,7 @@ func (p *page) leftovers() {
 		if len(list) == 0 {
 			return
 		}
-		v := leftView{Title: fmt.Sprintf("%s: %s", title, count(len(list), "tensor"))}
+		v := leftView{Title: fmt.Sprintf("%s: %s", title, text.Count(len(list), "tensor"))}
 		for _, t := range list[:min(len(list), maxLeftovers)] {
 			v.Items = append(v.Items, item(t))
 		}
@@ -258,11 +259,11 @@ func (p *page) leftovers() {
 		p.Leftovers = append(p.Leftovers, v)
 	}
 	sole := func(t *plan.Tensor) string {
-		return fmt.Sprintf("%s, %v, %s", model.Quote(t.Name), t.DType, shapeText(t.Shape))
+		return fmt.Sprintf("%s, %v, %s", text.Quote(t.Name), t.DType, shapeText(t.Shape))
 	}
 	add("Only in "+names[0], l.OnlyPrimary, sole)
 	add("Only in "+names[1], l.OnlySecondary, sole)
-	add("Of other shapes or types", l.Unlike, func(t *plan.Tensor) string { return fmt.Sprintf("%s: %s", model.Quote(t.Name), t.Why) })
+	add("Of other shapes or types", l.Unlike, func(t *plan.Tensor) string { return fmt.Sprintf("%s: %s", text.Quote(t.Name), t.Why) })
 }
 
 func (p *page) words() {
@@ -298,7 +299,7 @@ func (p *page) Rows() iter.Seq[rowView] {
 	return func(yield func(rowView) bool) {
 		for _, i := range p.s.Order() {
 			t, r := &pl.Tensors[i], &p.s.Tensors[i]
-			v := rowView{Name: strings.SplitAfter(model.Quote(t.Name), "."), Branch: string(r.Outcome), Kind: string(model.KindOf(t.Name)), Type: t.DType.String(),
+			v := rowView{Name: strings.SplitAfter(text.Quote(t.Name), "."), Branch: string(r.Outcome), Kind: string(model.KindOf(t.Name)), Type: t.DType.String(),
 				Shape: shapeText(t.Shape), Note: p.note(i)}
 			if t.Mixed {
 				v.T = figure(t.T)
@@ -326,10 +327,10 @@ func (p *page) note(i int) string {
 	if !p.Merged && !compared(t) {
 		return ""
 	}
-	text := plain(t.Why)
+	msg := plain(t.Why)
 	sum := t.Sum()
 	if p.Merged && sum == nil && !t.Blends() {
-		text = joined("from "+plain(from(p.s.Plan, t)), text)
+		msg = joined("from "+plain(from(p.s.Plan, t)), msg)
 	}
 	if sum != nil {
 		for k, o := range t.Operands {
@@ -337,23 +338,23 @@ func (p *page) note(i int) string {
 			if k == len(t.Operands)-1 && sum.Divisor != 1 {
 				w += fmt.Sprintf(", over %v", sum.Divisor)
 			}
-			text = joined(text, w)
+			msg = joined(msg, w)
 		}
 	}
 	if r.NonFinite {
-		text = joined(text, nonFiniteNote)
+		msg = joined(msg, nonFiniteNote)
 	}
 	if r.Differs {
-		text = joined(text, "the secondary has other values")
+		msg = joined(msg, "the secondary has other values")
 	}
 	if r.Overflow > 0 {
-		text = joined(text, count(int(r.Overflow), "value")+" too large for the type")
+		msg = joined(msg, text.Count(r.Overflow, "value")+" too large for the type")
 	}
 	if r.Underflow > 0 {
-		text = joined(text, count(int(r.Underflow), "value")+" become zero")
+		msg = joined(msg, text.Count(r.Underflow, "value")+text.Verb(r.Underflow, " becomes", " become")+" zero")
 	}
 	if s := p.s.Plan.Storage; s != nil && s[i] != i {
-		text = joined(text, "shares "+model.Quote(p.s.Plan.Tensors[s[i]].Name))
+		msg = joined(msg, "shares "+text.Quote(p.s.Plan.Tensors[s[i]].Name))
 	}
-	return text
+	return msg
 }

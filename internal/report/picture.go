@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
 )
 
 // A stackView is the pictures of one stack of layers, and their figures.
@@ -80,7 +81,7 @@ func (p *page) stack(i int) (v stackView, ok bool) {
 	layers := s.Fold(maxColumns)
 	first, last := s.Layers[0].First, s.Layers[len(s.Layers)-1].Last
 	width := layers[0].Last - layers[0].First + 1 // of a column; only the last may be narrower
-	v = stackView{ID: "s" + strconv.Itoa(i), Name: model.Quote(s.Name), Kinds: s.Kinds, Columns: (last - first + width) / width}
+	v = stackView{ID: "s" + strconv.Itoa(i), Name: text.Quote(s.Name), Kinds: s.Kinds, Columns: (last - first + width) / width}
 	column := func(l Layer) int { return (l.First - first) / width }
 	v.Ticks = ticks(first, width, v.Columns)
 
@@ -96,7 +97,7 @@ func (p *page) stack(i int) (v stackView, ok bool) {
 			}
 			a := g.Angle()
 			where := fmt.Sprintf("%s, layer %s", k, l)
-			row.Cells = append(row.Cells, cell{column(l), p.step(a), fmt.Sprintf("%s: %s, %s", where, angle(a), count(g.Measured, "tensor"))})
+			row.Cells = append(row.Cells, cell{column(l), p.step(a), fmt.Sprintf("%s: %s, %s", where, angle(a), text.Count(g.Measured, "tensor"))})
 			rowLow, rowHigh = least(rowLow, a), most(rowHigh, a)
 			if !(a >= low) {
 				low, lowAt = a, where
@@ -106,7 +107,7 @@ func (p *page) stack(i int) (v stackView, ok bool) {
 			}
 		}
 		if row.Cells != nil {
-			row.Label = fmt.Sprintf("%s: %s to %s in %s", k, angle(rowLow), angle(rowHigh), count(len(row.Cells), "layer"))
+			row.Label = fmt.Sprintf("%s: %s to %s in %s", k, angle(rowLow), angle(rowHigh), text.Count(len(row.Cells), "layer"))
 			v.Heat = append(v.Heat, row)
 		}
 	}

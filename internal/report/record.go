@@ -18,6 +18,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // A Record is what slerpmerge.json says of a merge or conversion: all that is
@@ -146,7 +147,7 @@ func readRecord(r io.Reader, line func(i int, t *provTensor) error) (provenance,
 			err = v.member(d, name)
 		}
 		if err != nil {
-			return v, fmt.Errorf("%s: %w", model.Quote(name), err)
+			return v, fmt.Errorf("%s: %w", text.Quote(name), err)
 		}
 	}
 	if _, err := d.ReadToken(); err != nil { // the closing brace
@@ -284,7 +285,7 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 		}
 		r = *file
 	case recipe.Method(p.Method) != method.SlerpMethod{}.Name() || len(t) == 0:
-		return r, fmt.Errorf("no document, and no t for method %s", model.Quote(p.Method))
+		return r, fmt.Errorf("no document, and no t for method %s", text.Quote(p.Method))
 	default:
 		r = recipe.Pair(method.SlerpMethod{}, paths[0], paths[1], t)
 	}
@@ -298,7 +299,7 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 		return r, err
 	}
 	if !slices.Contains([]recipe.Format{recipe.Safetensors, recipe.Bin}, r.Format) {
-		return r, fmt.Errorf("no format %s is known", model.Quote(v.Output.Format))
+		return r, fmt.Errorf("no format %s is known", text.Quote(v.Output.Format))
 	}
 	r.Entries = (&Record{head: *v}).Entries()
 	return r, r.Validate()
@@ -321,5 +322,5 @@ func dtype(name string) (recipe.DType, error) {
 			return d, nil
 		}
 	}
-	return recipe.DType{}, fmt.Errorf("no element type %s is known", model.Quote(name))
+	return recipe.DType{}, fmt.Errorf("no element type %s is known", text.Quote(name))
 }

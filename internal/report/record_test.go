@@ -21,7 +21,7 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-const document = "merge_method: linear\nmodels:\n  - model: a\n    parameters: {weight: 0.3}\n  - model: b\n    parameters: {weight: 0.7}\ndtype: float32 # <&>\u2028 \n"
+const recipeText = "merge_method: linear\nmodels:\n  - model: a\n    parameters: {weight: 0.3}\n  - model: b\n    parameters: {weight: 0.7}\ndtype: float32 # <&>\u2028 \n"
 
 // recordOf writes a record as Provenance does, with lines for two tensors.
 func recordOf(t testing.TB, r recipe.Recipe, parents ...provParent) []byte {
@@ -50,7 +50,7 @@ func complete(r recipe.Recipe, change func(*recipe.Recipe)) recipe.Recipe {
 }
 
 func documented(t testing.TB, change func(*recipe.Recipe)) recipe.Recipe {
-	d, err := recipe.Parse("dir/recipe.yml", []byte(document), method.All())
+	d, err := recipe.Parse("dir/recipe.yml", []byte(recipeText), method.All())
 	if err != nil {
 		t.Fatal(err)
 	}

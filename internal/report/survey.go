@@ -5,12 +5,12 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"slerpmerge/internal/engine"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/text"
 	"slerpmerge/slerp"
 )
 
@@ -264,39 +264,8 @@ func (s *Survey) Order() []int {
 			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b int) int { return natural(s.Plan.Tensors[a].Name, s.Plan.Tensors[b].Name) })
+	slices.SortFunc(list, func(a, b int) int { return text.CompareNames(s.Plan.Tensors[a].Name, s.Plan.Tensors[b].Name) })
 	return list
-}
-
-// natural compares names with the numbers in them as numbers.
-func natural(a, b string) int {
-	for i, j := 0, 0; ; {
-		x, y := leadingDigits(a[i:]), leadingDigits(b[j:])
-		switch {
-		case i == len(a) || j == len(b):
-			return cmp.Or(cmp.Compare(len(a)-i, len(b)-j), cmp.Compare(a, b))
-		case x == "" || y == "":
-			if a[i] != b[j] {
-				return cmp.Compare(a[i], b[j])
-			}
-			i, j = i+1, j+1
-		default:
-			p, q := strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
-			if c := cmp.Or(cmp.Compare(len(p), len(q)), cmp.Compare(p, q)); c != 0 {
-				return c
-			}
-			i, j = i+len(x), j+len(y)
-		}
-	}
-}
-
-// leadingDigits is the number that a text begins with, "" for none.
-func leadingDigits(s string) string {
-	n := 0
-	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
-		n++
-	}
-	return s[:n]
 }
 
 // compared reports whether both parents have a tensor in forms that can be
@@ -324,7 +293,7 @@ func (s *Survey) Leftovers() Leftovers {
 		}
 	}
 	for _, list := range [][]*plan.Tensor{l.OnlyPrimary, l.OnlySecondary, l.Unlike} {
-		slices.SortFunc(list, func(a, b *plan.Tensor) int { return natural(a.Name, b.Name) })
+		slices.SortFunc(list, func(a, b *plan.Tensor) int { return text.CompareNames(a.Name, b.Name) })
 	}
 	return l
 }

@@ -52,13 +52,6 @@ func printable(s string) (text string, same bool) {
 	}, strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")), same
 }
 
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // short is a count for people: 1.24 B.
 func short(n int64) string {
 	for _, u := range []struct {

@@ -1,16 +1,15 @@
 // Package text has the words of messages and pages: counted nouns, lists of
-// names, shapes, quoting.
+// names, shapes, ranges, quoting, and the order of names for people.
 package text
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Count is a counted noun: "1 tensor", "2 tensors".
-func Count(n int, noun string) string {
+func Count[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -18,11 +17,20 @@ func Count(n int, noun string) string {
 }
 
 // Verb is the form of a verb that goes with n: one or many.
-func Verb(n int, one, many string) string {
+func Verb[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		return one
 	}
 	return many
+}
+
+// List joins words: "a, b or c" for the conjunction "or".
+func List(words []string, conjunction string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
 }
 
 // Shape is a shape as messages have it: "[2, 3]".
@@ -30,69 +38,27 @@ func Shape(shape []uint64) string {
 	return strings.ReplaceAll(fmt.Sprint(shape), " ", ", ")
 }
 
-// maxQuoted is the most bytes of a name that Quote shows.
-const maxQuoted = 200
+// maxRanges bounds the runs that Ranges shows.
+const maxRanges = 6
 
-// Quote makes a name that comes from a file fit for a message: plain names
-// as they are, others quoted and escaped so that they can't write to the
-// terminal, and long ones shortened.
-func Quote(name string) string {
-	cut := ""
-	if len(name) > maxQuoted {
-		n := maxQuoted
-		for n > 0 && !utf8.RuneStart(name[n]) {
-			n--
+// Ranges writes sorted numbers as "0-7, 9, 11-12", a long series cut in the
+// middle.
+func Ranges(numbers []int) string {
+	var runs []string
+	for i := 0; i < len(numbers); {
+		j := i
+		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
+			j++
 		}
-		name, cut = name[:n], "..."
-	}
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; c <= ' ' || c > '~' || c == '"' || c == '\'' || c == '\\' {
-			return strconv.QuoteToASCII(name) + cut
+		run := strconv.Itoa(numbers[i])
+		if j > i {
+			run += "-" + strconv.Itoa(numbers[j])
 		}
+		runs = append(runs, run)
+		i = j + 1
 	}
-	if name == "" {
-		return `""`
+	if n := len(runs); n > maxRanges {
+		runs = append(runs[:maxRanges-1], "...", runs[n-1])
 	}
-	return name + cut
-}
-
-// maxNamed is how many names a Names shows.
-const maxNamed = 4
-
-// Names gathers the names that one message is about. The zero value is ready for
-// use.
-type Names struct {
-	First string // the detail given with the first name
-	named []string
-	more  int // beyond those named
-}
-
-// Add adds a name. detail is what a message can say of it; the first one is
-// kept.
-func (n *Names) Add(name, detail string) {
-	if n.First == "" {
-		n.First = detail
-	}
-	n.AddText(Quote(name))
-}
-
-// AddText adds words that need no quotes.
-func (n *Names) AddText(words string) {
-	if len(n.named) < maxNamed {
-		n.named = append(n.named, words)
-	} else {
-		n.more++
-	}
-}
-
-// Count is the number of names.
-func (n *Names) Count() int { return len(n.named) + n.more }
-
-// String lists the first names, and says how many more there are.
-func (n *Names) String() string {
-	s := strings.Join(n.named, ", ")
-	if n.more > 0 {
-		s += fmt.Sprintf(" and %d more", n.more)
-	}
-	return s
+	return strings.Join(runs, ", ")
 }

@@ -1,6 +1,10 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+
+	"slerpmerge/internal/text"
+)
 
 // makeRows assigns every row of every parent: PermutedVocabulary of mergekit
 // 0.1.5, tokenizer/embed.py.
@@ -93,7 +97,7 @@ func (b *build) standard(own [][]int32, merged []int, id int) Fill {
 // override is what a parent gets for a token that the recipe speaks of.
 func (b *build) override(t Override, id int, own [][]int32) (Fill, error) {
 	fail := func(format string, args ...any) (Fill, error) {
-		return Fill{}, fmt.Errorf("token %s: %s", quote(t.Token), fmt.Sprintf(format, args...))
+		return Fill{}, fmt.Errorf("token %s: %s", text.QuoteWord(t.Token), fmt.Sprintf(format, args...))
 	}
 	if t.From == FromZero {
 		return Fill{}, nil
@@ -113,7 +117,7 @@ func (b *build) override(t Override, id int, own [][]int32) (Fill, error) {
 	case FromOther:
 		k, ok := b.vocabularies[t.Parent].ID(t.Other)
 		if !ok {
-			return fail("its source %s does not have the token %s", name, quote(t.Other))
+			return fail("its source %s does not have the token %s", name, text.QuoteWord(t.Other))
 		}
 		row = k
 	case FromOtherByID:

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 
+	"slerpmerge/internal/text"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -203,7 +205,7 @@ func (s *stream) keyed(what string, byID bool, each func(member)) error {
 			return corrupt(s.file, "has more than %d added tokens", maxAdded)
 		}
 		if !byID {
-			id, err := s.id(fmt.Sprintf("the id of %s", quote(name)))
+			id, err := s.id(fmt.Sprintf("the id of %s", text.QuoteWord(name)))
 			if err != nil {
 				return err
 			}
@@ -212,7 +214,7 @@ func (s *stream) keyed(what string, byID bool, each func(member)) error {
 		}
 		id, err := strconv.ParseInt(name, 10, 32)
 		if err != nil {
-			return corrupt(s.file, "is not as expected: %s in %s is no id, before byte %d", quote(name), what, s.InputOffset())
+			return corrupt(s.file, "is not as expected: %s in %s is no id, before byte %d", text.QuoteWord(name), what, s.InputOffset())
 		}
 		t, ok, err := s.token(false)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"slerpmerge/internal/text"
 )
 
 // A Source says whose vocabulary the output has (mergekit's tokenizer_source).
@@ -163,12 +165,12 @@ func (b *build) vocabulary(stripped *Vocabulary, cut []Token) error {
 		return fmt.Errorf("no token can be added to the tokenizer that the output has: %w", err)
 	}
 	if len(b.Dropped) > 0 {
-		b.note("the tokenizer of %s has %d tokens beyond the %d rows of its weights, such as %s", name, len(cut), b.rows[b.Base], quote(cut[0].Text))
+		b.note("the tokenizer of %s has %d tokens beyond the %d rows of its weights, such as %s", name, len(cut), b.rows[b.Base], text.QuoteWord(cut[0].Text))
 	}
 	proper := func(t Token) bool { return t.proper }
 	if i := slices.IndexFunc(b.Dropped, proper); i >= 0 && len(b.Added) > 0 {
 		return fmt.Errorf("no token can be added to the tokenizer of %s: its own entry %s has the id %d and its weights have %d rows",
-			name, quote(b.Dropped[i].Text), b.Dropped[i].ID, b.rows[b.Base])
+			name, text.QuoteWord(b.Dropped[i].Text), b.Dropped[i].ID, b.rows[b.Base])
 	}
 	return nil
 }
@@ -199,7 +201,7 @@ func (b *build) union(base *Vocabulary) []Token {
 				added = append(added, t)
 			} else if !added[at].same(t) && !warned[t.Text] {
 				warned[t.Text] = true
-				b.note("the added token %s has other settings in %s than in a model before it, whose settings are kept", quote(t.Text), b.Parents[i].Name)
+				b.note("the added token %s has other settings in %s than in a model before it, whose settings are kept", text.QuoteWord(t.Text), b.Parents[i].Name)
 			}
 		}
 	}
@@ -220,9 +222,9 @@ func (b *build) union(base *Vocabulary) []Token {
 		}
 	}
 	if len(plain) > 0 {
-		what := "1 plain entry of another vocabulary is added, " + quote(plain[0].Text) + ": it is found"
+		what := "1 plain entry of another vocabulary is added, " + text.QuoteWord(plain[0].Text) + ": it is found"
 		if len(plain) > 1 {
-			what = fmt.Sprintf("%d plain entries of other vocabularies are added, such as %s: they are found", len(plain), quote(plain[0].Text))
+			what = fmt.Sprintf("%d plain entries of other vocabularies are added, such as %s: they are found", len(plain), text.QuoteWord(plain[0].Text))
 		}
 		b.note("%s before all else in a text, so that is split in other ways than before", what)
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+
+	"slerpmerge/internal/text"
 )
 
 // An Opener opens a file of a model's folder by its name. The error for one
@@ -50,7 +52,7 @@ func (v *Vocabulary) noteRenumbered(added []Token) {
 	for _, t := range added {
 		if id, ok := v.ID(t.Text); ok && t.ID >= 0 && id != t.ID {
 			if n++; n == 1 {
-				first = fmt.Sprintf("%s is %d there and %d in use", quote(t.Text), t.ID, id)
+				first = fmt.Sprintf("%s is %d there and %d in use", text.QuoteWord(t.Text), t.ID, id)
 			}
 		}
 	}

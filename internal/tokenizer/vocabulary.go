@@ -2,9 +2,9 @@ package tokenizer
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
-	"strings"
+
+	"slerpmerge/internal/text"
 )
 
 // Limits of what is read. The largest vocabularies that were seen have 262,144
@@ -221,7 +221,7 @@ func (v *Vocabulary) index() error {
 	}
 	for i, s := range v.toks {
 		if first := v.byID[s.id]; first >= 0 {
-			return corrupt(v.file, "gives the id %d to two tokens, %s and %s", s.id, quote(v.bytes(int(first))), quote(v.bytes(i)))
+			return corrupt(v.file, "gives the id %d to two tokens, %s and %s", s.id, text.QuoteWord(string(v.bytes(int(first)))), text.QuoteWord(string(v.bytes(i))))
 		}
 		v.byID[s.id] = int32(i)
 	}
@@ -239,7 +239,7 @@ type builder struct {
 func (b *builder) end(start int, id int64) error {
 	switch {
 	case id < 0 || id >= maxTokens:
-		return corrupt(b.file, "gives %s the id %d; ids from 0 to %d are understood", quote(b.text[start:]), id, maxTokens-1)
+		return corrupt(b.file, "gives %s the id %d; ids from 0 to %d are understood", text.QuoteWord(string(b.text[start:])), id, maxTokens-1)
 	case len(b.toks) == maxTokens:
 		return corrupt(b.file, "has more than %d tokens", maxTokens)
 	case len(b.text) > maxText:
@@ -272,7 +272,7 @@ func (b *builder) vocabulary(list bool) (*Vocabulary, error) {
 			continue
 		}
 		if !list && kept[n-1].id != s.id {
-			return nil, corrupt(b.file, "gives the token %s two ids, %d and %d", quote(b.text[s.start:s.end]), kept[n-1].id, s.id)
+			return nil, corrupt(b.file, "gives the token %s two ids, %d and %d", text.QuoteWord(string(b.text[s.start:s.end])), kept[n-1].id, s.id)
 		}
 		kept[n-1] = s
 	}
@@ -281,13 +281,4 @@ func (b *builder) vocabulary(list bool) (*Vocabulary, error) {
 	}
 	v := &Vocabulary{text: slices.Clip(b.text), toks: slices.Clip(kept), model: model, file: b.file}
 	return v, v.index()
-}
-
-// quote shows a token in a sentence.
-func quote[T []byte | string](token T) string {
-	const most = 40
-	if s := string(token); len(s) > most {
-		return fmt.Sprintf("%q...", strings.ToValidUTF8(s[:most], ""))
-	}
-	return fmt.Sprintf("%q", token)
 }

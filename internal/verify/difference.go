@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"slerpmerge/internal/model"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 	"slerpmerge/slerp"
 )
 
@@ -52,18 +52,18 @@ type Difference struct {
 
 // String is the difference in one line.
 func (d Difference) String() string {
-	file := model.Quote(d.File)
+	file := text.Quote(d.File)
 	switch d.Place {
 	case IsMissing:
 		return file + ": missing"
 	case IsStray:
 		return file + ": does not belong to this model, but programs that load it may take it"
 	case InSize:
-		text := fmt.Sprintf("%s: %s bytes long, expected %s", file, d.Found, d.Expected)
+		msg := fmt.Sprintf("%s: %s bytes long, expected %s", file, d.Found, d.Expected)
 		if d.Tensor != "" {
-			text += ", cut off in or before tensor " + model.Quote(d.Tensor)
+			msg += ", cut off in or before tensor " + text.Quote(d.Tensor)
 		}
-		return text
+		return msg
 	case InRecord:
 		return file + ": " + d.Found
 	case InChecksum:
@@ -76,22 +76,19 @@ func (d Difference) String() string {
 		if d.Expected != "" { // a type whose values have names
 			values = fmt.Sprintf("expected %s (%s), found %s (%s)", d.Expected, d.ExpectedHex, d.Found, d.FoundHex)
 		}
-		return fmt.Sprintf("%s: tensor %s, element %s (byte %d of the tensor, %d of the file): %s; %s", file, model.Quote(d.Tensor),
+		return fmt.Sprintf("%s: tensor %s, element %s (byte %d of the tensor, %d of the file): %s; %s", file, text.Quote(d.Tensor),
 			strings.ReplaceAll(fmt.Sprint(d.Index), " ", ", "), d.TensorOffset, d.Offset, values, differs(d.Count, "element"))
 	}
-	where := map[Place]string{InHeader: "header, ", InZip: "behind the last tensor, ", InCRC: "CRC-32 of tensor " + model.Quote(d.Tensor) + ", "}[d.Place]
+	where := map[Place]string{InHeader: "header, ", InZip: "behind the last tensor, ", InCRC: "CRC-32 of tensor " + text.Quote(d.Tensor) + ", "}[d.Place]
 	if d.Place == InZip && d.Tensor != "" {
-		where = "ZIP bytes before tensor " + model.Quote(d.Tensor) + ", "
+		where = "ZIP bytes before tensor " + text.Quote(d.Tensor) + ", "
 	}
 	with := func(hex, excerpt string) string { return strings.TrimSuffix(hex+" "+excerpt, " ") }
 	return fmt.Sprintf("%s: %sbyte %d: expected %s, found %s; %s", file, where, d.Offset, with(d.ExpectedHex, d.Expected), with(d.FoundHex, d.Found), differs(d.Count, "byte"))
 }
 
 func differs(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun + " differs"
-	}
-	return fmt.Sprintf("%d %ss differ", n, noun)
+	return text.Count(n, noun) + " " + text.Verb(n, "differs", "differ")
 }
 
 // unequal finds the first unit of size bytes (1, 2, 4 or 8) that differs
