@@ -10,7 +10,7 @@ import fnmatch, json, os, re, subprocess, sys
 import yaml
 
 BUILDS = [("linux", "amd64", ""), ("linux", "amd64", "noasm"), ("linux", "arm64", ""), ("linux", "386", ""), ("darwin", "arm64", ""),
-          ("freebsd", "amd64", ""), ("windows", "amd64", "")]
+          ("windows", "amd64", "")]
 LITERALS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|`[^`]*`|\'(?:\\.|[^\'\\\n])+\'', re.S)
 
 

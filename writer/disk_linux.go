@@ -3,6 +3,8 @@ package writer
 import (
 	"os"
 
+	"slerpmerge/internal/disk"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -13,7 +15,7 @@ func preallocate(f *os.File, size int64) error {
 	const step = 256 << 20
 	for off := int64(0); off < size; off += step {
 		n := min(step, size-off)
-		if err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, off, n) }); err != nil {
+		if err := disk.Retry(func() error { return unix.Fallocate(int(f.Fd()), 0, off, n) }); err != nil {
 			return err
 		}
 	}
@@ -23,24 +25,19 @@ func preallocate(f *os.File, size int64) error {
 // startWriteback asks the system to begin writing [off, off+n) of f to the
 // disk, without waiting for it.
 func startWriteback(f *os.File, off, n int64) error {
-	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE) })
+	return disk.Retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE) })
 }
 
 // awaitWriteback waits until write-back of [off, off+n) of f has finished. It
-// reports the error of a failed write-back, which the next flushFile then does
+// reports the error of a failed write-back, which the next disk.Flush then does
 // not.
 func awaitWriteback(f *os.File, off, n int64) error {
 	const flags = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
-	return retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, flags) })
+	return disk.Retry(func() error { return unix.SyncFileRange(int(f.Fd()), off, n, flags) })
 }
 
 // dropPages takes [off, off+n) of f, which is on the disk, out of the page
 // cache; all from off on if n is 0. It is best effort.
 func dropPages(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
-}
-
-// flushFile waits until the contents of f are on the disk.
-func flushFile(f *os.File) error {
-	return retry(func() error { return unix.Fdatasync(int(f.Fd())) })
 }

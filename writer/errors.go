@@ -3,9 +3,7 @@ package writer
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
-	"syscall"
 
 	"slerpmerge/internal/disk"
 )
@@ -17,20 +15,8 @@ func (e *ExistsError) Error() string {
 	return e.Path + " exists and is not an empty folder"
 }
 
-// A LockedError reports that another run is working on the same output. PID is 0
-// and Host "" if the holder is unknown.
-type LockedError struct {
-	Path string // of the lock file
-	PID  int
-	Host string
-}
-
-func (e *LockedError) Error() string {
-	if e.PID == 0 {
-		return "another run holds " + e.Path
-	}
-	return fmt.Sprintf("process %d on %s holds %s", e.PID, e.Host, e.Path)
-}
+// A LockedError reports that another run is working on the same output.
+type LockedError = disk.LockedError
 
 // A NoSpaceError says that the file system, a quota (EDQUOT) or a limit on the
 // size of files (EFBIG) has no room for the output. Need and Free are in
@@ -46,11 +32,7 @@ func (e *NoSpaceError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("writing %s: %v", e.Path, e.Err)
 	}
-	unit, name := 1e6, "MB"
-	if e.Need >= 1e10 {
-		unit, name = 1e9, "GB"
-	}
-	return fmt.Sprintf("not enough space for %s: %.1f %s are needed and %.1f %[3]s are free", e.Path, float64(e.Need)/unit, name, float64(e.Free)/unit)
+	return fmt.Sprintf("not enough space for %s: %s", e.Path, disk.Shortage(e.Need, e.Free))
 }
 
 func (e *NoSpaceError) Unwrap() error { return e.Err }
@@ -85,33 +67,21 @@ type ForeignError = disk.ForeignError
 // diskError wraps the error of doing something to path, of an output of need
 // bytes.
 func diskError(doing, path string, need int64, err error) error {
-	if err == nil {
-		return nil
-	}
-	path = filepath.Clean(path) // files of a disk.Folder have a "." in their names
-	if pe := (*fs.PathError)(nil); errors.As(err, &pe) && filepath.Clean(pe.Path) == path {
-		err = pe.Err // named already
-	}
-	for _, full := range fullErrors {
-		if errors.Is(err, full) {
-			free, _ := FreeSpace(filepath.Dir(path))
-			return &NoSpaceError{Path: path, Need: need, Free: free, Err: err}
-		}
-	}
-	return fmt.Errorf("%s %s: %w", doing, path, err)
+	return full(path, need, disk.Fail(doing, path, err))
 }
 
-// unsupported reports whether err means that the file system lacks an operation.
-// File systems in user space often return EINVAL then.
-func unsupported(err error) bool {
-	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
+// full makes a *NoSpaceError of an error that disk.Fail has wrapped, if that is
+// one of a full disk.
+func full(path string, need int64, err error) error {
+	if !disk.Full(err) {
+		return err
+	}
+	path = filepath.Clean(path)
+	free, _ := disk.FreeSpace(filepath.Dir(path))
+	return &NoSpaceError{Path: path, Need: need, Free: free, Err: errors.Unwrap(err)}
 }
 
-// retry calls f again as long as a signal interrupts it.
-func retry(f func() error) error {
-	for {
-		if err := f(); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
+// isForeign reports whether an error says that something is not ours.
+func isForeign(err error) bool {
+	return errors.As(err, new(*ForeignError))
 }

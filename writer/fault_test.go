@@ -179,7 +179,7 @@ func TestTolerated(t *testing.T) {
 		},
 		"fsync: EINTR": func(sys *system) {
 			intr := once(syscall.EINTR)
-			sys.syncFile = func(f *os.File) error { return errors.Join(intr(), flushFile(f)) }
+			sys.syncFile = func(f *os.File) error { return errors.Join(intr(), disk.Flush(f)) }
 		},
 		"fsync: ENOTSUP": func(sys *system) {
 			sys.syncFile = func(*os.File) error { return syscall.ENOTSUP }

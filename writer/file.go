@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+
+	"slerpmerge/internal/disk"
 )
 
 // An openFile is a file of weights that has bytes missing.
@@ -45,9 +47,9 @@ func (o *Output) presize(file File) error {
 	if err != nil {
 		return o.wrap("creating", name, err)
 	}
-	err = retry(func() error { return o.sys.reserve(f, file.Size) })
-	if err == nil || unsupported(err) {
-		err = retry(func() error { return o.sys.truncate(f, file.Size) })
+	err = disk.Retry(func() error { return o.sys.reserve(f, file.Size) })
+	if err == nil || disk.Unsupported(err) {
+		err = disk.Retry(func() error { return o.sys.truncate(f, file.Size) })
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -270,7 +272,7 @@ func (o *Output) complete(w *openFile) error {
 func (o *Output) write(f *os.File, p []byte, off int64) error {
 	for len(p) > 0 {
 		n := 0
-		err := retry(func() (err error) {
+		err := disk.Retry(func() (err error) {
 			n, err = o.sys.writeAt(f, p[:min(len(p), maxWrite)], off)
 			return err
 		})

@@ -116,7 +116,7 @@ func (fl *flusher) push(r request) {
 	}
 	switch {
 	case err == nil:
-	case unsupported(err):
+	case disk.Unsupported(err):
 		fl.able = false
 	default:
 		fl.fail(fl.wrap("writing", r.f.Name(), err))
@@ -124,7 +124,7 @@ func (fl *flusher) push(r request) {
 }
 
 func (fl *flusher) sync(f *os.File) {
-	if err := retry(func() error { return fl.sys.syncFile(f) }); err != nil && !unsupported(err) {
+	if err := disk.Retry(func() error { return fl.sys.syncFile(f) }); err != nil && !disk.Unsupported(err) {
 		fl.fail(fl.wrap("flushing", f.Name(), err))
 	}
 }
@@ -133,7 +133,7 @@ func (fl *flusher) sync(f *os.File) {
 func (fl *flusher) note(r request) {
 	if !fl.named {
 		for _, dir := range r.folders {
-			if err := retry(func() error { return fl.sys.syncDir(dir) }); err != nil && !unsupported(err) {
+			if err := disk.Retry(func() error { return fl.sys.syncDir(dir) }); err != nil && !disk.Unsupported(err) {
 				fl.fail(fl.wrap("flushing", dir.Path(""), err))
 				return
 			}

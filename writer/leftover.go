@@ -91,7 +91,7 @@ func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File,
 			left = nil
 		}
 	}()
-	known := o.lock.knows(left.Info())
+	known := o.lock.Knows(left.Info())
 	vet := o.up.Vet
 	if known {
 		vet = o.up.VetOwner // it had the mode of the output at the end
@@ -133,7 +133,7 @@ func (o *Output) discard(name string, d *disk.Folder) error {
 	if err != nil || !same {
 		return err
 	}
-	if err := o.lock.note(d.Info(), false); err != nil {
+	if err := o.note(d.Info(), false); err != nil {
 		return err
 	}
 	if err := d.Clear(journalName); err != nil {
@@ -257,11 +257,11 @@ func Cleanup(dir string) {
 		return
 	}
 	sys := realSystem()
-	l, err := acquire(up, p.lock, sys)
+	l, err := up.Lock(p.lock, sys.lockCalls())
 	if err != nil {
 		return
 	}
-	defer l.release()
+	defer l.Release()
 	o := &Output{place: p, sys: sys, up: up, lock: l}
 	clean := true
 	for _, name := range []string{p.partial, p.old} {
@@ -279,7 +279,7 @@ func Cleanup(dir string) {
 		left.Close()
 	}
 	if clean {
-		l.settled()
+		l.Keep = false
 	}
 }
 
@@ -291,4 +291,27 @@ func hasLeftovers(up *disk.Folder, p place) bool {
 		}
 	}
 	return false
+}
+
+// PartialBytes is the disk space that the unfinished run to the output dir takes,
+// which the next one will use or free.
+func PartialBytes(dir string) int64 {
+	p, err := locate(dir)
+	if err != nil {
+		return 0
+	}
+	up, err := disk.OpenFolder(p.above)
+	if err != nil {
+		return 0
+	}
+	defer up.Close()
+	work, err := up.Sub(p.partial)
+	if err != nil {
+		return 0
+	}
+	defer work.Close()
+	if up.Vet(p.partial, work.Info()) != nil {
+		return 0
+	}
+	return work.Usage()
 }

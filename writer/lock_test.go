@@ -116,39 +116,6 @@ func TestLockAcrossProcesses(t *testing.T) {
 	wantList(t, base, "out")
 }
 
-// A run that ends removes the file between another's opening and locking it.
-func TestLockUnlinked(t *testing.T) {
-	base := t.TempDir()
-	path := filepath.Join(base, ".out.lock")
-	up, err := disk.OpenFolder(base)
-	must(t, err)
-	defer up.Close()
-	sys, tries := realSystem(), 0
-	sys.tryLock = func(f *os.File) (bool, error) {
-		ok, err := lockFile(f)
-		if tries++; tries == 1 {
-			must(t, os.Remove(path))
-		}
-		return ok, err
-	}
-	l, err := acquire(up, ".out.lock", sys)
-	must(t, err)
-	if tries != 2 {
-		t.Errorf("%d tries, want 2", tries)
-	}
-	if _, err := acquire(up, ".out.lock", sys); !errors.As(err, new(*LockedError)) {
-		t.Errorf("a second run: %v", err)
-	}
-
-	// The reverse: a lock file that is not ours any more stays.
-	must(t, os.Remove(path))
-	must(t, os.WriteFile(path, nil, 0o666))
-	must(t, l.release())
-	if _, err := os.Stat(path); err != nil {
-		t.Errorf("another's lock file: %v", err)
-	}
-}
-
 func TestLockFaults(t *testing.T) {
 	t.Parallel()
 	var result error
@@ -160,7 +127,7 @@ func TestLockFaults(t *testing.T) {
 			}
 			return false, err
 		}
-		return lockFile(f)
+		return disk.Calls().Try(f)
 	}
 	for _, c := range []struct {
 		result error

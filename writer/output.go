@@ -43,7 +43,7 @@ type Output struct {
 	work   *disk.Folder            // the partial folder
 	subs   map[string]*disk.Folder // folders in it that have weights
 	mode   fs.FileMode             // of OUT; while the work is on it is private
-	lock   *lock
+	lock   *disk.Lock
 	made   []madeFolder // folders above OUT that this run created, outermost first
 	need   atomic.Int64 // bytes of the layout; the flusher reads it too
 	layout *Layout
@@ -85,7 +85,7 @@ func Create(dir string, opt Options) (*Output, error) {
 	o := &Output{place: p, opt: opt, sys: cmp.Or(opt.sys, realSystem())}
 	if err := o.begin(); err != nil {
 		if o.lock != nil {
-			err = errors.Join(err, o.lock.release())
+			err = errors.Join(err, o.lock.Release())
 		}
 		o.unmake()
 		o.closeFolders()
@@ -147,8 +147,8 @@ func (o *Output) begin() error {
 		return diskError("making the folder for", o.out, 0, err)
 	}
 	var err error
-	if o.lock, err = acquire(o.up, o.place.lock, o.sys); err != nil {
-		return err
+	if o.lock, err = o.up.Lock(o.place.lock, o.sys.lockCalls()); err != nil {
+		return full(o.up.Path(o.place.lock), 0, err)
 	}
 	if err := o.restore(); err != nil {
 		return wrapForeign("putting back "+o.out, err)
@@ -159,16 +159,21 @@ func (o *Output) begin() error {
 	if err := o.inspectPartial(); err != nil {
 		return wrapForeign("removing what an earlier run left", err)
 	}
-	o.lock.settled()
+	o.lock.Keep = false
 	if o.work == nil {
 		if o.work, err = o.up.Mkdir(o.partial, 0o700); err != nil {
 			return diskError("making", o.up.Path(o.partial), 0, err)
 		}
 	}
-	if err := o.lock.note(o.work.Info(), false); err != nil {
+	if err := o.note(o.work.Info(), false); err != nil {
 		return err
 	}
 	return o.learnMode()
+}
+
+// note records a folder in the lock file as ours.
+func (o *Output) note(fi fs.FileInfo, flush bool) error {
+	return full(o.up.Path(o.place.lock), 0, o.lock.Note(fi, flush))
 }
 
 // wrapForeign adds the operation to err, unless it is a *ForeignError.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"slerpmerge/internal/disk"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +29,7 @@ func TestFullDisk(t *testing.T) {
 		{Name: "a", Size: size, Extents: []Extent{{Len: size}}},
 		{Name: "b", Size: size, Extents: []Extent{{Tensor: 1, Len: size}}},
 	}}
-	free, err := FreeSpace(base)
+	free, err := disk.FreeSpace(base)
 	must(t, err)
 	if free <= size || free > 8<<20 {
 		t.Fatalf("%d bytes free on 8 MiB", free)
@@ -61,7 +63,7 @@ func TestFullDisk(t *testing.T) {
 	wantFull(o.Write(1, make([]byte, size), 0, nil), unix.ENOSPC)
 	must(t, o.Abort())
 	wantList(t, base)
-	if after, err := FreeSpace(base); err != nil || after != free {
+	if after, err := disk.FreeSpace(base); err != nil || after != free {
 		t.Errorf("%d bytes free after Abort, %d before; %v", after, free, err)
 	}
 }

@@ -347,7 +347,7 @@ func leave(t *testing.T, base, name string) {
 	model(t, dir)
 	fi, err := os.Lstat(dir)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(base, ".out.lock"), []byte("99999999 elsewhere\n"+folderWord+disk.Identity(fi)+"\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(base, ".out.lock"), []byte("99999999 elsewhere\n"+disk.FolderWord+disk.Identity(fi)+"\n"), 0o644))
 }
 
 func TestLeftovers(t *testing.T) {
@@ -520,19 +520,4 @@ func TestRefusals(t *testing.T) {
 	// Names that only begin alike are not inside, and an input that is not there does no harm.
 	o := create(t, at("alpha-merged"), Options{Inputs: []string{at("alpha"), at("nothing")}})
 	must(t, o.Abort())
-}
-
-func TestFreeSpace(t *testing.T) {
-	dir := t.TempDir()
-	here, err := FreeSpace(dir)
-	must(t, err)
-	if here <= 0 {
-		t.Errorf("%d bytes free where a test runs", here)
-	}
-	if _, err := FreeSpace(filepath.Join(dir, "not", "there", "yet")); err != nil {
-		t.Error(err)
-	}
-	if got := times(1<<40, 1<<40); got != 1<<63-1 {
-		t.Errorf("overflow: %d", got)
-	}
 }

@@ -47,7 +47,7 @@ func locate(dir string) (place, error) {
 // check refuses places where even a new folder would do harm.
 func (p place) check(inputs []string) error {
 	for _, in := range inputs {
-		input, err := realPath(in)
+		input, err := disk.RealPath(in)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // what does not exist can't be harmed
 		}
@@ -70,7 +70,7 @@ func (p place) check(inputs []string) error {
 			if e.Type()&fs.ModeSymlink == 0 {
 				continue
 			}
-			if target, err := realPath(filepath.Join(input, e.Name())); err == nil && inside(target, p.out) {
+			if target, err := disk.RealPath(filepath.Join(input, e.Name())); err == nil && inside(target, p.out) {
 				return &UnsafeError{p.asked, fmt.Sprintf("it contains %s of the input %s", e.Name(), in)}
 			}
 		}
@@ -81,19 +81,10 @@ func (p place) check(inputs []string) error {
 	if home, err := os.UserHomeDir(); err == nil && inside(home, p.out) {
 		return &UnsafeError{p.asked, "it is or contains the home folder"}
 	}
-	if mountPoint(p.out) {
+	if disk.MountPoint(p.out) {
 		return &UnsafeError{p.asked, "a file system is mounted there, and only a folder inside it can be renamed into place"}
 	}
 	return nil
-}
-
-// realPath is the absolute path of something that exists, without links.
-func realPath(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	return filepath.EvalSymlinks(abs)
 }
 
 // inside reports whether path is dir or lies below it. Folders are compared by

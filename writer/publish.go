@@ -35,9 +35,9 @@ func (o *Output) Publish() error {
 			err = o.discard(replaced.name, replaced.folder)
 		}
 		replaced.folder.Close()
-		o.lock.dirty = err != nil // the lock file identifies it
+		o.lock.Keep = err != nil // the lock file identifies it
 	}
-	err = errors.Join(err, o.lock.release())
+	err = errors.Join(err, o.lock.Release())
 	o.closeFolders()
 	if err != nil {
 		return &PublishedError{Path: o.out, Err: err}
@@ -107,7 +107,7 @@ func (o *Output) dropJournal() error {
 	if err := o.inPlace(); err != nil {
 		return err
 	}
-	if err := o.lock.note(o.work.Info(), true); err != nil {
+	if err := o.lock.Note(o.work.Info(), true); err != nil {
 		return fmt.Errorf("publishing %s: %w", o.out, err)
 	}
 	o.journal.Close()
@@ -153,7 +153,7 @@ func (o *Output) install() (*replacedFolder, error) {
 // moveIn renames the partial folder to OUT, and makes sure that it was it.
 func (o *Output) moveIn() error {
 	o.work.Release()
-	err := retry(func() error { return o.sys.rename(o.up, o.partial, o.base) })
+	err := disk.Retry(func() error { return o.sys.rename(o.up, o.partial, o.base) })
 	// The system refuses an OUT that was made since the call of occupied.
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
 		return &ExistsError{o.asked}
@@ -177,12 +177,12 @@ func (o *Output) swapped() error {
 // replace puts the partial folder in the place of OUT, which is old, and returns
 // the new name of old.
 func (o *Output) replace(old *disk.Folder) (name string, err error) {
-	if err := o.lock.note(old.Info(), true); err != nil {
+	if err := o.lock.Note(old.Info(), true); err != nil {
 		return "", err
 	}
 	old.Release()
 	o.work.Release()
-	err = retry(func() error { return o.sys.exchange(o.up, o.partial, o.base) })
+	err = disk.Retry(func() error { return o.sys.exchange(o.up, o.partial, o.base) })
 	if err == nil {
 		if err := o.arrived(old, o.partial); err != nil {
 			o.sys.exchange(o.up, o.partial, o.base) // as it was
@@ -190,13 +190,13 @@ func (o *Output) replace(old *disk.Folder) (name string, err error) {
 		}
 		return o.partial, nil
 	}
-	if !unsupported(err) {
+	if !disk.Unsupported(err) {
 		return "", err
 	}
-	if err := retry(func() error { return o.sys.rename(o.up, o.base, o.old) }); err != nil {
+	if err := disk.Retry(func() error { return o.sys.rename(o.up, o.base, o.old) }); err != nil {
 		return "", err
 	}
-	if err := retry(func() error { return o.sys.rename(o.up, o.partial, o.base) }); err != nil {
+	if err := disk.Retry(func() error { return o.sys.rename(o.up, o.partial, o.base) }); err != nil {
 		return "", errors.Join(err, o.sys.rename(o.up, o.old, o.base))
 	}
 	if err := o.arrived(old, o.old); err != nil {
@@ -230,8 +230,8 @@ func (o *Output) flushAbove() error {
 }
 
 func (o *Output) syncDir(dir *disk.Folder) error {
-	err := retry(func() error { return o.sys.syncDir(dir) })
-	if err == nil || unsupported(err) {
+	err := disk.Retry(func() error { return o.sys.syncDir(dir) })
+	if err == nil || disk.Unsupported(err) {
 		return nil
 	}
 	return o.wrap("flushing", dir.Path(""), err)
@@ -253,8 +253,8 @@ func (o *Output) Abort() error {
 	if there && err == nil {
 		err = o.discard(o.partial, o.work)
 	}
-	o.lock.dirty = err != nil
-	err = errors.Join(err, o.lock.release())
+	o.lock.Keep = err != nil
+	err = errors.Join(err, o.lock.Release())
 	o.unmake()
 	o.closeFolders()
 	if err != nil {

@@ -290,7 +290,7 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	}
 	o.closed = true
 	o.closeFiles()
-	err = errors.Join(err, o.lock.release())
+	err = errors.Join(err, o.lock.Release())
 	o.closeFolders()
 	return at, err
 }

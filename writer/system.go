@@ -28,18 +28,21 @@ type system struct {
 
 // realSystem is that of every run outside tests.
 func realSystem() *system {
+	calls := disk.Calls()
 	return &system{
 		writeAt:   (*os.File).WriteAt,
 		reserve:   preallocate,
 		truncate:  (*os.File).Truncate,
-		syncFile:  flushFile,
+		syncFile:  calls.Sync,
 		writeBack: startWriteback,
 		waitBack:  awaitWriteback,
-		tryLock:   lockFile,
-		freeBytes: FreeSpace,
+		tryLock:   calls.Try,
+		freeBytes: disk.FreeSpace,
 		syncDir:   (*disk.Folder).Sync,
 		rename:    (*disk.Folder).Rename,
 		exchange:  (*disk.Folder).Exchange,
 		step:      func(string) {},
 	}
 }
+
+func (s *system) lockCalls() disk.LockCalls { return disk.LockCalls{Try: s.tryLock, Sync: s.syncFile} }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/text"
 	"slerpmerge/writer"
 )
@@ -18,7 +19,7 @@ func (p *parser) link() {
 	for _, j := range jobs {
 		byName[j.Name] = j
 		var err error
-		if j.out, err = writer.Resolve(j.Task.Output()); err != nil {
+		if j.out, err = disk.Resolve(j.Task.Output()); err != nil {
 			p.FailAt(j.Output.Pos, "%s", err)
 			continue
 		}
@@ -32,7 +33,7 @@ func (p *parser) link() {
 	hurt := map[*Job]bool{}      // what their outputs contain is told already
 	for _, j := range jobs {
 		for _, path := range j.Task.Parents() {
-			path, err := writer.Resolve(path)
+			path, err := disk.Resolve(path)
 			if err != nil {
 				continue // the plan says what is wrong
 			}

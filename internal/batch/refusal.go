@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/document"
 	"slerpmerge/internal/text"
 )
@@ -61,9 +62,5 @@ func (e *SpaceError) Error() string {
 	if n := len(e.Jobs); n > 1 {
 		jobs = fmt.Sprintf("%s (%s)", text.Count(n, "job"), strings.Join(e.Jobs, ", "))
 	}
-	unit, name := 1e6, "MB"
-	if e.Need >= 1e10 {
-		unit, name = 1e9, "GB"
-	}
-	return fmt.Sprintf("not enough space on the disk of %s: %.1f %s are needed for %s and %.1f %[3]s are free", e.Path, float64(e.Need)/unit, name, jobs, float64(e.Free)/unit)
+	return fmt.Sprintf("not enough space for %s on the disk of %s: %s", jobs, e.Path, disk.Shortage(e.Need, e.Free))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/writer"
 )
 
@@ -252,14 +253,14 @@ func (b *Batch) write() {
 	if b.opt.Status != "" {
 		text, err := b.State.json()
 		if err == nil {
-			err = replaceFile(b.opt.Status, text)
+			err = disk.WriteFile(b.opt.Status, text)
 		}
 		if err != nil {
 			b.fileErr = fmt.Errorf("status file: %w", err)
 		}
 	}
 	if b.opt.Metrics != "" {
-		if err := replaceFile(b.opt.Metrics, b.State.metrics(b.past)); err != nil {
+		if err := disk.WriteFile(b.opt.Metrics, b.State.metrics(b.past)); err != nil {
 			b.fileErr = errors.Join(b.fileErr, fmt.Errorf("metrics file: %w", err))
 		}
 	}

@@ -1,8 +1,7 @@
 package batch
 
 import (
-	"path/filepath"
-
+	"slerpmerge/internal/disk"
 	"slerpmerge/writer"
 )
 
@@ -22,7 +21,7 @@ type volumes struct {
 
 // add puts down a job that will write so many bytes.
 func (d *volumes) add(j *Job, bytes int64) {
-	key := deviceOf(j.out)
+	key := disk.Device(j.out)
 	k, ok := d.byDevice[key]
 	if !ok {
 		k = &volume{path: j.out}
@@ -32,10 +31,10 @@ func (d *volumes) add(j *Job, bytes int64) {
 		d.byDevice[key] = k
 		d.order = append(d.order, k)
 	}
-	// What a stopped run left is gone on with, or removed first.
+	// What a stopped run left is resumed, or removed first.
 	k.used += bytes - writer.PartialBytes(j.out)
 	k.peak = max(k.peak, k.used)
-	k.used -= writer.DiskUsage(j.out)
+	k.used -= disk.Usage(j.out)
 	k.jobs = append(k.jobs, j.Name)
 }
 
@@ -43,7 +42,7 @@ func (d *volumes) add(j *Job, bytes int64) {
 func (d *volumes) full() ([]error, error) {
 	var errs []error
 	for _, k := range d.order {
-		free, err := writer.FreeSpace(k.path)
+		free, err := disk.FreeSpace(k.path)
 		if err != nil {
 			return nil, err
 		}
@@ -52,18 +51,4 @@ func (d *volumes) full() ([]error, error) {
 		}
 	}
 	return errs, nil
-}
-
-// deviceOf names the file system of a path, whose last parts need not exist.
-func deviceOf(path string) string {
-	for {
-		if name, err := device(path); err == nil {
-			return name
-		}
-		up := filepath.Dir(path)
-		if up == path {
-			return ""
-		}
-		path = up
-	}
 }

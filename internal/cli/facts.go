@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/model"
 	"slerpmerge/slerp"
-	"slerpmerge/writer"
 )
 
 // versionJSON are the facts that decide how fast and how well the program works
@@ -46,7 +46,7 @@ func (a *app) facts() versionJSON {
 		v.MemoryLimit = &n
 	}
 	v.Folder, _ = os.Getwd()
-	if n, err := writer.FreeSpace("."); err == nil {
+	if n, err := disk.FreeSpace("."); err == nil {
 		v.DiskFree = &n
 	}
 	if st, err := os.Stat(v.Cache); err == nil && st.IsDir() {

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -69,15 +69,11 @@ func (a *app) writeRecipe(r recipe.Request, file string) error {
 		_, err = a.stdout.Write(text)
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	err = disk.CreateFile(file, text)
 	if errors.Is(err, fs.ErrExist) {
 		return &requestError{msg: "--write-recipe: " + file + " exists already"}
 	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // reference is a model as a recipe names it: of the hub by its name, or a path

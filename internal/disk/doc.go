@@ -1,4 +1,6 @@
-// Package disk opens, makes and removes files that other users can reach.
+// Package disk opens, makes and removes files that other users can reach, writes
+// small files in one step, locks, resolves paths, and asks for free and used
+// space.
 //
 // A folder in which others may write is theirs to rearrange: between two calls
 // a name can become a link, a pipe or another folder. So a [Folder] is held by

@@ -47,6 +47,15 @@ func resolve(path string) (string, error) {
 	return filepath.Join(up, base), nil
 }
 
+// RealPath is the absolute path of something that exists, without links.
+func RealPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
 // maxLinks is how many links in a row are looked at; the system follows fewer.
 const maxLinks = 40
 

@@ -6,5 +6,5 @@ import "golang.org/x/sys/unix"
 // errors.ErrUnsupported or EINVAL means that nothing was done.
 func (d *Folder) Exchange(a, b string) error {
 	fd := int(d.dir.Fd())
-	return retry(func() error { return unix.Renameat2(fd, a, fd, b, unix.RENAME_EXCHANGE) })
+	return Retry(func() error { return unix.Renameat2(fd, a, fd, b, unix.RENAME_EXCHANGE) })
 }

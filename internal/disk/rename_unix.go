@@ -3,9 +3,6 @@
 package disk
 
 import (
-	"errors"
-	"syscall"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -13,7 +10,7 @@ import (
 // a file, and an empty folder by a folder.
 func (d *Folder) Rename(from, to string) error {
 	fd := int(d.dir.Fd())
-	return retry(func() error { return unix.Renameat(fd, from, fd, to) })
+	return Retry(func() error { return unix.Renameat(fd, from, fd, to) })
 }
 
 // Sync waits until the names in the folder are on the disk.
@@ -21,12 +18,3 @@ func (d *Folder) Sync() error { return d.dir.Sync() }
 
 // Release lets go of the folder where an open one can't be renamed.
 func (d *Folder) Release() {}
-
-// retry calls f again as long as a signal interrupts it.
-func retry(f func() error) error {
-	for {
-		if err := f(); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
@@ -176,7 +177,7 @@ func (p *planner) lay() error {
 func (p *planner) checkOutput() error {
 	err := writer.Check(p.Run.Output, p.OutputOptions())
 	if err == nil {
-		if p.DiskFree, err = writer.FreeSpace(p.Run.Output); err != nil {
+		if p.DiskFree, err = disk.FreeSpace(p.Run.Output); err != nil {
 			return err
 		}
 		if p.DiskFree+writer.PartialBytes(p.Run.Output) < p.OutputBytes {

@@ -1,6 +1,4 @@
-//go:build darwin || freebsd
-
-package writer
+package disk
 
 import (
 	"math"
@@ -12,11 +10,11 @@ import (
 // exists. math.MaxInt64 if it does not say.
 func freeSpace(path string) (int64, error) {
 	var st unix.Statfs_t
-	if err := retry(func() error { return unix.Statfs(path, &st) }); err != nil {
+	if err := Retry(func() error { return unix.Statfs(path, &st) }); err != nil {
 		return 0, err
 	}
 	if st.Blocks == 0 {
 		return math.MaxInt64, nil
 	}
-	return times(uint64(max(0, int64(st.Bavail))), uint64(st.Bsize)), nil // FreeBSD: negative when the reserve is in use
+	return times(uint64(max(0, int64(st.Bavail))), uint64(st.Bsize)), nil
 }

@@ -1,6 +1,6 @@
-//go:build !linux && !darwin && !freebsd && !windows
+//go:build !linux && !darwin && !windows
 
-package writer
+package disk
 
 import (
 	"math"

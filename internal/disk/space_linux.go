@@ -1,4 +1,4 @@
-package writer
+package disk
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 // exists. math.MaxInt64 if it does not say.
 func freeSpace(path string) (int64, error) {
 	var st unix.Statfs_t
-	if err := retry(func() error { return unix.Statfs(path, &st) }); err != nil {
+	if err := Retry(func() error { return unix.Statfs(path, &st) }); err != nil {
 		return 0, err
 	}
 	if st.Blocks == 0 {

@@ -1,15 +1,15 @@
 //go:build unix && !linux
 
-package writer
+package disk
 
 import (
 	"path/filepath"
 	"syscall"
 )
 
-// mountPoint reports whether something is mounted at folder path, so that it
+// MountPoint reports whether something is mounted at folder path, so that it
 // can't be renamed.
-func mountPoint(path string) bool {
+func MountPoint(path string) bool {
 	var here, above syscall.Stat_t
 	if syscall.Stat(path, &here) != nil || syscall.Stat(filepath.Dir(path), &above) != nil {
 		return false

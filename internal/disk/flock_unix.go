@@ -1,6 +1,6 @@
 //go:build unix
 
-package writer
+package disk
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 // lockFile takes the system's lock on f without waiting for it; ok is false if
 // another process has it.
 func lockFile(f *os.File) (ok bool, err error) {
-	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	err = Retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil
 	}
