@@ -3,9 +3,9 @@ package writer
 import (
 	"os"
 
-	"slerpmerge/internal/disk"
-
 	"golang.org/x/sys/unix"
+
+	"slerpmerge/internal/disk"
 )
 
 // preallocate reserves size bytes for f from the start. An error that

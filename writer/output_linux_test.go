@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"slerpmerge/internal/disk"
-
 	"golang.org/x/sys/unix"
+
+	"slerpmerge/internal/disk"
 )
 
 // mount mounts a tmpfs of 8 MiB.

@@ -17,7 +17,6 @@ import (
 	"testing"
 
 	"slerpmerge/internal/tensor"
-
 	"slerpmerge/internal/disk"
 )
 

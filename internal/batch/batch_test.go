@@ -14,6 +14,7 @@ import (
 
 	"slerpmerge/internal/batch"
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/fault"
 )
 
 // A fakeGrammar stands for the command line: its tasks write small outputs as
@@ -46,7 +47,7 @@ func (g *fakeGrammar) Check(k batch.Kind, f batch.Flag) error {
 func (g *fakeGrammar) Task(j *batch.Job) (batch.Task, error) {
 	for _, f := range j.Flags {
 		if slices.Contains(f.Values, "late") {
-			return nil, fmt.Errorf("--%s comes late", f.Name)
+			return nil, &fault.FlagError{Name: f.Name, Err: fmt.Errorf("--%s comes late", f.Name)}
 		}
 	}
 	return &fakeTask{g, j}, nil
@@ -270,7 +271,7 @@ func TestCheck(t *testing.T) {
 	w.block["first"], w.block["other"], w.block["third"] = errors.New("one"), errors.New("two"), errors.New("never seen")
 	err := w.run(t.Context())
 	var r *batch.Refusal
-	if !errors.As(err, &r) || len(r.Errors) != 2 || r.Space() {
+	if !errors.As(err, &r) || len(r.Errors) != 2 || r.Class() != fault.Request {
 		t.Fatalf("refused with %v", err)
 	}
 	if got := r.Errors[1].Error(); got != "m.yaml:6:5: job other: two" {
@@ -290,7 +291,7 @@ func TestCheck(t *testing.T) {
 	w.bytes["first"], w.bytes["other"] = 1<<61, 1<<61
 	err = w.run(t.Context())
 	var full *batch.SpaceError
-	if !errors.As(err, &full) || !errors.As(err, &r) || !r.Space() || full.Need != 1<<62 || !slices.Equal(full.Jobs, []string{"first", "other"}) {
+	if !errors.As(err, &full) || !errors.As(err, &r) || r.Class() != fault.Space || full.Need != 1<<62 || !slices.Equal(full.Jobs, []string{"first", "other"}) {
 		t.Fatalf("refused with %v", err)
 	}
 	w.bytes["first"], w.bytes["other"] = 0, 0

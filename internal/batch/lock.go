@@ -7,10 +7,19 @@ import (
 	"syscall"
 
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/fault"
 )
 
 // A BusyError says that another run has the manifest.
 type BusyError struct{ *disk.LockedError }
+
+// Class is that of an output that another run has.
+func (e *BusyError) Class() fault.Class { return fault.Exists }
+
+// Hints are what to do.
+func (e *BusyError) Hints() []fault.Hint {
+	return fault.Advise("wait for the other run of this manifest to end")
+}
 
 // Lock takes the manifest for this run: .NAME.lock beside it, or where nothing
 // may be written there, the file itself, by which a holder can't be named. The

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/text"
 )
 
@@ -356,19 +357,16 @@ func (p *parser) task(j *Job) bool {
 		}
 		return false
 	}
-	p.FailAt(j.blame(err.Error()), "%s", err)
+	p.FailAt(j.blame(err), "%s", err)
 	return false
 }
 
-var flagAtStart = regexp.MustCompile(`^--?([a-z][a-z-]*)`)
-
-// blame finds the place of a job that a message of the command line is about.
-func (j *Job) blame(message string) document.Pos {
-	if m := flagAtStart.FindStringSubmatch(message); m != nil {
-		for _, f := range j.Flags {
-			if f.Name == m[1] {
-				return f.Pos
-			}
+// blame finds the place of a job that an error of the command line is about.
+func (j *Job) blame(err error) document.Pos {
+	name := fault.FlagOf(err)
+	for _, f := range j.Flags {
+		if f.Name == name {
+			return f.Pos
 		}
 	}
 	if j.Recipe.Text != "" {

@@ -6,6 +6,7 @@ import (
 
 	"slerpmerge/internal/disk"
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/text"
 )
 
@@ -25,14 +26,15 @@ func (r *Refusal) Error() string {
 // Unwrap gives the reasons.
 func (r *Refusal) Unwrap() []error { return r.Errors }
 
-// Space reports whether nothing but room on a disk is missing.
-func (r *Refusal) Space() bool {
+// Class is that of a full disk if nothing but room on disks is missing, else that
+// of a request.
+func (r *Refusal) Class() fault.Class {
 	for _, e := range r.Errors {
 		if _, ok := e.(*SpaceError); !ok {
-			return false
+			return fault.Request
 		}
 	}
-	return true
+	return fault.Space
 }
 
 // A JobError is an error of one job.
@@ -63,4 +65,12 @@ func (e *SpaceError) Error() string {
 		jobs = fmt.Sprintf("%s (%s)", text.Count(n, "job"), strings.Join(e.Jobs, ", "))
 	}
 	return fmt.Sprintf("not enough space for %s on the disk of %s: %s", jobs, e.Path, disk.Shortage(e.Need, e.Free))
+}
+
+// Class is that of a full disk.
+func (e *SpaceError) Class() fault.Class { return fault.Space }
+
+// Hints are what to do.
+func (e *SpaceError) Hints() []fault.Hint {
+	return fault.Advise("free some space or name folders on another disk")
 }

@@ -17,6 +17,8 @@ import (
 
 	"slerpmerge/internal/batch"
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/document"
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/text"
 )
@@ -45,10 +47,10 @@ A job has name, output, and primary and secondary, or recipe, or model (to conve
 What is done already and has not changed is skipped.`
 }
 
-// A toldError ends a command whose failure was told already.
-type toldError int
+// A reportedError ends a command whose failure was reported already.
+type reportedError int
 
-func (e toldError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (e reportedError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Run runs the jobs.
 func (c *batchCmd) Run(a *app) error {
@@ -111,7 +113,7 @@ func (c *batchCmd) Run(a *app) error {
 		}
 	}
 	if exit != exitDone {
-		return toldError(exit)
+		return reportedError(exit)
 	}
 	return nil
 }
@@ -157,12 +159,9 @@ func (c *batchCmd) read() ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxManifest))
 }
 
-// refuse tells every reason why a manifest can't be run.
+// refuse reports every reason why a manifest can't be run.
 func (a *app) refuse(r *batch.Refusal) int {
-	code := exitRequest
-	if r.Space() {
-		code = exitSpace
-	}
+	code := exitCodes[r.Class()]
 	said := map[string]bool{} // of a recipe that several jobs name
 	for _, e := range r.Errors {
 		_, hints := classifyJob(e)
@@ -178,16 +177,20 @@ func (a *app) refuse(r *batch.Refusal) int {
 	return code
 }
 
-// asKeys writes the flags of hints as a manifest takes them.
-var asKeys = strings.NewReplacer("add --overwrite", "write overwrite: true", "--nonfinite warn", "nonfinite: warn", "--vocab extend", "vocab: extend",
-	"--max-memory ", "max-memory: ")
-
-// classifyJob is classify for an error of a job.
+// classifyJob is classify for an error of a job. Its hints have flags as a
+// manifest takes them.
 func classifyJob(err error) (code int, hints []string) {
-	code, hints = classify(err)
-	hints = slices.Clone(hints)
-	for i, h := range hints {
-		hints[i] = asKeys.Replace(h)
+	code, advice := classify(err)
+	for _, h := range advice {
+		hints = append(hints, h.Format(func(f fault.Flag) string {
+			switch {
+			case f.Value == "":
+				return f.Name + ": true"
+			case f.Name == "max-memory": // a size needs no quotes
+				return f.Name + ": " + f.Value
+			}
+			return f.Name + ": " + document.WriteText(f.Value)
+		}))
 	}
 	return code, hints
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"slerpmerge/internal/fault"
 )
 
 // globals are the flags that every command takes.
@@ -206,6 +208,23 @@ var rewordings = []struct {
 	{regexp.MustCompile(`^<shell> must be one of .* but got (.*)$`), "completion knows bash, zsh and fish, not $1"},
 	{regexp.MustCompile(`^(unknown flag -[^-]), did you mean.*$`), "$1"},
 }
+
+// kongFlag finds the flag that a message of kong is about.
+var kongFlag = regexp.MustCompile(`^--([a-z][a-z-]*): `)
+
+// Flag is the name of the flag that the error is about, "" for none.
+func (e usageError) Flag() string {
+	if m := kongFlag.FindStringSubmatch(e.err.Error()); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// Class is that of a request.
+func (e usageError) Class() fault.Class { return fault.Request }
+
+// Hints name the help.
+func (e usageError) Hints() []fault.Hint { return fault.Advise(e.hint()) }
 
 func (e usageError) hint() string {
 	if e.err.Context != nil {

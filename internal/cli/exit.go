@@ -12,10 +12,8 @@ import (
 
 	"slerpmerge/internal/batch"
 	"slerpmerge/internal/disk"
-	"slerpmerge/internal/engine"
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/merge"
-	"slerpmerge/internal/model"
-	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
 	"slerpmerge/safetensors"
@@ -39,6 +37,19 @@ const (
 // Stopped is the cause with which main cancels the context on a signal.
 type Stopped struct{ Signal os.Signal }
 
+// Class is that of a run that can go on, or of one that the user ended.
+func (s Stopped) Class() fault.Class {
+	if s.Signal == os.Interrupt {
+		return fault.Interrupted
+	}
+	return fault.Stopped
+}
+
+// Hints say how to go on.
+func (s Stopped) Hints() []fault.Hint { return startAgain }
+
+var startAgain = fault.Advise("nothing was written; the same command starts again")
+
 func (s Stopped) Error() string {
 	switch s.Signal {
 	case os.Interrupt:
@@ -56,6 +67,12 @@ type TimeUp struct{ Budget time.Duration }
 
 func (t TimeUp) Error() string { return fmt.Sprintf("the time budget of %v is used up", t.Budget) }
 
+// Class is that of a run that can go on.
+func (t TimeUp) Class() fault.Class { return fault.Stopped }
+
+// Hints say how to go on.
+func (t TimeUp) Hints() []fault.Hint { return startAgain }
+
 // within gives a context that ends when a time budget does; 0 is none.
 func within(ctx context.Context, budget time.Duration) (context.Context, context.CancelFunc) {
 	if budget == 0 {
@@ -64,20 +81,33 @@ func within(ctx context.Context, budget time.Duration) (context.Context, context
 	return context.WithTimeoutCause(ctx, budget, TimeUp{budget})
 }
 
+// exitCodes are those of the classes of errors.
+var exitCodes = map[fault.Class]int{
+	fault.Failed:      exitFailed,
+	fault.Request:     exitRequest,
+	fault.Space:       exitSpace,
+	fault.Corrupt:     exitCorrupt,
+	fault.Changed:     exitChanged,
+	fault.Exists:      exitExists,
+	fault.Stopped:     exitStopped,
+	fault.Interrupted: exitInterrupted,
+}
+
 // fail reports an error and returns its exit code.
 func (a *app) fail(err error) int {
 	if errors.Is(err, syscall.EPIPE) { // whoever read the results has gone, as head does
 		return exitFailed
 	}
-	var told toldError
-	if errors.As(err, &told) {
-		return int(told)
+	var reported reportedError
+	if errors.As(err, &reported) {
+		return int(reported)
 	}
 	var refusal *batch.Refusal
 	if errors.As(err, &refusal) {
 		return a.refuse(refusal)
 	}
-	code, hints := classify(err)
+	code, advice := classify(err)
+	hints := hintTexts(advice)
 	var doc *recipe.DocumentError
 	if errors.As(err, &doc) {
 		a.log.document(doc, code, hints)
@@ -87,102 +117,69 @@ func (a *app) fail(err error) int {
 	return code
 }
 
-// classify finds the exit code of an error, and what to do about it.
-func classify(err error) (code int, hints []string) {
-	hint := func(s string) []string {
-		if s == "" {
-			return nil
-		}
-		return []string{s}
+// hintTexts are hints with flags as the command line takes them.
+func hintTexts(hints []fault.Hint) []string {
+	var texts []string
+	for _, h := range hints {
+		texts = append(texts, h.String())
 	}
-	var (
-		usage     usageError
-		doc       *recipe.DocumentError
-		request   *requestError
-		unlike    *unlikeError
-		planErr   *plan.Error
-		memory    *plan.MemoryError
-		unusable  *model.UnusableError
-		format    *model.FormatError
-		header    *safetensors.FormatError
-		changed   *mmapio.ChangedError
-		nonFinite *engine.NonFiniteError
-		exists    *writer.ExistsError
-		locked    *writer.LockedError
-		foreign   *disk.ForeignError
-		kind      *disk.KindError
-		dangling  *disk.DanglingError
-		space     *writer.NoSpaceError
-		unsafe    *writer.UnsafeError
-		refusal   *batch.Refusal
-		shared    *batch.SpaceError
-		busy      *batch.BusyError
-		stopped   Stopped
-		timeUp    TimeUp
-		suspended *merge.SuspendedError
-	)
-	if errors.As(err, &suspended) {
-		code, hints = classify(suspended.Err)
-		if code == exitStopped || code == exitInterrupted {
-			hints = nil
-		}
-		return code, append(hints, fmt.Sprintf("%s of %s are done and kept: the same command goes on from there", size(suspended.Done), size(suspended.Total)))
-	}
-	switch {
-	case errors.As(err, &stopped):
-		if stopped.Signal == os.Interrupt {
-			return exitInterrupted, []string{"nothing was written; the same command starts again"}
-		}
-		return exitStopped, []string{"nothing was written; the same command starts again"}
-	case errors.As(err, &timeUp):
-		return exitStopped, []string{"nothing was written; the same command starts again"}
-	case errors.As(err, &refusal) && !refusal.Space():
-		return exitRequest, nil
-	case errors.As(err, &shared):
-		return exitSpace, []string{"free some space or name folders on another disk"}
-	case errors.As(err, &usage):
-		return exitRequest, hint(usage.hint())
-	case errors.As(err, &request):
-		return exitRequest, hint(request.hint)
-	case errors.As(err, &unlike):
-		return exitChanged, hint(unlike.hint)
-	case errors.As(err, &doc):
-		return exitRequest, doc.Hints
-	case errors.As(err, &planErr):
-		return exitRequest, hint(planErr.Hint)
-	case errors.As(err, &memory):
-		return exitSpace, []string{fmt.Sprintf("try --max-memory %dMiB", (memory.Least+1<<20-1)>>20)}
-	case errors.As(err, &unusable):
-		return exitRequest, hint(unusable.Hint)
-	case errors.As(err, &changed):
-		return exitChanged, []string{"run the same command again when nothing else writes to the parents"}
-	case errors.As(err, &format):
-		return exitCorrupt, hint(format.Hint)
-	case errors.As(err, &header):
-		return exitCorrupt, nil
-	case errors.As(err, &nonFinite):
-		return exitCorrupt, []string{"--nonfinite warn merges all the same; the whole tensor becomes NaN"}
-	case errors.As(err, &exists):
-		return exitExists, []string{"name another folder, or add --overwrite to replace this one when the new one is complete"}
-	case errors.As(err, &busy):
-		return exitExists, []string{"wait for the other run of this manifest to end"}
-	case errors.As(err, &locked):
-		return exitExists, []string{"wait for the other run to end, or name another folder"}
-	case errors.As(err, &foreign):
-		return exitExists, hint(foreignHint(foreign))
-	case errors.As(err, &kind), errors.As(err, &dangling):
-		return exitRequest, nil
-	case errors.As(err, &space):
-		return exitSpace, hint(spaceHint(space))
-	case errors.As(err, &unsafe):
-		return exitRequest, nil
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted, nil
-	}
-	return exitFailed, nil
+	return texts
 }
 
-func foreignHint(e *disk.ForeignError) string {
+// classify finds the exit code of an error, and what to do about it.
+func classify(err error) (code int, hints []fault.Hint) {
+	var suspended *merge.SuspendedError
+	if errors.As(err, &suspended) {
+		class, hints := classOf(suspended.Err)
+		if class == fault.Stopped || class == fault.Interrupted {
+			hints = nil
+		}
+		return exitCodes[class], append(hints, fault.Hint{Text: fmt.Sprintf("%s of %s are done and kept: the same command goes on from there", size(suspended.Done), size(suspended.Total))})
+	}
+	class, hints := classOf(err)
+	return exitCodes[class], hints
+}
+
+// classOf is the class of an error, and what to do about it. It knows the errors
+// of the packages that can be imported; others have a class themselves.
+func classOf(err error) (fault.Class, []fault.Hint) {
+	var (
+		changed *mmapio.ChangedError
+		header  *safetensors.FormatError
+		exists  *writer.ExistsError
+		locked  *writer.LockedError
+		foreign *writer.ForeignError
+		space   *writer.NoSpaceError
+		unsafe  *writer.UnsafeError
+	)
+	if errors.As(err, &changed) {
+		return fault.Changed, fault.Advise("run the same command again when nothing else writes to the parents")
+	}
+	if class, ok := fault.ClassOf(err); ok {
+		return class, fault.HintsOf(err)
+	}
+	switch {
+	case errors.As(err, &header):
+		return fault.Corrupt, nil
+	case errors.As(err, &exists):
+		return fault.Exists, fault.Suggest("name another folder, or add %s to replace this one when the new one is complete", fault.Flag{Name: "overwrite"})
+	case errors.As(err, &locked):
+		return fault.Exists, fault.Advise("wait for the other run to end, or name another folder")
+	case errors.As(err, &foreign):
+		return fault.Exists, fault.Advise(foreignHint(foreign))
+	case errors.As(err, new(*disk.KindError)), errors.As(err, new(*disk.DanglingError)), errors.As(err, &unsafe):
+		return fault.Request, nil
+	case errors.As(err, &space):
+		return fault.Space, fault.Advise(spaceHint(space))
+	case disk.Full(err):
+		return fault.Space, nil
+	case errors.Is(err, context.Canceled):
+		return fault.Interrupted, nil
+	}
+	return fault.Failed, nil
+}
+
+func foreignHint(e *writer.ForeignError) string {
 	if e.Owner == "" {
 		return "look at what it is, then move it away, or name another place"
 	}
@@ -202,11 +199,21 @@ func spaceHint(e *writer.NoSpaceError) string {
 // A requestError is a request that can't be carried out, found by the command
 // line itself.
 type requestError struct {
-	msg  string
+	msg  string // "" for that of err
 	hint string
+	err  error
 }
 
-func (e *requestError) Error() string { return e.msg }
+func (e *requestError) Error() string {
+	if e.msg == "" {
+		return e.err.Error()
+	}
+	return e.msg
+}
+
+func (e *requestError) Unwrap() error       { return e.err }
+func (e *requestError) Class() fault.Class  { return fault.Request }
+func (e *requestError) Hints() []fault.Hint { return fault.Advise(e.hint) }
 
 // crash describes a recovered panic in one line, with the innermost function
 // of this program. The deferred function that recovered calls it itself.

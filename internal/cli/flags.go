@@ -146,7 +146,7 @@ func (t *tFlags) Decode(ctx *kong.DecodeContext) error {
 func (t tFlags) setting() (recipe.Setting, error) {
 	s, err := recipe.ParseTFlags(t.args)
 	if err != nil {
-		return nil, &requestError{msg: err.Error()}
+		return nil, &requestError{err: err}
 	}
 	if len(s) == 0 || s[len(s)-1].Filter != "" {
 		s = append(s, recipe.Rule{Values: []float64{defaultT}})
@@ -203,9 +203,14 @@ func (f *outputFlags) put(r *recipe.Request) error {
 		r.Threads = runtime.GOMAXPROCS(0)
 	}
 	if err := r.Validate(); err != nil {
-		return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+		return refuseFlags(err)
 	}
 	return nil
+}
+
+// refuseFlags is the error for what Validate has found, in one line.
+func refuseFlags(err error) error {
+	return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; "), err: err}
 }
 
 // mergeFlags are what merge and plan share.

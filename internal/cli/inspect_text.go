@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -104,11 +105,12 @@ func describe(m *model.Model) []string {
 		lines = append(lines, architecture(m))
 	}
 	if err := m.Mergeable(); err != nil {
-		text := err.Error()
-		if _, after, ok := strings.Cut(text, m.Path+" "); ok {
-			text = after
+		line := err.Error()
+		var unusable *model.UnusableError
+		if errors.As(err, &unusable) && unusable.Msg != "" {
+			line = unusable.Msg
 		}
-		lines = append(lines, text)
+		lines = append(lines, line)
 	}
 	if names := m.Companions(true); len(names) == 0 {
 		lines = append(lines, "no tokenizer")

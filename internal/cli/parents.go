@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -24,7 +25,7 @@ func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*
 		return models, err
 	}
 	var absent []recipe.Problem
-	var hints []string
+	var hints []fault.Hint
 	for i, path := range paths {
 		m, err := model.OpenWith(pool, path, model.Options{Entry: r.Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models[:i]), Gatherer: gatherer, Admit: admission(r, purpose, models[:i], len(paths))})
 		var unusable *model.UnusableError
@@ -33,9 +34,7 @@ func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*
 			models[i] = m
 		case r.FromFile() && errors.As(err, &unusable):
 			absent = append(absent, recipe.Problem{Pos: r.Models()[i].Pos, Message: err.Error()})
-			if unusable.Hint != "" {
-				hints = append(hints, unusable.Hint)
-			}
+			hints = append(hints, unusable.Hints()...)
 		default:
 			return models, outOfMemory(err, r.MaxMemory, models)
 		}
@@ -44,7 +43,7 @@ func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*
 		return models, useEntries(r.Entries, models)
 	}
 	err := r.Reject(append(absent, plan.CheckLayers(&r.Recipe, models)...)...)
-	err.Hints = hints
+	err.Advice = hints
 	return models, err
 }
 
@@ -90,7 +89,7 @@ func openModels(pool *mmapio.Pool, paths []string, entries []recipe.Entry, r rec
 func checkEntries(entries []recipe.Entry, n int) error {
 	for _, e := range entries {
 		if e.Model > n {
-			return &requestError{msg: fmt.Sprintf("--entry %s: there are only %s", e, text.Count(n, "model"))}
+			return badEntry("--entry %s: there are only %s", e, text.Count(n, "model"))
 		}
 	}
 	return nil
@@ -107,12 +106,16 @@ func useEntries(entries []recipe.Entry, models []*model.Model) error {
 		switch {
 		case found:
 		case e.Model > 0:
-			return &requestError{msg: fmt.Sprintf("--entry %s: %s is no PyTorch checkpoint, so it has no entries", e, models[e.Model-1].Path)}
+			return badEntry("--entry %s: %s is not a PyTorch checkpoint, so it has no entries", e, models[e.Model-1].Path)
 		default:
-			return &requestError{msg: fmt.Sprintf("--entry %s: no PyTorch checkpoint is among the models, so there are no entries", e)}
+			return badEntry("--entry %s: none of the models is a PyTorch checkpoint, so there are no entries", e)
 		}
 	}
 	return nil
+}
+
+func badEntry(format string, args ...any) error {
+	return &requestError{err: &fault.FlagError{Name: "entry", Err: fmt.Errorf(format, args...)}}
 }
 
 // withModels adds to what is wrong with a recipe file what is wrong with its
@@ -130,10 +133,10 @@ func withModels(d *recipe.Recipe, err error) error {
 		problems = append(problems, plan.CheckLayers(d, models)...)
 	case errors.As(failed, &more):
 		problems = append(problems, more.Problems...)
-		wrong.Hints = more.Hints
+		wrong.Advice = more.Advice
 	}
 	all := d.Reject(problems...)
-	all.Hints = wrong.Hints
+	all.Advice = wrong.Advice
 	return all
 }
 

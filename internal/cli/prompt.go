@@ -168,11 +168,11 @@ func (s *session) modelAnswer(to *string, check func() error) func(string) error
 		if err == nil {
 			return nil
 		}
-		s.tell(err)
+		s.report(err)
 		if inside := modelsIn(*to); len(inside) > 0 {
 			s.offer("Models in "+clean(*to), inside)
 		}
-		return errTold
+		return errReported
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slerpmerge/internal/text"
 )
 
 // inFolder makes folders (names that end in a slash) and empty files, and goes
@@ -83,15 +85,15 @@ func TestShellQuote(t *testing.T) {
 			if shell == "sh" && clean(w) != w { // $'' is not known to every sh
 				continue
 			}
-			cmd := exec.Command(path, "-c", "printf %s "+shellQuote(w))
+			cmd := exec.Command(path, "-c", "printf %s "+text.ShellWord(w))
 			cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 			got, err := cmd.Output()
 			if err != nil || string(got) != w {
-				t.Errorf("%s reads %s as %q, want %q (%v)", shell, shellQuote(w), got, w, err)
+				t.Errorf("%s reads %s as %q, want %q (%v)", shell, text.ShellWord(w), got, w, err)
 			}
 		}
 	}
-	if got := shellQuote("\x1b[31m"); strings.Contains(got, "\x1b") {
+	if got := text.ShellWord("\x1b[31m"); strings.Contains(got, "\x1b") {
 		t.Errorf("%q reaches the terminal", got)
 	}
 }

@@ -79,11 +79,11 @@ func (leftError) Unwrap() error { return context.Canceled } // for the exit code
 
 func (s *session) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
-// errTold repeats a question whose answer was spoken about already.
-var errTold = errors.New("told")
+// errReported repeats a question about whose answer something was said already.
+var errReported = errors.New("reported")
 
-// tell says what is wrong with an answer.
-func (s *session) tell(err error) {
+// report says what is wrong with an answer.
+func (s *session) report(err error) {
 	s.say("error: %s", clean(err.Error()))
 	var exists *writer.ExistsError
 	if errors.As(err, &exists) { // the hint is a flag, but here a folder can be named
@@ -92,7 +92,7 @@ func (s *session) tell(err error) {
 	}
 	_, hints := classify(err)
 	for _, h := range hints {
-		s.say("hint: %s", clean(h))
+		s.say("hint: %s", clean(h.String()))
 	}
 }
 
@@ -132,8 +132,8 @@ func (s *session) ask(question, preset string, check func(answer string) error) 
 		if err = check(cmp.Or(strings.TrimSpace(line), preset)); err == nil {
 			return nil
 		}
-		if err != errTold {
-			s.tell(err)
+		if err != errReported {
+			s.report(err)
 		}
 	}
 }

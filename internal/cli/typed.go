@@ -3,10 +3,10 @@ package cli
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
+
+	"slerpmerge/internal/text"
 )
 
 // readPath takes a path as a shell would, but a name that is there as it was
@@ -68,25 +68,9 @@ func unquote(text string) string {
 
 // commandLine is a call of merge for a shell to read.
 func commandLine(args []string) string {
-	line := shellQuote(os.Args[0]) + " merge"
+	line := text.ShellWord(os.Args[0]) + " merge"
 	for _, a := range args {
-		line += " " + shellQuote(a)
+		line += " " + text.ShellWord(a)
 	}
 	return line
-}
-
-var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_@:,./+-]+$`)
-
-// shellQuote writes a word as a shell reads it.
-func shellQuote(word string) string {
-	switch {
-	case shellSafe.MatchString(word):
-		return word
-	case runtime.GOOS == "windows": // where no name has a quote
-		return `"` + word + `"`
-	case clean(word) != word: // as bash, zsh and ksh write what a terminal can't show
-		quoted := strconv.QuoteToASCII(word)
-		return "$'" + strings.ReplaceAll(quoted[1:len(quoted)-1], "'", `\'`) + "'"
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -35,14 +36,16 @@ func (verifyCmd) Help() string {
 	return "Example: slerpmerge verify ./merged"
 }
 
-// An unlikeError says that a folder was verified and is not what it should be,
+// A mismatchError says that a folder was verified and is not what it should be,
 // or that this can't be said because its parents are not.
-type unlikeError struct {
+type mismatchError struct {
 	msg  string
 	hint string
 }
 
-func (e *unlikeError) Error() string { return e.msg }
+func (e *mismatchError) Error() string       { return e.msg }
+func (e *mismatchError) Class() fault.Class  { return fault.Changed }
+func (e *mismatchError) Hints() []fault.Hint { return fault.Advise(e.hint) }
 
 // Run verifies.
 func (c *verifyCmd) Run(a *app) error {
@@ -63,7 +66,7 @@ func (c *verifyCmd) Run(a *app) error {
 		r.Threads = runtime.GOMAXPROCS(0)
 	}
 	if err := r.Validate(); err != nil {
-		return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+		return refuseFlags(err)
 	}
 	pool := mmapio.NewPool(planPool)
 	bound(r.MaxMemory, planPool)
@@ -170,7 +173,7 @@ func fromAbove(out string, paths []string) []string {
 
 // parentsHint is the command for parents that have moved.
 func (c *verifyCmd) parentsHint(rec *report.Record) string {
-	args := []string{"slerpmerge", "verify", shellQuote(c.Out), "--parents"}
+	args := []string{"slerpmerge", "verify", text.ShellWord(c.Out), "--parents"}
 	for i := range rec.Parents() {
 		args = append(args, fmt.Sprintf("MODEL%d", i+1))
 	}
@@ -224,7 +227,7 @@ func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error 
 	if _, err := os.Stat(filepath.Join(c.Out, writer.DigestsName)); err == nil {
 		hint += "; sha256sum -c " + writer.DigestsName + " in " + c.Out + " needs none"
 	}
-	return &unlikeError{msg: fmt.Sprintf("nothing can be said about %s: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
+	return &mismatchError{msg: fmt.Sprintf("nothing can be said about %s: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
 }
 
 // maxShown is how many differences the text names.
@@ -257,12 +260,12 @@ func (c *verifyCmd) report(a *app, rec *report.Record, v *verify.Result) error {
 		if v.Sums > 0 && len(v.BadSums) == 0 {
 			hint += "; the SHA-256 sums of its files hold"
 		}
-		return &unlikeError{msg: fmt.Sprintf("the parents of %s are no longer those that were merged: %s of theirs %s other values; %s",
+		return &mismatchError{msg: fmt.Sprintf("the parents of %s are no longer those that were merged: %s of theirs %s other values; %s",
 			c.Out, text.Count(f.drifted, "tensor"), text.Verb(f.drifted, "has", "have"), besides), hint: hint}
 	case f.count > 0:
-		return &unlikeError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, text.Count(f.count, "difference"))}
+		return &mismatchError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, text.Count(f.count, "difference"))}
 	case len(v.Gone) > 0:
-		return &unlikeError{msg: fmt.Sprintf("%s could not be compared in full: its parents lack %s that went along", c.Out, text.Count(len(v.Gone), "file"))}
+		return &mismatchError{msg: fmt.Sprintf("%s could not be compared in full: its parents lack %s that went along", c.Out, text.Count(len(v.Gone), "file"))}
 	}
 	msg := fmt.Sprintf("%s: verified, %s and %s", c.Out, c.extent(v), text.Count(v.Files, "file"))
 	if v.Sums > 0 {

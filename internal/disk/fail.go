@@ -20,6 +20,15 @@ func Fail(doing, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, path, err)
 }
 
+// Bare is an error of the system without the operation and the path, for messages
+// that name the path already.
+func Bare(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
 // Full reports whether err means that the file system, a quota (EDQUOT) or a
 // limit on the size of files (EFBIG) has no room.
 func Full(err error) bool {

@@ -21,7 +21,7 @@ func WriteFile(path string, data []byte) error {
 		}
 	}
 	if err != nil && !errors.As(err, new(*ForeignError)) {
-		return &fs.PathError{Op: "writing", Path: path, Err: bare(err)}
+		return &fs.PathError{Op: "writing", Path: path, Err: Bare(err)}
 	}
 	return err
 }
@@ -38,15 +38,6 @@ func CreateFile(path string, data []byte) error {
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(path)
-	}
-	return err
-}
-
-// bare takes the name of the temporary file, which the caller does not know, out
-// of an error.
-func bare(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
 	}
 	return err
 }

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 
-	"slerpmerge/internal/text"
-
 	"go.yaml.in/yaml/v4"
+
+	"slerpmerge/internal/text"
 )
 
 // A Parser gathers what is wrong with a file while it is read.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"slerpmerge/internal/fault"
 )
 
 // A Pos is a place in a file, in lines and characters from 1.
@@ -21,7 +23,7 @@ type Problem struct {
 type Error struct {
 	Name     string // of the file
 	Problems []Problem
-	Hints    []string // what to do about them
+	Advice   []fault.Hint // what to do about them
 
 	lines []string
 }
@@ -29,6 +31,12 @@ type Error struct {
 // maxShown is how many problems are shown at once; a file with more is
 // hardly one.
 const maxShown = 50
+
+// Class is that of a request.
+func (e *Error) Class() fault.Class { return fault.Request }
+
+// Hints are what to do.
+func (e *Error) Hints() []fault.Hint { return e.Advice }
 
 // Error shows every problem with its place, its line and a caret, one after
 // the other.

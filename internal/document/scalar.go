@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"slerpmerge/internal/text"
-
 	"go.yaml.in/yaml/v4"
+
+	"slerpmerge/internal/text"
 )
 
 // A Scalar is a value as mergekit sees it, which is as PyYAML reads YAML 1.1:

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"slerpmerge/internal/text"
-
 	"go.yaml.in/yaml/v4"
+
+	"slerpmerge/internal/text"
 )
 
 // Limits on a file, far beyond any that says something. They bound the time

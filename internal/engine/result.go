@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/text"
 	"slerpmerge/slerp"
@@ -38,6 +39,14 @@ type NonFiniteError struct{ Model, Tensor string }
 
 func (e *NonFiniteError) Error() string {
 	return fmt.Sprintf("tensor %s of %s has a NaN or Inf in it", e.Tensor, e.Model)
+}
+
+// Class is that of corrupt inputs.
+func (e *NonFiniteError) Class() fault.Class { return fault.Corrupt }
+
+// Hints name the policy that allows them.
+func (e *NonFiniteError) Hints() []fault.Hint {
+	return fault.Suggest("%s merges all the same; the whole tensor becomes NaN", fault.Flag{Name: "nonfinite", Value: "warn"})
 }
 
 // decide turns the Gram matrix of a tensor into what is to be done with it. The

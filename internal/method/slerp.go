@@ -53,7 +53,7 @@ func validT(v float64, word string) (problem, warning string) {
 	case !(math.Abs(v) <= recipe.MaxT):
 		return recipe.NoT(word), ""
 	case v < 0 || v > 1:
-		return "", fmt.Sprintf("t = %v lies outside 0 (base_model) to 1 (the other one)", v)
+		return "", fmt.Sprintf("t = %v is outside 0 (base_model) to 1 (the other one)", v)
 	}
 	return "", ""
 }

@@ -94,18 +94,17 @@ func cacheHome(path string) (home, repo string, ok bool) {
 
 // missingRevision says what the cache has instead.
 func missingRevision(home, repo, revision string) error {
-	e := &UnusableError{Path: repo, Msg: fmt.Sprintf("revision %s is not in the Hugging Face cache", text.Quote(revision)),
-		Hint: download(repo, revision)}
+	msg := fmt.Sprintf("revision %s is not in the Hugging Face cache", text.Quote(revision))
 	entries, _ := os.ReadDir(filepath.Join(home, "snapshots"))
 	var names []string
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
 	if slices.Sort(names); len(names) > 0 {
-		e.Msg += ", only " + strings.Join(names[:min(3, len(names))], ", ")
+		msg += ", only " + strings.Join(names[:min(3, len(names))], ", ")
 	}
-	e.Msg += unfinishedIn([]string{filepath.Join(home, "blobs")})
-	return e
+	msg += unfinishedIn([]string{filepath.Join(home, "blobs")})
+	return &UnusableError{Path: repo, Err: errors.New(msg), Hint: download(repo, revision)}
 }
 
 // cacheFolder is where the Hub's tools keep what they download (docs/formats.md

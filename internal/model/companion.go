@@ -247,7 +247,7 @@ func (m *Model) CompanionSize(name string) (int64, error) {
 		case lerr != nil:
 			return 0, lerr
 		case there:
-			return 0, &FormatError{Path: path, Err: bare(err), Hint: m.downloadHint()}
+			return 0, &FormatError{Path: path, Err: disk.Bare(err), Hint: m.downloadHint()}
 		}
 	}
 	if err != nil {

@@ -1,8 +1,10 @@
 package model
 
 import (
+	"errors"
 	"strings"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/text"
 	"slerpmerge/torchbin"
 )
@@ -11,39 +13,21 @@ import (
 // can hold several models.
 func (m *Model) HasEntries() bool { return len(m.Files) > 0 && m.Files[0].checkpoint != nil }
 
-// entryHint says how to choose one of several entries of a checkpoint.
-func entryHint(entries []string) string {
+// chooseEntry suggests the flags by which one of several entries of a checkpoint
+// is chosen.
+func chooseEntry(entries []string) []fault.Hint {
 	if len(entries) == 0 {
-		return ""
+		return nil
 	}
-	var flags []string
+	var flags []fault.Flag
 	for _, e := range entries {
-		flags = append(flags, "--entry "+ShellWord(e))
+		flags = append(flags, fault.Flag{Name: "entry", Value: e})
 	}
-	text := "choose one with " + strings.Join(flags, " or ")
+	hint := "choose one with " + strings.Repeat("%s or ", len(flags)-1) + "%s"
 	if entries[0] == torchbin.TopLevel {
-		text += " (a dot is the top level)"
+		hint += " (a dot is the top level)"
 	}
-	return text
-}
-
-// ShellWord quotes a text for a shell if it must.
-func ShellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:", r))
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(printable(s), "'", `'\''`) + "'"
-}
-
-// printable is Quote without the quotes: control characters are escaped.
-func printable(s string) string {
-	msg := text.Quote(s)
-	if i, j := strings.IndexByte(msg, '"'), strings.LastIndexByte(msg, '"'); i == 0 && j > 0 {
-		return strings.ReplaceAll(msg[1:j], `\"`, `"`) + msg[j+1:]
-	}
-	return msg
+	return fault.Suggest(hint, flags...)
 }
 
 // entryNote says which entry of a checkpoint is read where there is something
@@ -77,6 +61,6 @@ func (m *Model) checkValues() error {
 	if empty == 0 || 4*empty < len(m.Tensors) || !strings.HasSuffix(example, "weight") {
 		return nil
 	}
-	return &UnusableError{Path: m.Path, Msg: text.Quote(example) + " and others are empty tensors, as DeepSpeed ZeRO stage 3 leaves them: the values are not in the file",
+	return &UnusableError{Path: m.Path, Err: errors.New(text.Quote(example) + " and others are empty tensors, as DeepSpeed ZeRO stage 3 leaves them: the values are not in the file"),
 		Hint: "they are in the training checkpoint: zero_to_fp32.py there, or deepspeed's zero_to_fp32, makes a whole model of it"}
 }

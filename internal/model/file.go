@@ -114,7 +114,7 @@ func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
 		var me *torchbin.MemoryError
 		switch {
 		case errors.As(err, &fe) && fe.Quantised:
-			return &UnusableError{Path: path, Msg: err.Error(), Hint: mergeBefore}
+			return &UnusableError{Path: path, Err: err, Hint: mergeBefore}
 		case errors.As(err, &fe):
 			known := &FormatError{Path: path, Err: err}
 			if fe.Code {
@@ -124,7 +124,7 @@ func (m *Model) openCheckpoint(f *mmapio.File, path string) error {
 		case errors.As(err, &me):
 			return &MemoryError{Path: path, Need: me.Need}
 		case errors.As(err, &ee):
-			return &UnusableError{Path: path, Msg: err.Error(), Hint: entryHint(ee.Entries)}
+			return &UnusableError{Path: path, Err: err, entries: chooseEntry(ee.Entries)}
 		}
 		return err
 	}

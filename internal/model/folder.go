@@ -35,7 +35,7 @@ func readSmall(path string, max int64) ([]byte, error) {
 		return nil, errors.New("not a regular file")
 	}
 	if err != nil {
-		return nil, bare(err)
+		return nil, disk.Bare(err)
 	}
 	defer f.Close()
 	var text bytes.Buffer
@@ -48,19 +48,10 @@ func readSmall(path string, max int64) ([]byte, error) {
 	_, err = text.ReadFrom(io.LimitReader(f, max+1))
 	b := text.Bytes()
 	if err != nil {
-		return nil, bare(err)
+		return nil, disk.Bare(err)
 	}
 	if int64(len(b)) > max {
 		return nil, fmt.Errorf("longer than the limit of %d bytes", max)
 	}
 	return b, nil
-}
-
-// bare takes the path out of an error whose message will be put behind it.
-func bare(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
 }

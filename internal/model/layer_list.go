@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"slerpmerge/internal/text"
-
 	"github.com/go-json-experiment/json/jsontext"
+
+	"slerpmerge/internal/text"
 )
 
 // layerFields are lists of config.json with one entry for each layer. Some

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"slerpmerge/internal/disk"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
@@ -236,10 +237,10 @@ func (m *Model) find() (fs.FileInfo, error) {
 		return os.Stat(dir)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EINVAL) { // no such path, or none that could be
-		return nil, &UnusableError{Path: m.Path, Msg: bare(err).Error()}
+		return nil, &UnusableError{Path: m.Path, Err: disk.Bare(err)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Path, bare(err))
+		return nil, fmt.Errorf("%s: %w", m.Path, disk.Bare(err))
 	}
 	return st, nil
 }
@@ -265,18 +266,18 @@ func (m *Model) Place() string { return m.place }
 // notFound says that nothing is there. repo is the path as a name on the Hub,
 // "" if it can't be one.
 func notFound(path, repo string) error {
-	e := &UnusableError{Path: path, Msg: "no such file or folder"}
+	e := &UnusableError{Path: path, Err: errors.New("no such file or folder")}
 	if there, _ := present(filepath.Join(filepath.Dir(path), "config.json")); there {
 		return e // a mistyped file of a model that is here
 	}
 	if folder, revision, ok := strings.Cut(path, "@"); ok {
 		if st, err := os.Stat(folder); err == nil && st.IsDir() {
-			e.Hint = folder + " is a folder, and folders have no revisions: leave @" + revision + " out, or name the folder of that revision"
+			e.Hint = folder + " is a folder, and folders have no revisions: omit @" + revision + ", or name the folder of that revision"
 			return e
 		}
 	}
 	if name, ok := strings.CutPrefix(path, "https://huggingface.co/"); ok {
-		e.Msg = "a page of the Hugging Face Hub is no model, and nothing is fetched"
+		e.Err = errors.New("a page of the Hugging Face Hub is not a model, and nothing is fetched")
 		if parts := strings.Split(name, "/"); len(parts) > 1 {
 			name = parts[0] + "/" + parts[1]
 			e.Hint = "download it, then use its name, " + name + ": " + download(name, "")
@@ -284,7 +285,7 @@ func notFound(path, repo string) error {
 		return e
 	}
 	if strings.Count(repo, "/") == 1 {
-		e.Msg += ", and no such model in the Hugging Face cache"
+		e.Err = errors.New("no such file or folder, and no such model in the Hugging Face cache")
 		e.Hint = "if this is a name on the Hugging Face Hub, download it first: " + download(repo, "")
 	}
 	return e
@@ -447,7 +448,7 @@ func (m *Model) readConfig() error {
 // from first on.
 func (m *Model) agree(w *weights, folder string, first int) error {
 	bad := func(format string, args ...any) error {
-		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(path.Join(folder, w.name))), Msg: fmt.Sprintf(format, args...),
+		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(path.Join(folder, w.name))), Err: fmt.Errorf(format, args...),
 			Hint: "the folder is incomplete or mixed from two models: download it again"}
 	}
 	found := make([]bool, len(w.index))

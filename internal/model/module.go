@@ -87,7 +87,7 @@ func (m *Model) addBranches(folder, kind string) error {
 		Types map[string]string `json:"types"`
 	}
 	if err := json.Unmarshal(raw, &router); err != nil {
-		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(name)), Msg: "is no description of a router"}
+		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(name)), Msg: "is not a description of a router"}
 	}
 	branches := make([]string, 0, len(router.Types))
 	for branch := range router.Types {

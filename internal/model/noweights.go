@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,9 +73,9 @@ func (s *shelf) none() error {
 		e.Msg = "has no pytorch_model.bin and no pytorch_model.bin.index.json"
 		e.Hint = "name the file itself, if it is a checkpoint: " + filepath.Join(s.dir, odd[0])
 	case slices.ContainsFunc(s.names, trainerState):
-		e.Msg = "no model here, only the state of a trainer"
+		e.Err = errors.New("no model here, only the state of a trainer")
 	default:
-		e.Msg = "no model here: no model.safetensors or pytorch_model.bin, and no index of shards"
+		e.Err = errors.New("no model here: no model.safetensors or pytorch_model.bin, and no index of shards")
 	}
 	return e
 }

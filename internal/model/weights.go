@@ -80,7 +80,7 @@ func (s *shelf) find(c *Config) (*weights, error) {
 // ofConfig finds the weights that config.json names, by transformers' rules.
 func (s *shelf) ofConfig(name string) (*weights, error) {
 	bad := func(format string, args ...any) error {
-		return &FormatError{Path: filepath.Join(s.dir, "config.json"), Msg: fmt.Sprintf("transformers_weights is %s, ", text.Quote(name)) + fmt.Sprintf(format, args...)}
+		return &FormatError{Path: filepath.Join(s.dir, "config.json"), Err: fmt.Errorf("transformers_weights is %s, %s", text.Quote(name), fmt.Sprintf(format, args...))}
 	}
 	if name == "adapter_model.bin" || name == "adapter_model.safetensors" {
 		return nil, isAdapter(s.dir)

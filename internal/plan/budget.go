@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/torchbin"
 )
 
@@ -74,6 +75,14 @@ func (e *MemoryError) Error() string {
 		limit = fmt.Sprintf("%d bytes", e.Limit)
 	}
 	return fmt.Sprintf("--max-memory of %s is not enough for these models; the least that works is %d MiB", limit, (e.Least+1<<20-1)>>20)
+}
+
+// Class is that of too little memory.
+func (e *MemoryError) Class() fault.Class { return fault.Space }
+
+// Hints name the least that works.
+func (e *MemoryError) Hints() []fault.Hint {
+	return fault.Suggest("try %s", fault.Flag{Name: "max-memory", Value: fmt.Sprintf("%dMiB", (e.Least+1<<20-1)>>20)})
 }
 
 // NewBudget divides limit bytes. table is what the tensor tables hold. With

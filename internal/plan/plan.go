@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
@@ -148,8 +149,14 @@ func (c Companion) Size() (int64, error) {
 // An Error says that a request can't be carried out, with every reason.
 type Error struct {
 	Blockers []string
-	Hint     string
+	Advice   []fault.Hint
 }
+
+// Class is that of a request.
+func (e *Error) Class() fault.Class { return fault.Request }
+
+// Hints are what to do.
+func (e *Error) Hints() []fault.Hint { return e.Advice }
 
 func (e *Error) Error() string {
 	s := ""
@@ -196,28 +203,26 @@ func (p *Plan) Refusal() error {
 	case len(p.Blockers) == 1 && p.OutputErr != nil:
 		return p.OutputErr
 	}
-	hint := ""
+	var hints []fault.Hint
 	if len(p.Blockers) == 1 {
-		hint = p.hint
+		hints = fault.Advise(p.hint)
 	}
 	if p.VocabMismatch != "" && len(p.Blockers) == 1 {
-		hint = "try --vocab extend, which keeps the rows that only one has as they are"
+		hints = fault.Suggest("try %s, which keeps the rows that only one has as they are", fault.Flag{Name: "vocab", Value: "extend"})
 	}
 	for _, m := range p.Models {
 		var u *model.UnusableError
 		if errors.As(m.Mergeable(), &u) {
-			hint = u.Hint
+			hints = u.Hints()
 			if p.Recipe.Method == recipe.Convert {
-				hint = "without --dtype it is converted as it is"
+				hints = fault.Suggest("without %s it is converted as it is", fault.Flag{Name: "dtype"})
 			}
 		}
 	}
 	if len(p.problems) > 0 {
 		err := p.Recipe.Reject(p.problems...)
-		if hint != "" {
-			err.Hints = []string{hint}
-		}
+		err.Advice = hints
 		return err
 	}
-	return &Error{Blockers: p.Blockers, Hint: hint}
+	return &Error{Blockers: p.Blockers, Advice: hints}
 }

@@ -237,7 +237,7 @@ func TestWarnings(t *testing.T) {
 			`6:63 unknown parameter "foo" does nothing; slerp reads t`,
 		}},
 		{"range", pair + "merge_method: slerp\nparameters: {t: [-0.5, 1.5, yes]}\n", []string{
-			`6:18 t = -0.5 lies outside 0 (base_model) to 1`, `6:24 t = 1.5 lies outside`, `6:29 yes counts as 1 for t`}},
+			`6:18 t = -0.5 is outside 0 (base_model) to 1`, `6:24 t = 1.5 is outside`, `6:29 yes counts as 1 for t`}},
 		{"never", pair + "merge_method: slerp\nparameters:\n  t:\n    - value: 1\n    - filter: mlp\n      value: []\n", []string{`9:7 this entry of t is never used`}},
 		{"constants", "factor: &f 0.5\nfactor: &m a\nx-block: &b {parameters: {scale: *f}}\nmerge_method: passthrough\nmodels: [{model: *m, <<: *b}]\n", []string{
 			`2:1 key "factor" has no meaning in a recipe and is ignored, as in mergekit`, `3:1 key "x-block" has no meaning`}},

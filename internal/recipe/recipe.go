@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"slerpmerge/internal/document"
+	"slerpmerge/internal/fault"
 )
 
 // What a recipe file and other files that people write have in common.
@@ -92,13 +93,13 @@ func (r *Recipe) Validate() error {
 		for _, rule := range r.file["t"] {
 			for _, v := range rule.Values {
 				if (v < 0 || v > 1) && !r.Extrapolate {
-					errs = append(errs, fmt.Errorf("-t %v lies outside 0 (primary) to 1 (secondary); --extrapolate allows that", v))
+					errs = append(errs, &fault.FlagError{Name: "t", Err: fmt.Errorf("-t %v is outside 0 (primary) to 1 (secondary); --extrapolate allows that", v)})
 				}
 			}
 		}
 	}
 	if r.ShardSize < 1 {
-		errs = append(errs, errors.New("--shard-size must be at least one byte"))
+		errs = append(errs, &fault.FlagError{Name: "shard-size", Err: errors.New("--shard-size must be at least one byte")})
 	}
 	return errors.Join(errs...)
 }

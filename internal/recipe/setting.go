@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/text"
 )
 
@@ -148,7 +149,7 @@ func ParseTFlags(args []string) (Setting, error) {
 		if at := strings.LastIndexByte(arg, '='); at >= 0 {
 			r.Filter, list = strings.TrimSpace(arg[:at]), arg[at+1:]
 			if r.Filter == "" {
-				return nil, fmt.Errorf("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", text.QuoteWord(arg))
+				return nil, badT("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", text.QuoteWord(arg))
 			}
 			if r.Filter == "*" {
 				r.Filter = ""
@@ -159,18 +160,22 @@ func ParseTFlags(args []string) (Setting, error) {
 			v, err := strconv.ParseFloat(word, 64)
 			switch {
 			case word == "":
-				return nil, fmt.Errorf("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", text.QuoteWord(arg))
+				return nil, badT("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", text.QuoteWord(arg))
 			case err != nil && !errors.Is(err, strconv.ErrRange):
-				return nil, fmt.Errorf("-t %s: %s is not a number", text.QuoteWord(arg), text.QuoteWord(word))
+				return nil, badT("-t %s: %s is not a number", text.QuoteWord(arg), text.QuoteWord(word))
 			case !(math.Abs(v) <= MaxT):
-				return nil, fmt.Errorf("-t %s: %s", text.QuoteWord(arg), NoT(word))
+				return nil, badT("-t %s: %s", text.QuoteWord(arg), NoT(word))
 			}
 			r.Values = append(r.Values, v)
 		}
 		if i > 0 && s[i-1].Filter == "" {
-			return nil, fmt.Errorf("-t %s is never used: -t %s before it takes every tensor, so put that last", text.QuoteWord(arg), text.QuoteWord(args[i-1]))
+			return nil, badT("-t %s is never used: -t %s before it takes every tensor, so put that last", text.QuoteWord(arg), text.QuoteWord(args[i-1]))
 		}
 		s = append(s, r)
 	}
 	return s, nil
+}
+
+func badT(format string, args ...any) error {
+	return &fault.FlagError{Name: "t", Err: fmt.Errorf(format, args...)}
 }

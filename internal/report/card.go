@@ -14,6 +14,7 @@ import (
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // CardName is the file that the Hub shows for a model.
@@ -248,7 +249,7 @@ func (c *card) flags() string {
 	s := ""
 	for i, m := range c.p.Models {
 		if m.Entry != "" {
-			s += " --entry " + model.ShellWord(fmt.Sprintf("%d:%s", i+1, m.Entry))
+			s += " --entry " + text.ShellWord(fmt.Sprintf("%d:%s", i+1, m.Entry))
 		}
 	}
 	for _, f := range []struct{ name, value, usual string }{

@@ -42,7 +42,7 @@ func OpenRecord(dir string) (*Record, error) {
 	rec := &Record{path: filepath.Join(dir, ProvenanceName)}
 	switch st, err := os.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &model.UnusableError{Path: dir, Msg: bare(err).Error()}
+		return nil, &model.UnusableError{Path: dir, Err: bare(err)}
 	case err != nil:
 		return nil, err
 	case !st.IsDir():
@@ -83,15 +83,11 @@ func noRecord(err error) bool {
 }
 
 func bare(err error) error {
-	var pe *os.PathError
 	var kind *disk.KindError
-	switch {
-	case errors.As(err, &pe):
-		return pe.Err
-	case errors.As(err, &kind):
+	if errors.As(err, &kind) {
 		return errors.New("it is " + kind.Kind)
 	}
-	return err
+	return disk.Bare(err)
 }
 
 // A schemaError says that a record is of another form than this program's.

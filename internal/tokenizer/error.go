@@ -35,6 +35,12 @@ func corrupt(file, format string, args ...any) error {
 	return &FormatError{File: file, Msg: fmt.Sprintf(format, args...)}
 }
 
+// A sourceError marks an error of the file that a stream reads, so that it can be
+// found below those of the JSON decoder.
+type sourceError struct{ error }
+
+func (e *sourceError) Unwrap() error { return e.error }
+
 // readError is the error of reading a file in words: JSON's own become a
 // *FormatError with the offset, those of the system keep their kind.
 func readError(file string, err error) error {
@@ -56,8 +62,8 @@ func readError(file string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return corrupt(file, "is cut short")
 	}
-	if strings.HasPrefix(err.Error(), "jsontext: read error: ") {
-		err = errors.Unwrap(err)
+	if source, ok := errors.AsType[*sourceError](err); ok {
+		err = source.error
 	}
 	var path *fs.PathError
 	if errors.As(err, &path) {

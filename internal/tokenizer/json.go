@@ -5,10 +5,10 @@ import (
 	"io"
 	"strconv"
 
-	"slerpmerge/internal/text"
-
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"slerpmerge/internal/text"
 )
 
 // maxValue bounds a single string of a JSON file, which must be held whole. The
@@ -39,6 +39,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	n, err := s.r.Read(p)
 	s.read += int64(n)
+	if err != nil && err != io.EOF {
+		err = &sourceError{err}
+	}
 	return n, err
 }
 
