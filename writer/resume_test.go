@@ -16,8 +16,8 @@ import (
 	"syscall"
 	"testing"
 
-	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/tensor"
 )
 
 // die leaves an output as a killed process does: nothing is closed in order,
