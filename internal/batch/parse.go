@@ -152,7 +152,7 @@ func (p *parser) misplaced(key string, known []string) string {
 			}
 		}
 	case p.kind == "" && (slices.Contains(mergeKeys, key) || key == "model"):
-		return "is said by every job itself; defaults are flags"
+		return "is set by every job itself; defaults are flags"
 	case p.kind != "":
 		if _, ok := formOf(p.grammar.Flags(other), key); ok {
 			return "is a flag of " + string(other) + ", and this job " + does

@@ -25,7 +25,7 @@ import (
 
 type batchCmd struct {
 	Manifest    string        `arg:"" help:"YAML file of jobs. Paths in it are relative to its folder."`
-	TimeBudget  time.Duration `placeholder:"TIME" help:"Stop by itself after this time, such as 4h or 90m, keeping the work."`
+	TimeBudget  time.Duration `placeholder:"TIME" help:"Stop after this time, such as 4h or 90m, and keep the work."`
 	StopOnError bool          `help:"Start no more jobs after one has failed."`
 	Status      string        `placeholder:"FILE" help:"Keep the state of all jobs in this file, as JSON."`
 	Metrics     string        `placeholder:"FILE" help:"Keep metrics in this file, for the textfile collector of Prometheus."`
@@ -37,14 +37,14 @@ type batchCmd struct {
 func (batchCmd) Help() string {
 	return `Example: slerpmerge batch nightly.yaml -q --time-budget 4h --status state.json
 
-A job has name, output, and primary and secondary, or recipe, or model (to convert it); and any flag of merge or convert by its long name. Flags under "defaults" hold for all jobs. A job whose parent is another one's output comes after it by itself; "after: NAME" says so otherwise.
+A job has name, output, and primary and secondary, or recipe, or model (to convert it); and any flag of merge or convert by its long name. Flags under "defaults" hold for all jobs. A job that reads another job's output runs after it; "after: NAME" adds other dependencies.
 
     defaults: {dtype: bfloat16}
     jobs:
       - {name: half, primary: alpha, secondary: beta, t: 0.5, output: out/half}
       - {name: bin, model: out/half, format: bin, output: out/half-bin}
 
-What is done already and has not changed is skipped.`
+Jobs that are done and unchanged are skipped.`
 }
 
 // A reportedError ends a command whose failure was reported already.
@@ -315,5 +315,5 @@ func (b *batchLog) done(s *batch.State) {
 			log.line("  %-*s  hint: %s", width, "", clean(h))
 		}
 	}
-	log.line("hint: run the same command again: what is done is skipped")
+	log.line("hint: run the same command again: finished jobs are skipped")
 }

@@ -19,8 +19,8 @@ import (
 
 // globals are the flags that every command takes.
 type globals struct {
-	Quiet      bool   `short:"q" help:"Say nothing but errors."`
-	Verbose    bool   `short:"v" help:"Say more: what is done to every tensor."`
+	Quiet      bool   `short:"q" help:"Print only errors."`
+	Verbose    bool   `short:"v" help:"Print more: the outcome for every tensor."`
 	LogFormat  string `enum:"text,json" default:"text" placeholder:"text|json" help:"Form of the messages on standard error: text or json."`
 	NoProgress bool   `help:"No progress bar and no progress lines."`
 }
@@ -56,7 +56,7 @@ Exit codes:
     4  an input file is corrupt or unsafe
     5  an input changed while it was read, or verify found a difference
     6  the output exists, or another run holds it
-   75  stopped by SIGTERM, SIGUSR1 or the time budget: the same command goes on
+   75  stopped by SIGTERM, SIGUSR1 or the time budget: the same command resumes
   130  stopped by Ctrl-C: likewise
   131  ended at once by SIGQUIT (Ctrl-\): likewise`
 

@@ -4,7 +4,7 @@ import "slerpmerge/internal/recipe"
 
 type convertCmd struct {
 	Model  string `arg:"" help:"Model folder or weight file."`
-	Output string `short:"o" placeholder:"DIR" help:"Folder to make: a new or an empty one. Needed but for --dry-run."`
+	Output string `short:"o" placeholder:"DIR" help:"Output folder; must not exist or be empty (required unless --dry-run)."`
 	outputFlags
 	runFlags
 	Overwrite bool `help:"Replace the output folder in one step when the conversion is complete."`

@@ -134,7 +134,7 @@ func classify(err error) (code int, hints []fault.Hint) {
 		if class == fault.Stopped || class == fault.Interrupted {
 			hints = nil
 		}
-		return exitCodes[class], append(hints, fault.Hint{Text: fmt.Sprintf("%s of %s are done and kept: the same command goes on from there", size(suspended.Done), size(suspended.Total))})
+		return exitCodes[class], append(hints, fault.Hint{Text: fmt.Sprintf("%s of %s are done and kept: the same command resumes there", size(suspended.Done), size(suspended.Total))})
 	}
 	class, hints := classOf(err)
 	return exitCodes[class], hints

@@ -188,10 +188,10 @@ type outputFlags struct {
 // comes of it.
 type runFlags struct {
 	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
-	Restart    bool          `help:"Begin anew, where the same command would go on with an unfinished run."`
-	IOLimit    byteRate      `name:"io-limit" placeholder:"RATE" help:"Most bytes that may be read and written a second, such as 100MB/s."`
-	Nice       bool          `help:"Leave processor and disk to others where they want them."`
-	TimeBudget time.Duration `placeholder:"TIME" help:"Stop by itself after this time, such as 4h or 90m, keeping the work."`
+	Restart    bool          `help:"Start over instead of resuming an unfinished run."`
+	IOLimit    byteRate      `name:"io-limit" placeholder:"RATE" help:"Limit of the bytes read and written per second, such as 100MB/s."`
+	Nice       bool          `help:"Run with low CPU and disk priority."`
+	TimeBudget time.Duration `placeholder:"TIME" help:"Stop after this time, such as 4h or 90m, and keep the work."`
 }
 
 // put fills in the fields of a recipe, and checks all of it.
@@ -219,14 +219,14 @@ type mergeFlags struct {
 	Secondary *string `arg:"" optional:"" help:"The model that t = 1 gives."`
 	Recipe    string  `short:"r" placeholder:"FILE" help:"A mergekit YAML (slerp, linear or passthrough) in place of PRIMARY, SECONDARY and -t."`
 
-	T           tFlags `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"How far to go from primary to secondary: 0 is primary, 1 is secondary (default 0.5). Several values are spread over the layers; NAME= limits them to tensors with NAME in their names. Repeatable, the first that fits counts."`
+	T           tFlags `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"Interpolation parameter: 0 is primary, 1 is secondary (default 0.5). Several values are spread over the layers; NAME= limits them to tensors with NAME in their names. Repeatable; the first match applies."`
 	Extrapolate bool   `help:"Allow -t outside 0 to 1."`
 	outputFlags
 	Missing   string `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: error, copy or zero (default ${default})."`
 	NonFinite string `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: error or warn (default ${default})."`
 	Vocab     string `enum:"error,base,extend,truncate,zero,mean,gradient" default:"error" placeholder:"POLICY" help:"Vocabulary rows that only one parent has: error, base, extend, truncate, zero, mean or gradient (default ${default})."`
-	Tokenizer string `enum:"primary,secondary,seed" default:"primary" placeholder:"WHOSE" help:"Whose tokenizer files go along: primary, secondary, or seed, LLM-SLERP-Merge's rule (default ${default})."`
-	Compat    string `enum:",seed" default:"" placeholder:"seed" help:"seed: what LLM-SLERP-Merge does: t 0.5, zeros for what one parent lacks, float32, its tokenizer rule."`
+	Tokenizer string `enum:"primary,secondary,seed" default:"primary" placeholder:"WHOSE" help:"Model whose tokenizer files are copied: primary, secondary, or seed, which is LLM-SLERP-Merge's rule (default ${default})."`
+	Compat    string `enum:",seed" default:"" placeholder:"seed" help:"seed: merge as LLM-SLERP-Merge does: t 0.5, zeros for tensors that one parent lacks, float32, its tokenizer rule."`
 }
 
 // recipe turns the flags into a checked recipe.
@@ -257,7 +257,7 @@ func (f *mergeFlags) compat(r *recipe.Request) error {
 		return nil
 	}
 	if f.Recipe != "" || len(f.T.args) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
-		return &requestError{msg: "--compat seed says -t, --dtype, --vocab, --missing and --tokenizer itself: leave them and --recipe away"}
+		return &requestError{msg: "--compat seed sets -t, --dtype, --vocab, --missing and --tokenizer: omit them and --recipe"}
 	}
 	r.DType = recipe.DType{To: tensor.F32}
 	r.Vocab, r.Missing, r.Tokenizer = recipe.VocabZero, recipe.MissingZero, recipe.TokenizerSeed
@@ -268,7 +268,7 @@ func (f *mergeFlags) compat(r *recipe.Request) error {
 func (f *mergeFlags) pair() (r recipe.Recipe, err error) {
 	if f.Primary != nil {
 		if ext := filepath.Ext(*f.Primary); ext == ".yml" || ext == ".yaml" { // mergekit-yaml takes it so
-			return r, &requestError{msg: *f.Primary + " is no model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
+			return r, &requestError{msg: *f.Primary + " is not a model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
 		}
 	}
 	for _, arg := range []struct {
@@ -311,9 +311,9 @@ func unopened(what string, err error) error {
 func (f *mergeFlags) file() (r recipe.Recipe, err error) {
 	switch {
 	case f.Primary != nil:
-		return r, &requestError{msg: "--recipe names the models itself: leave PRIMARY and SECONDARY away"}
+		return r, &requestError{msg: "--recipe names the models: omit PRIMARY and SECONDARY"}
 	case len(f.T.args) > 0:
-		return r, &requestError{msg: "--recipe has t itself: leave -t away"}
+		return r, &requestError{msg: "--recipe sets t: omit -t"}
 	}
 	file, err := disk.OpenRegular(f.Recipe)
 	if err != nil {

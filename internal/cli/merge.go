@@ -24,7 +24,7 @@ import (
 const planPool = 2 << 20
 
 type mergeCmd struct {
-	Output string `short:"o" placeholder:"DIR" help:"Folder to make: a new or an empty one. Needed but for --dry-run."`
+	Output string `short:"o" placeholder:"DIR" help:"Output folder; must not exist or be empty (required unless --dry-run)."`
 
 	mergeFlags
 	runFlags
@@ -74,7 +74,7 @@ func (a *app) carryOut(r recipe.Request, w work) error {
 	}
 	if w.dryRun {
 		if w.html != "" {
-			return &requestError{msg: "--html tells what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
+			return &requestError{msg: "--html reports what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
 		}
 		return a.showPlan(r, w.json)
 	}
@@ -201,10 +201,10 @@ func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
 // resumed tells what becomes of an unfinished run.
 func (a *app) resumed(r merge.Resumed) {
 	if r.Why != "" {
-		a.log.info("afresh", "an unfinished run is thrown away: "+r.Why, "why", r.Why)
+		a.log.info("afresh", "an unfinished run is discarded: "+r.Why, "why", r.Why)
 		return
 	}
-	a.log.info("resume", fmt.Sprintf("going on with an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
+	a.log.info("resume", fmt.Sprintf("resuming an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
 }
 
 // sidecars are the files that tell about the work.

@@ -15,7 +15,7 @@ import (
 )
 
 type planCmd struct {
-	Output string `short:"o" placeholder:"DIR" help:"Folder that would be made; its disk is looked at."`
+	Output string `short:"o" placeholder:"DIR" help:"Folder that would be made; the free space of its disk is checked."`
 
 	mergeFlags
 	WriteRecipe string `placeholder:"FILE" help:"Write the two models, -t and --dtype as a mergekit YAML, to standard output for -."`
@@ -58,7 +58,7 @@ func (a *app) writeRecipe(r recipe.Request, file string) error {
 			return err
 		}
 		if !same {
-			a.log.warn("the recipe can't say that every tensor keeps the primary's type: where the parents have unlike ones, mergekit takes the wider one; --dtype names one for all")
+			a.log.warn("the recipe can't say that every tensor keeps the primary's type: where the parents' types differ, mergekit takes the wider one; --dtype names one for all")
 		}
 	}
 	text, err := recipe.WriteYAML(reference(models[0]), reference(models[1]), r.Setting("t"), out)

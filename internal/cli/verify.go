@@ -24,7 +24,7 @@ import (
 type verifyCmd struct {
 	Out       string     `arg:"" help:"Folder that merge or convert has made."`
 	Parents   pathsFlag  `placeholder:"MODEL..." help:"Where the parents are now, in the order of the merge, when they have moved. Comes after OUT."`
-	Sample    shareFlag  `placeholder:"PERCENT" default:"100%" help:"Compare only so much of every weight file, such as 5%, in whole tensors; always the same ones (default ${default})."`
+	Sample    shareFlag  `placeholder:"PERCENT" default:"100%" help:"Compare only this share of every weight file, such as 5%, in whole tensors, always the same ones (default ${default})."`
 	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
 	Entry     entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the parent now, where it is another than in the merge. Repeatable."`
 	Threads   int        `placeholder:"N" help:"Worker threads (default all cores)."`
@@ -214,7 +214,7 @@ type differenceJSON struct {
 }
 
 // elsewhere is what to do about parents that are others.
-const elsewhere = "--parents says where the models are of which it was made"
+const elsewhere = "--parents names the models that it was made of"
 
 // changed reports parents of which it is plain at once that they are others.
 func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error {
@@ -227,7 +227,7 @@ func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error 
 	if _, err := os.Stat(filepath.Join(c.Out, writer.DigestsName)); err == nil {
 		hint += "; sha256sum -c " + writer.DigestsName + " in " + c.Out + " needs none"
 	}
-	return &mismatchError{msg: fmt.Sprintf("nothing can be said about %s: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
+	return &mismatchError{msg: fmt.Sprintf("%s can't be verified: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
 }
 
 // maxShown is how many differences the text names.
@@ -265,7 +265,7 @@ func (c *verifyCmd) report(a *app, rec *report.Record, v *verify.Result) error {
 	case f.count > 0:
 		return &mismatchError{msg: fmt.Sprintf("%s is not what its parents give: %s", c.Out, text.Count(f.count, "difference"))}
 	case len(v.Gone) > 0:
-		return &mismatchError{msg: fmt.Sprintf("%s could not be compared in full: its parents lack %s that went along", c.Out, text.Count(len(v.Gone), "file"))}
+		return &mismatchError{msg: fmt.Sprintf("%s could not be compared in full: its parents no longer have %s that %s copied from them", c.Out, text.Count(len(v.Gone), "file"), text.Verb(len(v.Gone), "was", "were"))}
 	}
 	msg := fmt.Sprintf("%s: verified, %s and %s", c.Out, c.extent(v), text.Count(v.Files, "file"))
 	if v.Sums > 0 {
@@ -312,7 +312,7 @@ func judge(rec *report.Record, v *verify.Result) (f findings, err error) {
 		}
 	}
 	for _, name := range v.Gone {
-		f.parents = append(f.parents, fmt.Sprintf("%s went along, but they lack it now, so it was not compared", text.Quote(name)))
+		f.parents = append(f.parents, fmt.Sprintf("%s was copied from them, but they no longer have it, so it was not compared", text.Quote(name)))
 	}
 	named := map[string]bool{}
 	for _, d := range v.Differences {

@@ -241,9 +241,9 @@ func (a *alignment) pairStacks() error {
 			switch {
 			case f.compare(best) != 0 || f.from != best.from && f.to != best.to:
 			case f.from == best.from:
-				return fmt.Errorf("the layers %s of %s may be %s or %s of %s: neither names nor shapes tell", text.Quote(best.from.name), a.m.Name(), text.Quote(best.to.name), text.Quote(f.to.name), a.base.Name())
+				return fmt.Errorf("the layers %s of %s may be %s or %s of %s: neither names nor shapes decide", text.Quote(best.from.name), a.m.Name(), text.Quote(best.to.name), text.Quote(f.to.name), a.base.Name())
 			default:
-				return fmt.Errorf("the layers %s of %s may be %s or %s of %s: neither names nor shapes tell", text.Quote(best.to.name), a.base.Name(), text.Quote(best.from.name), text.Quote(f.from.name), a.m.Name())
+				return fmt.Errorf("the layers %s of %s may be %s or %s of %s: neither names nor shapes decide", text.Quote(best.to.name), a.base.Name(), text.Quote(best.from.name), text.Quote(f.from.name), a.m.Name())
 			}
 		}
 		from[best.from.name], to[best.to.name] = true, true

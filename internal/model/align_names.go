@@ -115,7 +115,7 @@ func (a *alignment) choose(i int, images []string) (string, error) {
 		return images[0], nil
 	}
 	slices.Sort(images)
-	return "", fmt.Errorf("%s of %s may be %s or %s of %s: neither names nor shapes tell", text.Quote(a.m.Tensors[i].Name), a.m.Name(), text.Quote(images[0]), text.Quote(images[1]), a.base.Name())
+	return "", fmt.Errorf("%s of %s may be %s or %s of %s: neither names nor shapes decide", text.Quote(a.m.Tensors[i].Name), a.m.Name(), text.Quote(images[0]), text.Quote(images[1]), a.base.Name())
 }
 
 // alike reports whether a tensor of base has the shape of Tensors[i]. Heads

@@ -275,7 +275,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 		p.Tensors = append(p.Tensors, p.finishType(t))
 	}
 	if n := shapes.Count(); n > 0 {
-		p.block("unlike shapes: %s (%s); unlike vocabularies can be merged with tokenizer_source: union", shapes.First, shapes.String())
+		p.block("shapes differ: %s (%s); vocabularies that differ can be merged with tokenizer_source: union", shapes.First, shapes.String())
 	}
 	if n := zero.Count(); n > 0 {
 		p.block("the weights of %s add up to 0, and can't be normalised: %s", text.Count(n, "tensor"), zero.String())

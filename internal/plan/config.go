@@ -197,7 +197,7 @@ func (p *planner) findCompanions() {
 	if len(names) == 0 {
 		for _, other := range p.Models {
 			if len(other.Companions(true)) > 0 {
-				p.warn("%s has no tokenizer files, %s has: --tokenizer says whose go along", tok.Name(), other.Name())
+				p.warn("%s has no tokenizer files and %s has: --tokenizer chooses the model whose files are copied", tok.Name(), other.Name())
 				break
 			}
 		}

@@ -197,7 +197,7 @@ tokenizer:
 		`5:3 unknown key "sorce", did you mean "source"?`,
 		`6:23 pad_to_multiple_of is an integer from 0, not the number "-1"`,
 		`8:5 a token is text; write it in quotes: "1"`,
-		`9:8 what is said of a token is a mapping of keys to values, not the text "a"`,
+		`9:8 the entry of a token is a mapping of keys to values, not the text "a"`,
 		`10:17 a token's source is a model, kind: zero or kind: model_token`,
 		`10:39 force is true or false, not the number "3"`,
 		`11:17 a source of kind model_token names a model`,

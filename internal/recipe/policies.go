@@ -67,7 +67,7 @@ func ParseDType(s string) (DType, error) {
 	case "bfloat16", "bf16":
 		return DType{To: tensor.BF16}, nil
 	}
-	return DType{}, fmt.Errorf("%q is no element type here: auto, float32, float16 or bfloat16", s)
+	return DType{}, fmt.Errorf("%q is not an element type: auto, float32, float16 or bfloat16", s)
 }
 
 // Missing says what becomes of a tensor that only one parent has.

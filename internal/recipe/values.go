@@ -181,7 +181,7 @@ func (p *parser) chatTemplate(n *yaml.Node) {
 	case text.Nearest(word, ChatTemplates) != "":
 		p.Fail(n, "unknown chat template %s, did you mean %q?", text.QuoteWord(word), text.Nearest(word, ChatTemplates))
 	default:
-		p.Fail(n, "%s is no chat template; it is auto, %s, or a Jinja template of 20 characters or more", text.QuoteWord(word), text.List(ChatTemplates, "or"))
+		p.Fail(n, "%s is not a chat template; it is auto, %s, or a Jinja template of 20 characters or more", text.QuoteWord(word), text.List(ChatTemplates, "or"))
 	}
 	p.doc.ChatTemplate, p.doc.TemplatePos = word, document.At(n)
 }
@@ -271,7 +271,7 @@ func (p *parser) tokens(n *yaml.Node, v *Vocabulary) {
 			p.Fail(e.Key, "a token is text; write it in quotes: %s", text.QuoteWord(word))
 			continue
 		}
-		k, ok := p.Table(e.Value, "what is said of a token")
+		k, ok := p.Table(e.Value, "the entry of a token")
 		if !ok {
 			continue
 		}

@@ -80,7 +80,7 @@ func (o *provOutput) wrong(ctx context.Context, dir string) (string, error) {
 func (f outputFile) wrong(ctx context.Context, dir string) (string, error) {
 	name := text.Quote(f.Name)
 	if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
-		return name + " is no file of the folder", nil
+		return name + " is not a file of the folder", nil
 	}
 	fi, err := os.Stat(filepath.Join(dir, filepath.FromSlash(f.Name)))
 	switch {

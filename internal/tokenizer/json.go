@@ -217,7 +217,7 @@ func (s *stream) keyed(what string, byID bool, each func(member)) error {
 		}
 		id, err := strconv.ParseInt(name, 10, 32)
 		if err != nil {
-			return corrupt(s.file, "is not as expected: %s in %s is no id, before byte %d", text.QuoteWord(name), what, s.InputOffset())
+			return corrupt(s.file, "is not as expected: %s in %s is not an id, before byte %d", text.QuoteWord(name), what, s.InputOffset())
 		}
 		t, ok, err := s.token(false)
 		if err != nil {
