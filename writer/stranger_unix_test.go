@@ -130,7 +130,12 @@ func newStranger(t *testing.T) (*strangerProcess, *exec.Cmd) {
 	program, err := os.ReadFile(self)
 	must(t, err)
 	path := filepath.Join(open(t), "stranger")
-	must(t, os.WriteFile(path, program, 0o755))
+	// A process that another test starts now would inherit the open file until
+	// its exec, and nobody can run a file that is open for writing (ETXTBSY).
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(path, program, 0o755)
+	syscall.ForkLock.RUnlock()
+	must(t, err)
 	cmd := exec.Command(path)
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), strangerEnv+"=1")
