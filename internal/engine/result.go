@@ -75,6 +75,14 @@ func (e *Engine) decide(i int, gram method.Gram, equal bool) (mix, error) {
 	return mix{weights: c.Weights, divisor: c.Divisor, paired: c.Spherical}, nil
 }
 
+// decideAlone is decide for a caller that does not hold mu: a checkpoint reads the
+// results.
+func (e *Engine) decideAlone(i int, gram method.Gram, equal bool) (mix, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.decide(i, gram, equal)
+}
+
 // notFinite says that a parent of a weighted sum has a NaN or Inf.
 func (e *Engine) notFinite(i int) error {
 	e.mu.Lock()

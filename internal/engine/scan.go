@@ -170,8 +170,16 @@ func (w *arithmetic) sameBlock(ctx context.Context, t *plan.Tensor, in []input, 
 
 // add takes the result of one block; with the last one the pair is complete.
 func (s *scan) add(i, block int, r blockPair) {
+	if b := s.complete(i, block, r); b != nil { // nobody else has this pair now
+		s.found(i, b.pair())
+	}
+}
+
+// complete adds one block to its pair, which it returns if it was the last one.
+func (s *scan) complete(i, block int, r blockPair) *pairBlocks {
 	t := &s.tensors[i]
 	s.mu.Lock()
+	defer s.mu.Unlock() // after a panic, too: the run must end
 	b := s.pairs[i]
 	if s.progress != nil {
 		s.progress(parentBytes(t) / int64(scanBlocks(t)))
@@ -180,16 +188,12 @@ func (s *scan) add(i, block int, r blockPair) {
 	if b.grams != nil {
 		b.grams[block], b.distances[block] = r.gram, r.distance
 	}
-	b.left--
-	last := b.left == 0
-	if last {
-		delete(s.pairs, i)
-		s.done(i)
+	if b.left--; b.left > 0 {
+		return nil
 	}
-	s.mu.Unlock()
-	if last { // nobody else has this pair now
-		s.found(i, b.pair())
-	}
+	delete(s.pairs, i)
+	s.done(i)
+	return b
 }
 
 func (b *pairBlocks) pair() Pair {

@@ -67,20 +67,25 @@ func (e *Engine) account(p *piece) error {
 	if e.dropper != nil {
 		e.dropper.written(p)
 	}
-	due := e.out.CheckpointDue()
-	var note []byte
-	e.mu.Lock()
-	e.count(p)
-	if due = due || e.whole-e.noted >= maxNoted; due {
-		note = e.note()
-	}
-	e.free = append(e.free, p.buf[:cap(p.buf)])
-	e.mu.Unlock()
+	note, due := e.written(p, e.out.CheckpointDue())
 	e.wake.Broadcast()
 	if !due {
 		return nil
 	}
 	return e.out.Checkpoint(note)
+}
+
+// written counts a piece and gives its buffer back. The note is for a checkpoint,
+// if one is due: by the Output, or since there is so much to note.
+func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.count(p)
+	if due = byOutput || e.whole-e.noted >= maxNoted; due {
+		note = e.note()
+	}
+	e.free = append(e.free, p.buf[:cap(p.buf)])
+	return note, due
 }
 
 // count adds the counts of a piece to the results, now that the piece is
