@@ -3,7 +3,8 @@
 usage: imports.py [REPOSITORY]
 
 Imports are those that `go list` tells for every system and tag that has files of its own; test files are exempt, as in
-the rules. Of depguard it knows what .golangci.yml uses: strict and lax lists, $gostd, $all, !$test, a trailing $, ** in
+the rules. A package that no strict rule covers, and an entry of a strict list that its packages do not import, are
+broken rules as well. Of depguard it knows what .golangci.yml uses: strict and lax lists, $gostd, $all, !$test, a trailing $, ** in
 paths; anything else stops it. Of forbidigo: names of package os in the files of a package, by pattern.
 """
 import fnmatch, json, os, re, subprocess, sys
@@ -34,9 +35,13 @@ def packages(root):
     return found, std
 
 
-def covers(patterns, folder):
-    """Whether a rule's `files` take in the (non-test) files of a folder."""
-    path, yes = os.path.normpath("/" + folder + "/x.go"), False
+def covers(patterns, folder, files):
+    """Whether a rule's `files` take in any of the (non-test) files of a folder."""
+    return any(takes_in(patterns, os.path.normpath("/" + folder + "/" + f)) for f in files)
+
+
+def takes_in(patterns, path):
+    yes = False
     for p in patterns:
         if p == "!$test": continue
         plain = p.lstrip("!")
@@ -57,18 +62,23 @@ def main():
     root = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else ".")
     conf = yaml.safe_load(open(os.path.join(root, ".golangci.yml")))["linters"]
     found, std = packages(root)
-    bad, used, arrows = [], set(), 0
+    bad, used, strict, arrows = [], set(), set(), 0
     for name, rule in conf["settings"]["depguard"]["rules"].items():
         if rule["list-mode"] not in ("strict", "lax"): sys.exit(f"imports: list-mode {rule['list-mode']} is not understood")
-        for folder, (imports, _) in sorted(found.items()):
-            if not covers(rule["files"], folder): continue
+        unused = set(rule.get("allow", [])) - {"$gostd"}
+        for folder, (imports, files) in sorted(found.items()):
+            if not covers(rule["files"], folder, files): continue
             used.add(name)
+            if rule["list-mode"] == "strict": strict.add(folder)
+            unused = {a for a in unused if not any(matches(imp, a, std) for imp in imports)}
             for imp in sorted(imports):
                 arrows += 1
                 deny = [d for d in rule.get("deny", []) if matches(imp, d["pkg"], std)]
                 if deny: bad.append(f"{folder}: imports {imp}: {deny[0]['desc']} (rule {name})")
                 elif rule["list-mode"] == "strict" and not any(matches(imp, a, std) for a in rule["allow"]):
                     bad.append(f"{folder}: imports {imp}, which is not on the list of rule {name}")
+        bad += [f"rule {name} allows {a}, which nothing imports" for a in sorted(unused)]
+    bad += [f"{folder}: no strict rule covers it" for folder in sorted(set(found) - strict)]
     missing = set(conf["settings"]["depguard"]["rules"]) - used
     if missing: bad.append(f"rules that no folder falls under: {', '.join(sorted(missing))}")
     skip = [re.compile(r["path"]) for r in conf["exclusions"]["rules"] if "forbidigo" in r["linters"]]

@@ -41,7 +41,7 @@ func open(t *testing.T, seed uint64, tensors string) *model.Model {
 
 // pair is the request of a slerp of two models, changed.
 func pair(change func(*recipe.Request)) recipe.Request {
-	r := recipe.Request{Recipe: recipe.Pair("a", "b", recipe.Setting{{Values: []float64{0.3}}}), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, "a", "b", recipe.Setting{{Values: []float64{0.3}}}), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
 	r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = 5e9, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary, recipe.VocabError
 	if change != nil {
 		change(&r)

@@ -37,7 +37,7 @@ func several(t *testing.T, dtype string, models ...*model.Model) *plan.Plan {
 	for i, m := range models {
 		text += fmt.Sprintf("  - model: %s\n    parameters:\n      weight: %d\n", m.Path, i+1)
 	}
-	parsed, err := recipe.Parse("r.yml", []byte(text))
+	parsed, err := recipe.Parse("r.yml", []byte(text), method.All())
 	if err != nil {
 		t.Fatal(err)
 	}

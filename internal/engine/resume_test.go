@@ -171,3 +171,23 @@ func TestFailingOutput(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint reads the results of pairs that workers are deciding about at that
+// moment. The race detector must find nothing.
+func TestCheckpointAmongSmallPairs(t *testing.T) {
+	t.Parallel()
+	const small = "t.{0..599}:F32:10000:noise u.large:BF16:2097152:noise v.ints:I32:50000:noise"
+	a, b := open(t, 1, small), open(t, 2, small)
+	for _, threads := range []int{4, 2} {
+		p := planned(t, pair(nil), a, b)
+		p.Budget.Piece, p.Budget.Hold, p.Budget.Threads, p.Budget.Buffers = 256<<10, 512<<10, threads, threads+2
+		out := newMemory(t, p.Layout)
+		out.due = true
+		if err := engine.New(p, p.Layout, out, engine.Options{WarnNonFinite: true}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.notes); n < 20 {
+			t.Errorf("%d threads: %d notes only", threads, n)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package merge_test
+package compare_test
 
 import (
 	"context"
@@ -7,41 +7,88 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"slerpmerge/internal/compare"
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/merge"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
 )
 
-func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Request)) (*compare.Result, error) {
+// layers has tensors of one block and of several, odd lengths among them, in an
+// order of the names that is not that of the sizes.
+var layers = []tensor.Info{
+	{Name: "a.big", DType: tensor.BF16, Shape: []uint64{3<<20 + 12345}},
+	{Name: "b.small", DType: tensor.BF16, Shape: []uint64{7}},
+	{Name: "c.middle", DType: tensor.BF16, Shape: []uint64{1<<20 + 1}},
+	{Name: "d.wide", DType: tensor.F32, Shape: []uint64{1<<21 + 3}},
+	{Name: "e.half", DType: tensor.F16, Shape: []uint64{5<<18 + 9}},
+	{Name: "f.double", DType: tensor.F64, Shape: []uint64{1<<19 + 5}},
+	{Name: "g.tiny", DType: tensor.F16, Shape: []uint64{1}},
+}
+
+// makeModel writes a model of noise, in shards of so many bytes (0: one file).
+func makeModel(t *testing.T, dir string, seed uint64, shard int64, list []tensor.Info) string {
 	t.Helper()
-	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, flat(0.5)), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
-	r.ShardSize = 1
+	return testmodel.Make(t, dir, testmodel.Model{Shard: shard, Tensors: testmodel.Tensors(testmodel.Noise(seed), list...)})
+}
+
+func request(a, b string, change func(*recipe.Request)) recipe.Request {
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, recipe.Setting{{Values: []float64{0.5}}}), Run: recipe.Run{MaxMemory: 64 << 20, Threads: 2}}
 	if change != nil {
 		change(&r)
 	}
+	return r
+}
+
+func openModel(t *testing.T, pool *mmapio.Pool, path string) *model.Model {
+	t.Helper()
+	m, err := model.Open(pool, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+func compareModels(t *testing.T, ctx context.Context, a, b string, change func(*recipe.Request)) (*compare.Result, error) {
+	t.Helper()
 	pool := mmapio.NewPool(4 << 20)
-	x, err := model.Open(pool, a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.Close)
-	y, err := model.Open(pool, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(y.Close)
-	p, err := plan.Pairs(r, x, y)
+	r := request(a, b, func(r *recipe.Request) {
+		r.ShardSize = 1
+		if change != nil {
+			change(r)
+		}
+	})
+	p, err := plan.Pairs(r, openModel(t, pool, a), openModel(t, pool, b))
 	if err != nil {
 		return nil, err
 	}
 	return compare.Run(ctx, p, compare.Options{Pool: pool})
+}
+
+func mergeModels(t *testing.T, a, b string) *merge.Result {
+	t.Helper()
+	pool := mmapio.NewPool(4 << 20)
+	p, err := plan.New(request(a, b, func(r *recipe.Request) {
+		r.Output, r.ShardSize = filepath.Join(t.TempDir(), "out"), 5e9
+		r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = recipe.MissingCopy, recipe.NonFiniteWarn, recipe.TokenizerPrimary, recipe.VocabExtend
+	}), openModel(t, pool, a), openModel(t, pool, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := merge.Run(t.Context(), p, merge.Options{Pool: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
 }
 
 // bits are the figures of a result that must not move by one.
@@ -58,9 +105,7 @@ func TestCompareEqualsMerge(t *testing.T) {
 	models := func(name string) string { return filepath.Join("..", "..", "testdata", "models", name) }
 	for _, pair := range [][2]string{own, {models("alpha"), models("beta")}, {models("deep-a-bin"), models("deep-b")},
 		{models("edge-a"), models("edge-b")}, {models("alpha"), models("alpha")}, {models("alpha"), models("beta-vocab")}} {
-		merged, _ := mergeModels(t, pair[0], pair[1], func(r *recipe.Request) {
-			r.NonFinite, r.Vocab = recipe.NonFiniteWarn, recipe.VocabExtend
-		})
+		merged := mergeModels(t, pair[0], pair[1])
 		compared, err := compareModels(t, t.Context(), pair[0], pair[1], nil)
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +186,7 @@ func TestComparisonDoesNotDependOnTheMachine(t *testing.T) {
 func TestDistance(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	list := []spec{{"far", tensor.F32, 1000}, {"near", tensor.F32, 1<<20 + 77}}
+	list := []tensor.Info{{Name: "far", DType: tensor.F32, Shape: []uint64{1000}}, {Name: "near", DType: tensor.F32, Shape: []uint64{1<<20 + 77}}}
 	a, b := makeModel(t, dir+"/a", 1, 0, list), makeModel(t, dir+"/b", 1, 0, list)
 	path := filepath.Join(b, "model.safetensors")
 	raw, err := os.ReadFile(path)
@@ -157,11 +202,12 @@ func TestDistance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	va, vb := readAll(t, a), readAll(t, b)
+	pool := mmapio.NewPool(4 << 20)
+	ma, mb := openModel(t, pool, a), openModel(t, pool, b)
 	for i := range res.Tensors {
 		name := res.Plan.Tensors[i].Name
 		var sum float64
-		x, y := singles(va[name].raw), singles(vb[name].raw)
+		x, y := singles(t, ma, name), singles(t, mb, name)
 		for k := range x {
 			sum += (x[k] - y[k]) * (x[k] - y[k])
 		}
@@ -174,8 +220,14 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// singles are the values of F32 bytes.
-func singles(raw []byte) []float64 {
+// singles are the values of an F32 tensor.
+func singles(t *testing.T, m *model.Model, name string) []float64 {
+	t.Helper()
+	i := slices.IndexFunc(m.Tensors, func(x model.Tensor) bool { return x.Name == name })
+	raw := make([]byte, m.Tensors[i].Bytes())
+	if err := m.Source(i).ReadAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
 	v := make([]float64, len(raw)/4)
 	for i := range v {
 		v[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))

@@ -1,4 +1,4 @@
-package merge_test
+package verify_test
 
 import (
 	"bytes"
@@ -60,7 +60,7 @@ func mergeAssorted(t *testing.T, format recipe.Format, shard int64) madeModel {
 	t.Helper()
 	dir := t.TempDir()
 	a, b := makeAssorted(t, filepath.Join(dir, "a"), 1), makeAssorted(t, filepath.Join(dir, "b"), 2)
-	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, flat(0.3)), Run: recipe.Run{Output: filepath.Join(dir, "out"), MaxMemory: 22 << 20, Threads: 1}}
+	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, recipe.Setting{{Values: []float64{0.3}}}), Run: recipe.Run{Output: filepath.Join(dir, "out"), MaxMemory: 22 << 20, Threads: 1}}
 	r.Format, r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = format, shard, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary, recipe.VocabError
 	m := madeModel{dir: r.Output, pool: mmapio.NewPool(4 << 20)}
 	var models []*model.Model
