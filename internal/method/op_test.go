@@ -1,0 +1,125 @@
+package method
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"slerpmerge/slerp"
+)
+
+// sums is a pair with these inner products.
+func sums(aa, bb, ab float64) slerp.Gram {
+	return slerp.Gram{AA: slerp.NewWide(aa), BB: slerp.NewWide(bb), AB: slerp.NewWide(ab)}
+}
+
+// Each operation gives its coefficients, and says what it must know for them.
+func TestOps(t *testing.T) {
+	half := math.Sqrt(0.5) // sin(π/4) / sin(π/2)
+	for _, c := range []struct {
+		name  string
+		op    Op
+		n     int
+		gram  Gram
+		word  string
+		needs Measure
+		want  Solution
+	}{
+		{"copy", Copy(1), 3, nil, "copy", Nothing, Solution{[]float64{0, 1, 0}, 1, false, Copied}},
+		{"convert", Convert(0), 2, nil, "convert", Nothing, Solution{[]float64{1, 0}, 1, false, Converted}},
+		{"follow", Follow{}, 2, nil, "follow", Equality, Solution{[]float64{1, 0}, 1, false, Copied}},
+		{"differ", Differ{}, 2, nil, "unlike", Nothing, Solution{[]float64{0, 0}, 1, false, Incomparable}},
+		{"linear", &Linear{[]float64{1, 2, 3}, 6}, 3, nil, "linear", Nothing, Solution{[]float64{1, 2, 3}, 6, false, Straight}},
+		{"a right angle", Slerp{0.5}, 2, Gram{sums(4, 9, 0)}, "slerp", InnerProducts, Solution{[]float64{half, half}, 1, true, Spherical}},
+		{"parallel", Slerp{0.25}, 2, Gram{sums(1, 4, 2)}, "slerp", InnerProducts, Solution{[]float64{0.75, 0.25}, 1, true, Straight}},
+		{"opposite", Slerp{0.25}, 2, Gram{sums(1, 1, -1)}, "slerp", InnerProducts, Solution{[]float64{0.75, 0.25}, 1, true, Straight}},
+		{"beyond the second", Slerp{2}, 2, Gram{sums(1, 1, 0)}, "slerp", InnerProducts, Solution{[]float64{-1, 0}, 1, true, Spherical}},
+	} {
+		got := c.op.Solve(c.n, c.gram)
+		near := len(got.Weights) == len(c.want.Weights)
+		for k := 0; near && k < len(got.Weights); k++ {
+			near = math.Abs(got.Weights[k]-c.want.Weights[k]) < 1e-15
+		}
+		if !near || got.Divisor != c.want.Divisor || got.Spherical != c.want.Spherical || got.Outcome != c.want.Outcome {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+		if c.op.Word() != c.word || c.op.Needs() != c.needs {
+			t.Errorf("%s: %q needs %d, want %q and %d", c.name, c.op.Word(), c.op.Needs(), c.word, c.needs)
+		}
+	}
+}
+
+// An operation takes one operand alone where nothing is blended.
+func TestSole(t *testing.T) {
+	for _, c := range []struct {
+		op Op
+		k  int
+		ok bool
+	}{{Slerp{0}, 0, true}, {Slerp{1}, 1, true}, {Slerp{0.5}, 0, false}, {&Linear{[]float64{1}, 1}, 0, false}, {Follow{}, 0, false}} {
+		if k, ok := Sole(c.op); ok != c.ok || ok && k != c.k {
+			t.Errorf("%s: %d, %v; want %d, %v", c.op.Word(), k, ok, c.k, c.ok)
+		}
+	}
+}
+
+// The first operand with a NaN or an infinity is found, whichever it is, in a
+// matrix of any size.
+func TestNonFinite(t *testing.T) {
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		for n := 2; n <= 6; n++ {
+			for first := range n + 1 { // n: none
+				for later := first; later < n; later++ {
+					norm := func(i int) float64 {
+						if i == first || i == later {
+							return bad
+						}
+						return 1
+					}
+					var g Gram
+					for i := range n {
+						for k := i + 1; k < n; k++ {
+							g = append(g, sums(norm(i), norm(k), norm(i)*norm(k)))
+						}
+					}
+					if got := g.NonFinite(n); got != first {
+						t.Errorf("%d operands, %v in %d and %d: %d", n, bad, first, later, got)
+					}
+				}
+			}
+			finite := make(Gram, Pairs(n))
+			for k := range finite {
+				finite[k] = sums(1, math.MaxFloat64, -1)
+			}
+			if got := finite.NonFinite(n); got != -1 {
+				t.Errorf("%d finite operands: %d", n, got)
+			}
+		}
+	}
+}
+
+// A pair whose product alone is not finite is finite: only the norms count.
+func TestPlus(t *testing.T) {
+	a, b := Gram{sums(1, 2, 3), sums(4, 5, 6), sums(7, 8, 9)}, Gram{sums(10, 20, 30), sums(40, 50, 60), sums(70, 80, 90)}
+	want := Gram{sums(11, 22, 33), sums(44, 55, 66), sums(77, 88, 99)}
+	if got := Gram(nil).Plus(a).Plus(b); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if a[0] != sums(1, 2, 3) {
+		t.Error("Plus changed its operand")
+	}
+	for n, want := range map[int]int{1: 0, 2: 1, 3: 3, 8: 28} {
+		if got := Pairs(n); got != want {
+			t.Errorf("Pairs(%d) = %d, want %d", n, got, want)
+		}
+	}
+}
+
+// The sums of blocks add in their order: it shows in the last bit.
+func TestPlusKeepsTheOrder(t *testing.T) {
+	big, small := Gram{sums(1, 1, 1)}, Gram{sums(0x1p-53, 0x1p-53, 0x1p-53)}
+	left := big.Plus(small).Plus(small)
+	right := small.Plus(small).Plus(big)
+	if left[0] != sums(1, 1, 1) || right[0] == left[0] {
+		t.Errorf("%v and %v", left, right)
+	}
+}
