@@ -97,15 +97,15 @@ func TestNonFinite(t *testing.T) {
 	}
 }
 
-// A pair whose product alone is not finite is finite: only the norms count.
-func TestPlus(t *testing.T) {
+// The sums of blocks add pair by pair, to a matrix of their own.
+func TestAdd(t *testing.T) {
 	a, b := Gram{sums(1, 2, 3), sums(4, 5, 6), sums(7, 8, 9)}, Gram{sums(10, 20, 30), sums(40, 50, 60), sums(70, 80, 90)}
 	want := Gram{sums(11, 22, 33), sums(44, 55, 66), sums(77, 88, 99)}
-	if got := Gram(nil).Plus(a).Plus(b); !slices.Equal(got, want) {
+	if got := Gram(nil).Add(a).Add(b); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if a[0] != sums(1, 2, 3) {
-		t.Error("Plus changed its operand")
+		t.Error("Add changed the first block")
 	}
 	for n, want := range map[int]int{1: 0, 2: 1, 3: 3, 8: 28} {
 		if got := Pairs(n); got != want {
@@ -115,10 +115,10 @@ func TestPlus(t *testing.T) {
 }
 
 // The sums of blocks add in their order: it shows in the last bit.
-func TestPlusKeepsTheOrder(t *testing.T) {
+func TestAddKeepsTheOrder(t *testing.T) {
 	big, small := Gram{sums(1, 1, 1)}, Gram{sums(0x1p-53, 0x1p-53, 0x1p-53)}
-	left := big.Plus(small).Plus(small)
-	right := small.Plus(small).Plus(big)
+	left := Gram(nil).Add(big).Add(small).Add(small)
+	right := Gram(nil).Add(small).Add(small).Add(big)
 	if left[0] != sums(1, 1, 1) || right[0] == left[0] {
 		t.Errorf("%v and %v", left, right)
 	}
