@@ -8,6 +8,7 @@ import (
 
 	"slerpmerge/internal/disk"
 	"slerpmerge/internal/fault"
+	"slerpmerge/writer"
 )
 
 // A BusyError says that another run has the manifest.
@@ -33,6 +34,9 @@ func Lock(manifest string) (release func() error, err error) {
 	release, err = disk.Hold(filepath.Join(dir, "."+base+".lock"))
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		release, err = disk.HoldFile(real)
+	}
+	if disk.Full(err) {
+		return nil, &writer.NoSpaceError{Path: manifest, Err: errors.Unwrap(err)}
 	}
 	if locked := (*disk.LockedError)(nil); errors.As(err, &locked) {
 		return nil, &BusyError{locked}

@@ -171,8 +171,6 @@ func classOf(err error) (fault.Class, []fault.Hint) {
 		return fault.Request, nil
 	case errors.As(err, &space):
 		return fault.Space, fault.Advise(spaceHint(space))
-	case disk.Full(err):
-		return fault.Space, nil
 	case errors.Is(err, context.Canceled):
 		return fault.Interrupted, nil
 	}

@@ -344,7 +344,7 @@ func TestSessionTold(t *testing.T) {
 		{conversation[2].question, "alpha-1/new\r", "error: "}, // in a parent
 		{conversation[2].question, "new\r", ""},
 		{conversation[3].question, "half\r", "error: "},
-		{conversation[3].question, "1.5\r", "error: -t 1.5 lies outside 0"},
+		{conversation[3].question, "1.5\r", "error: -t 1.5 is outside 0"},
 		{conversation[3].question, "0, 1\r", ""}, // a gradient
 		{conversation[4].question, "gguf\r", "answer safetensors or bin\n"},
 		{conversation[4].question, "2\r", ""},
