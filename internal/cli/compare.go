@@ -68,7 +68,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := settle(a.ctx, models); err != nil {
+	if err := settleTies(a.ctx, models); err != nil {
 		return err
 	}
 	p, err := plan.Pairs(r, models[0], models[1])
@@ -260,7 +260,7 @@ func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
 	for _, part := range []struct {
 		title string
 		list  []*plan.Tensor
-	}{{"only in the primary", l.OnlyPrimary}, {"only in the secondary", l.OnlySecondary}, {"of other shapes or types", l.Unlike}} {
+	}{{"only in the primary", l.OnlyPrimary}, {"only in the secondary", l.OnlySecondary}, {"of other shapes or types", l.Incomparable}} {
 		if len(part.list) == 0 {
 			continue
 		}

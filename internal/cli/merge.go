@@ -228,7 +228,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan,
 	models, err := openParents(pool, r, plan.Merging)
 	done = func() { closeAll(models) }
 	if err == nil && run {
-		err = settle(a.ctx, models)
+		err = settleTies(a.ctx, models)
 	}
 	if err == nil {
 		p, err = plan.New(r, models...)
@@ -243,7 +243,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan,
 }
 
 // settle compares all bytes of tensors that are tied if they are equal.
-func settle(ctx context.Context, models []*model.Model) error {
+func settleTies(ctx context.Context, models []*model.Model) error {
 	for _, m := range models {
 		if err := m.Settle(ctx, true); err != nil {
 			return err

@@ -78,15 +78,15 @@ func (s *session) questions() error {
 	})); err != nil {
 		return err
 	}
-	unlike := ""
+	mismatch := ""
 	if err := s.ask("Secondary model (what t = 1 gives)", "", s.modelAnswer(&a.secondary, func() (err error) {
-		unlike, err = s.unlikeVocabularies()
+		mismatch, err = s.vocabMismatch()
 		return err
 	})); err != nil {
 		return err
 	}
-	if unlike != "" {
-		if err := s.askVocab(unlike); err != nil {
+	if mismatch != "" {
+		if err := s.askVocab(mismatch); err != nil {
 			return err
 		}
 	}
@@ -119,9 +119,9 @@ func (s *session) questions() error {
 	return err
 }
 
-// unlikeVocabularies is checkPlan for the models, but for vocabularies that
+// vocabMismatch is checkPlan for the models, except for vocabularies that
 // differ: those are asked about. It says how they do.
-func (s *session) unlikeVocabularies() (string, error) {
+func (s *session) vocabMismatch() (string, error) {
 	r, _, err := s.recipe()
 	if err != nil {
 		return "", err
@@ -138,8 +138,8 @@ func (s *session) unlikeVocabularies() (string, error) {
 }
 
 // askVocab asks what becomes of the rows that only one vocabulary has.
-func (s *session) askVocab(unlike string) error {
-	s.say("The vocabularies differ: %s. What becomes of the rows that only one has?", clean(unlike))
+func (s *session) askVocab(mismatch string) error {
+	s.say("The vocabularies differ: %s. What becomes of the rows that only one has?", clean(mismatch))
 	s.say("extend keeps them as they are, base goes by the primary, truncate drops them;")
 	s.say("zero (as LLM-SLERP-Merge does), mean and gradient blend them with something that stands in.")
 	s.offer("Ways", []string{string(recipe.VocabExtend), string(recipe.VocabBase), string(recipe.VocabTruncate),

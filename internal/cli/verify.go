@@ -86,7 +86,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if len(changes) > 0 {
 		return c.changed(a, rec, changes)
 	}
-	if err := settle(a.ctx, models); err != nil {
+	if err := settleTies(a.ctx, models); err != nil {
 		return err
 	}
 	p, err := plan.New(r, models...)

@@ -282,7 +282,7 @@ func TestSessionStopped(t *testing.T) {
 	}
 }
 
-// TestSessionVocabulary merges models of unlike vocabularies.
+// TestSessionVocabulary merges models whose vocabularies differ.
 func TestSessionVocabulary(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -49,14 +49,14 @@ func (w *arithmetic) each(ctx context.Context, in []input, from, to int64, do fu
 // measure gives the Gram matrix of one block. If it is to look, it also tells
 // whether all operands have the same bytes there.
 func (w *arithmetic) measure(ctx context.Context, t *plan.Tensor, in []input, block int, look bool) (g method.Gram, same bool, err error) {
-	meters := w.gram(in)
+	products := w.gram(in)
 	same = look && sameTypes(in)
 	from := int64(block) * slerp.BlockElems
 	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) {
 		same = same && allEqual(chunks)
-		meters.add(chunks)
+		products.add(chunks)
 	})
-	return meters.sums(nil), same, err
+	return products.sums(nil), same, err
 }
 
 // distance is the squared distance of two operands in one block.
@@ -79,7 +79,7 @@ type gramMeter []*slerp.InnerProducts
 
 func (w *arithmetic) gram(in []input) gramMeter {
 	if len(in) == 2 { // as a rule: this one serves again and again
-		m := w.meter(in[0].typ, in[1].typ)
+		m := w.innerProducts(in[0].typ, in[1].typ)
 		m.Reset()
 		w.pair[0] = m
 		return w.pair[:]
@@ -199,12 +199,12 @@ func (w *arithmetic) combiner(in []input, out tensor.DType, m mix) func(dst []by
 	return func(dst []byte, chunks [][]byte) slerp.Counts { return k.Sum(dst, chunks, m.weights, m.divisor) }
 }
 
-func (w *arithmetic) meter(a, b tensor.DType) *slerp.InnerProducts {
+func (w *arithmetic) innerProducts(a, b tensor.DType) *slerp.InnerProducts {
 	k := [2]tensor.DType{a, b}
-	if w.meters[k] == nil {
-		w.meters[k] = slerp.NewInnerProducts(a, b)
+	if w.products[k] == nil {
+		w.products[k] = slerp.NewInnerProducts(a, b)
 	}
-	return w.meters[k]
+	return w.products[k]
 }
 
 func (w *arithmetic) blender(out, a, b tensor.DType) *slerp.Blender {

@@ -31,7 +31,7 @@ type arithmetic struct {
 	whole     [][]byte
 	pair      [1]*slerp.InnerProducts
 	block     method.Gram
-	meters    map[[2]tensor.DType]*slerp.InnerProducts
+	products  map[[2]tensor.DType]*slerp.InnerProducts
 	blenders  map[[3]tensor.DType]*slerp.Blender
 	converts  map[[2]tensor.DType]*slerp.Converter
 	distances map[[2]tensor.DType]*slerp.Distance
@@ -40,7 +40,7 @@ type arithmetic struct {
 func newArithmetic(b plan.Budget) arithmetic {
 	return arithmetic{
 		hold:      make([]byte, max(b.Hold, 2*chunkBytes)),
-		meters:    map[[2]tensor.DType]*slerp.InnerProducts{},
+		products:  map[[2]tensor.DType]*slerp.InnerProducts{},
 		blenders:  map[[3]tensor.DType]*slerp.Blender{},
 		converts:  map[[2]tensor.DType]*slerp.Converter{},
 		distances: map[[2]tensor.DType]*slerp.Distance{},
@@ -205,7 +205,7 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (slerp
 	step := chunkElems(in)
 	chunks := w.chunksOf(in)
 	for from := int64(0); from < n; from += slerp.BlockElems {
-		meters := w.gram(in)
+		products := w.gram(in)
 		to := min(from+slerp.BlockElems, n)
 		for at := from; at < to; at += step {
 			m := min(step, to-at)
@@ -216,9 +216,9 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (slerp
 				}
 			}
 			same = same && allEqual(chunks)
-			meters.add(chunks)
+			products.add(chunks)
 		}
-		w.block = meters.sums(w.block)
+		w.block = products.sums(w.block)
 		sum = sum.Add(w.block)
 	}
 	mix, err := e.decideAlone(i, sum, same)

@@ -144,7 +144,7 @@ func TestGolden(t *testing.T) {
 		unequal                  int // elements that may differ from the exact result, by one unit
 	}{
 		{"flat-0.5", "alpha", "beta", nil, "expected", "exact.delta", 0},
-		// mergekit widens tensors of unlike types; auto keeps the primary's. At
+		// mergekit widens tensors whose types differ; auto keeps the primary's. At
 		// t = 0.5 the two sides are alike, and edge-b has the wider one.
 		{"edge", "edge-b", "edge-a", nil, "exact", "", 0},
 		{"out-dtype-only", "deep-a", "deep-b", func(r *recipe.Request) { r.Set("t", flat(0.3)); r.DType = recipe.DType{To: tensor.F16} }, "exact", "", 20}, // float32 arithmetic

@@ -273,7 +273,7 @@ func (c *Config) Strings(name string) []string {
 // Dtype gives the member of that name at the top the value, and the members
 // of that name in the objects below it: all that are text, or
 // without all those that said the same as the one at the top (the parts of a
-// model may be of unlike types). It reports whether there was one. value is
+// model may have different types). It reports whether there was one. value is
 // JSON text.
 func (c *Config) Dtype(name, value string, all bool) (found bool) {
 	top := string(c.Raw(name))

@@ -98,7 +98,7 @@ func TestConfigEditsOfSmallObjects(t *testing.T) {
 	}
 }
 
-// The parts of a model may be of unlike types, and then say so truly.
+// The parts of a model may have different types, and then say so truly.
 func TestConfigKeepsTheTypesOfParts(t *testing.T) {
 	const in = `{"dtype": "float32", "text_config": {"dtype": "float32"}, "vision_config": {"dtype": "float16"}}`
 	for all, want := range map[bool]string{

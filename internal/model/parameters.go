@@ -11,8 +11,8 @@ import (
 // zero value is that of a model in which every tensor is its own.
 type Parameters struct {
 	first []int32 // of tensors an earlier one of the same parameter, or themselves; those beyond its end share nothing
-	// Unlike are tensors that config.json ties, and that differ all the same.
-	Unlike []Pair
+	// Differ are tensors that config.json ties, and that differ all the same.
+	Differ []Pair
 }
 
 // An Alias is one more name of Tensors[Index], which no file stores.
@@ -76,7 +76,7 @@ func (m *Model) Settle(ctx context.Context, exact bool) error {
 		if same {
 			p.join(pair.Target, pair.Source)
 		} else {
-			p.Unlike = append(p.Unlike, pair)
+			p.Differ = append(p.Differ, pair)
 		}
 		if sampled {
 			level = settledBySamples

@@ -72,8 +72,8 @@ func TestParameters(t *testing.T) {
 		want                         bool
 	}{
 		{"equal and tied", tied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x", "lm_head.weight=x"}, true},
-		{"unlike and tied", tied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x", "lm_head.weight=y"}, false},
-		{"unlike in the last byte", tied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x", "lm_head.weight=xy"}, false},
+		{"tied, but they differ", tied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x", "lm_head.weight=y"}, false},
+		{"they differ in the last byte", tied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x", "lm_head.weight=xy"}, false},
 		{"equal and not tied", untied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x", "lm_head.weight=x"}, false},
 		{"no config", `{}`, "", "a.weight", "b.weight", []string{"a.weight=x", "b.weight=x"}, false},
 		{"only the embedding", tied, "", "lm_head.weight", "model.embed_tokens.weight", []string{"model.embed_tokens.weight=x"}, true},
@@ -134,8 +134,8 @@ func TestSettleBySamples(t *testing.T) {
 			t.Error("tensors that differ in one byte are one parameter of a run")
 		}
 	}
-	if p := m.Parameters(); len(p.Unlike) != 1 {
-		t.Errorf("a plan after a run has forgotten what the run found: %v", p.Unlike)
+	if p := m.Parameters(); len(p.Differ) != 1 {
+		t.Errorf("a plan after a run has forgotten what the run found: %v", p.Differ)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -95,7 +95,7 @@ func (p *planner) assembleSlice(k int) {
 	}
 	ofText := textModule(d, k, p.Primary)
 	if ofText && k == lastOf(d, k) {
-		p.lendHead(sides)
+		p.untieHead(sides)
 	}
 	if s.Sources[0].Whole {
 		p.measureStacks()
@@ -140,9 +140,9 @@ func (p *planner) assembleSlice(k int) {
 	}
 }
 
-// lendHead gives the last slice a head where its models are tied and the
+// untieHead gives the last slice a head where its models are tied and the
 // output, by the config that is copied, is not: the embedding of each.
-func (p *planner) lendHead(sides []*side) {
+func (p *planner) untieHead(sides []*side) {
 	if p.Primary.TiesHead() {
 		return
 	}
@@ -210,15 +210,15 @@ func (p *planner) sideOf(k, j int) *side {
 		}
 		s.sort()
 	}
-	s.dress = func(name string, o operand.Operand) operand.Operand {
+	s.wrap = func(name string, o operand.Operand) operand.Operand {
 		if cast != tensor.BOOL && o.Tensor().DType.Blends() && o.Tensor().DType != cast {
 			o.As = cast
 		}
-		return p.retoken(name, o)
+		return p.remapRows(name, o)
 	}
 	for _, list := range [][]part{s.parts, s.aliases} {
 		for i := range list {
-			list[i].o = s.dress(list[i].name, list[i].o)
+			list[i].o = s.wrap(list[i].name, list[i].o)
 		}
 	}
 	return s

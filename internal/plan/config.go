@@ -74,15 +74,15 @@ func (p *planner) untie(c *model.Config) {
 		if !c.Untie() {
 			end = "config.json of this model type can't say that they are not tied: transformers 5 sees that they differ, older releases don't look"
 		}
-		p.warn("%s: both are written, %s", p.unlike(name, source), end)
+		p.warn("%s: both are written, %s", p.untiedWhy(name, source), end)
 		return
 	}
 }
 
-// unlike says that two names which config.json ties are two tensors of the
+// untiedWhy says that two names which config.json ties are two tensors of the
 // output, and in which models they are.
-func (p *planner) unlike(name, source string) string {
-	var tied, apart, unlike []string
+func (p *planner) untiedWhy(name, source string) string {
+	var tied, apart, differ []string
 	for i, m := range p.Models {
 		x, ok := m.Named(name)
 		y, also := m.Named(source)
@@ -92,8 +92,8 @@ func (p *planner) unlike(name, source string) string {
 			tied = append(tied, m.Name())
 		default:
 			apart = append(apart, m.Name())
-			if slices.ContainsFunc(m.Parameters().Unlike, func(u model.Pair) bool { return int(u.Target) == x && int(u.Source) == y }) {
-				unlike = append(unlike, m.Name())
+			if slices.ContainsFunc(m.Parameters().Differ, func(u model.Pair) bool { return int(u.Target) == x && int(u.Source) == y }) {
+				differ = append(differ, m.Name())
 			}
 		}
 	}
@@ -101,8 +101,8 @@ func (p *planner) unlike(name, source string) string {
 	switch {
 	case len(tied) > 0 && len(apart) > 0:
 		return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
-	case len(unlike) > 0:
-		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(unlike, " and "))
+	case len(differ) > 0:
+		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(differ, " and "))
 	}
 	return fmt.Sprintf("%s and %s are two tensors, though config.json ties them", a, b)
 }

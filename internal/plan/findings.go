@@ -13,7 +13,7 @@ func (p *planner) compare(b *model.Model, depth bool) {
 		switch f.Weight {
 		case parents.Forbids:
 			p.block("%s", f.Text)
-			p.depthSaid = p.depthSaid || f.Depth
+			p.depthNamed = p.depthNamed || f.Depth
 		case parents.Grave:
 			p.warnFirst("%s", f.Text)
 		case parents.Ordinary:

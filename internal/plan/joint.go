@@ -31,8 +31,8 @@ func (s *side) lent(name string) part {
 			x = part{found, operand.Operand{Model: s.last, Index: int32(i)}}
 		}
 	}
-	if !x.o.None() && s.dress != nil {
-		x.o = s.dress(name, operand.Operand{Model: x.o.Model, Index: x.o.Index})
+	if !x.o.None() && s.wrap != nil {
+		x.o = s.wrap(name, operand.Operand{Model: x.o.Model, Index: x.o.Index})
 	}
 	return x
 }

@@ -121,7 +121,7 @@ func (c *layerCheck) issues(issues []model.LayerIssue) {
 		first, broken := -1, false
 		var more []int
 		for i, x := range group {
-			lost := c.unlike(x)
+			lost := c.differs(x)
 			switch {
 			case !lost && sparse(x.Has): // no mixture by its tensors
 			case first < 0 || lost && !broken:
@@ -152,9 +152,9 @@ func (c *layerCheck) issues(issues []model.LayerIssue) {
 	}
 }
 
-// unlike reports whether a layer has other tensors than one of the kind that
+// differs reports whether a layer has other tensors than one of the kind that
 // the output's config makes it.
-func (c *layerCheck) unlike(x model.LayerIssue) bool {
+func (c *layerCheck) differs(x model.LayerIssue) bool {
 	m := c.source(x.Layer)
 	if m == nil {
 		return false
@@ -333,7 +333,7 @@ func (r *placeRule) misplaced(i, j, n int) bool {
 	return i > 0 && i < last && r.table[i] != r.usual[i] && i != j
 }
 
-// blends says where layers of unlike kinds are blended with each other.
+// blends says where layers of different kinds are blended with each other.
 func (c *layerCheck) blends() {
 	d := c.p.Recipe
 	kinds := map[*model.Model][]string{}

@@ -59,9 +59,9 @@ type stackSurvey struct {
 	aloneIn  [2]string // one in the layer alone
 	paired   bool      // some tensor pairs
 	layers   int       // how many there are
-	unlike   int       // layers in which both have tensors that pair with nothing
+	unpaired int       // layers in which both have tensors that pair with nothing
 	whole    bool      // in one of them that is true of whole modules
-	conflict [2]string // of the first layer of that kind, or of unlike
+	conflict [2]string // of the first layer of that kind, or of unpaired
 }
 
 // surveyStacks goes through the layers of both sides. Their names are sorted,
@@ -155,7 +155,7 @@ func (s *stackSurvey) add(n int, sides [2]*side, layer [2][]part) {
 	if len(only[0]) == 0 || len(only[1]) == 0 {
 		return
 	}
-	s.unlike++
+	s.unpaired++
 	paired := map[string]bool{} // modules of the layer
 	for _, x := range layer[0] {
 		if has(layer[1], x.name) {
@@ -166,7 +166,7 @@ func (s *stackSurvey) add(n int, sides [2]*side, layer [2][]part) {
 		return slices.ContainsFunc(parts, func(x part) bool { return len(x.o.Tensor().Shape) > 1 && !paired[moduleIn(x.name)] })
 	}
 	isWhole := whole(only[0]) && whole(only[1])
-	if s.unlike == 1 || isWhole && !s.whole {
+	if s.unpaired == 1 || isWhole && !s.whole {
 		s.conflict = examples(only)
 	}
 	s.whole = s.whole || isWhole
@@ -264,7 +264,7 @@ func gap(a, b *side, stacks map[string]*stackSurvey) string {
 func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known bool) {
 	for _, name := range slices.Sorted(maps.Keys(stacks)) {
 		s := stacks[name]
-		if s.unlike < 2 && !s.whole && (s.unlike == 0 || s.layers > 1) {
+		if s.unpaired < 2 && !s.whole && (s.unpaired == 0 || s.layers > 1) {
 			continue
 		}
 		x, y := s.conflict[0], s.conflict[1]

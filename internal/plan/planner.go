@@ -19,22 +19,22 @@ import (
 type planner struct {
 	*Plan
 
-	at        recipe.Pos                          // of what is being worked on in a recipe file
-	op        func(name string) method.Op         // of an output tensor, made of a pair
-	depth     map[string]int                      // layers of each numbered stack of the output
-	layers    []model.LayerSettings               // of the output, where a recipe file puts them together
-	config    *model.Config                       // the output's, once layers are made true in it
-	from      int                                 // the first layer of the current slice
-	rows      map[operand.Operand][]*operand.Rows // by the root of the operand
-	edited    []tokenizer.File                    // tokenizer files that a recipe changes
-	tokens    *tokenizer.Output                   // what a recipe's tokenizer section comes to, nil without one
-	vocab     []vocabChange                       // vocabularies of which one parent has more
-	sizes     map[*model.Model][]uint64           // of the vocabularies of a model
-	tokenRows map[*model.Model][]uint64           // of its text vocabulary
-	ranks     map[string]int                      // of Warnings that are not of middling weight
-	own       map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
-	depthSaid bool                                // unlike numbers of layers are among the Blockers
-	lastOp    method.Op                           // that shared returned
+	at         recipe.Pos                          // of what is being worked on in a recipe file
+	op         func(name string) method.Op         // of an output tensor, made of a pair
+	depth      map[string]int                      // layers of each numbered stack of the output
+	layers     []model.LayerSettings               // of the output, where a recipe file puts them together
+	config     *model.Config                       // the output's, once layers are made true in it
+	from       int                                 // the first layer of the current slice
+	rows       map[operand.Operand][]*operand.Rows // by the root of the operand
+	edited     []tokenizer.File                    // tokenizer files that a recipe changes
+	tokens     *tokenizer.Output                   // what a recipe's tokenizer section comes to, nil without one
+	vocab      []vocabChange                       // vocabularies of which one parent has more
+	sizes      map[*model.Model][]uint64           // of the vocabularies of a model
+	tokenRows  map[*model.Model][]uint64           // of its text vocabulary
+	ranks      map[string]int                      // of Warnings that are not of middling weight
+	own        map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
+	depthNamed bool                                // a difference in the number of layers is among the Blockers
+	lastOp     method.Op                           // that shared returned
 }
 
 // New plans what is to be done with opened models: the primary first, and for
@@ -61,7 +61,7 @@ func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
 			p.block("%v", err)
 		}
 	}
-	if err := settle(p.Models); err != nil {
+	if err := settleTies(p.Models); err != nil {
 		return nil, err
 	}
 	if len(p.Blockers) == 0 { // shapes of packed tensors would only confuse
@@ -114,7 +114,7 @@ func (t *Tensor) shareTexts(o operand.Operand) {
 }
 
 // settle finds the parameters of the models.
-func settle(models []*model.Model) error {
+func settleTies(models []*model.Model) error {
 	for _, m := range models {
 		if err := m.Settle(context.Background(), false); err != nil {
 			return err

@@ -125,7 +125,7 @@ func TestRecipes(t *testing.T) {
 				"model.layers.0.mlp F32 4 linear 1*a:model.layers.0.mlp + 1*wide:model.layers.0.mlp",
 				"model.layers.1.attn F32 4 linear 1*a:model.layers.1.attn + 1*wide:model.layers.1.attn",
 				"model.layers.1.mlp F32 4 linear 1*a:model.layers.1.mlp + 1*wide:model.layers.1.mlp",
-				"blocked: recipe.yml:3:1: unlike shapes: model.layers.0.mlp is [4] in a and [5] in wide"}},
+				"blocked: recipe.yml:3:1: shapes differ: model.layers.0.mlp is [4] in a and [5] in wide"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -23,9 +23,9 @@ type side struct {
 	// last is the model of the last layers: norm and head come from it, and
 	// messages call the side by its name.
 	last *model.Model
-	// dress makes a tensor of last an operand of the side, where more is to be
+	// wrap makes a tensor of last an operand of the side, where more is to be
 	// done than reading it.
-	dress func(name string, o operand.Operand) operand.Operand
+	wrap func(name string, o operand.Operand) operand.Operand
 }
 
 // A part is one tensor of a side.

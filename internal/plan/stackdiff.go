@@ -23,7 +23,7 @@ func (d stackDiff) covers(name string) bool {
 	return false
 }
 
-// compareStacks forbids stacks of unlike depth.
+// compareStacks forbids stacks whose depths differ.
 func (p *planner) compareStacks(a, b *model.Model) stackDiff {
 	sa, sb := a.Stacks(), b.Stacks()
 	diff := stackDiff{}
@@ -40,7 +40,7 @@ func (p *planner) compareStacks(a, b *model.Model) stackDiff {
 				continue
 			}
 			diff[prefix] = min(n, sa[prefix])
-			if p.depthSaid {
+			if p.depthNamed {
 				continue
 			}
 			p.block("%s has %d layers in %s and %d in %s", text.Quote(prefix), sa[prefix], a.Name(), n, b.Name())

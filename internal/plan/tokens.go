@@ -92,9 +92,9 @@ func (p *planner) readTokens() *recipe.Problem {
 	return nil
 }
 
-// retoken gives an operand whose rows are a vocabulary the output's rows.
+// remapRows gives an operand whose rows are a vocabulary the output's rows.
 // name is that of the output tensor: an embedding may stand in for a head.
-func (p *planner) retoken(name string, o operand.Operand) operand.Operand {
+func (p *planner) remapRows(name string, o operand.Operand) operand.Operand {
 	if p.tokens == nil || o.None() || !o.Tensor().DType.Blends() {
 		return o
 	}

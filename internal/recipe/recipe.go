@@ -124,7 +124,7 @@ type ModelRef struct {
 }
 
 // Same reports whether two references are to one model. Spellings of one path
-// are the same, unlike for mergekit: "a", "a/" and "./a".
+// are the same here, though not in mergekit: "a", "a/" and "./a".
 func (m ModelRef) Same(o ModelRef) bool {
 	return m.Revision == o.Revision && (m.Path == o.Path || filepath.Clean(m.Path) == filepath.Clean(o.Path))
 }

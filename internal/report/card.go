@@ -267,12 +267,12 @@ func (c *card) flags() string {
 }
 
 // outType is the type that the recipe asks for. Without one a recipe takes the
-// wider of unlike types where flags take the primary's.
+// wider type where the parents differ; flags take the primary's.
 func (c *card) outType() recipe.DType {
 	if !c.p.Recipe.OutputType().Auto {
 		return c.p.Recipe.OutputType()
 	}
-	unlike := false
+	differ := false
 	var types []tensor.DType
 	for i := range c.p.Tensors {
 		t := &c.p.Tensors[i]
@@ -283,10 +283,10 @@ func (c *card) outType() recipe.DType {
 			types = append(types, t.DType)
 		}
 		if ab := t.Operands; t.Sum() == nil && len(ab) == 2 && !ab[0].None() && !ab[1].None() {
-			unlike = unlike || ab[0].Tensor().DType != ab[1].Tensor().DType
+			differ = differ || ab[0].Tensor().DType != ab[1].Tensor().DType
 		}
 	}
-	if unlike && len(types) == 1 {
+	if differ && len(types) == 1 {
 		return recipe.DType{To: types[0]}
 	}
 	return c.p.Recipe.OutputType()

@@ -167,7 +167,7 @@ func JSON(w io.Writer, s *Survey) error {
 		})
 	}
 	list("unlike", func(add func(any)) {
-		for _, t := range left.Unlike {
+		for _, t := range left.Incomparable {
 			add(unlikeJSON{t.Name, infoOf(t.Operands[0]), infoOf(t.Operands[1])})
 		}
 	})

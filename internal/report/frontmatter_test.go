@@ -60,7 +60,7 @@ func TestAgree(t *testing.T) {
 		note    string
 	}{
 		"same":      {"license: mit\nlanguage: en", "license: mit\nlanguage: [en]", "mit", ""},
-		"unlike":    {"license: mit", "license: apache-2.0", "", "don't agree on a licence (mit in m, apache-2.0 in m)"},
+		"differ":    {"license: mit", "license: apache-2.0", "", "don't agree on a licence (mit in m, apache-2.0 in m)"},
 		"one":       {"license: mit", "language: en", "", "(mit in m, none in m)"},
 		"none":      {"a: b", "language: en", "", "No parent's model card names a licence"},
 		"other":     {"license: other\nlicense_name: x", "license: other\nlicense_name: y", "", "(other (x) in m, other (y) in m)"},

@@ -263,7 +263,7 @@ func (p *page) leftovers() {
 	}
 	add("Only in "+names[0], l.OnlyPrimary, sole)
 	add("Only in "+names[1], l.OnlySecondary, sole)
-	add("Of other shapes or types", l.Unlike, func(t *plan.Tensor) string { return fmt.Sprintf("%s: %s", text.Quote(t.Name), t.Why) })
+	add("Of other shapes or types", l.Incomparable, func(t *plan.Tensor) string { return fmt.Sprintf("%s: %s", text.Quote(t.Name), t.Why) })
 }
 
 func (p *page) words() {

@@ -273,7 +273,7 @@ func (s *Survey) Order() []int {
 func compared(t *plan.Tensor) bool { return t.Op.Needs() != method.Nothing }
 
 // Leftovers are the tensors of a comparison that were not compared.
-type Leftovers struct{ OnlyPrimary, OnlySecondary, Unlike []*plan.Tensor }
+type Leftovers struct{ OnlyPrimary, OnlySecondary, Incomparable []*plan.Tensor }
 
 // Leftovers lists what was not compared, layer 2 before layer 10.
 func (s *Survey) Leftovers() Leftovers {
@@ -284,7 +284,7 @@ func (s *Survey) Leftovers() Leftovers {
 	for i := range s.Plan.Tensors {
 		switch t := &s.Plan.Tensors[i]; {
 		case t.Op == (method.Differ{}):
-			l.Unlike = append(l.Unlike, t)
+			l.Incomparable = append(l.Incomparable, t)
 		case compared(t):
 		case t.Operands[1].None():
 			l.OnlyPrimary = append(l.OnlyPrimary, t)
@@ -292,11 +292,11 @@ func (s *Survey) Leftovers() Leftovers {
 			l.OnlySecondary = append(l.OnlySecondary, t)
 		}
 	}
-	for _, list := range [][]*plan.Tensor{l.OnlyPrimary, l.OnlySecondary, l.Unlike} {
+	for _, list := range [][]*plan.Tensor{l.OnlyPrimary, l.OnlySecondary, l.Incomparable} {
 		slices.SortFunc(list, func(a, b *plan.Tensor) int { return text.CompareNames(a.Name, b.Name) })
 	}
 	return l
 }
 
 // None reports whether all was compared.
-func (l Leftovers) None() bool { return len(l.OnlyPrimary)+len(l.OnlySecondary)+len(l.Unlike) == 0 }
+func (l Leftovers) None() bool { return len(l.OnlyPrimary)+len(l.OnlySecondary)+len(l.Incomparable) == 0 }

@@ -241,9 +241,9 @@ func checkFlip(t *testing.T, m madeModel, f writer.File, original []byte, at int
 	if int64(n)*size != d.TensorOffset || len(d.Index) != len(info.Shape) {
 		t.Errorf("%s, byte %d: index %v of shape %v", f.Name, at, d.Index, info.Shape)
 	}
-	for i, unlike := range v.Differs {
-		if unlike != (i == x.Tensor) {
-			t.Errorf("%s, byte %d: tensor %d differs: %v", f.Name, at, i, unlike)
+	for i, differs := range v.Differs {
+		if differs != (i == x.Tensor) {
+			t.Errorf("%s, byte %d: tensor %d differs: %v", f.Name, at, i, differs)
 		}
 	}
 }
