@@ -30,7 +30,7 @@ func (p *parser) link() {
 		byOutput[fold(j.out)] = j
 	}
 	parents := map[string]*Job{} // by path: a job that reads it
-	hurt := map[*Job]bool{}      // what their outputs contain is told already
+	hurt := map[*Job]bool{}      // the contents of their outputs have been reported
 	for _, j := range jobs {
 		for _, path := range j.Task.Parents() {
 			path, err := disk.Resolve(path)

@@ -16,17 +16,17 @@ const (
 	whyChanged = "changed"             // its flags, parents or this program are not those of the output
 	whyDamaged = "damaged"             // files are missing, or not as they were made
 	whyForeign = "not of this program" // something else is at the output
-	whyWaiting = "waiting"             // what it needs is not made yet
+	whyWaiting = "waiting"             // its inputs are not made yet
 )
 
-// A made output is what this program left at an output folder.
+// A made output is the state of an output folder that this program made.
 type made struct {
 	ours        bool // slerpmerge.json says that this program made it
 	fingerprint string
 	why         string // it can't be what is wanted, "" if it can
 }
 
-// lookAt reads what is at an output folder.
+// lookAt reads the state of an output folder.
 func lookAt(ctx context.Context, out string) (made, error) {
 	entries, err := os.ReadDir(out)
 	switch {
@@ -49,7 +49,7 @@ func lookAt(ctx context.Context, out string) (made, error) {
 	return made{ours: true, fingerprint: there.Fingerprint}, nil
 }
 
-// differs says why the output is not what a plan would make, "" if it is.
+// differs says how the output differs from the plan's, "" if it does not.
 func (m made) differs(fingerprint string) string {
 	if m.why == "" && m.fingerprint != fingerprint {
 		return whyChanged

@@ -1,6 +1,6 @@
-// Package batch runs a list of merges and conversions unattended: it checks
-// all of them before the first one starts, skips what is done, goes on after
-// what fails, and tells others how far it is. What a job means is known to the
+// Package batch runs a list of merges and conversions unattended: it checks all
+// of them before the first one starts, skips finished jobs, continues after
+// failures, and reports the progress. The meaning of a job is known to the
 // command line alone, which hands it over as a Task.
 package batch
 
@@ -75,8 +75,8 @@ type Grammar interface {
 	Flags(Kind) []FlagForm
 	// Check looks at the values of one flag.
 	Check(Kind, Flag) error
-	// Task reads a whole job as its command would. What is wrong with a recipe
-	// file comes as a *document.Error. A message that is about a flag begins
-	// with it.
+	// Task reads a whole job as its command would. Errors in a recipe file come
+	// as a *document.Error; fault.FlagOf gives the flag that another error is
+	// about.
 	Task(*Job) (Task, error)
 }

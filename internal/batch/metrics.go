@@ -15,10 +15,10 @@ import (
 )
 
 // Metrics are in the text format of Prometheus, for the textfile collector of
-// its node exporter. Two of them go on from one run to the next: the file that
-// is replaced tells where they were.
+// its node exporter. Two of them continue from one run to the next: their last
+// values are in the file that is replaced.
 
-// A memory is what the metrics of the run before say about a job, or about
+// A memory is the content of the previous run's metrics about a job, or about
 // the whole for the name "".
 type memory struct {
 	lastSuccess float64 // seconds since 1970; 0 for never
@@ -34,8 +34,8 @@ const (
 // maxMetrics bounds a file that is read back.
 const maxMetrics = 16 << 20
 
-// remember reads the metrics of the run before. What is not there or can't be
-// understood has not happened.
+// remember reads the metrics of the previous run. Those that are missing or
+// can't be understood count as none.
 func remember(path string) map[string]memory {
 	past := map[string]memory{}
 	f, err := disk.OpenRegular(path)
@@ -119,7 +119,7 @@ func (s *State) metrics(past map[string]memory) []byte {
 		jobs[j.Name] = j
 	}
 	names := slices.Sorted(maps.Keys(jobs))
-	if len(names) == 0 { // the manifest could not be read: what was known stays known
+	if len(names) == 0 { // the manifest could not be read: earlier values are kept
 		names = slices.DeleteFunc(slices.Sorted(maps.Keys(past)), func(n string) bool { return n == "" })
 	}
 	perJob := func(name, kind, help string, value func(name string, j *JobState) (float64, bool)) {

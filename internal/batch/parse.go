@@ -53,7 +53,7 @@ var (
 	convertKeys = []string{"name", "model", "output", "after"}
 )
 
-// namePattern is what a name may be: it stands in log lines and is a label of
+// namePattern is the form of names: it stands in log lines and is a label of
 // metrics.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 

@@ -10,7 +10,7 @@ import (
 	"slerpmerge/writer"
 )
 
-// The names of what happens, for logs. They are relied upon.
+// The names of events, for logs. Users rely on them.
 const (
 	EventBatchStart = "batch_start"
 	EventJobStart   = "job_start"
@@ -28,8 +28,7 @@ type Options struct {
 	StopOnError bool
 	Status      string // the file for the state, "" for none
 	Metrics     string // the file for metrics, "" for none
-	// Event is told what happens: one of the names above, and the job if it is
-	// about one.
+	// Event receives one of the names above, and the job if it is about one.
 	Event func(name string, s *State, j *JobState)
 	// Classify says which exit code an error has, and what to do about it.
 	Classify func(error) (exit int, hints []string)
@@ -62,9 +61,9 @@ func New(name string, m *Manifest, opt Options) *Batch {
 	return b
 }
 
-// Check plans every job that can be planned now, and notes what is to be done.
-// It makes nothing. Errors: a *Refusal with every reason why the manifest can't
-// be run, or the cause of ctx.
+// Check plans every job that can be planned now, and records its result. It
+// makes nothing. Errors: a *Refusal with every reason why the manifest can't be
+// run, or the cause of ctx.
 func (b *Batch) Check(ctx context.Context) error {
 	refusal := &Refusal{}
 	var room volumes
@@ -78,7 +77,7 @@ func (b *Batch) Check(ctx context.Context) error {
 		for _, m := range j.makers {
 			ready = ready && current[m]
 		}
-		if !ready { // what it reads is not there yet, or will be another
+		if !ready { // its inputs are not there yet, or will change
 			js.Why = whyWaiting
 			continue
 		}
@@ -113,8 +112,8 @@ func (b *Batch) Check(ctx context.Context) error {
 	return nil
 }
 
-// survey plans a job and compares it with what is at its output: why says what
-// is to be done, "" if nothing is.
+// survey plans a job and compares it with its output: why says what is to be
+// done, "" if nothing is.
 func (b *Batch) survey(ctx context.Context, j *Job) (why string, s *Survey, err error) {
 	there, err := lookAt(ctx, j.out)
 	if err != nil {
@@ -143,7 +142,7 @@ func (b *Batch) Begin() error {
 	return b.fileErr
 }
 
-// Run does the jobs, one after the other, and tells in State how it went. The
+// Run does the jobs, one after the other, and records the outcome in State. The
 // error is that of the status or metrics file at the end.
 func (b *Batch) Run(ctx context.Context) error {
 	failed := false
@@ -239,15 +238,15 @@ func (b *Batch) end(phase Phase, exit int) error {
 	return b.fileErr
 }
 
-// event writes the files, then tells.
+// event writes the files, then calls Event.
 func (b *Batch) event(name string, js *JobState) {
 	b.State.touch(b.opt.Now())
 	b.write()
 	b.opt.Event(name, b.State, js)
 }
 
-// write puts the state into the status and metrics files. What goes wrong is
-// remembered until it goes well: the work itself goes on.
+// write puts the state into the status and metrics files. Errors are remembered
+// until a write succeeds; the work continues.
 func (b *Batch) write() {
 	b.fileErr = nil
 	if b.opt.Status != "" {

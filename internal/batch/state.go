@@ -25,7 +25,7 @@ const (
 	JobPending JobPhase = "pending"
 	JobRunning JobPhase = "running"
 	JobDone    JobPhase = "done"
-	JobSkipped JobPhase = "skipped"  // its output is there already, and is what the job would make
+	JobSkipped JobPhase = "skipped"  // its output exists and is up to date
 	JobFailed  JobPhase = "failed"   // see Error
 	JobBlocked JobPhase = "blocked"  // a job that it needs is not done
 	JobNotDone JobPhase = "not_done" // the run ended before its turn, or in the middle of it
@@ -76,7 +76,7 @@ type JobState struct {
 // finished reports whether nothing more will happen to the job.
 func (j *JobState) finished() bool { return j.Phase != JobPending && j.Phase != JobRunning }
 
-// Ready reports whether the output is what it should be.
+// Ready reports whether the output is up to date.
 func (j *JobState) Ready() bool { return j.Phase == JobDone || j.Phase == JobSkipped }
 
 func newState(manifest, version string, jobs []*Job, now time.Time) *State {

@@ -3,7 +3,7 @@ package batch
 import "context"
 
 // A Task is a job as the command line understands it. Overwrite allows it to
-// replace what is at the output.
+// replace the output.
 type Task interface {
 	Output() string
 	Parents() []string // in no special order; some may be names on the hub
@@ -13,7 +13,7 @@ type Task interface {
 	Run(ctx context.Context, overwrite bool) (*Result, error)
 }
 
-// A Survey is what the plan of a job says.
+// A Survey is a summary of the plan of a job.
 type Survey struct {
 	Fingerprint string // of all that the output's bytes depend on
 	Bytes       int64  // of all files but those about the work itself; 0 where Refusal leaves it open

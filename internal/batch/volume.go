@@ -12,8 +12,8 @@ type volume struct {
 	jobs       []string
 }
 
-// volumes adds up what jobs need, by file system. A new folder is complete before
-// the one that it replaces goes.
+// volumes adds up the space that jobs need, by file system. A new folder is
+// complete before the one that it replaces goes.
 type volumes struct {
 	byDevice map[string]*volume
 	order    []*volume
@@ -31,7 +31,7 @@ func (d *volumes) add(j *Job, bytes int64) {
 		d.byDevice[key] = k
 		d.order = append(d.order, k)
 	}
-	// What a stopped run left is resumed, or removed first.
+	// The leftovers of a stopped run are resumed, or removed first.
 	k.used += bytes - writer.PartialBytes(j.out)
 	k.peak = max(k.peak, k.used)
 	k.used -= disk.Usage(j.out)

@@ -241,7 +241,7 @@ func fromHere(path string) string {
 	return path
 }
 
-// batchLog says what happens to the jobs.
+// batchLog logs the events of the jobs.
 type batchLog struct {
 	app      *app
 	manifest string
@@ -278,7 +278,7 @@ func (b *batchLog) event(name string, s *batch.State, j *batch.JobState) {
 	}
 }
 
-// done closes a run. What was refused is told by refuse.
+// done closes a run. Refusals are reported by refuse.
 func (b *batchLog) done(s *batch.State) {
 	log, exit := b.app.log, *s.Exit
 	attrs := []any{"manifest", s.Manifest, "state", s.Phase, "exit", exit, "seconds", s.Seconds, "bytes", s.Bytes, "counts", s.Counts}

@@ -251,7 +251,7 @@ func printLayers(out io.Writer, s *report.Stack, all bool) {
 	w.Flush()
 }
 
-// printLeftovers names what was not compared.
+// printLeftovers names the tensors that were not compared.
 func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
 	if l.None() {
 		return

@@ -25,7 +25,7 @@ func (c *convertCmd) Run(a *app) error {
 	return a.carryOut(r, w)
 }
 
-// order is what the command line asks for.
+// order is the request of the command line.
 func (c *convertCmd) order() (recipe.Request, work, error) {
 	r := recipe.Request{Recipe: recipe.Conversion(c.Model), Run: recipe.Run{Output: c.Output, Overwrite: c.Overwrite}}
 	w := work{dryRun: c.DryRun, json: c.JSON, run: c.runFlags}

@@ -37,7 +37,7 @@ const (
 // Stopped is the cause with which main cancels the context on a signal.
 type Stopped struct{ Signal os.Signal }
 
-// Class is that of a run that can go on, or of one that the user ended.
+// Class is that of a run that can be resumed, or of one that the user ended.
 func (s Stopped) Class() fault.Class {
 	if s.Signal == os.Interrupt {
 		return fault.Interrupted
@@ -45,7 +45,7 @@ func (s Stopped) Class() fault.Class {
 	return fault.Stopped
 }
 
-// Hints say how to go on.
+// Hints say how to resume.
 func (s Stopped) Hints() []fault.Hint { return startAgain }
 
 var startAgain = fault.Advise("nothing was written; the same command starts again")
@@ -67,10 +67,10 @@ type TimeUp struct{ Budget time.Duration }
 
 func (t TimeUp) Error() string { return fmt.Sprintf("the time budget of %v is used up", t.Budget) }
 
-// Class is that of a run that can go on.
+// Class is that of a run that can be resumed.
 func (t TimeUp) Class() fault.Class { return fault.Stopped }
 
-// Hints say how to go on.
+// Hints say how to resume.
 func (t TimeUp) Hints() []fault.Hint { return startAgain }
 
 // within gives a context that ends when a time budget does; 0 is none.

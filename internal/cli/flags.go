@@ -172,8 +172,8 @@ func (f *entryFlags) Decode(ctx *kong.DecodeContext) error {
 	return err
 }
 
-// outputFlags are what merge, plan and convert share: the form of what is
-// written, and what it may cost.
+// outputFlags are shared by merge, plan and convert: the form of the output,
+// and the resources.
 type outputFlags struct {
 	DType     dtypeFlag  `name:"dtype" placeholder:"TYPE" default:"auto" help:"Type of the floating tensors: float32, float16, bfloat16, or auto, the type each has (in a merge: in the primary) (default ${default})."`
 	Format    string     `enum:"safetensors,bin" default:"safetensors" placeholder:"FORMAT" help:"Format of the weight files: safetensors or bin, PyTorch's (default ${default})."`
@@ -184,8 +184,8 @@ type outputFlags struct {
 	JSON      bool       `name:"json" help:"Print the result as JSON."`
 }
 
-// runFlags are what merge and convert share: how the work is done, not what
-// comes of it.
+// runFlags are shared by merge and convert: how the work is done, which does
+// not affect the output.
 type runFlags struct {
 	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
 	Restart    bool          `help:"Start over instead of resuming an unfinished run."`
@@ -213,7 +213,7 @@ func refuseFlags(err error) error {
 	return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; "), err: err}
 }
 
-// mergeFlags are what merge and plan share.
+// mergeFlags are shared by merge and plan.
 type mergeFlags struct {
 	Primary   *string `arg:"" optional:"" help:"The model that t = 0 gives: config and tokenizer come from it."`
 	Secondary *string `arg:"" optional:"" help:"The model that t = 1 gives."`

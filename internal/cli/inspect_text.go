@@ -18,7 +18,7 @@ import (
 	"slerpmerge/internal/tokenizer"
 )
 
-// inspectText tells people what a model is: the folder, the files, the tensors
+// inspectText describes a model to people: the folder, the files, the tensors
 // with repeats folded, the types.
 func inspectText(out io.Writer, m *model.Model, chosen []int) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -90,7 +90,7 @@ func printTypes(w io.Writer, m *model.Model, chosen []int) {
 }
 
 // describe says what a folder or file is, as far as the files beside the
-// weights tell.
+// weights say.
 func describe(m *model.Model) []string {
 	if m.Dir == "" {
 		return []string{"a single weight file"}

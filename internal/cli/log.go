@@ -12,7 +12,7 @@ import (
 	"slerpmerge/internal/recipe"
 )
 
-// A logger writes what is not a result: one line an event, as text for people
+// A logger writes everything but results: one line an event, as text for people
 // or as JSON for machines.
 type logger struct {
 	w       io.Writer
@@ -33,7 +33,7 @@ func newLogger(w io.Writer, g globals) *logger {
 	return l
 }
 
-// named is the same log for what one job of several says.
+// named is the same log for the messages of one job of several.
 func (l *logger) named(job string) *logger {
 	n := &logger{w: l.w, quiet: l.quiet, verbose: l.verbose, json: l.json, job: job}
 	if n.json != nil {
@@ -42,7 +42,7 @@ func (l *logger) named(job string) *logger {
 	return n
 }
 
-// label goes before what a job says.
+// label goes before the messages of a job.
 func (l *logger) label() string {
 	if l.job == "" {
 		return ""
@@ -101,7 +101,7 @@ func (l *logger) warn(text string) {
 	}
 }
 
-// failure is one of several: in JSON always said, as text told again at the
+// failure is one of several: in JSON always logged, as text repeated at the
 // end.
 func (l *logger) failure(event, text string, attrs ...any) {
 	switch {
@@ -123,7 +123,7 @@ func (l *logger) error(text string, code int, hints []string) {
 	}
 }
 
-// document shows what is wrong with a recipe file: a line for each problem, and
+// document shows the errors in a recipe file: a line for each problem, and
 // below it the place.
 func (l *logger) document(e *recipe.DocumentError, code int, hints []string) {
 	if l.json != nil {

@@ -81,7 +81,7 @@ func flags(f func(string, ...any), list []*kong.Flag) {
 	}
 }
 
-// roff takes what has a meaning to roff out of a text.
+// roff escapes the control characters of roff in a text.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.", "\n'", "\n\\&'").Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

@@ -7,11 +7,11 @@ import (
 )
 
 // peakMemory is the most resident memory that the process had, mapped pages
-// included, in bytes; 0 where the system does not tell.
+// included, in bytes; 0 where the system does not say.
 func peakMemory() int64 { return kibOf("/proc/self/status", "VmHWM:") }
 
 // freeMemory is the memory that programs and the page cache could have, in
-// bytes; 0 where the system does not tell.
+// bytes; 0 where the system does not say.
 func freeMemory() int64 { return kibOf("/proc/meminfo", "MemAvailable:") }
 
 // kibOf reads a line of a file in /proc, in bytes.

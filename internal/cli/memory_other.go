@@ -3,9 +3,9 @@
 package cli
 
 // peakMemory is the most resident memory that the process had, mapped pages
-// included, in bytes; 0 where the system does not tell.
+// included, in bytes; 0 where the system does not say.
 func peakMemory() int64 { return 0 }
 
 // freeMemory is the memory that programs and the page cache could have, in
-// bytes; 0 where the system does not tell.
+// bytes; 0 where the system does not say.
 func freeMemory() int64 { return 0 }

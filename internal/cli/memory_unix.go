@@ -9,7 +9,7 @@ import (
 )
 
 // peakMemory is the most resident memory that the process had, mapped pages
-// included, in bytes; 0 where the system does not tell.
+// included, in bytes; 0 where the system does not say.
 func peakMemory() int64 {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
@@ -22,5 +22,5 @@ func peakMemory() int64 {
 }
 
 // freeMemory is the memory that programs and the page cache could have, in
-// bytes; 0 where the system does not tell.
+// bytes; 0 where the system does not say.
 func freeMemory() int64 { return 0 }

@@ -48,7 +48,7 @@ func (c *mergeCmd) Run(a *app) error {
 	return a.carryOut(r, w)
 }
 
-// order is what the command line asks for.
+// order is the request of the command line.
 func (c *mergeCmd) order() (recipe.Request, work, error) {
 	r, err := c.recipe(c.Output)
 	r.Overwrite = c.Overwrite
@@ -62,7 +62,7 @@ type work struct {
 	run                runFlags
 }
 
-// choices are what the output depends on beside the recipe.
+// choices are the settings beside the recipe on which the output depends.
 func (w work) choices() []string {
 	return []string{fmt.Sprintf("card=%v", w.card), fmt.Sprintf("checksums=%v", w.run.Checksums)}
 }
@@ -92,13 +92,13 @@ func (a *app) carryOut(r recipe.Request, w work) error {
 	return a.summary(res, "done", w.json)
 }
 
-// A doneError says that what a command makes is there already.
+// A doneError says that the output of a command exists already.
 type doneError struct{ plan *plan.Plan }
 
 func (e *doneError) Error() string { return e.plan.Run.Output + " is what this command makes" }
 
 // perform plans and runs. Where there is nothing to do the error is a
-// *doneError. What this very command made, but is not whole any more, is made
+// *doneError. An output of the same command that is no longer whole is made
 // again and replaced.
 func (a *app) perform(r recipe.Request, w work) (*merge.Result, error) {
 	if w.run.Nice {
@@ -115,7 +115,7 @@ func (a *app) perform(r recipe.Request, w work) (*merge.Result, error) {
 	return res, err
 }
 
-// A brokenError says that what a command makes is there, but not whole.
+// A brokenError says that the output of a command exists, but is not whole.
 type brokenError struct{ why string }
 
 func (e *brokenError) Error() string { return e.why }
@@ -198,7 +198,7 @@ func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
 		Branches: map[method.Outcome]int{}, Warnings: append([]string{}, p.Warnings...)})
 }
 
-// resumed tells what becomes of an unfinished run.
+// resumed reports whether an unfinished run is resumed.
 func (a *app) resumed(r merge.Resumed) {
 	if r.Why != "" {
 		a.log.info("afresh", "an unfinished run is discarded: "+r.Why, "why", r.Why)
@@ -207,7 +207,7 @@ func (a *app) resumed(r merge.Resumed) {
 	a.log.info("resume", fmt.Sprintf("resuming an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
 }
 
-// sidecars are the files that tell about the work.
+// sidecars are the files that describe the work.
 func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
 	files := []merge.Sidecar{{Name: report.ProvenanceName, Write: func(w io.Writer) error {
 		return report.Provenance(w, r, version)
@@ -221,8 +221,8 @@ func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
 	return files
 }
 
-// plan opens the parents and plans. done closes them. run tells whether the
-// plan will be carried out: then it must not rest on samples.
+// plan opens the parents and plans. done closes them. run says whether the plan
+// will be carried out: then it must not rest on samples.
 func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan, done func(), err error) {
 	bound(r.MaxMemory, planPool)
 	models, err := openParents(pool, r, plan.Merging)

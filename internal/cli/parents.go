@@ -13,8 +13,8 @@ import (
 	"slerpmerge/torchbin"
 )
 
-// openParents opens the models of a recipe, in the order of Recipe.Parents.
-// What is wrong with those of a recipe file is told at once, as one
+// openParents opens the models of a recipe, in the order of Recipe.Parents. All
+// errors in those of a recipe file are reported together, as one
 // *recipe.DocumentError: models that are not there, and layers that the others
 // don't have. Models that were opened are returned with an error, too.
 func openParents(pool *mmapio.Pool, r recipe.Request, purpose plan.Purpose) ([]*model.Model, error) {
@@ -118,8 +118,8 @@ func badEntry(format string, args ...any) error {
 	return &requestError{err: &fault.FlagError{Name: "entry", Err: fmt.Errorf(format, args...)}}
 }
 
-// withModels adds to what is wrong with a recipe file what is wrong with its
-// models, as far as it says which they are.
+// withModels adds to the errors in a recipe file those of its models, as far as
+// it says which they are.
 func withModels(d *recipe.Recipe, err error) error {
 	var wrong, more *recipe.DocumentError
 	if d == nil || !errors.As(err, &wrong) {

@@ -78,7 +78,7 @@ func (a *app) printPlan(p *plan.Plan) error {
 	return w.Flush()
 }
 
-// printOutput shows what would be written, and what that takes.
+// printOutput shows the files that would be written, and their size.
 func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 	files := p.Layout.Files
 	for i, f := range files {
@@ -109,7 +109,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 // maxBeside is how many of the small files are named.
 const maxBeside = 2
 
-// beside names the files that go along with the weights.
+// beside names the files that are copied with the weights.
 func beside(p *plan.Plan) (names []string, bytes int64) {
 	if p.Config != nil {
 		names, bytes = []string{p.ConfigName()}, int64(len(p.Config))
@@ -126,7 +126,7 @@ func beside(p *plan.Plan) (names []string, bytes int64) {
 	return names, bytes
 }
 
-// what says in a word what happens to a tensor, with its t.
+// what names the operation on a tensor, with its t.
 func what(t *plan.Tensor) string {
 	if t.Mixed {
 		return fmt.Sprintf("%s, t %v", t.Op.Word(), t.T)

@@ -93,7 +93,7 @@ func (p *progress) add(n int64) {
 		"bytes", p.done, "total", p.total, "bytes_per_second", rate, "seconds_left", left.Seconds())
 }
 
-// close takes the bar away.
+// close removes the bar.
 func (p *progress) close() {
 	if p.pool == nil {
 		return

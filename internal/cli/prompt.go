@@ -210,7 +210,8 @@ func (s *session) args() []string {
 }
 
 // recipe reads the answers as the command line would, so that what is run and
-// what the printed line runs can't differ. card tells whether there is to be one.
+// what the printed line runs can't differ. card reports whether there is to be
+// one.
 func (s *session) recipe() (r recipe.Request, card bool, err error) {
 	var c mergeCmd
 	parser, err := kong.New(&c, kong.Name("merge"), kong.WithHyphenPrefixedParameters(true))

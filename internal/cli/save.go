@@ -104,7 +104,7 @@ func (s *saved) write(content func(io.Writer) error) error {
 	return s.pipe.Close()
 }
 
-// drop takes away what write did not make a file.
+// drop removes the file unless write has made it.
 func (s *saved) drop() {
 	switch {
 	case s == nil:

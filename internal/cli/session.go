@@ -20,7 +20,7 @@ import (
 // A session asks on a terminal for a merge, shows its plan and runs it: what
 // the program does when it is started without arguments.
 //
-// It is a dialog of lines, not a screen: what was said stays readable, by a
+// It is a dialog of lines, not a screen: earlier lines stay readable, by a
 // screen reader too.
 type session struct {
 	*app
@@ -79,10 +79,10 @@ func (leftError) Unwrap() error { return context.Canceled } // for the exit code
 
 func (s *session) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
-// errReported repeats a question about whose answer something was said already.
+// errReported repeats a question whose answer has been commented on.
 var errReported = errors.New("reported")
 
-// report says what is wrong with an answer.
+// report explains the error in an answer.
 func (s *session) report(err error) {
 	s.say("error: %s", clean(err.Error()))
 	var exists *writer.ExistsError

@@ -12,8 +12,9 @@ import (
 // Slurm's --signal, Grid Engine's -notify.
 var warnings = []os.Signal{syscall.SIGUSR1}
 
-// quitAtOnce has SIGQUIT, which a terminal sends for Ctrl-\, end the process without
-// the stacks that the runtime prints. What was noted in a journal is kept.
+// quitAtOnce has SIGQUIT, which a terminal sends for Ctrl-\, end the process
+// without the stacks that the runtime prints. Work recorded in a journal is
+// kept.
 func quitAtOnce() {
 	if signal.Ignored(syscall.SIGQUIT) { // in the background of a script
 		return

@@ -67,8 +67,8 @@ func (t *tree) numberAt(i, start int) int {
 	return -1
 }
 
-// stack prints tensors whose names go on with a number at byte start, those of
-// like numbers once.
+// stack prints tensors whose names continue with a number at byte start, those
+// of like numbers once.
 func (t *tree) stack(list []int, cut, start int, indent string) {
 	type group struct {
 		first   []int // the tensors of the first number

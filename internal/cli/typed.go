@@ -38,8 +38,8 @@ func expandHome(path string) string {
 	return path
 }
 
-// unquote takes a shell's quotes away. A quote that never ends is a part of
-// the name, except at the start, where its end was forgotten.
+// unquote removes a shell's quotes. A quote that never ends is a part of the
+// name, except at the start, where its end was forgotten.
 func unquote(text string) string {
 	var b strings.Builder
 	var quote byte

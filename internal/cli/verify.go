@@ -36,8 +36,8 @@ func (verifyCmd) Help() string {
 	return "Example: slerpmerge verify ./merged"
 }
 
-// A mismatchError says that a folder was verified and is not what it should be,
-// or that this can't be said because its parents are not.
+// A mismatchError says that a verified folder differs from the expected one, or
+// that it can't be verified because its parents have changed.
 type mismatchError struct {
 	msg  string
 	hint string
@@ -236,7 +236,7 @@ const maxShown = 20
 // maxDrifts is how many tensors of changed parents are named.
 const maxDrifts = 3
 
-// report tells what came out.
+// report reports the outcome.
 func (c *verifyCmd) report(a *app, rec *report.Record, v *verify.Result) error {
 	f, err := judge(rec, v)
 	if err != nil {
@@ -282,7 +282,7 @@ type findings struct {
 	own     []verify.Difference // of the folder, as far as they were kept
 	count   int                 // of all of them
 	drifted int                 // tensors that have other values in the parents
-	parents []string            // what is wrong with those
+	parents []string            // how those have changed
 }
 
 // judge keeps the differences of the folder apart from those of its parents:

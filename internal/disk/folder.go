@@ -94,8 +94,8 @@ func (d *Folder) Sub(name string) (*Folder, error) {
 
 var errNoFolder = errors.New("not a folder")
 
-// Mkdir makes a folder and opens it. Whoever takes it away in between is found
-// out: what is opened is empty and ours.
+// Mkdir makes a folder and opens it. A replacement in between is detected: the
+// opened folder is empty and ours.
 func (d *Folder) Mkdir(name string, perm fs.FileMode) (*Folder, error) {
 	if err := d.root.Mkdir(name, perm); err != nil {
 		return nil, d.fail("mkdir", name, err)
@@ -139,7 +139,7 @@ func (d *Folder) Info() fs.FileInfo { return d.info }
 // Private reports whether only the owner can look up names in the folder.
 func (d *Folder) Private() bool { return d.info.Mode().Perm()&0o077 == 0 }
 
-// Close closes the folder. What was opened in it stays open.
+// Close closes the folder. Files opened in it stay open.
 func (d *Folder) Close() {
 	d.dir.Close()
 	d.root.Close()
@@ -183,8 +183,8 @@ func (d *Folder) Create(name string, perm fs.FileMode) (*os.File, error) {
 	return f, nil
 }
 
-// Open opens a regular file that is there, with the flags of os.OpenFile. What
-// is no regular file, a link above all, is a *ForeignError.
+// Open opens a regular file that is there, with the flags of os.OpenFile.
+// Anything else, such as a link, is a *ForeignError.
 func (d *Folder) Open(name string, flag int) (*os.File, error) {
 	before, err := d.Lstat(name)
 	if err != nil {
@@ -208,7 +208,7 @@ func (d *Folder) Open(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// notRegular is the error for what is no regular file.
+// notRegular is the error for anything but a regular file.
 func (d *Folder) notRegular(name string, fi fs.FileInfo) error {
 	if fi.Mode().IsRegular() {
 		return nil
@@ -227,7 +227,7 @@ func (d *Folder) Remove(name string) error {
 	return nil
 }
 
-// Discard removes what stands under a name, whatever it is. It follows no links.
+// Discard removes a file or folder, whatever it is. It follows no links.
 func (d *Folder) Discard(name string) error {
 	if err := d.root.RemoveAll(name); err != nil {
 		return d.fail("remove", name, err)

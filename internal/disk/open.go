@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// A KindError says that a path is no regular file.
+// A KindError says that a path is not a regular file.
 type KindError struct {
 	Path string
 	Kind string // "a named pipe"

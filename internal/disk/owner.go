@@ -45,7 +45,8 @@ func Owned(fi fs.FileInfo) bool {
 	return !ok || uid == effectiveUser()
 }
 
-// A Trust is what a file system tells truly of the files that we make in it.
+// A Trust says which properties a file system reports correctly of the files
+// that we make in it.
 type Trust struct {
 	Owners bool // they are ours
 	Modes  bool // others can't write to them if we say so
@@ -82,9 +83,9 @@ func (d *Folder) Strange() bool { return d.trust != nil && !d.trust.Owners }
 
 // Vet makes sure that a file or folder called name, of which fi was read by its
 // descriptor, is ours alone: our effective user owns it, others can't write to
-// it, and a file has one link. Otherwise the error is a *ForeignError. What the
-// file system does not tell truly is not looked at, nor are modes in a private
-// folder.
+// it, and a file has one link. Otherwise the error is a *ForeignError.
+// Properties that the file system does not report correctly are ignored, and so
+// are modes in a private folder.
 func (d *Folder) Vet(name string, fi fs.FileInfo) error {
 	path := d.Path(name)
 	switch mode := fi.Mode(); {
@@ -96,7 +97,7 @@ func (d *Folder) Vet(name string, fi fs.FileInfo) error {
 	owned, open := Owned(fi), othersWrite(fi) && !d.Private()
 	if !owned || open {
 		trust, err := d.Trust()
-		if err != nil { // no file can be made here, so nothing speaks against what is said
+		if err != nil { // no file can be made here, so nothing contradicts the report
 			trust = Trust{Owners: true, Modes: true}
 		}
 		switch {
@@ -112,7 +113,8 @@ func (d *Folder) Vet(name string, fi fs.FileInfo) error {
 	return nil
 }
 
-// VetOwner is Vet where others may write: for what is to be removed.
+// VetOwner is Vet without the check of write permissions, for a file that is to
+// be removed.
 func (d *Folder) VetOwner(name string, fi fs.FileInfo) error {
 	return d.Vet(name, closed{fi})
 }
@@ -158,7 +160,7 @@ func by(fi fs.FileInfo) string {
 	return ""
 }
 
-// kindOf names what is neither a regular file nor a link.
+// kindOf names a file that is neither regular nor a link.
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():

@@ -19,6 +19,6 @@ func linksOf(fs.FileInfo) uint64 { return 1 }
 // Allocated is the number of bytes that a file takes on the disk.
 func Allocated(fi fs.FileInfo) int64 { return fi.Size() }
 
-// Identity tells a file from all others of this system, as text; "" if that
-// can't be told.
+// Identity distinguishes a file from all others of this system, as text; "" if
+// there is no such identity.
 func Identity(fs.FileInfo) string { return "" }

@@ -42,8 +42,8 @@ func Allocated(fi fs.FileInfo) int64 {
 	return fi.Size()
 }
 
-// Identity tells a file from all others of this system, as text; "" if that
-// can't be told.
+// Identity distinguishes a file from all others of this system, as text; "" if
+// there is no such identity.
 func Identity(fi fs.FileInfo) string {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		return identity(uint64(st.Dev), uint64(st.Ino))

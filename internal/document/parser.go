@@ -1,6 +1,6 @@
 // Package document reads YAML files that people write by hand, and says
 // everything that is wrong with one at once, each with its place in the file.
-// What the files mean is the business of others.
+// The meaning of the files is known to the callers.
 package document
 
 import (
@@ -12,7 +12,7 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// A Parser gathers what is wrong with a file while it is read.
+// A Parser gathers the errors in a file while it is read.
 type Parser struct {
 	Problems []Problem
 	// Misplaced says more about a key that has no place among the known ones;

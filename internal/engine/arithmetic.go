@@ -46,7 +46,7 @@ func (w *arithmetic) each(ctx context.Context, in []input, from, to int64, do fu
 	return nil
 }
 
-// measure gives the Gram matrix of one block. If it is to look, it also tells
+// measure gives the Gram matrix of one block. If it is to look, it also reports
 // whether all operands have the same bytes there.
 func (w *arithmetic) measure(ctx context.Context, t *plan.Tensor, in []input, block int, look bool) (g method.Gram, same bool, err error) {
 	products := w.gram(in)

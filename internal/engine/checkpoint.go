@@ -11,8 +11,8 @@ import (
 	"slerpmerge/writer"
 )
 
-// A record is what a checkpoint remembers beside the bytes that are written:
-// what was found out about tensors, so that nothing has to be read again.
+// A record is the part of a checkpoint beside the written bytes: the results of
+// tensors, so that nothing has to be read again.
 type record struct {
 	Done  []tensorNote `json:"done,omitempty"`  // written whole since the last note
 	Under []tensorNote `json:"under,omitempty"` // measured, but not written whole

@@ -9,7 +9,7 @@ import (
 // still mapped can't be.
 const dropDistance = 64 << 20
 
-// A pageDropper tells the system which parts of parents are of no use any more,
+// A pageDropper tells the system which parts of parents are no longer needed,
 // so that models larger than the memory do not push out of the page cache what
 // other programs have there.
 type pageDropper struct {

@@ -25,7 +25,7 @@ type TensorResult struct {
 	Differs   bool    // Follow: the secondary's values are others
 }
 
-// Outcomes counts tensors by what was done to them.
+// Outcomes counts tensors by their outcome.
 func Outcomes(list []TensorResult) map[method.Outcome]int {
 	n := map[method.Outcome]int{}
 	for i := range list {

@@ -58,8 +58,8 @@ type scan struct {
 	progress func(int64)
 }
 
-// pairBlocks is what is known of one pair so far: per block, to be added in
-// their order when all are there.
+// pairBlocks is the state of one pair: per block, to be added in their order
+// when all are there.
 type pairBlocks struct {
 	grams     []method.Gram
 	distances []slerp.Wide
@@ -148,7 +148,7 @@ func (w *arithmetic) comparePair(ctx context.Context, t *plan.Tensor, in []input
 	return b, err
 }
 
-// sameBlock tells whether both operands have the same bytes in a block.
+// sameBlock reports whether both operands have the same bytes in a block.
 func (w *arithmetic) sameBlock(ctx context.Context, t *plan.Tensor, in []input, block int) (bool, error) {
 	from := int64(block) * followBytes
 	to := min(from+followBytes, t.Bytes())

@@ -7,7 +7,7 @@ import (
 )
 
 // newThrottle limits what is read and written together to so many bytes a
-// second; 0 is no limit. What the page cache answers counts too.
+// second; 0 is no limit. Reads from the page cache count too.
 func newThrottle(bytesPerSecond int64) *throttle {
 	if bytesPerSecond <= 0 {
 		return nil

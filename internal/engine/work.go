@@ -11,8 +11,8 @@ import (
 	"slerpmerge/internal/plan"
 )
 
-// A work is what both pipelines have: tensors in the order in which they are
-// read, their opened operands, and the first error.
+// A work is the common part of both pipelines: tensors in the order in which
+// they are read, their opened operands, and the first error.
 type work struct {
 	tensors  []plan.Tensor
 	order    []int32 // indexes of the tensors to be worked on
@@ -24,7 +24,7 @@ type work struct {
 	readAhead  *readAhead
 
 	// mu guards the fields below, and in a pipeline those of which it says so.
-	// wake tells that any of them has changed.
+	// wake signals that any of them has changed.
 	mu     sync.Mutex
 	wake   *sync.Cond
 	err    error           // the first one; it ends the run
@@ -58,7 +58,7 @@ func (w *work) run(ctx context.Context, stages ...func(context.Context)) error {
 }
 
 // catch makes a panic of one goroutine the end of the run, not of the process:
-// the output must still be cleaned away.
+// the output must still be cleaned up.
 func (w *work) catch() {
 	if r := recover(); r != nil {
 		w.fail(fmt.Errorf("%w, please report it: %v", ErrInternal, r))
@@ -117,5 +117,5 @@ func (w *work) open(list []input, t *plan.Tensor) []input {
 	return list
 }
 
-// done lets go of what was kept of a tensor. The caller holds mu.
+// done releases the data kept for a tensor. The caller holds mu.
 func (w *work) done(i int) { delete(w.opened, i) }

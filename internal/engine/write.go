@@ -89,7 +89,7 @@ func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
 }
 
 // count adds the counts of a piece to the results, now that the piece is
-// written: a note must not count what is not. The caller holds mu.
+// written: a note must not count more. The caller holds mu.
 func (e *Engine) count(p *piece) {
 	for k := range p.spans {
 		s := &p.spans[k]

@@ -1,6 +1,6 @@
-// Package fault has what errors tell a program beside their text: the class of
-// the error, on which an exit code depends, what the user can do about it, and
-// the flag that it is about.
+// Package fault has the data of errors beside their text: the class of the
+// error, on which an exit code depends, hints for the user, and the flag that
+// the error is about.
 package fault
 
 import (
@@ -10,13 +10,13 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// A Class is what an error means for whoever gave the command.
+// A Class is the meaning of an error for the caller of a command.
 type Class int
 
 // The classes. The zero value is that of errors without a class of their own.
 const (
 	Failed  Class = iota
-	Request       // what was asked for can't be done, or can't be understood
+	Request       // the request can't be carried out, or can't be understood
 	Space         // there is too little disk space or memory
 	Corrupt       // an input is corrupt
 	Changed       // an input has changed, or a result is not what it should be

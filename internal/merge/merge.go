@@ -31,7 +31,7 @@ type Options struct {
 	// Fingerprint is the plan's. An unfinished run with the same one is gone on
 	// with; without one nothing is kept of a run that does not come to its end.
 	Fingerprint string
-	Restart     bool // throw an unfinished run away
+	Restart     bool // discard an unfinished run
 	// IOLimit is how many bytes may be read and written a second, together; 0 is
 	// any number.
 	IOLimit int64
@@ -58,7 +58,7 @@ type Resumed struct {
 }
 
 // A SuspendedError says that a run was stopped, but its work is kept: the same
-// command goes on.
+// command resumes.
 type SuspendedError struct {
 	Err         error // what stopped it
 	Done, Total int64 // bytes of tensors
@@ -68,9 +68,9 @@ func (e *SuspendedError) Error() string { return e.Err.Error() }
 func (e *SuspendedError) Unwrap() error { return e.Err }
 
 // Run carries a plan out. After an error nothing is left at the output; where
-// going on makes sense (the run was stopped, a disk failed or is full) the work
-// is kept beside it, and the error is a *SuspendedError. Others are those of
-// the readers and the writer, *engine.NonFiniteError, and the cause of ctx.
+// it can be resumed (the run was stopped, a disk failed or is full) the work is
+// kept beside it, and the error is a *SuspendedError. Others are those of the
+// readers and the writer, *engine.NonFiniteError, and the cause of ctx.
 func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 	start := time.Now()
 	if err := p.Refusal(); err != nil {
@@ -128,7 +128,7 @@ func begin(p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *eng
 		resumed := Resumed{Total: p.Layout.TotalBytes, Why: earlier.Why}
 		if earlier.Why == "" {
 			if err := e.Restore(earlier.At, earlier.Notes); err != nil {
-				out.Abort() // what it kept is of no use
+				out.Abort() // its kept work is useless
 				continue
 			}
 			resumed.Done = p.Layout.Before(earlier.At)
@@ -140,7 +140,7 @@ func begin(p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *eng
 	}
 }
 
-// work does what is left to do.
+// work runs the engine and writes the other files.
 func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engine, opt Options) (*Result, error) {
 	if err := e.Run(ctx); err != nil {
 		return nil, err
@@ -194,8 +194,8 @@ func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engin
 }
 
 // keeps reports whether the work is worth keeping after an error: not if the
-// same command can't go on from there, since a parent is another one now or
-// has values that are refused.
+// same command can't resume there, since a parent is another one now or has
+// values that are refused.
 func keeps(err error) bool {
 	var changed *mmapio.ChangedError
 	if errors.As(err, &changed) {
@@ -205,7 +205,7 @@ func keeps(err error) bool {
 	return !errors.As(err, &nonFinite) && !errors.Is(err, engine.ErrInternal)
 }
 
-// putCompanions writes config.json and the files that go along unchanged.
+// putCompanions writes config.json and the files that are copied unchanged.
 func putCompanions(ctx context.Context, out *writer.Output, p *plan.Plan) error {
 	if p.Config != nil {
 		if err := out.Put(p.ConfigName(), p.Config); err != nil {

@@ -24,7 +24,7 @@ type Result struct {
 	About           []string
 }
 
-// Outcomes counts the tensors by what was done to them.
+// Outcomes counts the tensors by their outcome.
 func (r *Result) Outcomes() map[method.Outcome]int { return engine.Outcomes(r.Tensors) }
 
 var _ engine.Output = (*writer.Output)(nil)

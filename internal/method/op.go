@@ -85,7 +85,7 @@ type Solution struct {
 	Outcome   Outcome
 }
 
-// An Outcome is what was done to a tensor in the end.
+// An Outcome is the operation that was done on a tensor in the end.
 type Outcome string
 
 const (

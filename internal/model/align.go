@@ -19,11 +19,11 @@ type Renaming struct{ From, To string }
 const maxAligned = 32
 
 // Align calls the tensors of m as base calls them, where both are one network
-// under other names. Its stacks of layers are recognised by what is in a
-// layer: at least half of the tensors of the stack that has fewer of them must
-// have the same name within the layer, and the same shape, in the other stack.
-// What belongs to no layer follows the stack beside which it stands. Align
-// returns the renamings that explain the new names; none if all keep theirs.
+// under other names. Its stacks of layers are recognised by what is in a layer:
+// at least half of the tensors of the stack that has fewer of them must have
+// the same name within the layer, and the same shape, in the other stack. A
+// tensor outside the layers follows the stack beside it. Align returns the
+// renamings that explain the new names; none if all keep theirs.
 //
 // It is an error if the names do not decide which of two stacks is meant.
 func (m *Model) Align(base *Model) ([]Renaming, error) {

@@ -146,7 +146,7 @@ func (m *Model) listBelow(folder string) error {
 		switch st, err := stat(filepath.Join(dir, e.Name())); {
 		case err == nil && st.Mode().IsRegular():
 			m.listing = append(m.listing, folder+"/"+e.Name())
-		case err != nil && !errors.Is(err, fs.ErrNotExist): // a link to nothing is no template
+		case err != nil && !errors.Is(err, fs.ErrNotExist): // a link to nothing is not a template
 			return fileError(filepath.Join(dir, e.Name()), err)
 		}
 	}

@@ -58,7 +58,7 @@ func members(raw []byte) int64 { return int64(bytes.Count(raw, []byte(":"))) }
 func (c *Count) countConfig(path string) {
 	f, err := disk.OpenRegular(path)
 	if err != nil {
-		return // reading it will tell
+		return // reading it will show
 	}
 	defer f.Close()
 	buf := make([]byte, 16<<10)
@@ -99,7 +99,7 @@ func (m *Model) admission(pool *mmapio.Pool, paths []string) error {
 	exact = most
 	for _, path := range paths {
 		if err := m.countFile(pool, path, &most, false); err != nil {
-			return nil // opening it will tell
+			return nil // opening it will show
 		}
 	}
 	if m.admit(most) == nil {
@@ -158,7 +158,7 @@ func (m *Model) admitIndexes(pool *mmapio.Pool, dir string) error {
 		n, text, err := safetensors.CountIndex(f, f.Size())
 		f.Close()
 		if err != nil {
-			continue // reading it will tell
+			continue // reading it will show
 		}
 		c := Count{Tensors: n, Text: text}
 		c.addFolder(dir, filepath.Ext(strings.TrimSuffix(path, ".index.json")))

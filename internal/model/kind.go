@@ -20,7 +20,7 @@ const (
 // Kinds are all kinds, in the order in which they are listed.
 func Kinds() []Kind { return []Kind{Attention, MLP, Norm, Embedding, Head, Other} }
 
-// KindOf tells the kind of a tensor by its name, for the families of
+// KindOf derives the kind of a tensor from its name, for the families of
 // transformers and for the names of original releases. A norm is one wherever
 // it stands; else what is part of an attention is attention.
 func KindOf(name string) Kind {

@@ -97,7 +97,7 @@ var fixedAttention = map[string]layerRule{
 }
 
 // mlpRules say by model_type which layers are mixtures of experts where there
-// is no list of it. The classes of listedMLP take mlp_layer_types.
+// is not a list of it. The classes of listedMLP take mlp_layer_types.
 var mlpRules = map[string]layerRule{
 	"afmoe":           below("num_dense_layers", 1, dense, sparse),
 	"axk1":            firstDense(1),

@@ -90,8 +90,8 @@ type Tensor struct {
 // which is looked for in the local cache. All files are opened through the pool and stay open until
 // Close.
 //
-// What is wrong with the content of a file is a *FormatError; a path with
-// nothing in it that could be a model is an *UnusableError.
+// A defect in the content of a file is a *FormatError; a path with nothing in
+// it that could be a model is an *UnusableError.
 func Open(pool *mmapio.Pool, path string) (*Model, error) { return OpenWith(pool, path, Options{}) }
 
 // Options say how a model is to be opened.
@@ -142,8 +142,8 @@ func OpenWith(pool *mmapio.Pool, path string, opt Options) (*Model, error) {
 	return nil, err
 }
 
-// openNamed opens the model that a file stands for. An index stands for all
-// of its shards, and so does each of them: a part is no model.
+// openNamed opens the model that a file stands for. An index stands for all of
+// its shards, and so does each of them: a part is not a model.
 func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 	dir, file := filepath.Split(path)
 	dir = filepath.Clean(dir)
@@ -173,7 +173,7 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 	case s.part(file):
 		return &UnusableError{Path: path, Msg: "is one part of a model, and no index beside it lists it",
 			Hint: "download the index and the other parts too, and name their folder"}
-	case s.has("config.json"): // what makes the weights a model lies beside them
+	case s.has("config.json"): // the rest of the model lies beside the weights
 		m.Dir = dir
 		if err := m.openFolder(pool, file); err != nil {
 			return err
@@ -365,7 +365,7 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 }
 
 // findHome looks for the weights in the folders of the modules, the first of
-// which is the transformer. Without any, what was found before stands.
+// which is the transformer. Without any, the earlier finding holds.
 func (m *Model) findHome(pool *mmapio.Pool, top *shelf, badConfig, none error) (*shelf, *weights, error, error) {
 	for _, folder := range m.Modules {
 		s, err := newShelf(pool, m.Dir, folder)

@@ -75,7 +75,7 @@ func BeforeLayers(name string) bool {
 	return strings.Contains(name, "embed") || endsIn(name, []string{"wte.weight", "wpe.weight"})
 }
 
-// Words in the names of classes without a language-model head, but for those
+// Words in the names of classes without a language-model head, except those
 // that have one of headClasses too.
 var (
 	barrenClasses = []string{"Classification", "QuestionAnswering", "MultipleChoice", "NextSentence", "Detection", "Segmentation", "Retrieval", "Regression", "RewardModel"}

@@ -57,7 +57,7 @@ func (m *Model) numbered(pool *mmapio.Pool, s *shelf, file string) error {
 	return nil
 }
 
-// differInNumber reports whether two names are the same but for one number.
+// differInNumber reports whether two names are the same except for one number.
 func differInNumber(a, b string) bool {
 	x, y := numberIn.FindAllString(a, -1), numberIn.FindAllString(b, -1)
 	if len(x) != len(y) || numberIn.ReplaceAllString(a, "#") != numberIn.ReplaceAllString(b, "#") {

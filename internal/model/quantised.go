@@ -95,9 +95,9 @@ func (m *Model) quantMethod() (string, bool) {
 //
 // The structure decides: the codes have two dimensions, and in the same module
 // there is a smaller tensor that is a scale by its name and belongs to them, or
-// beside a weight one of floats that is no bias and has the shape of a scale: one
-// number, one for each row or column, or one for each block. Names then tell
-// the method.
+// beside a weight one of floats that is not a bias and has the shape of a
+// scale: one number, one for each row or column, or one for each block. Names
+// then tell the method.
 func (m *Model) quantised() string {
 	for i := range m.Tensors {
 		t := &m.Tensors[i]

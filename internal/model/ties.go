@@ -230,7 +230,7 @@ func (m *Model) OneEnd() bool {
 	return m.Config != nil && m.ties("lm_head.weight", "") && (head == none && embedding >= 0 || embedding == none && head >= 0 || head >= 0 && head == embedding)
 }
 
-// What ends gives in place of an index.
+// Values that ends returns in place of an index.
 const (
 	none    = -1
 	several = -2

@@ -7,7 +7,7 @@ import (
 )
 
 // A weightName is what the name of a weight file says about it, or that of an
-// index of such files. The zero value is no such name.
+// index of such files. The zero value is not such a name.
 type weightName struct {
 	stem    string // model, pytorch_model, ...
 	variant string // such as fp16, "" as a rule

@@ -159,8 +159,8 @@ func (s *shelf) hasShards(ext string) bool {
 }
 
 // others looks for weights under the names of variants and of diffusers, and
-// for indexes of any name. What can't be told to be the one model is refused,
-// with the names from which the user can choose.
+// for indexes of any name. Weights that can't be identified as the one model
+// are refused, with the names from which the user can choose.
 func (s *shelf) others() (*weights, error) {
 	type candidate struct {
 		weightName

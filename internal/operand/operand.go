@@ -51,7 +51,7 @@ func (o Operand) Info() tensor.Info {
 	return info
 }
 
-// Key is the identity of what is read: operands that are names of one
+// Key is the identity of the data that are read: operands that are names of one
 // parameter, read in the same way, have the same Key.
 func (o Operand) Key() Operand {
 	if !o.None() {

@@ -1,5 +1,5 @@
 // Package parents compares two parents of a merge in all but their weights:
-// config.json, tokenizers, special tokens and chat templates. What differs and
+// config.json, tokenizers, special tokens and chat templates. A difference that
 // matters is a [Finding]; plans, comparisons and pages show the same ones.
 package parents
 
@@ -85,8 +85,8 @@ var sizes = [][]string{
 	{"num_local_experts", "num_experts"},
 }
 
-// compareSizes finds sizes that differ. Shapes that differ would tell as well, but
-// the size is the better name for it.
+// compareSizes finds sizes that differ. Shapes that differ would show it as
+// well, but the size is the better name for it.
 func (c *comparison) compareSizes(depth bool) {
 	a, b := c.a.Config, c.b.Config
 	for _, names := range sizes {
@@ -108,7 +108,7 @@ func (c *comparison) compareSizes(depth bool) {
 }
 
 // warnUnconfigured says that config.json can't be compared, and what comes of
-// it where the primary, whose own goes along, has none.
+// it where the primary, whose own is copied, has none.
 func (c *comparison) warnUnconfigured() {
 	if c.a.Config != nil {
 		c.warn("%s has no config.json, so only names and shapes of tensors can be compared", c.b.Name())

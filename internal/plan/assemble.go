@@ -18,8 +18,8 @@ import (
 // of its sources, and what belongs to no layer: embeddings from the first
 // slice, norm and head from the last.
 //
-// The error is a *recipe.DocumentError: what is wrong with the recipe shows
-// only with these models.
+// The error is a *recipe.DocumentError: errors in the recipe show only with
+// these models.
 func (p *planner) assemble() error {
 	d := p.Recipe
 	for _, w := range d.Warnings {
@@ -100,7 +100,7 @@ func (p *planner) assembleSlice(k int) {
 	if s.Sources[0].Whole {
 		p.measureStacks()
 	} else {
-		own := s.Sources[max(0, s.Base)] // the base model's settings go along with its layers
+		own := s.Sources[max(0, s.Base)] // the base model's settings belong to its layers
 		for l := range own.Layers.Len() {
 			if !ofText {
 				break

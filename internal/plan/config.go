@@ -140,7 +140,7 @@ func (p *planner) tokenizerOf() recipe.Tokenizer {
 	return recipe.TokenizerSecondary
 }
 
-// tokenizerModel is the model whose tokenizer files go along.
+// tokenizerModel is the model whose tokenizer files are copied.
 func (p *planner) tokenizerModel() *model.Model {
 	switch {
 	case p.tokensOf != nil:

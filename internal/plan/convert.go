@@ -38,7 +38,7 @@ func (p *planner) convert() {
 	}
 }
 
-// autoMap warns about a parent whose code does not go along.
+// autoMap warns about a parent whose code is not copied.
 func (p *planner) autoMap() {
 	if c := p.Primary.Config; c != nil && c.Has("auto_map") {
 		p.warn("%s needs code of its own (auto_map in config.json): its *.py files are not copied", p.Primary.Name())

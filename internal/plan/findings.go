@@ -6,8 +6,8 @@ import (
 )
 
 // compare puts the findings about another parent among the warnings, and those
-// that forbid the merge among the blockers. depth tells whether the numbers of
-// layers must be equal.
+// that forbid the merge among the blockers. depth reports whether the numbers
+// of layers must be equal.
 func (p *planner) compare(b *model.Model, depth bool) {
 	for _, f := range parents.Compare(p.Primary, b, parents.Options{Depth: depth, Memory: p.Run.MaxMemory}) {
 		switch f.Weight {

@@ -46,7 +46,7 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// identify writes down what one parent is.
+// identify writes the identity of one parent.
 func identify(h hash.Hash, m *model.Model) error {
 	fmt.Fprintf(h, "model %q\n", m.Format)
 	if m.Entry != "" {

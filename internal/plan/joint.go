@@ -13,7 +13,7 @@ import (
 )
 
 // A parameter has one name or several, and the sides may have it under
-// different ones. What follows finds which parameters belong together.
+// different ones. The code below finds which parameters belong together.
 
 // lent gives the parameter that a name means which the side does not store:
 // metadata say which one it is, or the model's class and config tie the two.
@@ -99,8 +99,8 @@ func (s *side) names(o operand.Operand) []string {
 	return s.groups[o.Key()]
 }
 
-// A joint is a tensor of the output before it is decided what happens to it:
-// its name, and what each side has under it.
+// A joint is a tensor of the output before its operation is decided: its name,
+// and the operand of each side.
 type joint struct {
 	name  string
 	parts []part // a part without an operand where a side has nothing

@@ -83,7 +83,7 @@ func (p *planner) checkLayers() {
 }
 
 // source is the model that a layer of the output comes from; nil where its
-// config tells nothing.
+// config says nothing.
 func (c *layerCheck) source(j int) *model.Model {
 	l := c.p.layers[j]
 	i := slices.IndexFunc(c.p.Models, func(m *model.Model) bool { return m.Config == l.Config })

@@ -11,7 +11,8 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// layoutHint tells how transformers brings a model to the layout of its classes.
+// layoutHint says how transformers converts a model to the layout of its
+// classes.
 const layoutHint = "load both with transformers 5 and save them with save_pretrained(FOLDER, save_original_format=False): then both have one layout"
 
 // layouts forbids parents that store one network in two ways. --missing is for

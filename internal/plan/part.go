@@ -34,8 +34,8 @@ type partKey struct {
 	why     string
 }
 
-// maxStacks is how many series of layers are told apart: a file can have
-// any number.
+// maxStacks is how many series of layers are distinguished: a file can have any
+// number.
 const maxStacks = 4
 
 // Parts sorts the tensors into Parts: kind by kind, and layers that are
@@ -111,8 +111,7 @@ func (g *Part) T() string {
 	return shortNumber(g.MinT)
 }
 
-// Remark says what is out of the ordinary and not said by T; "" if nothing
-// is.
+// Remark is anything unusual that T does not show; "" if nothing is.
 func (g *Part) Remark() string {
 	switch {
 	case g.Mixed && g.Op != method.Slerp{}.Word(): // t = 0 or t = 1

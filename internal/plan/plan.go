@@ -79,7 +79,7 @@ func (t *Tensor) Blends() bool { return t.Op.Needs() == method.InnerProducts }
 type Plan struct {
 	Recipe    *recipe.Recipe
 	Run       recipe.Run
-	Primary   *model.Model // its config goes along; the base model of a recipe file
+	Primary   *model.Model // its config is the output's; the base model of a recipe file
 	Secondary *model.Model // nil unless there are exactly two parents
 	Models    []*model.Model
 	// Tensors are sorted by name: the order in the parents' files depends on
@@ -114,8 +114,8 @@ type Plan struct {
 	hint     string           // for the only one of the Blockers
 }
 
-// A Companion is a file that goes along, as Name: as a rule a copy, byte for
-// byte.
+// A Companion is a file of the output beside the weights, called Name: usually
+// a copy, byte for byte.
 type Companion struct {
 	Name string
 	From *model.Model

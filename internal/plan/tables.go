@@ -7,7 +7,7 @@ import (
 	"slerpmerge/internal/recipe"
 )
 
-// A Purpose is what models are opened for.
+// A Purpose is a reason to open models.
 type Purpose uint8
 
 const (
@@ -26,14 +26,14 @@ const (
 	headerEntry = 110       // while the header of its file is made and written, names aside
 	pickleEntry = 256       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
-	unpickling  = 410       // while that goes on
+	unpickling  = 410       // while it is read
 	unpickler   = 960 << 10 // for the pickle itself
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
 	memberEntry = 64  // of config.json, while its names are checked
 )
 
-// tables are what the memory of a run depends on beside its buffers.
+// tables are the sizes on which the memory of a run depends beside its buffers.
 type tables struct {
 	purpose Purpose
 	parents []model.Count

@@ -1,7 +1,7 @@
-// Package recipe has what users ask for. A [Recipe] is what to make: flags and
-// recipe files end in the same one. A [Run] is how to make it. Both are checked
-// for sense on their own, before any model is opened; what a recipe means for real
-// models is the plan's business.
+// Package recipe has the requests of users. A [Recipe] says what to make: flags
+// and recipe files end in the same one. A [Run] is how to make it. Both are
+// checked for sense on their own, before any model is opened; what a recipe
+// means for real models is the plan's business.
 package recipe
 
 import (
@@ -101,7 +101,7 @@ const (
 	NonFiniteWarn  NonFinite = "warn"
 )
 
-// Tokenizer says whose tokenizer files go along.
+// Tokenizer names the model whose tokenizer files are copied.
 type Tokenizer string
 
 const (

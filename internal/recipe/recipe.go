@@ -113,7 +113,7 @@ type Module struct {
 	params parameters
 }
 
-// Several reports whether the recipe tells how to merge several modules.
+// Several reports whether the recipe says how to merge several modules.
 func (r *Recipe) Several() bool { return len(r.Modules) > 1 }
 
 // A ModelRef names a model: a folder or a name on the hub.
@@ -146,7 +146,7 @@ type Slice struct {
 
 	base   *ModelRef
 	params parameters
-	broken bool // its problems are told already
+	broken bool // its problems have been reported
 }
 
 // A Source is a model of a slice.
@@ -312,9 +312,9 @@ func (r *Recipe) Parents() []string {
 // Place names a place of the recipe's file: "recipe.yml:3:5".
 func (r *Recipe) Place(p Pos) string { return fmt.Sprintf("%s:%d:%d", r.Name, p.Line, p.Column) }
 
-// Unused tells which filters of the method's parameters take no tensor. names
-// lists the tensors of a slice by the names they have in a source, or in the
-// output for source -1.
+// Unused lists the filters of the method's parameters that take no tensor.
+// names lists the tensors of a slice by the names they have in a source, or in
+// the output for source -1.
 func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
 	var problems []Problem
 	ask := func(level parameters, module, slice, source int) {

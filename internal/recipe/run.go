@@ -13,7 +13,7 @@ type Run struct {
 	Threads   int
 }
 
-// A Request is what a command line asks for.
+// A Request is the content of a command line.
 type Request struct {
 	Recipe
 	Run

@@ -122,7 +122,7 @@ func (s Setting) Unused(names []string) []UnusedRule {
 
 // Position is where layer i of a slice of n layers lies, as mergekit has it: 0
 // for the first and 1 for the last, and 1 for an only one (0.1.5, plan_slice).
-// What belongs to no layer, embeddings, final norm and head, lies at 0.
+// Tensors outside the layers (embeddings, final norm and head) are at 0.
 func Position(i, n int) float64 {
 	if n <= 1 {
 		return 1

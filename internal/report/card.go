@@ -102,7 +102,7 @@ func link(m *model.Model) string {
 	return markdown(m.Name())
 }
 
-// what says what was merged, and what was done to how many tensors.
+// what says which models were merged, and how many tensors had which outcome.
 func (c *card) what() {
 	p := c.p
 	var names []string
@@ -174,8 +174,8 @@ func elementTypes(p *plan.Plan) string {
 // maxLevels keeps the table of t readable.
 const maxLevels = 60
 
-// levels tells by kind and layers what t is, or for a method without t, where
-// the tensors come from.
+// levels lists t by kind and layers, or for a method without t, where the
+// tensors come from.
 func (c *card) levels() {
 	parts := c.p.Parts()
 	if c.p.Pairs() {

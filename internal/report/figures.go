@@ -253,7 +253,7 @@ func digits(x *float64) string {
 	return strconv.FormatFloat(*x, 'g', -1, 64)
 }
 
-// shapeText is 4x8, and scalar for what has no dimension.
+// shapeText is a shape such as 4x8; one without dimensions is "scalar".
 func shapeText(shape []uint64) string {
 	if len(shape) == 0 {
 		return "scalar"

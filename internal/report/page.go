@@ -38,8 +38,8 @@ func PageHead() string {
 	return head
 }
 
-// What is beyond these limits is counted, or pooled, so that a page of any
-// model can be read.
+// Data beyond these limits are counted, or pooled, so that a page of any model
+// can be read.
 const (
 	maxStacks    = 6
 	maxColumns   = 256 // of a picture
@@ -321,7 +321,7 @@ func (p *page) Rows() iter.Seq[rowView] {
 	}
 }
 
-// note is what is out of the ordinary about a tensor.
+// note is anything unusual about a tensor.
 func (p *page) note(i int) string {
 	t, r := &p.s.Plan.Tensors[i], &p.s.Tensors[i]
 	if !p.Merged && !compared(t) {

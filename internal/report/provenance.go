@@ -1,8 +1,8 @@
-// Package report renders what a finished merge has to say for itself: the
-// model card (README.md) and the record from which it can be checked
-// (slerpmerge.json); and what a comparison found, as JSON, as CSV and, for
-// merges too, as a page. Nothing here depends on the clock or the machine, but
-// for the fingerprint: it knows the parents by what the file system says of them.
+// Package report renders the results of a finished merge: the model card
+// (README.md) and the record from which it can be checked (slerpmerge.json);
+// and what a comparison found, as JSON, as CSV and, for merges too, as a page.
+// Nothing here depends on the clock or the machine, but for the fingerprint: it
+// knows the parents by what the file system says of them.
 package report
 
 import (
@@ -45,8 +45,8 @@ func role(p *plan.Plan, i int) string {
 	return "model"
 }
 
-// provenance is the content of slerpmerge.json, but for the member "tensors",
-// which is the last one.
+// provenance is the content of slerpmerge.json, except for the member
+// "tensors", which is the last one.
 type provenance struct {
 	Schema  int            `json:"schema"`
 	Tool    string         `json:"tool"`
@@ -98,7 +98,7 @@ type provFile struct {
 	Header string `json:"header_sha256,omitempty"`
 }
 
-// provOutput names the weight files, and those that go along with them.
+// provOutput names the weight files and the files copied beside them.
 type provOutput struct {
 	Format     string       `json:"format"`
 	Files      []outputFile `json:"files"`
@@ -212,7 +212,7 @@ func provRecipeOf(r *recipe.Recipe) provRecipe {
 	return v
 }
 
-// provParentOf writes down what a parent is.
+// provParentOf records the identity of a parent.
 func provParentOf(m *model.Model) (provParent, error) {
 	v := provParent{Path: m.Path, Format: m.Format, Entry: m.Entry}
 	if m.Config != nil {

@@ -34,9 +34,9 @@ const (
 	maxLine = 1 << 20 // bytes of one tensor
 )
 
-// OpenRecord reads the record in a folder, which makes sure that all of it,
-// the lines of the tensors too, is well formed. Where none is or none that can
-// be read, the error is a *model.UnusableError; what is wrong with it is a
+// OpenRecord reads the record in a folder, which makes sure that all of it, the
+// lines of the tensors too, is well formed. Where none is or none that can be
+// read, the error is a *model.UnusableError; a defect in it is a
 // *model.FormatError.
 func OpenRecord(dir string) (*Record, error) {
 	rec := &Record{path: filepath.Join(dir, ProvenanceName)}
@@ -115,8 +115,8 @@ func (a *allowance) Read(p []byte) (int, error) {
 }
 
 // readRecord reads a whole record: one JSON object, no name twice, "schema"
-// first. Unknown members are passed over, but for those of "recipe", which
-// might decide bytes. line, if not nil, is given the tensors one by one.
+// first. Unknown members are skipped, except those of "recipe", which might
+// decide bytes. line, if not nil, is given the tensors one by one.
 func readRecord(r io.Reader, line func(i int, t *provTensor) error) (provenance, error) {
 	in := &allowance{r, maxHead}
 	d := jsontext.NewDecoder(in)
@@ -236,11 +236,11 @@ func (rec *Record) Entries() (entries []recipe.Entry) {
 	return entries
 }
 
-// Companions are the files that went along with the weights, but for
-// config.json; nil if the record does not tell.
+// Companions are the files that were copied with the weights, except
+// config.json; nil if the record does not say.
 func (rec *Record) Companions() []string { return rec.head.Output.Companions }
 
-// Recipe is what was asked for. A recipe that is not possible is a
+// Recipe is the recipe of the merge. One that is not possible is a
 // *model.FormatError.
 func (rec *Record) Recipe() (recipe.Recipe, error) {
 	r, err := rec.head.recipe()

@@ -275,7 +275,7 @@ func compared(t *plan.Tensor) bool { return t.Op.Needs() != method.Nothing }
 // Leftovers are the tensors of a comparison that were not compared.
 type Leftovers struct{ OnlyPrimary, OnlySecondary, Incomparable []*plan.Tensor }
 
-// Leftovers lists what was not compared, layer 2 before layer 10.
+// Leftovers lists the tensors that were not compared, layer 2 before layer 10.
 func (s *Survey) Leftovers() Leftovers {
 	var l Leftovers
 	if s.Merged {
@@ -299,4 +299,6 @@ func (s *Survey) Leftovers() Leftovers {
 }
 
 // None reports whether all was compared.
-func (l Leftovers) None() bool { return len(l.OnlyPrimary)+len(l.OnlySecondary)+len(l.Incomparable) == 0 }
+func (l Leftovers) None() bool {
+	return len(l.OnlyPrimary)+len(l.OnlySecondary)+len(l.Incomparable) == 0
+}

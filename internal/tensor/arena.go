@@ -34,7 +34,7 @@ func (a *Arena) Text(text []byte) string {
 	return a.text.String()[start:]
 }
 
-// Own is Text of a long text that the caller gives away: it is not copied, and
+// Own is Text of a long text that the caller hands over: it is not copied, and
 // must not be changed any more.
 func (a *Arena) Own(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
 
@@ -59,7 +59,7 @@ func (a *Arena) room(n int) {
 }
 
 // Shape copies a shape; nil stays nil. Equal shapes are as a rule kept once, so
-// what it returns must not be changed.
+// its result must not be changed.
 func (a *Arena) Shape(shape []uint64) []uint64 {
 	if shape == nil {
 		return nil

@@ -12,8 +12,8 @@ var (
 	ErrMisaligned = errors.New("the elements do not fill whole bytes")
 )
 
-// An Info names a tensor and says what it is made of. Shape counts elements
-// per dimension, outermost first; a scalar has none.
+// An Info is the name, type and shape of a tensor. Shape counts elements per
+// dimension, outermost first; a scalar has none.
 type Info struct {
 	Name  string
 	DType DType

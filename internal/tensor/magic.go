@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A FileKind is what the first bytes of a file say that it is.
+// A FileKind is the kind of a file by its first bytes.
 type FileKind uint8
 
 const (

@@ -110,7 +110,7 @@ func styleOf(first []byte) style {
 	return s
 }
 
-// render writes members in a style. more tells that others stand before them.
+// render writes members in a style. more says that others stand before them.
 func (l *list) render(tokens []Token, s style, more bool) []byte {
 	if s.colon == "" {
 		s.colon = ":"

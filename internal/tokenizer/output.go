@@ -25,7 +25,7 @@ type Parent struct {
 	// vocab_size of config.json. 0: as many as the tokenizer needs.
 	Rows int
 	// TokenizerOnly says that its tokens count but its weights are not merged,
-	// such as a base model that is no source of a linear merge.
+	// such as a base model that is not a source of a linear merge.
 	TokenizerOnly bool
 }
 

@@ -45,7 +45,7 @@ func Read(open Opener) (*Vocabulary, error) {
 	return w, nil
 }
 
-// noteRenumbered tells of added tokens whose file states another id than they
+// noteRenumbered reports added tokens whose file states another id than they
 // get: tokenizers reads the field and does not use it.
 func (v *Vocabulary) noteRenumbered(added []Token) {
 	n, first := 0, ""

@@ -7,7 +7,7 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// Limits of what is read. The largest vocabularies that were seen have 262,144
+// Limits of the files. The largest vocabularies that were seen have 262,144
 // tokens (Gemma 3) and 901,629 (XLM-V), of 8 bytes on average. Few ids may be
 // left out, since a table over them is kept.
 const (
@@ -49,7 +49,7 @@ type Vocabulary struct {
 	named []Token  // special tokens that the settings name, in transformers' order
 	model int      // how many entries the model proper counts
 	file  string   // where the entries come from
-	notes []string // what looked odd
+	notes []string // oddities
 }
 
 // A span is a token's place in the text.
@@ -95,7 +95,7 @@ func (v *Vocabulary) Added() []Token { return v.added }
 // File is the name of the file that the entries come from.
 func (v *Vocabulary) File() string { return v.file }
 
-// Notes are sentences about what looked odd, fit for warnings.
+// Notes are sentences about oddities, fit for warnings.
 func (v *Vocabulary) Notes() []string { return v.notes }
 
 // isAdded reports whether the token with an id is an added one.

@@ -22,8 +22,8 @@ const (
 	compareAhead = 16 << 20  // of a weight file, asked for ahead of the comparison
 )
 
-// A comparer is an engine.Output that compares what it is given with the weight
-// files of a folder, and writes nothing.
+// A comparer is an engine.Output that compares the bytes it receives with the
+// weight files of a folder, and writes nothing.
 type comparer struct {
 	*Result
 	dir   string
@@ -120,8 +120,8 @@ func (c *comparer) CheckpointDue() bool { return false }
 // Checkpoint is never due.
 func (c *comparer) Checkpoint([]byte) error { return nil }
 
-// Write compares p with what stands at byte off of a file, as far as it
-// lies in extents that are compared.
+// Write compares p with the bytes at off of a file, as far as it lies in
+// extents that are compared.
 func (c *comparer) Write(file int, p []byte, off int64, _ []uint32) error {
 	w := &c.files[file]
 	end := off + int64(len(p))
@@ -198,8 +198,8 @@ func (w *weightFile) read(p []byte, off int64) error {
 	return err
 }
 
-// note gives the difference of a tensor, which begins with these elements if
-// it is new. What is not kept is counted into a spare one.
+// note gives the difference of a tensor, which begins with these elements if it
+// is new. Others are counted in a spare one.
 func (c *comparer) note(file int, x *writer.Extent, want, have []byte, off int64) *Difference {
 	w := &c.files[file]
 	if i, ok := w.found[x.Tensor]; ok {
@@ -250,7 +250,7 @@ func (c *comparer) compareFixed(file int) error {
 					found := c.fixedDifference(file, k, off+int64(at))
 					found.ExpectedHex, found.Expected = around(want[:n], at)
 					found.FoundHex, found.Found = around(have, at)
-					if found.Place == InCRC { // which is no text
+					if found.Place == InCRC { // which is not text
 						found.Expected, found.Found = "", ""
 					}
 					if d = c.differ(found); d == nil {
@@ -266,9 +266,9 @@ func (c *comparer) compareFixed(file int) error {
 }
 
 // adoptSums takes from the file the checksums of tensors that were not
-// compared, and of those that differ: what such a file says of itself tells
-// nothing more. Of two places where one stands, the second must have what the
-// first has.
+// compared, and of those that differ: such a file's own record says nothing
+// more. Of two places where one stands, the second must have what the first
+// has.
 func (c *comparer) adoptSums(w *weightFile) error {
 	next := 0
 	for i := range w.all {

@@ -20,7 +20,7 @@ const (
 	InHeader   Place = "header"   // of a safetensors file
 	InZip      Place = "zip"      // headers, padding, pickle and directory of a .bin file
 	InCRC      Place = "crc32"    // of a tensor's values, in a .bin file
-	InFile     Place = "file"     // a file that is no weight file
+	InFile     Place = "file"     // not a weight file
 	InSize     Place = "size"     // a weight file has another length
 	IsMissing  Place = "missing"  // there is no such file
 	IsStray    Place = "stray"    // weights or an index that do not belong to the model
@@ -29,7 +29,7 @@ const (
 )
 
 // A Difference is the first place in which a tensor, or a stretch of bytes
-// between tensors, or a file is not what it should be.
+// between tensors, or a file differs as a whole.
 type Difference struct {
 	File   string
 	Place  Place

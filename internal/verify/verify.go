@@ -1,4 +1,4 @@
-// Package verify compares a folder with what a plan gives, bit by bit.
+// Package verify compares a folder with the result of a plan, bit by bit.
 package verify
 
 import (
@@ -32,7 +32,7 @@ type Options struct {
 	// least, in whole tensors; 1 compares all. Everything else is compared
 	// in full, but SHA-256 sums of weight files only with all of their values.
 	Share float64
-	// Companions are the names of the files that went along; nil for all that
+	// Companions are the names of the files that were copied; nil for all that
 	// the plan has.
 	Companions []string
 	// Progress is called from one goroutine with the bytes of tensors compared
@@ -56,8 +56,8 @@ type Result struct {
 	// Differences, which say more where both are about one file.
 	BadSums []Difference
 	Differs []bool // parallel to Plan.Tensors: values differ
-	// Gone are files that went along, and that the parents no longer have, so
-	// that nothing can be said about them.
+	// Gone are files that were copied and that the parents no longer have, so
+	// that they can't be compared.
 	Gone     []string
 	Duration time.Duration
 }
@@ -88,9 +88,9 @@ func owner(p *plan.Plan, i int) int {
 	return p.Storage[i]
 }
 
-// Run computes again what a plan gives, and compares it bit by bit with the
+// Run computes the result of a plan again, and compares it bit by bit with the
 // weight files, the index, config.json and the companions in a folder. It
-// writes nothing. What differs is no error; errors are those of the readers,
+// writes nothing. Differences are not errors; errors are those of the readers,
 // and the cause of ctx.
 func Run(ctx context.Context, p *plan.Plan, dir string, opt Options) (*Result, error) {
 	start := time.Now()
@@ -106,7 +106,7 @@ func Run(ctx context.Context, p *plan.Plan, dir string, opt Options) (*Result, e
 	opt.Pool.SetLimit(p.Budget.Pool)
 	v.Tensors, v.Bytes = Picked(p, opt.Share)
 	// NaN in a parent must not end the run: if it was refused then, the parent
-	// is another now, which its norm will tell.
+	// is another now, which its norm will show.
 	e := engine.New(p, c.restrict(pick(p, opt.Share)), c, engine.Options{WarnNonFinite: true, Progress: opt.Progress})
 	if err := e.Run(ctx); err != nil {
 		return nil, err
@@ -267,7 +267,7 @@ func (c *comparer) regular(name string) (*os.File, error) {
 	return f, err
 }
 
-// compareFile compares a whole file with what it should hold.
+// compareFile compares a whole file with its expected content.
 func (c *comparer) compareFile(name string, open func() (io.ReadCloser, error)) error {
 	c.Files++
 	f, err := c.regular(name)
@@ -327,7 +327,7 @@ func readChunk(r io.Reader, p []byte) (int, error) {
 	return n, err
 }
 
-// around shows a byte: its bits, and what stands there if it is text.
+// around shows a byte: its bits, and the text around it if it is text.
 func around(b []byte, at int) (hex, excerpt string) {
 	if at >= len(b) {
 		return "the end", ""
