@@ -126,7 +126,7 @@ def main():
         check(not os.path.exists(os.path.join(folder, "out", "large")), "killed in the middle of the large job")
 
         code = night.run("--time-budget", "1s")
-        check(code == 75 and "going on with an unfinished run" in night.said, f"time budget: exit code {code}")
+        check(code == 75 and "resuming an unfinished run" in night.said, f"time budget: exit code {code}")
         check(night.states()["tiny"] == "skipped", "what was done is not done again")
 
         p = night.start()

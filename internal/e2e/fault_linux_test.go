@@ -44,7 +44,7 @@ func TestFaultsOfOutput(t *testing.T) {
 					return
 				}
 			}
-		}, 3, "no space left on device", "hint: ", "the same command goes on from there")
+		}, 3, "no space left on device", "hint: ", "the same command resumes there")
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}

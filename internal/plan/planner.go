@@ -37,9 +37,9 @@ type planner struct {
 	lastOp     method.Op                           // that shared returned
 }
 
-// New plans the work on opened models: the primary first, and for in the order
-// of Recipe.Models. An error means that planning itself failed; reasons that
-// forbid the work are in Plan.Blockers.
+// New plans the work on opened models, in the order of Recipe.Models: the primary
+// is the first. An error means that planning itself failed; reasons that forbid
+// the work are in Plan.Blockers.
 func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
 	p := &planner{Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: models, Primary: models[0], DiskFree: -1}}
 	defer p.sortWarnings()
