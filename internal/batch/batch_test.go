@@ -17,8 +17,8 @@ import (
 	"slerpmerge/internal/fault"
 )
 
-// A fakeGrammar stands for the command line: its tasks write small outputs as
-// a merge leaves them, or fail when told to.
+// A fakeGrammar stands for the command line: its tasks write small outputs as a
+// merge leaves them, or fail on demand.
 type fakeGrammar struct {
 	dir   string
 	fail  map[string]error  // of a run, by job
@@ -281,8 +281,8 @@ func TestCheck(t *testing.T) {
 
 	// Coming after a job is not reading what it makes.
 	w = newWorld(t, "jobs:\n- {name: one, model: a, output: x}\n- {name: two, model: b, output: y, after: one}\n- {name: three, model: x, output: z}\n")
-	w.block["two"], w.block["three"] = errors.New("told"), errors.New("never seen")
-	if err := w.run(t.Context()); !errors.As(err, &r) || len(r.Errors) != 1 || !strings.Contains(err.Error(), "job two: told") {
+	w.block["two"], w.block["three"] = errors.New("reported"), errors.New("never seen")
+	if err := w.run(t.Context()); !errors.As(err, &r) || len(r.Errors) != 1 || !strings.Contains(err.Error(), "job two: reported") {
 		t.Errorf("refused with %v", err)
 	}
 
@@ -342,7 +342,7 @@ func TestStatusFile(t *testing.T) {
 		t.Errorf("left behind: %q", names)
 	}
 
-	// A file that can't be written any more ends nothing, but is told.
+	// A file that can't be written any more ends nothing, but is reported.
 	w = newWorld(t, chain)
 	w.opt.Status = filepath.Join(w.dir, "sub", "state.json")
 	if err := os.Mkdir(filepath.Dir(w.opt.Status), 0o777); err != nil {

@@ -142,7 +142,7 @@ func (t *tFlags) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// setting reads them. What none of them takes has the default.
+// setting reads them. Tensors that none of them takes have the default.
 func (t tFlags) setting() (recipe.Setting, error) {
 	s, err := recipe.ParseTFlags(t.args)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 var form = Form{Noun: "a recipe", Has: "models and a method", Several: ", and merge them one after the other"}
 
-// What is no document is refused at its place.
+// Files that are not documents are refused, with the place.
 func TestLoadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":        {"", "1:1: the file is empty; a recipe has models and a method"},
@@ -128,7 +128,7 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-// Texts and lists that are something else are told with the cure.
+// Texts and lists that are something else are reported with the cure.
 func TestTextAndItems(t *testing.T) {
 	for text, want := range map[string]string{
 		"abc": "abc", `"1"`: "1", "1": `a filter is text, and 1 is not read as text; write it in quotes: "1"`, "no": `a filter is text, and no is not read as text; write it in quotes: "no"`,

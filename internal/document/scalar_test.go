@@ -45,8 +45,8 @@ func TestReadScalar(t *testing.T) {
 	}
 }
 
-// What a scalar is where a number, an integer or a yes or no is wanted, as
-// pydantic takes it.
+// The meaning of a scalar where a number, an integer or a yes or no is wanted,
+// as pydantic takes it.
 func TestConversions(t *testing.T) {
 	const none = math.MaxFloat64
 	for text, want := range map[string]struct{ number, integer, boolean float64 }{

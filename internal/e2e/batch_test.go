@@ -11,7 +11,7 @@ import (
 )
 
 // The command lines of testdata/batch, for cron and systemd, work as they stand
-// but for the places of things.
+// except for the places of things.
 func TestBatchExamples(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -172,7 +172,7 @@ func TestKill(t *testing.T) {
 					t.Fatalf("the second run: %v: %s", err, log)
 				}
 				if got := folderSums(t, filepath.Join(dir, out)); fmt.Sprint(got) != fmt.Sprint(want) {
-					t.Fatalf("killed after %d of %d bytes, gone on at %d: %v, want %v", before, weights, resumedAt(log.Bytes()), got, want)
+					t.Fatalf("killed after %d of %d bytes, resumed at %d: %v, want %v", before, weights, resumedAt(log.Bytes()), got, want)
 				}
 				if c.ProcessState.Exited() {
 					continue // it was done before

@@ -315,9 +315,9 @@ func TestSessionVocabulary(t *testing.T) {
 	}
 }
 
-// TestSessionTold gives answers that don't do: each is told about at its
-// question, which comes again.
-func TestSessionTold(t *testing.T) {
+// TestSessionReports gives invalid answers: each is reported at its question,
+// which comes again.
+func TestSessionReports(t *testing.T) {
 	t.Parallel()
 	dir := modelFolder(t)
 	if err := os.Rename(filepath.Join(dir, "alpha"), filepath.Join(dir, "alpha-1")); err != nil {

@@ -110,7 +110,7 @@ func (x *trial) partial() string {
 }
 
 // finish runs the merge again, now that the cause is gone, and wants it to go
-// on from where it was, or to begin anew.
+// on from where it was, or to start over.
 func (x *trial) finish(resumes bool) {
 	x.t.Helper()
 	c := x.command(x.out)
@@ -121,7 +121,7 @@ func (x *trial) finish(resumes bool) {
 		x.t.Fatalf("the second run: %v: %s", err, log)
 	}
 	if at := resumedAt(log); at > 0 != resumes {
-		x.t.Errorf("gone on at %d: %s", at, log)
+		x.t.Errorf("resumed at %d: %s", at, log)
 	}
 	got := folderSums(x.t, x.out)
 	delete(got, "slerpmerge.json")

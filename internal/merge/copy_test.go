@@ -12,7 +12,7 @@ import (
 )
 
 // Tensors that stay as they are have the same bytes whether the system copies
-// them or they pass through the program, whole or gone on with.
+// them or they pass through the program, whole or resumed.
 func TestCopiedBySystem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,6 +1,6 @@
-// Package merge runs a plan: it opens the output, pumps every tensor through
-// a bounded pipeline and publishes the folder. What it holds in memory is the
-// plan's budget and the tensor table, whatever the models' size.
+// Package merge runs a plan: it opens the output, pumps every tensor through a
+// bounded pipeline and publishes the folder. Its memory is the plan's budget
+// and the tensor table, whatever the models' size.
 package merge
 
 import (
@@ -28,8 +28,9 @@ type Sidecar struct {
 // Options say how to run a plan.
 type Options struct {
 	Pool *mmapio.Pool // through which the plan's models were opened
-	// Fingerprint is the plan's. An unfinished run with the same one is gone on
-	// with; without one nothing is kept of a run that does not come to its end.
+	// Fingerprint is the plan's. An unfinished run with the same one is
+	// resumed; without one nothing is kept of a run that does not come to its
+	// end.
 	Fingerprint string
 	Restart     bool // discard an unfinished run
 	// IOLimit is how many bytes may be read and written a second, together; 0 is

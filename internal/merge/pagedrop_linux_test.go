@@ -41,8 +41,8 @@ func cachedPages(t *testing.T, path string) float64 {
 	return float64(n) / float64(len(vec))
 }
 
-// With DropPages neither parents nor output stay in the page cache, but for
-// what was read last.
+// With DropPages neither parents nor output stay in the page cache, except what
+// was read last.
 func TestDropPages(t *testing.T) {
 	dir := t.TempDir()
 	var list []spec

@@ -164,7 +164,7 @@ func sameFolder(t *testing.T, got, want string) {
 	}
 }
 
-// A note that does not fit is no reason to fail, but to begin anew.
+// A note that does not fit is not an error: the run starts over.
 func TestResumeOfBadNotes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -2,10 +2,10 @@
 // method, its checks, what it measures of the parents, and how coefficients
 // follow from that.
 //
-// A method is a linear combination of operands. What it does with one tensor is
-// an [Op]: the engine measures what the Op needs, has it solve for coefficients,
-// and blends. A new method is a new file here, with its mathematics in package
-// slerp.
+// A method is a linear combination of operands. Its operation on one tensor is
+// an [Op]: the engine measures what the Op needs, has it solve for
+// coefficients, and blends. A new method is a new file here, with its
+// mathematics in package slerp.
 package method
 
 import "slerpmerge/slerp"

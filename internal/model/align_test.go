@@ -53,7 +53,7 @@ func TestAlign(t *testing.T) {
 			same: "bert.embeddings.word_embeddings.weight bert.pooler.dense.weight", said: "encoder.layer>bert.encoder.layer"},
 		{name: "an encoder and a decoder", base: "model.shared.weight:24x8" + layersOf("model.encoder.layers", llama) + layersOf("model.decoder.layers", llama+" L.encoder_attn.q_proj.weight:8x8"),
 			m: "shared.weight:24x8" + layersOf("encoder.layers", llama) + layersOf("decoder.layers", llama+" L.encoder_attn.q_proj.weight:8x8"), said: "decoder.layers>model.decoder.layers encoder.layers>model.encoder.layers"},
-		{name: "alike but for their names", base: "model.shared.weight:24x8" + layersOf("model.encoder.layers", llama) + layersOf("model.decoder.layers", llama),
+		{name: "alike except for their names", base: "model.shared.weight:24x8" + layersOf("model.encoder.layers", llama) + layersOf("model.decoder.layers", llama),
 			m: "shared.weight:24x8" + layersOf("encoder.layers", llama) + layersOf("decoder.layers", llama), said: "decoder.layers>model.decoder.layers encoder.layers>model.encoder.layers"},
 		{name: "another name of the stack", base: "net.norm.weight:8" + layersOf("net.layers", llama), m: "model.norm.weight:8" + layersOf("model.blocks", llama), said: "model.blocks>net.layers"},
 		{name: "a module between", base: plain, m: strings.NewReplacer("layers.{0,1}.", "layers.{0,1}.inner.").Replace(plain), said: "model.layers.N.inner>model.layers.N"},

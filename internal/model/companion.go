@@ -153,7 +153,7 @@ func (m *Model) listBelow(folder string) error {
 	return nil
 }
 
-// ownNames are files that this program writes anew in every output, and
+// ownNames are files that this program writes itself in every output, and
 // litter those that belong to nobody's model.
 var (
 	ownNames = []string{"config.json", "README.md", "slerpmerge.json", "slerpmerge.parent.json", "SHA256SUMS"}

@@ -15,9 +15,9 @@ import (
 // maxConfig bounds config.json: the largest that were seen are some 100 KB.
 const maxConfig = 16 << 20
 
-// A Config is a config.json kept as its bytes, so that an edit changes what
-// it must and leaves key order, number forms and white space alone
-// (transformers releases disagree about both when they write it anew).
+// A Config is a config.json kept as its bytes, so that an edit changes what it
+// must and leaves key order, number forms and white space alone (transformers
+// releases disagree about both when they rewrite it).
 type Config struct {
 	raw    []byte
 	fields []field

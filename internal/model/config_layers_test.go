@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// stackOfLayers makes what SetLayers is told: the layers of one model.
+// stackOfLayers makes the argument of SetLayers: the layers of one model.
 func stackOfLayers(c *Config, depth int, layers ...int) []LayerSettings {
 	var out []LayerSettings
 	for _, l := range layers {

@@ -28,7 +28,7 @@ func one(name string) testmodel.Tensor {
 	return testmodel.Tensor{Info: tensor.Info{Name: name, DType: tensor.F32, Shape: []uint64{1}}, Values: testmodel.List(1)}
 }
 
-// use opens a model and all that goes along with it.
+// use opens a model and reads all of its files.
 func use(dir string) error {
 	m, err := Open(mmapio.NewPool(0), dir)
 	if err != nil {

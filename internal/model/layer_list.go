@@ -163,7 +163,7 @@ func (r *relayer) entries(sub, name string, own []string, list func(c *Config) [
 	return append(values, own[r.depth:]...)
 }
 
-// rebuildList makes a list with an entry for each layer anew.
+// rebuildList remakes a list with an entry for each layer.
 func (r *relayer) rebuildList(c *Config, sub, name string) {
 	own := c.list("", name)
 	if len(own) == 0 || len(own) != r.depth && len(own) != r.depth+r.extra {
@@ -212,7 +212,7 @@ func (r *relayer) suspect(c *Config, name string, own []string) {
 	}
 }
 
-// rebuildText makes a text with a letter for each layer anew.
+// rebuildText remakes a text with a letter for each layer.
 func (r *relayer) rebuildText(c *Config, sub, name string) {
 	own := letters(c, name)
 	if len(own) != r.depth || r.depth == 0 || !strings.Contains(name, "pattern") {
@@ -230,7 +230,7 @@ func letters(c *Config, name string) []string {
 	return strings.Split(text, "")
 }
 
-// renumber makes a list of the numbers of layers anew.
+// renumber remakes a list of the numbers of layers.
 func (r *relayer) renumber(c *Config, sub, name string) {
 	own, ok := c.numbers(name)
 	if !ok {

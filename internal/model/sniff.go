@@ -16,7 +16,7 @@ var foreign = map[tensor.FileKind]struct{ sentence, hint string }{
 	},
 	tensor.HDF5File: {
 		"is an HDF5 file, the TensorFlow and Keras format",
-		"have transformers write the model anew as safetensors: save_pretrained(FOLDER, safe_serialization=True)",
+		"have transformers rewrite the model as safetensors: save_pretrained(FOLDER, safe_serialization=True)",
 	},
 	tensor.WebPage: {
 		"is a web page, so the download went wrong",

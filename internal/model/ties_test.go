@@ -102,7 +102,7 @@ func TestTiesOf(t *testing.T) {
 	}
 }
 
-// What the others are made from comes first: t goes by it.
+// The source of the others comes first: t follows it.
 func TestTieRank(t *testing.T) {
 	for _, names := range [][]string{
 		{"model.embed_tokens.weight", "lm_head.weight"},

@@ -13,7 +13,7 @@ func TestPlaceRule(t *testing.T) {
 		want               []int // places
 	}{
 		{"all alike", "aaaa", "....", []int{3, 2, 2}, nil},
-		{"told apart", "abab", "xyxy", []int{1, 0, 3, 2}, nil},
+		{"distinguished", "abab", "xyxy", []int{1, 0, 3, 2}, nil},
 		{"the first is special and stays", "baaa", "....", []int{0, 2, 1}, nil},
 		{"the first is special and moves", "baaa", "....", []int{1, 0, 2}, []int{0, 1}},
 		{"the first is dropped", "baaa", "....", []int{1, 2}, []int{0}},

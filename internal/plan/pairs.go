@@ -176,8 +176,8 @@ func (p *planner) profileOf(r recipe.Request) (func(string) (float64, bool), err
 	}, nil
 }
 
-// What a run that only reads holds beside its table: a thread's two chunks, and
-// what writing a page takes.
+// The memory that a run that only reads needs beside its table: a thread's two
+// chunks, and what writing a page takes.
 const (
 	readerBytes = 2*128<<10 + threadBytes
 	pageBytes   = 1 << 20

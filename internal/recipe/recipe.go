@@ -11,7 +11,7 @@ import (
 	"slerpmerge/internal/fault"
 )
 
-// What a recipe file and other files that people write have in common.
+// The common part of recipe files and other files that people write.
 type (
 	Pos           = document.Pos
 	Problem       = document.Problem

@@ -96,7 +96,7 @@ func TestParseTFlags(t *testing.T) {
 	}
 }
 
-// What is written is read with the same meaning.
+// Written settings are read with the same meaning.
 func TestWriteYAML(t *testing.T) {
 	auto := recipe.DType{Auto: true}
 	for name, c := range map[string]struct {

@@ -13,7 +13,8 @@ import (
 	"slerpmerge/internal/report"
 )
 
-// What somebody else has made does not count as finished, whatever it says.
+// A folder of somebody else does not count as finished, whatever its record
+// says.
 func TestFinishedByAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a folder away")

@@ -108,7 +108,7 @@ func page(t *testing.T, s *report.Survey) []byte {
 }
 
 // TestNamesOfStrangers: whatever the names of folders and tensors hold, pages,
-// cards and CSV have no control characters but for the ends of lines, no
+// cards and CSV have no control characters except the ends of lines, no
 // character that turns the direction of writing, and no cell that a spreadsheet
 // calculates. A number stays one.
 func TestNamesOfStrangers(t *testing.T) {

@@ -1,7 +1,7 @@
 // Package report renders the results of a finished merge: the model card
 // (README.md) and the record from which it can be checked (slerpmerge.json);
 // and what a comparison found, as JSON, as CSV and, for merges too, as a page.
-// Nothing here depends on the clock or the machine, but for the fingerprint: it
+// Nothing here depends on the clock or the machine, except the fingerprint: it
 // knows the parents by what the file system says of them.
 package report
 

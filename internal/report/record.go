@@ -226,7 +226,7 @@ func (rec *Record) Parents() []string {
 }
 
 // Entries are the entries of PyTorch checkpoints that the parents are, where
-// the merge was told.
+// the merge was given.
 func (rec *Record) Entries() (entries []recipe.Entry) {
 	for i, p := range rec.head.Parents {
 		if p.Entry != "" {

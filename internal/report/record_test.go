@@ -310,7 +310,7 @@ func TestDrifts(t *testing.T) {
 	}
 }
 
-// What is accepted gives a recipe that can be written down again and read as
+// An accepted record gives a recipe that can be written down again and read as
 // the same; what is refused is refused soon and in a line.
 func FuzzReadRecord(f *testing.F) {
 	f.Add(recordOf(f, merged(nil), two()...))
@@ -338,11 +338,11 @@ func FuzzReadRecord(f *testing.F) {
 		}
 		again, err := readRecord(bytes.NewReader(recordOf(t, r, v.Parents...)), nil)
 		if err != nil {
-			t.Fatalf("written anew it is refused: %v", err)
+			t.Fatalf("rewritten it is refused: %v", err)
 		}
 		s, err := again.recipe()
 		if err != nil {
-			t.Fatalf("written anew its recipe is refused: %v", err)
+			t.Fatalf("rewritten its recipe is refused: %v", err)
 		}
 		if !reflect.DeepEqual(r, s) {
 			t.Errorf("%+v became %+v", r, s)

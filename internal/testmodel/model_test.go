@@ -120,7 +120,7 @@ func TestMakeBin(t *testing.T) {
 	}
 }
 
-// What can't be made is an error.
+// Impossible models are errors.
 func TestParseRefuses(t *testing.T) {
 	for _, spec := range []string{"w:F32:2", "w:F33:2:1", "w:F32:y:1", "w:F32:2:x", "w:F32:2:rand*x", `\q:F32:2:1`} {
 		if list, err := testmodel.Parse(1, spec); err == nil {

@@ -50,11 +50,11 @@
 //
 // # Files
 //
-// Where no token is added, the tokenizer's files are copied byte for byte. Where
-// some are, entries are put into and taken out of the lists of added tokens in
-// tokenizer.json, tokenizer_config.json (added_tokens_decoder) and
-// added_tokens.json, as far as they are there, and no other byte changes: unlike
-// mergekit, which has the installed transformers write all files anew.
-// vocab.json, merges.txt, vocab.txt, tokenizer.model and special_tokens_map.json
-// never list added tokens that a merge brings.
+// Where no token is added, the tokenizer's files are copied byte for byte.
+// Where some are, entries are put into and taken out of the lists of added
+// tokens in tokenizer.json, tokenizer_config.json (added_tokens_decoder) and
+// added_tokens.json, as far as they are there, and no other byte changes:
+// unlike mergekit, which has the installed transformers rewrite all files.
+// vocab.json, merges.txt, vocab.txt, tokenizer.model and
+// special_tokens_map.json never list added tokens that a merge brings.
 package tokenizer

@@ -144,7 +144,7 @@ func (b *build) vocabulary(stripped *Vocabulary, cut []Token) error {
 	var more []Token
 	switch b.Source {
 	case Union:
-		// mergekit saves the base model's tokenizer and loads it anew, which
+		// mergekit saves the base model's tokenizer and loads it again, which
 		// brings special tokens back that the settings name.
 		more = append(slices.Clone(stripped.named), b.union(stripped)...)
 	case Named:

@@ -157,7 +157,7 @@ func places(f writer.File, r *rand.Rand) []int64 {
 	return slices.Compact(at)
 }
 
-// One bit anywhere in a weight file is found, and its place is told.
+// One bit anywhere in a weight file is found, and its place is reported.
 func TestVerifyFlips(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -316,7 +316,7 @@ func TestPicked(t *testing.T) {
 	}
 }
 
-// Very many differences are counted, and told without end neither in memory
+// Very many differences are counted, and listed without end neither in memory
 // nor on the screen.
 func TestVerifyAllWrong(t *testing.T) {
 	t.Parallel()
@@ -378,8 +378,7 @@ func TestVerifyCut(t *testing.T) {
 	}
 }
 
-// What a .bin that was changed with care says of its own values is no second
-// difference.
+// The record of a .bin that was changed with care is not a second difference.
 func TestVerifyChangedWithCare(t *testing.T) {
 	t.Parallel()
 	m := mergeAssorted(t, recipe.Bin, 1<<40)

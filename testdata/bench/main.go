@@ -42,7 +42,7 @@ func main() {
 	dir := flag.String("dir", filepath.Join(os.TempDir(), "slerpmerge-bench"), "folder for the pair and the outputs")
 	name := flag.String("shape", "1b", "1b, 3b, 13b, 70b or 405b: the shapes of Llama models")
 	layers := flag.Int("layers", 0, "cut the model to so many layers")
-	sparse := flag.Bool("sparse", false, "holes for weights, but for a few elements in every tensor")
+	sparse := flag.Bool("sparse", false, "holes for weights, except a few elements in every tensor")
 	pairOnly := flag.Bool("pair-only", false, "make the pair and stop")
 	formats := flag.Bool("formats", false, "time each way from safetensors or .bin to safetensors or .bin")
 	python := flag.String("python", "", "convert one .bin to safetensors, against this Python with torch and safetensors")
