@@ -242,7 +242,7 @@ func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan,
 	return p, done, nil
 }
 
-// settle compares all bytes of tensors that are tied if they are equal.
+// settleTies compares all bytes of tensors that are tied if they are equal.
 func settleTies(ctx context.Context, models []*model.Model) error {
 	for _, m := range models {
 		if err := m.Settle(ctx, true); err != nil {

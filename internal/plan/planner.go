@@ -113,7 +113,7 @@ func (t *Tensor) shareTexts(o operand.Operand) {
 	}
 }
 
-// settle finds the parameters of the models.
+// settleTies finds the parameters of the models.
 func settleTies(models []*model.Model) error {
 	for _, m := range models {
 		if err := m.Settle(context.Background(), false); err != nil {
