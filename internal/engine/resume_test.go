@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/writer"
@@ -28,41 +30,62 @@ func TestResumeFromEveryCheckpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := planned(t, pair(change), a, b)
-			p.Budget.Piece = 4 << 10
-			whole := newMemory(t, p.Layout)
-			whole.due = true
-			e := engine.New(p, p.Layout, whole, engine.Options{})
-			if err := e.Run(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			e.Note()
-			want, warnings := slices.Clone(e.Results()), e.Warnings()
-			check(t, p, whole)
-			if len(whole.checkpoints) < 20 {
-				t.Fatalf("%d checkpoints", len(whole.checkpoints))
-			}
-			for k, c := range whole.checkpoints {
-				other := *p
-				other.Budget.Piece = []int64{1 << 10, 4 << 10, 512 << 10}[k%3]
-				other.Budget.Hold, other.Budget.Threads, other.Budget.Buffers = 2*other.Budget.Piece, 1+k%2, 3
-				out := whole.resumed(c)
-				e := engine.New(&other, p.Layout, out, engine.Options{})
-				if err := e.Restore(c.at, c.notes); err != nil {
-					t.Fatalf("checkpoint %d: %v", k, err)
-				}
-				if err := e.Run(t.Context()); err != nil {
-					t.Fatalf("checkpoint %d: %v", k, err)
-				}
-				if got := e.Results(); !slices.Equal(got, want) || !slices.Equal(e.Warnings(), warnings) {
-					t.Errorf("checkpoint %d: other results: %+v", k, got)
-				}
-				for i := range out.files {
-					if !bytes.Equal(out.files[i], whole.files[i]) {
-						t.Errorf("checkpoint %d, %+v: file %d differs", k, c.at, i)
-					}
-				}
-			}
+			resumeEverywhere(t, p)
 		})
+	}
+}
+
+// Coefficients and divisors of any number of operands are kept in the notes.
+func TestResumeOfManyOperands(t *testing.T) {
+	var models []*model.Model
+	for seed := range uint64(3) {
+		models = append(models, open(t, seed+1, "{a..c}:F32:1:0 w.{1..4}:F32:6000:rand x.{1..4}:BF16:9:rand"))
+	}
+	p := several(t, "dtype: float32", models...)
+	for i := range p.Tensors {
+		if p.Tensors[i].Sum() != nil {
+			p.Tensors[i].Op = balanced{}
+		}
+	}
+	resumeEverywhere(t, p)
+}
+
+// resumeEverywhere runs a plan, and again from each of its checkpoints.
+func resumeEverywhere(t *testing.T, p *plan.Plan) {
+	t.Helper()
+	p.Budget.Piece = 4 << 10
+	whole := newMemory(t, p.Layout)
+	whole.due = true
+	e := engine.New(p, p.Layout, whole, engine.Options{})
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.Note()
+	want, warnings := slices.Clone(e.Results()), e.Warnings()
+	check(t, p, whole)
+	if len(whole.checkpoints) < 10 {
+		t.Fatalf("%d checkpoints", len(whole.checkpoints))
+	}
+	for k, c := range whole.checkpoints {
+		other := *p
+		other.Budget.Piece = []int64{1 << 10, 4 << 10, 512 << 10}[k%3]
+		other.Budget.Hold, other.Budget.Threads, other.Budget.Buffers = 2*other.Budget.Piece, 1+k%2, 3
+		out := whole.resumed(c)
+		e := engine.New(&other, p.Layout, out, engine.Options{})
+		if err := e.Restore(c.at, c.notes); err != nil {
+			t.Fatalf("checkpoint %d: %v", k, err)
+		}
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatalf("checkpoint %d: %v", k, err)
+		}
+		if got := e.Results(); !slices.Equal(got, want) || !slices.Equal(e.Warnings(), warnings) {
+			t.Errorf("checkpoint %d: other results: %+v", k, got)
+		}
+		for i := range out.files {
+			if !bytes.Equal(out.files[i], whole.files[i]) {
+				t.Errorf("checkpoint %d, %+v: file %d differs", k, c.at, i)
+			}
+		}
 	}
 }
 
