@@ -23,7 +23,8 @@ import (
 
 var errUnsupported = fmt.Errorf("copy: %w", errors.ErrUnsupported)
 
-// open makes and opens a model of tensors in the form of testmodel.Parse.
+// open makes and opens a model of tensors in the form of testmodel.Parse. Plans
+// of one model must not be made at the same time.
 func open(t *testing.T, seed uint64, tensors string) *model.Model {
 	t.Helper()
 	list, err := testmodel.Parse(seed, strings.Fields(tensors)...)
@@ -206,7 +207,6 @@ func TestRun(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			for _, size := range []struct {
 				piece   int64
 				threads int

@@ -28,7 +28,6 @@ func TestResumeFromEveryCheckpoint(t *testing.T) {
 		"bin":         func(r *recipe.Request) { r.ShardSize = 60_000; r.Format = recipe.Bin },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			p := planned(t, pair(change), a, b)
 			resumeEverywhere(t, p)
 		})
@@ -153,7 +152,6 @@ func TestFailingOutput(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprint(call, at), func(t *testing.T) {
-				t.Parallel()
 				p := planned(t, pair(nil), a, b)
 				out := newMemory(t, p.Layout)
 				out.due, out.copying = true, true
