@@ -195,6 +195,22 @@ func (m *Model) TiedTo(name string, find func(name string) (int, bool)) (index i
 	return 0, "", false
 }
 
+// TieTargets lists the names that some class of transformers makes from a
+// tensor of the given name. Heads of parts of a model are left out: nothing in
+// a name shows whether a part has one.
+func TieTargets(source string) []string {
+	if ties().sources[ending(source)] == nil {
+		return nil
+	}
+	var names []string
+	for _, t := range tiesOf(source) {
+		if !t.source && (t.prefix == "" || strings.Count(t.name[len(t.prefix):], ".") > 1) {
+			names = append(names, t.name)
+		}
+	}
+	return names
+}
+
 // TieSource is the name of the tensor from which transformers makes the tensor
 // of another name, by the class and the config of the model. find reports
 // whether there is one of a name.

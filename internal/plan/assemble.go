@@ -241,6 +241,12 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 			continue
 		}
 		name := joint.name
+		if sides[lead].last.WorksOut(name) && slices.ContainsFunc(joint.parts, func(x part) bool { return x.o.None() }) {
+			if o := joint.parts[lead].o; !o.None() { // save_pretrained does not write it
+				p.Tensors = append(p.Tensors, p.lone(name, o))
+			}
+			continue
+		}
 		p.note(joint)
 		t := Tensor{Info: tensor.Info{Name: name}}
 		values := params{p: p, slice: k, name: joint.own, at: p.position(joint.own)}
@@ -291,6 +297,17 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 	if n := without.Count(); n > 0 {
 		p.block("the recipe has no %s for %s: %s", lacks, text.Count(n, "tensor"), without.String())
 	}
+}
+
+// lone is a tensor that is taken from one model whatever the method.
+func (p *planner) lone(name string, o operand.Operand) Tensor {
+	t := Tensor{Info: o.Info(), Op: method.Copy(0), Operands: []operand.Operand{o}}
+	t.Name = name
+	if from := t.DType; from.Blends() {
+		t.DType = p.outType(from)
+		t.Op = copyOrConvert(0, from, t.DType)
+	}
+	return t
 }
 
 // finishType decides the type of a weighted sum, and makes of one that is only

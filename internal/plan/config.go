@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -49,62 +48,6 @@ func (p *planner) editConfig() {
 	c.Remove("_name_or_path")
 	c.Remove("transformers_weights")
 	p.Config = c.Bytes()
-}
-
-// untie makes the config say that nothing is tied, if it says that it is and the
-// output has tensors that contradict it.
-func (p *planner) untie(c *model.Config) {
-	stored := func(name string) bool {
-		_, ok := slices.BinarySearchFunc(p.Tensors, name, func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
-		return ok
-	}
-	for i := range p.Tensors {
-		name := p.Tensors[i].Name
-		if model.TieRank(name) == 0 {
-			continue
-		}
-		source, ok := p.Primary.TieSource(name, stored)
-		if !ok || p.ownOf(name) == p.ownOf(source) {
-			continue
-		}
-		if tied, said := c.Bool("tie_word_embeddings"); said && !tied && !c.Untie() {
-			return // as T5 1.1 says it, whose type ties whatever is equal
-		}
-		end := "tie_word_embeddings becomes false"
-		if !c.Untie() {
-			end = "config.json of this model type can't say that they are not tied: transformers 5 sees that they differ, older releases don't look"
-		}
-		p.warn("%s: both are written, %s", p.untiedWhy(name, source), end)
-		return
-	}
-}
-
-// untiedWhy says that two names which config.json ties are two tensors of the
-// output, and in which models they are.
-func (p *planner) untiedWhy(name, source string) string {
-	var tied, apart, differ []string
-	for i, m := range p.Models {
-		x, ok := m.Named(name)
-		y, also := m.Named(source)
-		switch {
-		case !ok || !also || slices.Contains(p.Models[:i], m):
-		case m.Parameters().First(int32(x)) == m.Parameters().First(int32(y)):
-			tied = append(tied, m.Name())
-		default:
-			apart = append(apart, m.Name())
-			if slices.ContainsFunc(m.Parameters().Differ, func(u model.Pair) bool { return int(u.Target) == x && int(u.Source) == y }) {
-				differ = append(differ, m.Name())
-			}
-		}
-	}
-	a, b := text.Quote(name), text.Quote(source)
-	switch {
-	case len(tied) > 0 && len(apart) > 0:
-		return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
-	case len(differ) > 0:
-		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(differ, " and "))
-	}
-	return fmt.Sprintf("%s and %s are two tensors, though config.json ties them", a, b)
 }
 
 // mainType is the floating type that most bytes of the output are of.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"slerpmerge/internal/method"
-	"slerpmerge/internal/operand"
 	"slerpmerge/internal/text"
 )
 
@@ -24,13 +22,7 @@ func (p *planner) convert() {
 			continue
 		}
 		p.note(j)
-		src := j.parts[0].o.Tensor()
-		t := Tensor{Info: src.Info, Op: method.Copy(0), Operands: []operand.Operand{j.parts[0].o}}
-		if src.DType.Blends() {
-			t.DType = p.outType(src.DType)
-			t.Op = copyOrConvert(0, src.DType, t.DType)
-		}
-		p.Tensors = append(p.Tensors, t)
+		p.Tensors = append(p.Tensors, p.lone(j.name, j.parts[0].o))
 	}
 	p.autoMap()
 	if lost := slices.DeleteFunc(slices.Sorted(maps.Keys(m.Metadata)), func(k string) bool { return k == "format" }); len(lost) > 0 {

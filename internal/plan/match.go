@@ -184,7 +184,7 @@ func (p *planner) single(name string, o operand.Operand, second bool) Tensor {
 	if src.DType.Blends() {
 		t.DType = p.outType(src.DType)
 		t.Op = copyOrConvert(at, src.DType, t.DType)
-		if p.Recipe.Missing == recipe.MissingZero {
+		if p.Recipe.Missing == recipe.MissingZero && !o.Model.WorksOut(name) {
 			t.Op = blend
 			t.Why += ", merged with zeros"
 		}

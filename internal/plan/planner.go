@@ -33,6 +33,8 @@ type planner struct {
 	tokenRows  map[*model.Model][]uint64           // of its text vocabulary
 	ranks      map[string]int                      // of Warnings that are not of middling weight
 	own        map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
+	left       []string                            // names that leavesOut dropped
+	restored   []string                            // names that restoreTied added
 	depthNamed bool                                // a difference in the number of layers is among the Blockers
 	lastOp     method.Op                           // that shared returned
 }
@@ -83,6 +85,7 @@ func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
 		return p.Plan, nil
 	}
 	p.sort()
+	p.restoreTied()
 	return p.Plan, p.lay()
 }
 

@@ -144,6 +144,54 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// Tables that transformers works out are in some files of a Marian model and not
+// in others. Those of the first model are taken as they are, those that only
+// another model has are left out, and neither counts as missing.
+func TestTablesOfSines(t *testing.T) {
+	const (
+		config = `{"model_type": "marian"}`
+		sines  = " model.encoder.embed_positions.weight:F32:2x2 model.decoder.embed_positions.weight:F32:2x2"
+		table  = "model.decoder.embed_positions.weight F32 2x2 copy a:model.decoder.embed_positions.weight"
+	)
+	for _, c := range []struct{ method, a, b, missing, want string }{
+		{"linear", "w:F32:4" + sines, "w:F32:4", "error", table},
+		{"linear", "w:F32:4", "w:F32:4" + sines, "error", ""},
+		{"linear", "w:F32:4" + sines, "w:F32:4", "zero", table},
+		{"linear", "w:F32:4" + sines, "w:F32:4" + sines, "error", "model.decoder.embed_positions.weight F32 2x2 linear 0.25*a:model.decoder.embed_positions.weight + 0.25*bb:model.decoder.embed_positions.weight"},
+		{"slerp", "w:F32:4" + sines, "w:F32:4", "error", table + ": only the primary has it"},
+		{"slerp", "w:F32:4", "w:F32:4" + sines, "error", ""},
+		{"slerp", "w:F32:4" + sines, "w:F32:4", "zero", table + ": only the primary has it"},
+	} {
+		t.Run(c.method+" "+c.missing, func(t *testing.T) {
+			t.Parallel()
+			dir := testDir(t)
+			parent{config, c.a}.make(t, filepath.Join(dir, "a"))
+			parent{config, c.b}.make(t, filepath.Join(dir, "bb"))
+			r, models, err := fromYAML(t, dir, fmt.Sprintf("merge_method: %s\nbase_model: $A\nmodels:\n- {model: $A, parameters: {weight: 0.25}}\n- {model: $B, parameters: {weight: 0.25}}\nparameters: {normalize: false, t: 0.5}\n", c.method))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Missing = recipe.Missing(c.missing)
+			p, err := plan.New(r, models...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, line := range lines(p) {
+				if strings.Contains(line, "blocked") || strings.Contains(line, "missing") || strings.Contains(line, "some of the models") {
+					t.Error(line)
+				}
+				if strings.HasPrefix(line, "model.decoder.") {
+					got = line
+				}
+			}
+			if got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
 // A conversion keeps the values, or brings all floating ones to a type.
 func TestConversions(t *testing.T) {
 	for _, c := range []struct {

@@ -1,0 +1,168 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"slerpmerge/internal/model"
+	"slerpmerge/internal/text"
+)
+
+// stored reports whether a name is that of an output tensor. They are sorted.
+func (p *planner) stored(name string) bool { return p.tensorOf(name) != nil }
+
+// tensorOf finds an output tensor by its name; nil if there is none.
+func (p *planner) tensorOf(name string) *Tensor {
+	i, ok := slices.BinarySearchFunc(p.Tensors, name, func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
+	if !ok {
+		return nil
+	}
+	return &p.Tensors[i]
+}
+
+// apart finds two output tensors that the primary's config.json ties, and that
+// are not one parameter.
+func (p *planner) apart() (name, source string, ok bool) {
+	for i := range p.Tensors {
+		name := p.Tensors[i].Name
+		if model.TieRank(name) == 0 {
+			continue
+		}
+		if source, ok := p.Primary.TieSource(name, p.stored); ok && p.ownOf(name) != p.ownOf(source) {
+			return name, source, true
+		}
+	}
+	return "", "", false
+}
+
+// restoreTied adds the names that the output lacks because config.json ties
+// them, where the output contradicts that config and untie will change it: then
+// nothing gives those tensors their values. Names may be missing because
+// leavesOut dropped them or because no parent stores them.
+func (p *planner) restoreTied() {
+	if p.Primary.Config == nil {
+		return
+	}
+	if _, _, ok := p.apart(); !ok {
+		return
+	}
+	c, err := model.ParseConfig(p.Primary.Config.Bytes())
+	if err != nil || !c.Untie() {
+		return
+	}
+	type restored struct{ name, source string }
+	var all []restored
+	head := false
+	add := func(name, source string) {
+		if p.stored(name) || !p.stored(source) || slices.ContainsFunc(all, func(r restored) bool { return r.name == name }) {
+			return
+		}
+		all = append(all, restored{name, source})
+		head = head || model.IsHead(name)
+	}
+	for _, name := range p.left {
+		if source, ok := p.Primary.TieSource(name, p.stored); ok {
+			add(name, source)
+		} else {
+			add(name, p.ownOf(name))
+		}
+	}
+	head = head || slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
+	for i := range p.Tensors {
+		source := p.Tensors[i].Name
+		for _, name := range model.TieTargets(source) {
+			if from, ok := p.Primary.TieSource(name, p.stored); ok && from == source && p.hasPlaceFor(name, head) {
+				add(name, source)
+			}
+		}
+	}
+	for _, r := range all {
+		t := *p.tensorOf(r.source)
+		t.Operands = slices.Clone(t.Operands)
+		t.Name, t.Why = r.name, cmp.Or(t.Why, "tied to "+text.Quote(r.source))
+		if p.own == nil {
+			p.own = map[string]string{}
+		}
+		p.own[r.name] = p.ownOf(r.source)
+		p.Tensors = append(p.Tensors, t)
+		p.sort()
+		p.restored = append(p.restored, r.name)
+	}
+}
+
+// hasPlaceFor reports whether the class of the output has a tensor of a name
+// that no parent stores: other tensors stand in its module, or in the one
+// around it. Of heads at the top level a class has one.
+func (p *planner) hasPlaceFor(name string, head bool) bool {
+	within := func(module string) bool {
+		i, _ := slices.BinarySearchFunc(p.Tensors, module+".", func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
+		return i < len(p.Tensors) && strings.HasPrefix(p.Tensors[i].Name, module+".")
+	}
+	module, ok := cutLast(name)
+	if !ok {
+		return false
+	}
+	if within(module) {
+		return true
+	}
+	around, ok := cutLast(module)
+	if !ok {
+		return model.IsHead(name) && !head
+	}
+	return within(around) && !p.stored(around+".weight")
+}
+
+// cutLast takes the last part off a name; ok is false if that is all of it.
+func cutLast(name string) (rest string, ok bool) {
+	i := strings.LastIndexByte(name, '.')
+	return name[:max(0, i)], i >= 0
+}
+
+// untie makes the config say that nothing is tied, if it says that it is and the
+// output has tensors that contradict it.
+func (p *planner) untie(c *model.Config) {
+	name, source, ok := p.apart()
+	if !ok {
+		return
+	}
+	if tied, said := c.Bool("tie_word_embeddings"); said && !tied && !c.Untie() {
+		return // as T5 1.1 says it, whose type ties whatever is equal
+	}
+	end := "tie_word_embeddings becomes false"
+	if !c.Untie() {
+		end = "config.json of this model type can't say that they are not tied: transformers 5 sees that they differ, older releases don't look"
+	} else if n := len(p.restored); n > 0 {
+		end += fmt.Sprintf(", so %s %s written too", text.Quote(strings.Join(p.restored, ", ")), text.Verb(n, "is", "are"))
+	}
+	p.warn("%s: both are written, %s", p.untiedWhy(name, source), end)
+}
+
+// untiedWhy says that two names which config.json ties are two tensors of the
+// output, and in which models they are.
+func (p *planner) untiedWhy(name, source string) string {
+	var tied, apart, differ []string
+	for i, m := range p.Models {
+		x, ok := m.Named(name)
+		y, also := m.Named(source)
+		switch {
+		case !ok || !also || slices.Contains(p.Models[:i], m):
+		case m.Parameters().First(int32(x)) == m.Parameters().First(int32(y)):
+			tied = append(tied, m.Name())
+		default:
+			apart = append(apart, m.Name())
+			if slices.ContainsFunc(m.Parameters().Differ, func(u model.Pair) bool { return int(u.Target) == x && int(u.Source) == y }) {
+				differ = append(differ, m.Name())
+			}
+		}
+	}
+	a, b := text.Quote(name), text.Quote(source)
+	switch {
+	case len(tied) > 0 && len(apart) > 0:
+		return fmt.Sprintf("%s is tied to %s in %s and not in %s", a, b, strings.Join(tied, " and "), strings.Join(apart, " and "))
+	case len(differ) > 0:
+		return fmt.Sprintf("%s differs from %s in %s, though config.json ties them", a, b, strings.Join(differ, " and "))
+	}
+	return fmt.Sprintf("%s and %s are two tensors, though config.json ties them", a, b)
+}
