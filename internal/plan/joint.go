@@ -258,7 +258,7 @@ func (p *planner) ownOf(name string) string {
 // head that is the embedding under another name, where config.json says so.
 // transformers leaves it out of safetensors as well. In a slice of a recipe that
 // has the last layers and not the embedding it is none of the slice's own.
-// restoreTied puts it back if the output turns out not to be tied.
+// settleTies puts it back if the output turns out not to be tied.
 func (p *planner) leavesOut(sides []*side, first int, j joint) bool {
 	if !p.repeatsEmbedding(sides, first, j) {
 		return false

@@ -232,7 +232,7 @@ func (p *planner) outType(in ...tensor.DType) tensor.DType {
 func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err error) {
 	pair := recipe.Pair(method.SlerpMethod{}, primary.Path, secondary.Path, nil)
 	p := &planner{Plan: &Plan{Recipe: &pair, Models: []*model.Model{primary, secondary}, Primary: primary}}
-	if err := settleTies(p.Models); err != nil {
+	if err := findParameters(p.Models); err != nil {
 		return out, false, err
 	}
 	p.align()

@@ -35,7 +35,7 @@ func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
 	if len(p.Blockers) > 0 {
 		return p.Plan, nil
 	}
-	if err := settleTies(p.Models); err != nil {
+	if err := findParameters(p.Models); err != nil {
 		return nil, err
 	}
 	if p.align(); len(p.Blockers) > 0 {

@@ -19,24 +19,25 @@ import (
 type planner struct {
 	*Plan
 
-	at         recipe.Pos                          // of what is being worked on in a recipe file
-	op         func(name string) method.Op         // of an output tensor, made of a pair
-	depth      map[string]int                      // layers of each numbered stack of the output
-	layers     []model.LayerSettings               // of the output, where a recipe file puts them together
-	config     *model.Config                       // the output's, once layers are made true in it
-	from       int                                 // the first layer of the current slice
-	rows       map[operand.Operand][]*operand.Rows // by the root of the operand
-	edited     []tokenizer.File                    // tokenizer files that a recipe changes
-	tokens     *tokenizer.Output                   // what a recipe's tokenizer section comes to, nil without one
-	vocab      []vocabChange                       // vocabularies of which one parent has more
-	sizes      map[*model.Model][]uint64           // of the vocabularies of a model
-	tokenRows  map[*model.Model][]uint64           // of its text vocabulary
-	ranks      map[string]int                      // of Warnings that are not of middling weight
-	own        map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
-	left       []string                            // names that leavesOut dropped
-	restored   []string                            // names that restoreTied added
-	depthNamed bool                                // a difference in the number of layers is among the Blockers
-	lastOp     method.Op                           // that shared returned
+	at            recipe.Pos                          // of what is being worked on in a recipe file
+	op            func(name string) method.Op         // of an output tensor, made of a pair
+	depth         map[string]int                      // layers of each numbered stack of the output
+	layers        []model.LayerSettings               // of the output, where a recipe file puts them together
+	config        *model.Config                       // the output's, once layers are made true in it
+	from          int                                 // the first layer of the current slice
+	rows          map[operand.Operand][]*operand.Rows // by the root of the operand
+	edited        []tokenizer.File                    // tokenizer files that a recipe changes
+	tokens        *tokenizer.Output                   // what a recipe's tokenizer section comes to, nil without one
+	vocab         []vocabChange                       // vocabularies of which one parent has more
+	sizes         map[*model.Model][]uint64           // of the vocabularies of a model
+	tokenRows     map[*model.Model][]uint64           // of its text vocabulary
+	ranks         map[string]int                      // of Warnings that are not of middling weight
+	own           map[string]string                   // of output tensors that are another one under one more name: that one; it need not be written
+	left          []string                            // names that leavesOut dropped
+	restored      []string                            // names that settleTies added
+	contradiction [2]string                           // a target and a source that config.json ties and that are two tensors of the output
+	depthNamed    bool                                // a difference in the number of layers is among the Blockers
+	lastOp        method.Op                           // that shared returned
 }
 
 // New plans the work on opened models, in the order of Recipe.Models: the primary
@@ -63,7 +64,7 @@ func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
 			p.block("%v", err)
 		}
 	}
-	if err := settleTies(p.Models); err != nil {
+	if err := findParameters(p.Models); err != nil {
 		return nil, err
 	}
 	if len(p.Blockers) == 0 { // shapes of packed tensors would only confuse
@@ -85,7 +86,6 @@ func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
 		return p.Plan, nil
 	}
 	p.sort()
-	p.restoreTied()
 	return p.Plan, p.lay()
 }
 
@@ -116,8 +116,8 @@ func (t *Tensor) shareTexts(o operand.Operand) {
 	}
 }
 
-// settleTies finds the parameters of the models.
-func settleTies(models []*model.Model) error {
+// findParameters finds the parameters of the models.
+func findParameters(models []*model.Model) error {
 	for _, m := range models {
 		if err := m.Settle(context.Background(), false); err != nil {
 			return err
@@ -146,6 +146,7 @@ func (t table) Info(i int) *tensor.Info { return &t[i].Info }
 // lay decides the files once the tensors are known.
 func (p *planner) lay() error {
 	p.dropModules()
+	p.settleTies()
 	format := writer.Safetensors
 	if p.Recipe.Format == recipe.Bin {
 		format = writer.Bin

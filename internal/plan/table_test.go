@@ -150,6 +150,14 @@ func TestPlans(t *testing.T) {
 	const (
 		tied   = `{"model_type": "llama", "tie_word_embeddings": true}`
 		untied = `{"model_type": "llama", "tie_word_embeddings": false}`
+
+		// A class with two ties: of the weights of its head and of their biases.
+		bert      = `{"model_type": "bert", "architectures": ["BertForMaskedLM"], "tie_word_embeddings": true}`
+		bertNames = "bert.embeddings.word_embeddings.weight:F32:4x2 cls.predictions.bias:F32:4"
+		bertHead  = " cls.predictions.decoder.weight:F32:4x2:=bert.embeddings.word_embeddings.weight"
+		bertLoose = " cls.predictions.decoder.bias:F32:4"
+		marian    = `{"model_type": "marian", "architectures": ["MarianMTModel"], "tie_word_embeddings": true}`
+		marianOf  = "model.shared.weight:F32:4x2 model.encoder.w:F32:2 model.decoder.w:F32:2"
 	)
 	for _, c := range []struct {
 		name  string
@@ -220,6 +228,36 @@ func TestPlans(t *testing.T) {
 			[]string{"lm_head.weight F32 4x2 slerp 0.5", "model.embed_tokens.weight F32 4x2 slerp 0.5 = lm_head.weight"}},
 		{"tied in the primary alone", parent{tied, "model.embed_tokens.weight:F32:4x2"}, parent{untied, "model.embed_tokens.weight:F32:4x2 lm_head.weight:F32:4x2:3"}, "",
 			[]string{"lm_head.weight F32 4x2 slerp a:model.embed_tokens.weight, bb:lm_head.weight 0.5: in the primary it is model.embed_tokens.weight", "model.embed_tokens.weight F32 4x2 slerp 0.5", "warning: lm_head.weight is tied to model.embed_tokens.weight in a and not in bb: both are written, tie_word_embeddings becomes false"}},
+		// One tie is contradicted: what the others tie is written as well, for the output's config ties nothing.
+		{"an untied bias, .bin", parent{bert, bertNames + bertHead}, parent{bert, bertNames + bertHead + bertLoose}, "--missing error",
+			[]string{"bert.embeddings.word_embeddings.weight F32 4x2 slerp 0.5", "cls.predictions.bias F32 4 slerp 0.5",
+				"cls.predictions.decoder.bias F32 4 slerp a:cls.predictions.bias, bb:cls.predictions.decoder.bias 0.5: in the primary it is cls.predictions.bias",
+				"cls.predictions.decoder.weight F32 4x2 slerp a:bert.embeddings.word_embeddings.weight, bb:bert.embeddings.word_embeddings.weight 0.5: tied to bert.embeddings.word_embeddings.weight",
+				"warning: cls.predictions.decoder.bias is tied to cls.predictions.bias in a and not in bb: both are written, tie_word_embeddings becomes false, so cls.predictions.decoder.weight is written too"}},
+		{"an untied bias, safetensors to .bin", parent{bert, bertNames}, parent{bert, bertNames + bertLoose}, "--missing error --format bin",
+			[]string{"bert.embeddings.word_embeddings.weight F32 4x2 slerp 0.5", "cls.predictions.bias F32 4 slerp 0.5",
+				"cls.predictions.decoder.bias F32 4 slerp a:cls.predictions.bias, bb:cls.predictions.decoder.bias 0.5: in the primary it is cls.predictions.bias",
+				"cls.predictions.decoder.weight F32 4x2 slerp a:bert.embeddings.word_embeddings.weight, bb:bert.embeddings.word_embeddings.weight 0.5: tied to bert.embeddings.word_embeddings.weight = bert.embeddings.word_embeddings.weight",
+				"warning: cls.predictions.decoder.bias is tied to cls.predictions.bias in a and not in bb: "}},
+		{"an untied head", parent{marian, marianOf}, parent{marian, marianOf + " lm_head.weight:F32:4x2"}, "-t 0",
+			[]string{"lm_head.weight F32 4x2 copy a:model.shared.weight 0: in the primary it is model.shared.weight",
+				"model.decoder.embed_tokens.weight F32 4x2 copy a:model.shared.weight 0: t = 0", "model.decoder.w F32 2 copy a:model.decoder.w 0: t = 0",
+				"model.encoder.embed_tokens.weight F32 4x2 copy a:model.shared.weight 0: t = 0", "model.encoder.w F32 2 copy a:model.encoder.w 0: t = 0",
+				"model.shared.weight F32 4x2 copy a:model.shared.weight 0: t = 0",
+				`warning: lm_head.weight is tied to model.shared.weight in a and not in bb: both are written, tie_word_embeddings becomes false, so "model.decoder.embed_tokens.weight, model.encoder.embed_tokens.weight" are written too`}},
+		{"an untied embedding", parent{marian, marianOf}, parent{marian, marianOf + " model.encoder.embed_tokens.weight:F32:4x2"}, "-t 0",
+			[]string{"lm_head.weight F32 4x2 copy a:model.shared.weight 0: t = 0",
+				"model.decoder.embed_tokens.weight F32 4x2 copy a:model.shared.weight 0: t = 0", "model.decoder.w F32 2 copy a:model.decoder.w 0: t = 0",
+				"model.encoder.embed_tokens.weight F32 4x2 copy a:model.shared.weight 0: in the primary it is model.shared.weight", "model.encoder.w F32 2 copy a:model.encoder.w 0: t = 0",
+				"model.shared.weight F32 4x2 copy a:model.shared.weight 0: t = 0",
+				"warning: model.encoder.embed_tokens.weight is tied to model.shared.weight in a and not in bb: "}},
+		{"a type that can't untie", parent{`{"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}`, "shared.weight:F32:4x2 encoder.w:F32:2"},
+			parent{`{"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}`, "shared.weight:F32:4x2 encoder.w:F32:2 lm_head.weight:F32:4x2"}, "-t 0",
+			[]string{"encoder.w F32 2 copy a:encoder.w 0: t = 0", "lm_head.weight F32 4x2 copy a:shared.weight 0: in the primary it is shared.weight", "shared.weight F32 4x2 copy a:shared.weight 0: t = 0",
+				"warning: lm_head.weight is tied to shared.weight in a and not in bb: both are written, config.json of this model type can't say"}},
+		{"a head with a bias and no decoder", parent{tied, "model.embed_tokens.weight:F32:4x2 lm_head.bias:F32:4"}, parent{tied, "model.embed_tokens.weight:F32:4x2 lm_head.bias:F32:4 lm_head.weight:F32:4x2"}, "-t 0",
+			[]string{"lm_head.bias F32 4 copy a:lm_head.bias 0: t = 0", "lm_head.weight F32 4x2 copy a:model.embed_tokens.weight 0: in the primary it is model.embed_tokens.weight", "model.embed_tokens.weight F32 4x2 copy a:model.embed_tokens.weight 0: t = 0",
+				"warning: lm_head.weight is tied to model.embed_tokens.weight in a and not in bb: both are written, tie_word_embeddings becomes false"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

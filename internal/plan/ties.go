@@ -37,17 +37,19 @@ func (p *planner) apart() (name, source string, ok bool) {
 	return "", "", false
 }
 
-// restoreTied adds the names that the output lacks because config.json ties
-// them, where the output contradicts that config and untie will change it: then
-// nothing gives those tensors their values. Names may be missing because
-// leavesOut dropped them or because no parent stores them.
-func (p *planner) restoreTied() {
+// settleTies finds out whether the output contradicts the ties of config.json.
+// If it does and untie will change that config, names that only their ties gave
+// values are added to the output: those that leavesOut dropped, and those that
+// no parent stores.
+func (p *planner) settleTies() {
 	if p.Primary.Config == nil {
 		return
 	}
-	if _, _, ok := p.apart(); !ok {
+	name, source, ok := p.apart()
+	if !ok {
 		return
 	}
+	p.contradiction = [2]string{name, source}
 	c, err := model.ParseConfig(p.Primary.Config.Bytes())
 	if err != nil || !c.Untie() {
 		return
@@ -90,6 +92,7 @@ func (p *planner) restoreTied() {
 		p.sort()
 		p.restored = append(p.restored, r.name)
 	}
+	slices.Sort(p.restored)
 }
 
 // hasPlaceFor reports whether the class of the output has a tensor of a name
@@ -123,8 +126,8 @@ func cutLast(name string) (rest string, ok bool) {
 // untie makes the config say that nothing is tied, if it says that it is and the
 // output has tensors that contradict it.
 func (p *planner) untie(c *model.Config) {
-	name, source, ok := p.apart()
-	if !ok {
+	name, source := p.contradiction[0], p.contradiction[1]
+	if name == "" {
 		return
 	}
 	if tied, said := c.Bool("tie_word_embeddings"); said && !tied && !c.Untie() {
