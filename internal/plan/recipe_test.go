@@ -192,6 +192,42 @@ func TestTablesOfSines(t *testing.T) {
 	}
 }
 
+// The last slice has a head that repeats its model's embedding, and is left out
+// of a tied output. A bias that is not tied unties the output: then the head is
+// written, with the embedding of the output.
+func TestUntiedSlices(t *testing.T) {
+	const (
+		config = `{"model_type": "bert", "architectures": ["BertForMaskedLM"], "tie_word_embeddings": true, "num_hidden_layers": 2}`
+		names  = "bert.embeddings.word_embeddings.weight:F32:4x2 bert.encoder.layer.{0..1}.w:F32:2 cls.predictions.bias:F32:4 cls.predictions.decoder.weight:F32:4x2:=bert.embeddings.word_embeddings.weight"
+		head   = "cls.predictions.decoder.weight F32 4x2 copy a:bert.embeddings.word_embeddings.weight: "
+	)
+	for more, want := range map[string]string{" cls.predictions.decoder.bias:F32:4:=cls.predictions.bias": "", " cls.predictions.decoder.bias:F32:4": head} {
+		dir := testDir(t)
+		parent{config, names + more}.make(t, filepath.Join(dir, "a"))
+		parent{config, names + more}.make(t, filepath.Join(dir, "bb"))
+		r, models, err := fromYAML(t, dir, "merge_method: passthrough\nslices:\n- sources: [{model: $A, layer_range: [0, 1]}]\n- sources: [{model: $B, layer_range: [1, 2]}]\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := plan.New(r, models...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, line := range lines(p) {
+			if strings.HasPrefix(line, "cls.predictions.decoder.weight") {
+				got = line
+			}
+		}
+		if (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%s:\ngot  %s\nwant %s\n%s", more, got, want, strings.Join(lines(p), "\n"))
+		}
+		if untied := strings.Contains(string(p.Config), `"tie_word_embeddings": false`); untied != (want != "") {
+			t.Errorf("%s: config.json is %s", more, p.Config)
+		}
+	}
+}
+
 // A conversion keeps the values, or brings all floating ones to a type.
 func TestConversions(t *testing.T) {
 	for _, c := range []struct {

@@ -97,7 +97,8 @@ func (p *planner) settleTies() {
 
 // hasPlaceFor reports whether the class of the output has a tensor of a name
 // that no parent stores: other tensors stand in its module, or in the one
-// around it. Of heads at the top level a class has one.
+// around it, where that has a decoder or an embedding in every class. Of heads
+// at the top level a class has one.
 func (p *planner) hasPlaceFor(name string, head bool) bool {
 	within := func(module string) bool {
 		i, _ := slices.BinarySearchFunc(p.Tensors, module+".", func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
@@ -114,7 +115,8 @@ func (p *planner) hasPlaceFor(name string, head bool) bool {
 	if !ok {
 		return model.IsHead(name) && !head
 	}
-	return within(around) && !p.stored(around+".weight")
+	last := module[len(around)+1:]
+	return (last == "decoder" || last == "embed_tokens") && within(around) && !p.stored(around+".weight")
 }
 
 // cutLast takes the last part off a name; ok is false if that is all of it.
