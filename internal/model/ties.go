@@ -10,9 +10,11 @@ import (
 // that a class ties: a target, and the tensors that it may be tied to. All of
 // them may stand behind a prefix, which the two have in common: a model can be
 // a part of another one. Pairs that transformers gives as patterns or as whole
-// modules are left out. Such tensors are recognised by their storage alone.
+// modules are left out. Such tensors are recognised by their storage alone. Of
+// several sources that a model has the first counts: a head is made from what
+// encoder and decoder share, if they do.
 const tiedNames = `
-lm_head.weight: model.embed_tokens.weight model.language_model.embed_tokens.weight shared.weight model.decoder.embed_tokens.weight model.shared.weight
+lm_head.weight: model.embed_tokens.weight model.language_model.embed_tokens.weight shared.weight model.shared.weight model.decoder.embed_tokens.weight
 	transformer.wte.weight model.text_model.embed_tokens.weight backbone.embeddings.weight transformer.word_embeddings.weight
 	prophetnet.word_embeddings.weight transformer.w.weight model.language_model.shared.weight funnel.embeddings.word_embeddings.weight
 	gpt_neox.embed_in.weight model.embed_tokens.embed_tokens.weight led.shared.weight model.text_model.embeddings.tok_embeddings.weight

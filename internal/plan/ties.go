@@ -65,11 +65,11 @@ func (p *planner) settleTies() {
 		head = head || model.IsHead(name)
 	}
 	for _, name := range p.left {
-		if source, ok := p.Primary.TieSource(name, p.stored); ok {
-			add(name, source)
-		} else {
-			add(name, p.ownOf(name))
+		source := p.ownOf(name)
+		if source == name { // it was in a slice without the embedding
+			source, _ = p.Primary.TieSource(name, p.stored)
 		}
+		add(name, source)
 	}
 	head = head || slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
 	for i := range p.Tensors {
@@ -80,18 +80,23 @@ func (p *planner) settleTies() {
 			}
 		}
 	}
-	for _, r := range all {
+	if len(all) == 0 {
+		return
+	}
+	if p.own == nil {
+		p.own = map[string]string{}
+	}
+	copies := make([]Tensor, len(all))
+	for i, r := range all {
 		t := *p.tensorOf(r.source)
 		t.Operands = slices.Clone(t.Operands)
 		t.Name, t.Why = r.name, cmp.Or(t.Why, "tied to "+text.Quote(r.source))
-		if p.own == nil {
-			p.own = map[string]string{}
-		}
+		copies[i] = t
 		p.own[r.name] = p.ownOf(r.source)
-		p.Tensors = append(p.Tensors, t)
-		p.sort()
 		p.restored = append(p.restored, r.name)
 	}
+	p.Tensors = append(p.Tensors, copies...)
+	p.sort()
 	slices.Sort(p.restored)
 }
 
