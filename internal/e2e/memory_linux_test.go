@@ -52,7 +52,7 @@ func TestLeastMemory(t *testing.T) {
 				return out, 0
 			}
 			said, code := run("12MiB")
-			m := regexp.MustCompile(`try --max-memory (\d+)MiB`).FindSubmatch(said)
+			m := regexp.MustCompile(`try --max-memory ([\d.]+)MiB`).FindSubmatch(said)
 			if code != 3 || m == nil {
 				t.Fatalf("exit %d: %s", code, said)
 			}
@@ -66,8 +66,8 @@ func TestLeastMemory(t *testing.T) {
 			if err := json.Unmarshal(said, &result); err != nil {
 				t.Fatal(err)
 			}
-			least, _ := strconv.ParseInt(string(m[1]), 10, 64)
-			least <<= 20
+			mib, _ := strconv.ParseFloat(string(m[1]), 64)
+			least := int64(mib * (1 << 20))
 			if result.Peak > least {
 				t.Errorf("peak %d, over the least of %d", result.Peak, least)
 			}

@@ -74,7 +74,14 @@ func (e *MemoryError) Error() string {
 	if e.Limit < 100<<10 {
 		limit = fmt.Sprintf("%d bytes", e.Limit)
 	}
-	return fmt.Sprintf("--max-memory of %s is not enough for these models; the least that works is %d MiB", limit, (e.Least+1<<20-1)>>20)
+	return fmt.Sprintf("--max-memory of %s is not enough for these models; the least that works is %g MiB", limit, e.MiB())
+}
+
+// MiB is the least that works, as it is named: in halves of a MiB, for a whole
+// one is a twentieth of what a small run takes.
+func (e *MemoryError) MiB() float64 {
+	const half = 1 << 19
+	return float64((e.Least+half-1)/half) / 2
 }
 
 // Class is that of too little memory.
@@ -82,7 +89,7 @@ func (e *MemoryError) Class() fault.Class { return fault.Space }
 
 // Hints name the least that works.
 func (e *MemoryError) Hints() []fault.Hint {
-	return fault.Suggest("try %s", fault.Flag{Name: "max-memory", Value: fmt.Sprintf("%dMiB", (e.Least+1<<20-1)>>20)})
+	return fault.Suggest("try %s", fault.Flag{Name: "max-memory", Value: fmt.Sprintf("%gMiB", e.MiB())})
 }
 
 // NewBudget divides limit bytes. table is what the tensor tables hold. With

@@ -27,10 +27,12 @@ const (
 	pickleEntry = 256       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
 	unpickling  = 410       // while it is read
-	unpickler   = 960 << 10 // for the pickle itself
+	unpickler   = 960 << 10 // for the pickle itself, at most
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
 	memberEntry = 64  // of config.json, while its names are checked
+
+	mergeGarbage = 400 << 10 // of a merge, before the collector runs
 )
 
 // tables are the sizes on which the memory of a run depends beside its buffers.
@@ -50,7 +52,7 @@ func (t *tables) bytes() int64 {
 	for i := range t.parents {
 		c := &t.parents[i]
 		if c.Torch {
-			reading = max(reading, before+text+unpickler+c.Tensors*unpickling+c.Text*2)
+			reading = max(reading, before+text+min(unpickler, 256<<10+c.Tensors<<10)+c.Tensors*unpickling+c.Text*2)
 		}
 		before += stored(c)
 		files += c.Files
@@ -73,7 +75,7 @@ func (t *tables) bytes() int64 {
 		if t.parents[0].Files > 1 { // an index, while the files are opened
 			list = max(list, n*72+text)
 		}
-		return withGarbage(max(reading, before+text+list, before+config)-text) + text + other
+		return withGarbage(max(reading, before+text+list, before+config)-text, 0) + text + other
 	}
 	out := t.out.Tensors * planEntry
 	pairing := before + text + out + max(sides, config)
@@ -90,7 +92,11 @@ func (t *tables) bytes() int64 {
 		}
 		running += files*fileRecord + t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
 	}
-	return withGarbage(max(reading, pairing, running)) + other
+	garbage := int64(0)
+	if t.purpose == Merging {
+		garbage = mergeGarbage
+	}
+	return withGarbage(max(reading, pairing, running), garbage) + other
 }
 
 // stored is what the table of a parent takes, names aside.
@@ -102,8 +108,9 @@ func stored(c *model.Count) int64 {
 	return n
 }
 
-// withGarbage leaves the collector room enough not to run all the time.
-func withGarbage(live int64) int64 { return live + live/12 }
+// withGarbage leaves the collector room enough not to run all the time: least
+// bytes, but no more than half of what lives.
+func withGarbage(live, least int64) int64 { return live + max(live/12, min(live/2, least)) }
 
 // Admit says whether a model can be opened beside others within the memory of
 // a recipe, for the purpose that they are opened for. It is a *MemoryError if

@@ -147,12 +147,12 @@ class Bench:
         row = [what, args[0], "%.1f" % (allowed / MiB), str(code), "%.1f" % (peak / MiB), "%.1f" % seconds, ""]
         if not keep:
             shutil.rmtree(out, ignore_errors=True)
-        named = re.search(r"the least that works is (\d+) MiB", text)
+        named = re.search(r"the least that works is ([\d.]+) MiB", text)
         if code == 3 and not problem:
             if not named:
                 problem = "no least is named: " + text.strip()[-200:]
             elif least:
-                need = int(named.group(1)) * MiB
+                need = int(float(named.group(1)) * MiB)
                 peaks = []
                 for _ in range(3 if self.long and seconds < 5 else 1):
                     again, out2 = self.output([a.replace(out, "{}") for a in args])
@@ -161,7 +161,7 @@ class Bench:
                     peaks.append(peak)
                     if code != 0:
                         break
-                row[6] = "least %d: exit %d, peak %.1f (%+.0f %%), %.1f s" % (need // MiB, code, max(peaks) / MiB, 100 * need / max(peaks) - 100, seconds)
+                row[6] = "least %.1f: exit %d, peak %.1f (%+.0f %%), %.1f s" % (need / MiB, code, max(peaks) / MiB, 100 * need / max(peaks) - 100, seconds)
                 if code != 0:
                     problem = "the least that is named does not work: " + text.strip()[-300:]
                 elif max(peaks) > need:

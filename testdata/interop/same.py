@@ -74,8 +74,8 @@ def main():
                         memory = []
                         if least:
                             probe = [*args, "-q", "-o", os.path.join(tmp, "none"), "--format", fmt, "--threads", threads, "--max-memory", "1MiB"]
-                            named = [re.search(r"the least that works is (\d+) MiB", run(b, probe, cwd)[2]) for b in (old, new)]
-                            if all(named): memory = ["--max-memory", f"{max(int(m[1]) for m in named)}MiB"]
+                            named = [re.search(r"the least that works is ([\d.]+) MiB", run(b, probe, cwd)[2]) for b in (old, new)]
+                            if all(named): memory = ["--max-memory", f"{max(float(m[1]) for m in named):g}MiB"]
                         for which, binary in enumerate((old, new)):
                             out = os.path.join(tmp, f"out{which}")
                             shutil.rmtree(out, ignore_errors=True)
