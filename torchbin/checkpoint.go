@@ -161,7 +161,7 @@ func (c *Checkpoint) fill(dict types.Dict) error {
 	if err != nil {
 		return err
 	}
-	var rows []row
+	rows := make([]row, 0, min(len(dict), maxTensors))
 	for i, e := range dict {
 		v, ok := e.Value.(*value)
 		if !ok || again != nil && again[i] {

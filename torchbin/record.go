@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,8 +128,11 @@ func openZip(f File, size int64, opt Options) (*Checkpoint, error) {
 			return nil, err
 		}
 	}
-	directory := a.start // the archive can go before the table is made, and so can
-	d.release()          // what the decoder needed
+	directory, many := a.start, len(d.order) >= manyStorages
+	d.release() // it can go before the table is made, and so can the archive
+	if many && opt.Memory > 0 {
+		runtime.GC() // the table is made at once, and nearly as large
+	}
 	c, err := table("torch-zip", top, opt.Entry)
 	if err != nil {
 		return nil, err
@@ -136,6 +140,9 @@ func openZip(f File, size int64, opt Options) (*Checkpoint, error) {
 	c.Directory = directory
 	return c, nil
 }
+
+// manyStorages: from here on it matters what the decoder leaves behind.
+const manyStorages = 4096
 
 // checkKind makes sure that the archive is a checkpoint of a known version.
 func (a *archive) checkKind() error {
