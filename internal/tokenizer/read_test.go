@@ -131,7 +131,7 @@ func TestReadRefuses(t *testing.T) {
 		{"no integer", files("vocab.json", `{"a":1.5}`), "vocab.json is not as expected: an id is not an integer, at byte 8"},
 		{"a token without content", files("tokenizer.json", bpe("a", `{"id": 1}`)), "tokenizer.json has an added token that can't be read, before byte 27"},
 		{"no piece", files("tokenizer.json", `{"model":{"vocab":[[0,"a"]]}}`), "tokenizer.json is not as expected: a piece is not text, at byte 20"},
-		{"settings", files("vocab.txt", "a", "tokenizer_config.json", `{"added_tokens_decoder":{"x":{}}}`), `tokenizer_config.json is not as expected: "x" in added_tokens_decoder is no id, before byte 28`},
+		{"settings", files("vocab.txt", "a", "tokenizer_config.json", `{"added_tokens_decoder":{"x":{}}}`), `tokenizer_config.json is not as expected: "x" in added_tokens_decoder is not an id, before byte 28`},
 		{"tekken", files("tekken.json", "{}"), "tekken.json is a tokenizer of a kind that is not understood"},
 		{"no SentencePiece", files("tokenizer.model", "tiktoken 1\n"), "tokenizer.model is not a SentencePiece model"},
 		{"SentencePiece cut short", files("tokenizer.model", piece("abc", 1)[:5]), "tokenizer.model is cut short"},
