@@ -62,7 +62,7 @@ func (p *planner) settleTies() {
 			return
 		}
 		all = append(all, restored{name, source})
-		head = head || model.IsHead(name)
+		head = head || isHead(name)
 	}
 	for _, name := range p.left {
 		source := p.ownOf(name)
@@ -71,7 +71,7 @@ func (p *planner) settleTies() {
 		}
 		add(name, source)
 	}
-	head = head || slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return model.IsHead(t.Name) })
+	head = head || slices.ContainsFunc(p.Tensors, func(t Tensor) bool { return isHead(t.Name) })
 	for i := range p.Tensors {
 		source := p.Tensors[i].Name
 		for _, name := range model.TieTargets(source) {
@@ -122,6 +122,12 @@ func (p *planner) hasPlaceFor(name string, head bool) bool {
 	}
 	last := module[len(around)+1:]
 	return (last == "decoder" || last == "embed_tokens") && within(around) && !p.stored(around+".weight")
+}
+
+// isHead reports whether a name is that of a head's matrix in any class:
+// proj_out.weight of Whisper is one.
+func isHead(name string) bool {
+	return model.IsHead(name) || model.TieRank(name) == 2 && strings.HasSuffix(name, ".weight")
 }
 
 // cutLast takes the last part off a name; ok is false if that is all of it.
