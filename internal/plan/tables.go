@@ -32,7 +32,11 @@ const (
 	fileRecord  = 300 // in the record of a merge
 	memberEntry = 64  // of config.json, while its names are checked
 
-	mergeGarbage = 400 << 10 // of a merge, before the collector runs
+	mergeGarbage = 5 << 19 // of a small merge, between two runs of the collector
+
+	// Bytes of a file that are not values, for each tensor, names aside.
+	headerText = 60
+	binText    = 200
 )
 
 // tables are the sizes on which the memory of a run depends beside its buffers.
@@ -108,9 +112,20 @@ func stored(c *model.Count) int64 {
 	return n
 }
 
-// withGarbage leaves the collector room enough not to run all the time: least
-// bytes, but no more than half of what lives.
-func withGarbage(live, least int64) int64 { return live + max(live/12, min(live/2, least)) }
+// values is about how many bytes of the files of a model are values.
+func values(c *model.Count) int64 {
+	text := int64(headerText)
+	if c.Torch {
+		text = binText
+	}
+	return max(0, c.Bytes-c.Text-c.Tensors*text)
+}
+
+// withGarbage leaves the collector room enough not to run all the time. Up to
+// small bytes gather where little lives, though no more than half of that.
+func withGarbage(live, small int64) int64 {
+	return live + max(live/12, min(live/2, small-live/6))
+}
 
 // Admit says whether a model can be opened beside others within the memory of
 // a recipe, for the purpose that they are opened for. It is a *MemoryError if
@@ -131,7 +146,7 @@ func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.
 	for _, c := range t.parents {
 		t.out.Tensors, t.out.Text = max(t.out.Tensors, c.Tensors), max(t.out.Text, c.Text)
 		if r.ShardSize > 0 {
-			t.files = max(t.files, c.Bytes/r.ShardSize+1)
+			t.files = max(t.files, values(&c)/r.ShardSize+1)
 		}
 	}
 	t.files = max(1, min(t.files, t.out.Tensors)) // whatever the shard size, none is empty
