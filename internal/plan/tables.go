@@ -26,7 +26,7 @@ const (
 	headerEntry = 110       // while the header of its file is made and written, names aside
 	pickleEntry = 256       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
-	unpickling  = 410       // while it is read
+	unpickling  = 375       // while it is read
 	unpickler   = 960 << 10 // for the pickle itself, at most
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
