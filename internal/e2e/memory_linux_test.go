@@ -19,7 +19,6 @@ func TestLeastMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
-	t.Parallel()
 	// The test binary has more pages than the program.
 	program := filepath.Join(t.TempDir(), "slerpmerge")
 	if out, err := exec.Command("go", "build", "-o", program, "slerpmerge").CombinedOutput(); err != nil {

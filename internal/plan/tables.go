@@ -32,7 +32,7 @@ const (
 	fileRecord  = 300 // in the record of a merge
 	memberEntry = 64  // of config.json, while its names are checked
 
-	mergeGarbage = 5 << 19 // of a small merge, between two runs of the collector
+	mergeGarbage = 13 << 18 // of a small merge, between two runs of the collector
 
 	// Bytes of a file that are not values, for each tensor, names aside.
 	headerText = 60
