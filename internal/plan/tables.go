@@ -21,15 +21,17 @@ const (
 	parentEntry = 72        // in the table of a parent
 	sideEntry   = 40        // while the parents are paired
 	planEntry   = 184       // in the plan
-	writeEntry  = 165       // in the layout, the order of work and the results
-	readEntry   = 130       // in the results and the summary of a comparison
+	writeEntry  = 180       // in the layout, the order of work and the results
+	readEntry   = 85        // in the results and the summary of a comparison
 	headerEntry = 110       // while the header of its file is made and written, names aside
-	pickleEntry = 256       // while its .bin is written, likewise
+	pickleEntry = 241       // while its .bin is written, likewise
 	unpickled   = 4         // left by reading it from a .bin
 	unpickling  = 375       // while it is read
 	unpickler   = 960 << 10 // for the pickle itself, at most
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
+	openEntry   = 4 << 10
+	maxOpen     = 256 // files that are mapped or have a descriptor
 	memberEntry = 64  // of config.json, while its names are checked
 
 	mergeGarbage = 13 << 18 // of a small merge, between two runs of the collector
@@ -86,7 +88,7 @@ func (t *tables) bytes() int64 {
 	if len(t.parents) > 1 {
 		text -= least
 	}
-	running := before + text + out + t.files*2*fileEntry
+	running := before + text + out + t.files*2*fileEntry + min(files, maxOpen)*openEntry
 	if t.purpose == Comparing {
 		running += t.out.Tensors * readEntry
 	} else {
