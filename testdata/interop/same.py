@@ -4,7 +4,7 @@
 usage: same.py OLD NEW SHARED [CASE ...]
 
 SHARED is the folder that holds golden/ and models/. Each case is run in both formats, with 1 and 4 threads, and with the
-default memory and the least (the greater of those that the builds' refusals name). The exit codes must be equal and, of every
+default memory and little more than the least (4 MiB more than the greater of those that the builds' refusals name). The exit codes must be equal and, of every
 file, the SHA-256: all but the model card, the record (which have the build's version and its words) and the sums of
 those. What plan --json and compare --json print must be equal too, budgets and warnings aside.
 Exit status 1 when anything differs.
@@ -75,7 +75,7 @@ def main():
                         if least:
                             probe = [*args, "-q", "-o", os.path.join(tmp, "none"), "--format", fmt, "--threads", threads, "--max-memory", "1MiB"]
                             named = [re.search(r"the least that works is ([\d.]+) MiB", run(b, probe, cwd)[2]) for b in (old, new)]
-                            if all(named): memory = ["--max-memory", f"{max(float(m[1]) for m in named):g}MiB"]
+                            if all(named): memory = ["--max-memory", f"{4 + max(float(m[1]) for m in named):g}MiB"]
                         for which, binary in enumerate((old, new)):
                             out = os.path.join(tmp, f"out{which}")
                             shutil.rmtree(out, ignore_errors=True)
