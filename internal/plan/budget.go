@@ -9,7 +9,6 @@ import (
 
 // The memory of a run, in bytes.
 const (
-	programBytes = 11 << 20  // the program's own pages, and what a small heap overshoots
 	baseBytes    = 5 << 19   // of the heap, before it reads its first tensor: the runtime, stacks, flags
 	threadBytes  = 256 << 10 // a worker's stack, scratch and chunk buffers beside the held pair
 	garbageBytes = 8 << 20   // that may gather between two runs of the collector

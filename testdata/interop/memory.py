@@ -3,8 +3,8 @@
 Every command is run on models of many tensors, of many shards and of odd
 headers. A run that succeeds stays within --max-memory. One that is refused
 exits with 3, stays within it too, and names a least with which the same command
-succeeds and that is at most 15 % above the peak that is measured then. --long
-has more rows, and tries every least three times; else a least is tried again, up to
+succeeds and that is at most 15 % above the peak that is measured then; 20 % without --long, since
+few runs do not show the highest peak. --long has more rows, and tries every least three times; else a least is tried again, up to
 three times, if it looks wrong. A run that exceeds its limit is repeated, and the row
 says so: on a busy machine the collector is late at times. A pair with
 the names, shapes and shards of DeepSeek-V3 is planned in the default memory;
@@ -176,7 +176,7 @@ class Bench:
                 elif 2 * over > len(peaks):
                     problem = "peak over the least"
                 # That of plan is the merge's.
-                elif args[0] != "plan" and need > 1.15 * max(peaks):
+                elif args[0] != "plan" and need > (1.15 if self.long else 1.2) * max(peaks):
                     problem = "the least is %.0f %% above the peak" % (100 * need / max(peaks) - 100)
         if problem:
             row.append("FAILED: " + problem)
