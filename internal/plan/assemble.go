@@ -116,16 +116,19 @@ func (p *planner) assembleSlice(k int) {
 	switch {
 	case rules.Pairs() && len(sides) == 2:
 		var without text.Names
-		lacks := ""
+		named, lacks := map[string]bool{}, ""
+		base := max(0, s.Base)
 		p.op = func(name string) method.Op {
-			op, missing := rules.Op(params{p, k, name, p.position(name), nil})
+			op, missing := rules.Op(params{p, k, name, p.position(name), []source{{base, name}, {1 - base, name}}})
 			if missing != "" {
-				without.Add(name, "")
-				lacks = missing
+				if !named[name] { // it may be asked for twice
+					without.Add(name, "")
+				}
+				named[name], lacks = true, missing
+				op = method.Copy(0) // the plan is blocked
 			}
 			return p.shared(op)
 		}
-		base := max(0, s.Base)
 		p.at = s.Sources[1-base].Model.Pos
 		p.match(sides[base], sides[1-base])
 		p.at = s.Pos
@@ -266,6 +269,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 		if lack != "" {
 			without.Add(name, "")
 			lacks = lack
+			continue
 		}
 		t.Op = op
 		first := t.Operands[0].Info()
@@ -332,7 +336,7 @@ func (p *planner) finishType(t Tensor) Tensor {
 		return t
 	}
 	t.DType = p.outType(types...)
-	if len(types) == 1 && sum != nil && sum.Weights[0] == sum.Divisor {
+	if len(types) == 1 && (t.Blends() || sum != nil && sum.Weights[0] == sum.Divisor) {
 		t.Op = copyOrConvert(0, types[0], t.DType)
 	}
 	return t

@@ -7,7 +7,7 @@ type params struct {
 	slice   int
 	name    string // that filters go by
 	at      float64
-	sources []source // that have the tensor; nil for both of a pair
+	sources []source // that have the tensor
 }
 
 // A source is a source of a slice, by index, and the name that a tensor has in it.
@@ -17,12 +17,7 @@ type source struct {
 }
 
 // Operands is the number of sources that have the tensor.
-func (v params) Operands() int {
-	if v.sources == nil {
-		return 2
-	}
-	return len(v.sources)
-}
+func (v params) Operands() int { return len(v.sources) }
 
 // Value is a parameter that all sources share.
 func (v params) Value(name string) (float64, bool) {
@@ -36,9 +31,6 @@ func (v params) Flag(name string) (value, ok bool) {
 
 // Of is the parameter of one source.
 func (v params) Of(k int, name string) (float64, bool) {
-	own := source{k, v.name}
-	if v.sources != nil {
-		own = v.sources[k]
-	}
+	own := v.sources[k]
 	return v.p.Recipe.SourceValue(name, v.slice, own.index, own.name, v.at)
 }
