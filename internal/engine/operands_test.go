@@ -110,7 +110,7 @@ func TestNonFiniteOfMany(t *testing.T) {
 	}
 }
 
-// What a run met is told once for each kind, with the first tensor.
+// A run has one warning of each kind, which names the first tensor.
 func TestWarningsAreCounted(t *testing.T) {
 	a := open(t, 1, "x.{1..3}:F32:3:70000,1 y.{1..3}:I32:2:1")
 	b := open(t, 2, "x.{1..3}:F32:3:80000,1 y.{1..3}:I32:2:2")

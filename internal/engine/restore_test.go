@@ -10,7 +10,7 @@ import (
 	"slerpmerge/writer"
 )
 
-// A mark inside an element can't be gone on from.
+// A run can't resume from a mark inside an element.
 func TestBetween(t *testing.T) {
 	e := &Engine{work: work{tensors: make([]plan.Tensor, 2)}}
 	e.tensors[0].DType, e.tensors[1].DType = tensor.F32, tensor.BF16

@@ -20,8 +20,8 @@ import (
 	"slerpmerge/safetensors"
 )
 
-// byNorm is a merge method that is in this file alone: the sum of any number of
-// models, each weighted by its share of their norms times its gain.
+// byNorm is a merge method that is in this file alone: the mean of any number of
+// models, each weighted by its norm times its gain.
 type byNorm struct{}
 
 func (byNorm) Name() recipe.Method { return "by_norm" }
@@ -58,10 +58,11 @@ func (op *byNormOp) Solve(n int, g method.Gram) method.Solution {
 		default:
 			norms[i] = g[i*n-i*(i+1)/2+n-i-2].AA.Sqrt().Float64()
 		}
+		norms[i] *= op.gains[i]
 		sum += norms[i]
 	}
 	for i := range norms {
-		norms[i] *= op.gains[i] / sum
+		norms[i] /= sum
 	}
 	return method.Solution{Weights: norms, Divisor: 1, Outcome: method.Straight}
 }
@@ -114,14 +115,14 @@ func TestMethodOfOneFile(t *testing.T) {
 			for _, x := range v {
 				norm += x * x
 			}
-			values, norms = append(values, v), append(norms, math.Sqrt(norm))
-			sum += math.Sqrt(norm)
+			values, norms = append(values, v), append(norms, float64(len(norms)+1)*math.Sqrt(norm))
+			sum += norms[len(norms)-1]
 		}
 		got := floats(t, r.Output, info.Name)
 		for k := range got {
 			want := 0.0
 			for j := range values {
-				want += float64(j+1) * norms[j] / sum * values[j][k]
+				want += norms[j] / sum * values[j][k]
 			}
 			if math.Abs(got[k]-want) > 1e-6*(1+math.Abs(want)) {
 				t.Fatalf("tensor %d, element %d: %v, want %v", i, k, got[k], want)
