@@ -244,7 +244,7 @@ func TestPlantedLinks(t *testing.T) {
 	for _, at := range []string{"shared/his", "shared/ours", "mine/his"} {
 		must(t, os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, at)))
 	}
-	must(t, os.Symlink("../shared/his", filepath.Join(dir, "mine", "chain")))
+	must(t, os.Symlink(filepath.Join("..", "shared", "his"), filepath.Join(dir, "mine", "chain")))
 	for path, ok := range map[string]bool{
 		"shared/ours": true, "shared/ours/new": true, "mine/his": true, "shared/new": true, "shared/his": false, "shared/his/new": false, "mine/chain/x": false,
 	} {
