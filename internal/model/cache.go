@@ -23,25 +23,25 @@ var hubName = regexp.MustCompile(`^((?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*)(
 // commit is the revision. Nothing is ever fetched. repo is the name without
 // its revision; found is false if name is none, or one that the cache does not
 // have at all.
-func findCached(name string) (dir, repo string, found bool, err error) {
+func (f files) findCached(name string) (dir, repo string, found bool, err error) {
 	m := hubName.FindStringSubmatch(name)
 	if m == nil || strings.Contains(name, "..") {
 		return "", "", false, nil
 	}
 	repo, revision := m[1], m[2]
 	home := filepath.Join(cacheFolder(), "models--"+strings.ReplaceAll(repo, "/", "--"))
-	switch st, err := stat(home); {
+	switch st, err := f.stat(home); {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !st.IsDir():
 		return "", repo, false, nil
 	case err != nil:
 		return "", repo, false, fmt.Errorf("looking for %s in the Hugging Face cache: %w", text.Quote(repo), err)
 	}
-	dir, err = snapshot(home, repo, revision)
+	dir, err = f.snapshot(home, repo, revision)
 	return dir, repo, true, err
 }
 
 // snapshot is the folder of a revision of the model whose cache is home.
-func snapshot(home, repo, revision string) (dir string, err error) {
+func (f files) snapshot(home, repo, revision string) (dir string, err error) {
 	if revision == "" {
 		revision = "main"
 	}
@@ -57,7 +57,7 @@ func snapshot(home, repo, revision string) (dir string, err error) {
 		return "", missingRevision(home, repo, revision)
 	}
 	dir = filepath.Join(home, "snapshots", commit)
-	switch st, err := stat(dir); {
+	switch st, err := f.stat(dir); {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir():
 		return "", missingRevision(home, repo, revision)
 	case err != nil:

@@ -127,14 +127,14 @@ func (m *Model) list(names, weights []string) error {
 // a module.
 func (m *Model) listBelow(folder string) error {
 	dir := filepath.Join(m.Dir, folder)
-	st, err := stat(dir)
+	st, err := m.files.stat(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() {
 		return nil
 	}
 	if err != nil {
 		return fileError(dir, err)
 	}
-	entries, err := readDir(dir)
+	entries, err := m.files.readDir(dir)
 	if err != nil {
 		return fileError(dir, err)
 	}
@@ -143,7 +143,7 @@ func (m *Model) listBelow(folder string) error {
 			m.listing = append(m.listing, folder+"/"+e.Name())
 			continue
 		}
-		switch st, err := stat(filepath.Join(dir, e.Name())); {
+		switch st, err := m.files.stat(filepath.Join(dir, e.Name())); {
 		case err == nil && st.Mode().IsRegular():
 			m.listing = append(m.listing, folder+"/"+e.Name())
 		case err != nil && !errors.Is(err, fs.ErrNotExist): // a link to nothing is not a template
@@ -240,7 +240,7 @@ func (m *Model) CompanionSize(name string) (int64, error) {
 		return 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	path := m.inDir(name)
-	st, err := stat(path)
+	st, err := m.files.stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		there, lerr := present(path)
 		switch {

@@ -23,7 +23,7 @@ func TestCompanions(t *testing.T) {
 		"Thumbs.db __pycache__/x.pyc LICENSE"
 	dir := makeFolder(t, strings.Fields(strings.Join([]string{tokenizer, settings, others, silent}, " "))...)
 	m := &Model{Path: dir, Dir: dir, Files: []File{{Name: "model.safetensors"}}}
-	shelf, err := newShelf(nil, dir, "")
+	shelf, err := new(Model).newShelf(nil, dir, "")
 	if err == nil {
 		err = m.list(shelf.names, nil)
 	}

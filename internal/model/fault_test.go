@@ -29,8 +29,8 @@ func one(name string) testmodel.Tensor {
 }
 
 // use opens a model and reads all of its files.
-func use(dir string) error {
-	m, err := Open(mmapio.NewPool(0), dir)
+func use(dir string, files files) error {
+	m, err := OpenWith(mmapio.NewPool(0), dir, Options{files: files})
 	if err != nil {
 		return err
 	}
@@ -50,16 +50,8 @@ func use(dir string) error {
 // missing or incomplete: the error is the system's own.
 func TestSystemFaults(t *testing.T) {
 	dir := healthy(t)
-	if err := use(dir); err != nil {
+	if err := use(dir, files{}); err != nil {
 		t.Fatal(err)
-	}
-	fault := func(number syscall.Errno, base string) func(path string) error {
-		return func(path string) error {
-			if filepath.Base(path) != base {
-				return nil
-			}
-			return &fs.PathError{Op: "stat", Path: path, Err: number}
-		}
 	}
 	for _, number := range []syscall.Errno{syscall.EACCES, syscall.EIO, syscall.ELOOP, syscall.ENOTDIR, syscall.ESTALE} {
 		for call, bases := range map[string][]string{
@@ -68,28 +60,14 @@ func TestSystemFaults(t *testing.T) {
 		} {
 			for _, base := range bases {
 				t.Run(number.Error()+"/"+call+"/"+base, func(t *testing.T) {
-					bad := fault(number, base)
-					switch call {
-					case "stat":
-						real := stat
-						defer func() { stat = real }()
-						stat = func(path string) (fs.FileInfo, error) {
-							if err := bad(path); err != nil {
-								return nil, err
-							}
-							return real(path)
+					t.Parallel()
+					fault := func(op, path string) error {
+						if op != call || filepath.Base(path) != base {
+							return nil
 						}
-					case "readDir":
-						real := readDir
-						defer func() { readDir = real }()
-						readDir = func(path string) ([]fs.DirEntry, error) {
-							if err := bad(path); err != nil {
-								return nil, err
-							}
-							return real(path)
-						}
+						return &fs.PathError{Op: op, Path: path, Err: number}
 					}
-					wantSystem(t, use(dir), number)
+					wantSystem(t, use(dir, files{fault}), number)
 				})
 			}
 		}
@@ -114,8 +92,8 @@ func TestLinkLoops(t *testing.T) {
 		if err := os.Symlink(name, path); err != nil {
 			t.Skip("no symbolic links here: ", err)
 		}
-		wantSystem(t, use(dir), syscall.ELOOP)
+		wantSystem(t, use(dir, files{}), syscall.ELOOP)
 	}
 	dir := healthy(t)
-	wantSystem(t, use(filepath.Join(dir, "config.json", "x")), syscall.ENOTDIR)
+	wantSystem(t, use(filepath.Join(dir, "config.json", "x"), files{}), syscall.ENOTDIR)
 }

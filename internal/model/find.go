@@ -25,7 +25,7 @@ func Locate(path string) (*Model, error) {
 		return nil, &UnusableError{Path: path, Msg: "is not a folder"}
 	}
 	m.Dir = m.place
-	s, err := newShelf(nil, m.Dir, "")
+	s, err := m.newShelf(nil, m.Dir, "")
 	if err != nil {
 		return nil, fileError(m.Dir, err)
 	}
@@ -34,14 +34,14 @@ func Locate(path string) (*Model, error) {
 
 // find looks for the model, on the disk and in the cache.
 func (m *Model) find() (fs.FileInfo, error) {
-	st, err := stat(m.Path)
+	st, err := m.files.stat(m.Path)
 	if home := inHome(m.Path); home != "" && errors.Is(err, fs.ErrNotExist) {
 		if own, herr := os.Stat(home); herr == nil {
 			m.place, st, err = home, own, nil
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		dir, repo, found, cerr := findCached(m.Path)
+		dir, repo, found, cerr := m.files.findCached(m.Path)
 		if cerr != nil {
 			return nil, cerr
 		}
@@ -52,7 +52,7 @@ func (m *Model) find() (fs.FileInfo, error) {
 		m.revision = hubName.FindStringSubmatch(m.Path)[2]
 		st, err = os.Stat(dir)
 	} else if home, repo, ok := cacheHome(m.place); err == nil && ok && st.IsDir() {
-		dir, err := snapshot(home, repo, "")
+		dir, err := m.files.snapshot(home, repo, "")
 		if err != nil {
 			return nil, err
 		}

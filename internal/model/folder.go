@@ -11,11 +11,29 @@ import (
 	"slerpmerge/internal/disk"
 )
 
-// Overridden by tests.
-var (
-	stat    = os.Stat
-	readDir = os.ReadDir
-)
+// files looks up names on the disk. fault is set by tests: an error that it
+// returns is that of the call.
+type files struct {
+	fault func(call, path string) error
+}
+
+func (f files) stat(path string) (fs.FileInfo, error) {
+	if f.fault != nil {
+		if err := f.fault("stat", path); err != nil {
+			return nil, err
+		}
+	}
+	return os.Stat(path)
+}
+
+func (f files) readDir(path string) ([]fs.DirEntry, error) {
+	if f.fault != nil {
+		if err := f.fault("readDir", path); err != nil {
+			return nil, err
+		}
+	}
+	return os.ReadDir(path)
+}
 
 // present reports whether a name stands in a folder, be it a dangling link:
 // what is there but can't be read must not be passed over.

@@ -19,7 +19,7 @@ func (m *Model) complete(s *shelf, w *weights) error {
 	more := 0
 	for _, name := range w.files {
 		file := filepath.Join(s.dir, filepath.FromSlash(name))
-		_, err := stat(file)
+		_, err := m.files.stat(file)
 		switch {
 		case err == nil:
 			continue

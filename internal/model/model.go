@@ -49,6 +49,7 @@ type Model struct {
 	// names, such as diffusion_pytorch_model; else "".
 	Stem string
 
+	files    files
 	memory   int64 // for unpickling one file, 0 for no limit
 	gatherer *torchbin.Gatherer
 	place    string       // where it was found
@@ -105,11 +106,13 @@ type Options struct {
 
 	// Admit may refuse the model before its tables are built; nil admits all.
 	Admit Admit
+
+	files files
 }
 
 // OpenWith is Open with options. Too little memory is a *MemoryError.
 func OpenWith(pool *mmapio.Pool, path string, opt Options) (*Model, error) {
-	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory, gatherer: opt.Gatherer, admit: opt.Admit}
+	m := &Model{Path: path, place: path, Entry: opt.Entry, memory: opt.Memory, gatherer: opt.Gatherer, admit: opt.Admit, files: opt.files}
 	if m.gatherer == nil {
 		m.gatherer = torchbin.NewGatherer()
 	}
@@ -150,7 +153,7 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 	if err := m.admitIndexes(pool, dir); err != nil {
 		return err
 	}
-	s, err := newShelf(pool, dir, "")
+	s, err := m.newShelf(pool, dir, "")
 	if errors.Is(err, fs.ErrPermission) && !n.shard {
 		return m.openFile(pool, path, file) // who may not look may read
 	}
@@ -190,7 +193,7 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 	if err := m.admitIndexes(pool, m.Dir); err != nil {
 		return err
 	}
-	s, err := newShelf(pool, m.Dir, "")
+	s, err := m.newShelf(pool, m.Dir, "")
 	if err != nil {
 		return fileError(m.Dir, err)
 	}
@@ -261,7 +264,7 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 // which is the transformer. Without any, the earlier finding holds.
 func (m *Model) findHome(pool *mmapio.Pool, top *shelf, badConfig, none error) (*shelf, *weights, error, error) {
 	for _, folder := range m.Modules {
-		s, err := newShelf(pool, m.Dir, folder)
+		s, err := m.newShelf(pool, m.Dir, folder)
 		if err != nil {
 			return nil, nil, nil, fileError(filepath.Join(m.Dir, folder), err)
 		}

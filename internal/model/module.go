@@ -134,7 +134,7 @@ func (m *Model) openModules(pool *mmapio.Pool) error {
 		if folder == m.Home {
 			continue
 		}
-		s, err := newShelf(pool, m.Dir, folder)
+		s, err := m.newShelf(pool, m.Dir, folder)
 		if err != nil {
 			return fileError(filepath.Join(m.Dir, folder), err)
 		}

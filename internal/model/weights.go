@@ -35,9 +35,9 @@ type shelf struct {
 }
 
 // newShelf looks at the model's folder, or one below it.
-func newShelf(pool *mmapio.Pool, model, folder string) (*shelf, error) {
+func (m *Model) newShelf(pool *mmapio.Pool, model, folder string) (*shelf, error) {
 	dir := filepath.Join(model, folder)
-	entries, err := readDir(dir)
+	entries, err := m.files.readDir(dir)
 	if err != nil {
 		return nil, err
 	}
