@@ -13,18 +13,13 @@ import (
 	"time"
 )
 
-// owned makes files whose names begin with "his" somebody else's.
-func owned(t *testing.T) {
-	t.Helper()
-	real := ownerOf
-	t.Cleanup(func() { ownerOf = real })
-	ownerOf = func(fi fs.FileInfo) (uint32, bool) {
-		uid, ok := real(fi)
-		if strings.HasPrefix(fi.Name(), "his") {
-			uid++
-		}
-		return uid, ok
+// his is ownerOf, but files whose names begin with "his" are somebody else's.
+func his(fi fs.FileInfo) (uint32, bool) {
+	uid, ok := ownerOf(fi)
+	if strings.HasPrefix(fi.Name(), "his") {
+		uid++
 	}
+	return uid, ok
 }
 
 // make makes the things that a stranger could leave.
@@ -46,12 +41,12 @@ func things(t *testing.T, dir string) {
 }
 
 func TestVet(t *testing.T) {
-	owned(t)
 	_, dir := folder(t)
 	must(t, os.Chmod(dir, 0o755)) // modes count
 	d, err := OpenFolder(dir)
 	must(t, err)
 	defer d.Close()
+	d.owners = his
 	things(t, dir)
 	for _, c := range []struct {
 		name, reason string
@@ -90,9 +85,7 @@ func TestVet(t *testing.T) {
 func TestTrust(t *testing.T) {
 	d, dir := folder(t)
 	must(t, os.Chmod(dir, 0o755))
-	real := ownerOf
-	defer func() { ownerOf = real }()
-	ownerOf = func(fi fs.FileInfo) (uint32, bool) { return effectiveUser() + 1, true }
+	d.owners = func(fi fs.FileInfo) (uint32, bool) { return effectiveUser() + 1, true }
 	things(t, dir)
 	for name, ok := range map[string]bool{"file": true, "open folder": true, "link": false, "linked file": false, "pipe": false} {
 		fi, err := d.Lstat(name)
@@ -172,7 +165,6 @@ func TestOpen(t *testing.T) {
 }
 
 func TestTemp(t *testing.T) {
-	owned(t)
 	_, dir := folder(t)
 	path, temp := filepath.Join(dir, "state"), filepath.Join(dir, ".tmp")
 	precious := filepath.Join(dir, "precious")
@@ -235,7 +227,6 @@ func TestTemp(t *testing.T) {
 
 // Links that a stranger has put where all can write are not followed.
 func TestPlantedLinks(t *testing.T) {
-	owned(t)
 	_, dir := folder(t)
 	for _, name := range []string{"shared", "mine", "target"} {
 		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
@@ -248,7 +239,7 @@ func TestPlantedLinks(t *testing.T) {
 	for path, ok := range map[string]bool{
 		"shared/ours": true, "shared/ours/new": true, "mine/his": true, "shared/new": true, "shared/his": false, "shared/his/new": false, "mine/chain/x": false,
 	} {
-		real, err := Resolve(filepath.Join(dir, path))
+		real, err := owners(his).resolve(filepath.Join(dir, path))
 		if (err == nil) != ok || !ok && !errors.As(err, new(*ForeignError)) {
 			t.Errorf("%s: %q, %v", path, real, err)
 		}

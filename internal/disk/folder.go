@@ -14,13 +14,14 @@ import (
 // A Folder is an open folder. Names in it are plain: no links are followed, and
 // another folder that takes its place is another one.
 type Folder struct {
-	root  *os.Root
-	dir   *os.File
-	info  fs.FileInfo
-	path  string
-	up    *Folder // nil for one that was opened by its path
-	name  string  // in up
-	trust *Trust
+	root   *os.Root
+	dir    *os.File
+	info   fs.FileInfo
+	path   string
+	up     *Folder // nil for one that was opened by its path
+	name   string  // in up
+	trust  *Trust
+	owners owners
 }
 
 // OpenFolder opens the folder at a path that has no links in it, as Resolve
@@ -63,7 +64,7 @@ func newFolder(root *os.Root, path string) (*Folder, error) {
 		root.Close()
 		return nil, err
 	}
-	return &Folder{root: root, dir: dir, info: info, path: path}, nil
+	return &Folder{root: root, dir: dir, info: info, path: path, owners: ownerOf}, nil
 }
 
 // Sub opens a folder within d.
@@ -83,7 +84,7 @@ func (d *Folder) Sub(name string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.up, s.name = d, name
+	s.up, s.name, s.owners = d, name, d.owners
 	// OpenRoot follows links that stay within d.
 	if !os.SameFile(before, s.info) {
 		s.Close()

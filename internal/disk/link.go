@@ -18,12 +18,14 @@ func (e *DanglingError) Error() string {
 // Resolve is the absolute path of a file or folder, without symbolic links. Its
 // last parts need not exist. A link that somebody else has put into a folder in
 // which all can write is not followed: the error is a *ForeignError.
-func Resolve(path string) (string, error) {
+func Resolve(path string) (string, error) { return owners(ownerOf).resolve(path) }
+
+func (o owners) resolve(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	if err := planted(abs, 0); err != nil {
+	if err := o.planted(abs, 0); err != nil {
 		return "", err
 	}
 	return resolve(abs)
@@ -61,7 +63,7 @@ const maxLinks = 40
 
 // planted looks for links on the way to path that a stranger could have put
 // there.
-func planted(path string, depth int) error {
+func (o owners) planted(path string, depth int) error {
 	for _, p := range prefixes(path) {
 		fi, err := os.Lstat(p)
 		if err != nil {
@@ -74,8 +76,8 @@ func planted(path string, depth int) error {
 		if err != nil {
 			return nil
 		}
-		if !Owned(fi) && !sameOwner(fi, dir) && !systemOwned(fi) && everybodyWrites(dir) {
-			return &ForeignError{Path: p, Owner: OwnerName(fi), Reason: fmt.Sprintf("is a symbolic link that %s put into a folder where all can write", OwnerName(fi))}
+		if !o.ours(fi) && !o.same(fi, dir) && !o.system(fi) && everybodyWrites(dir) {
+			return &ForeignError{Path: p, Owner: o.name(fi), Reason: fmt.Sprintf("is a symbolic link that %s put into a folder where all can write", o.name(fi))}
 		}
 		target, err := os.Readlink(p)
 		if err != nil || depth == maxLinks {
@@ -88,7 +90,7 @@ func planted(path string, depth int) error {
 			}
 			target = filepath.Join(here, target)
 		}
-		if err := planted(target, depth+1); err != nil {
+		if err := o.planted(target, depth+1); err != nil {
 			return err
 		}
 	}
@@ -106,15 +108,3 @@ func prefixes(path string) []string {
 
 // everybodyWrites reports whether any user may make names in a folder.
 func everybodyWrites(dir fs.FileInfo) bool { return dir.Mode().Perm()&0o002 != 0 }
-
-func sameOwner(a, b fs.FileInfo) bool {
-	x, ok1 := ownerOf(a)
-	y, ok2 := ownerOf(b)
-	return ok1 && ok2 && x == y
-}
-
-// systemOwned reports whether a file is the administrator's.
-func systemOwned(fi fs.FileInfo) bool {
-	uid, ok := ownerOf(fi)
-	return !ok || uid == 0
-}

@@ -47,7 +47,7 @@ func OpenPipe(path string) (*os.File, error) {
 	}
 	fi, err := f.Stat()
 	if err == nil && fi.Mode()&fs.ModeNamedPipe != 0 && !Owned(fi) {
-		err = belongs(path, fi)
+		err = belongs(path, OwnerName(fi))
 	}
 	if err != nil {
 		f.Close()

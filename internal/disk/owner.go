@@ -18,16 +18,21 @@ type ForeignError struct {
 
 func (e *ForeignError) Error() string { return e.Path + " " + e.Reason }
 
-// belongs is the error for what somebody else owns.
-func belongs(path string, fi fs.FileInfo) error {
-	owner := OwnerName(fi)
+// belongs returns the error for what somebody else owns.
+func belongs(path, owner string) error {
 	return &ForeignError{Path: path, Owner: owner, Reason: "belongs to " + owner + ", not to the user of this process"}
 }
 
-// OwnerName is the name of the user who owns a file, or the number of one
+// owners tells who owns a file, by the user's number; ok is false where files
+// have no owners. It is ownerOf, or the function that a test gives.
+type owners func(fs.FileInfo) (uid uint32, ok bool)
+
+// OwnerName returns the name of the user who owns a file, or the number of one
 // without a name; "" where files have no owners.
-func OwnerName(fi fs.FileInfo) string {
-	uid, ok := ownerOf(fi)
+func OwnerName(fi fs.FileInfo) string { return owners(ownerOf).name(fi) }
+
+func (o owners) name(fi fs.FileInfo) string {
+	uid, ok := o(fi)
 	if !ok {
 		return ""
 	}
@@ -40,9 +45,39 @@ func OwnerName(fi fs.FileInfo) string {
 
 // Owned reports whether the effective user owns a file; true where files have no
 // owners.
-func Owned(fi fs.FileInfo) bool {
-	uid, ok := ownerOf(fi)
+func Owned(fi fs.FileInfo) bool { return owners(ownerOf).ours(fi) }
+
+func (o owners) ours(fi fs.FileInfo) bool {
+	uid, ok := o(fi)
 	return !ok || uid == effectiveUser()
+}
+
+// system reports whether a file is the administrator's.
+func (o owners) system(fi fs.FileInfo) bool {
+	uid, ok := o(fi)
+	return !ok || uid == 0
+}
+
+func (o owners) same(a, b fs.FileInfo) bool {
+	x, ok1 := o(a)
+	y, ok2 := o(b)
+	return ok1 && ok2 && x == y
+}
+
+// other returns the name of the owner if that is somebody else.
+func (o owners) other(fi fs.FileInfo) string {
+	if o.ours(fi) {
+		return ""
+	}
+	return o.name(fi)
+}
+
+// by says who made something that we did not.
+func (o owners) by(fi fs.FileInfo) string {
+	if owner := o.other(fi); owner != "" {
+		return " that belongs to " + owner
+	}
+	return ""
 }
 
 // A Trust says which properties a file system reports correctly of the files
@@ -73,7 +108,7 @@ func (d *Folder) Trust() (Trust, error) {
 	if err != nil {
 		return Trust{}, err
 	}
-	d.trust = &Trust{Owners: Owned(fi), Modes: !othersWrite(fi)}
+	d.trust = &Trust{Owners: d.owners.ours(fi), Modes: !othersWrite(fi)}
 	return *d.trust, nil
 }
 
@@ -90,11 +125,11 @@ func (d *Folder) Vet(name string, fi fs.FileInfo) error {
 	path := d.Path(name)
 	switch mode := fi.Mode(); {
 	case mode&fs.ModeSymlink != 0:
-		return &ForeignError{Path: path, Owner: otherOwner(fi), Reason: "is a symbolic link" + by(fi)}
+		return &ForeignError{Path: path, Owner: d.owners.other(fi), Reason: "is a symbolic link" + d.owners.by(fi)}
 	case !mode.IsRegular() && !mode.IsDir():
-		return &ForeignError{Path: path, Owner: otherOwner(fi), Reason: "is " + kindOf(mode) + by(fi)}
+		return &ForeignError{Path: path, Owner: d.owners.other(fi), Reason: "is " + kindOf(mode) + d.owners.by(fi)}
 	}
-	owned, open := Owned(fi), othersWrite(fi) && !d.Private()
+	owned, open := d.owners.ours(fi), othersWrite(fi) && !d.Private()
 	if !owned || open {
 		trust, err := d.Trust()
 		if err != nil { // no file can be made here, so nothing contradicts the report
@@ -102,7 +137,7 @@ func (d *Folder) Vet(name string, fi fs.FileInfo) error {
 		}
 		switch {
 		case !owned && trust.Owners:
-			return belongs(path, fi)
+			return belongs(path, d.owners.name(fi))
 		case open && trust.Modes && trust.Owners:
 			return &ForeignError{Path: path, Reason: "can be written to by other users"}
 		}
@@ -134,7 +169,7 @@ func VetPath(path string) error {
 	defer up.Close()
 	name := filepath.Base(real)
 	fi, err := up.Lstat(name)
-	if err != nil || fi.IsDir() && systemOwned(fi) {
+	if err != nil || fi.IsDir() && up.owners.system(fi) {
 		return err
 	}
 	return up.VetOwner(name, fi)
@@ -144,21 +179,6 @@ func VetPath(path string) error {
 type closed struct{ fs.FileInfo }
 
 func (c closed) Mode() fs.FileMode { return c.FileInfo.Mode() &^ 0o022 }
-
-func otherOwner(fi fs.FileInfo) string {
-	if Owned(fi) {
-		return ""
-	}
-	return OwnerName(fi)
-}
-
-// by says who made something that we did not.
-func by(fi fs.FileInfo) string {
-	if owner := otherOwner(fi); owner != "" {
-		return " that belongs to " + owner
-	}
-	return ""
-}
 
 // kindOf names a file that is neither regular nor a link.
 func kindOf(mode fs.FileMode) string {

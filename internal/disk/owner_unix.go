@@ -8,14 +8,11 @@ import (
 	"syscall"
 )
 
-// Overridden by tests.
-var (
-	ownerOf       = owner
-	effectiveUser = func() uint32 { return uint32(os.Geteuid()) }
-)
+// effectiveUser returns the number of the user for whom the process acts.
+func effectiveUser() uint32 { return uint32(os.Geteuid()) }
 
-// owner is the number of the user who owns a file.
-func owner(fi fs.FileInfo) (uid uint32, ok bool) {
+// ownerOf returns the number of the user who owns a file.
+func ownerOf(fi fs.FileInfo) (uid uint32, ok bool) {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, false
