@@ -108,7 +108,7 @@ func BenchmarkInterpolate(b *testing.B) {
 	}
 }
 
-func BenchmarkGauge(b *testing.B) {
+func BenchmarkDistance(b *testing.B) {
 	x, y := make([]byte, 128<<10), make([]byte, 128<<10)
 	g := NewDistance(tensor.BF16, tensor.BF16)
 	b.SetBytes(int64(len(x) + len(y)))

@@ -13,6 +13,7 @@ const piece = 4096
 // A Blender computes dst = s0*a + s1*b with one rounding to the output type.
 // It has a fixed scratch of at most 24 KiB and serves one goroutine at a time.
 type Blender struct {
+	set        kernelSet
 	out, a, b  DType
 	limit      float64
 	wide       bool    // the arithmetic is float64
@@ -33,16 +34,18 @@ type (
 
 // NewBlender makes a Blender for an output and two inputs of the given types,
 // which must have arithmetic (DType.Blends).
-func NewBlender(out, a, b DType) *Blender {
+func NewBlender(out, a, b DType) *Blender { return detected.newBlender(out, a, b) }
+
+func (set kernelSet) newBlender(out, a, b DType) *Blender {
 	check(out, a, b)
-	k := &Blender{out: out, a: a, b: b, limit: limit(out), near: nearness(out)}
+	k := &Blender{set: set, out: out, a: a, b: b, limit: limit(out), near: nearness(out)}
 	k.wide = isWide(out) || isWide(a) || isWide(b)
 	if a == b {
-		k.fused = blendKernel(out, a)
+		k.fused = set.blendKernel(out, a)
 	}
 	if a != tensor.F64 && b != tensor.F64 {
 		k.fa, k.fb = make([]float32, strip), make([]float32, strip)
-		k.joined = joinKernel(out, k.wide)
+		k.joined = set.joinKernel(out, k.wide)
 	}
 	if k.wide {
 		k.da, k.db, k.dy = make([]float64, strip), make([]float64, strip), make([]float64, strip)
@@ -86,8 +89,8 @@ func (k *Blender) strip(dst, a, b []byte, s0, s1 float64, near float32) Counts {
 	// Where the fused kernel has given up, the joined one would, too.
 	if k.fused == nil && k.joined != nil {
 		fa, fb := k.fa[:n], k.fb[:n]
-		widen32(k.a, fa, a)
-		widen32(k.b, fb, b)
+		k.set.widen32(k.a, fa, a)
+		k.set.widen32(k.b, fb, b)
 		if k.joined(dst, fa, fb, s0, s1, near) {
 			return Counts{}
 		}
@@ -101,8 +104,8 @@ func (k *Blender) strip(dst, a, b []byte, s0, s1 float64, near float32) Counts {
 func (k *Blender) strip32(dst, a, b []byte, s0, s1 float64, near float32) (c Counts) {
 	n := len(dst) / k.out.Size()
 	fa, fb, fy := k.fa[:n], k.fb[:n], k.fy[:n]
-	widen32(k.a, fa, a)
-	widen32(k.b, fb, b)
+	k.set.widen32(k.a, fa, a)
+	k.set.widen32(k.b, fb, b)
 	blend32(fy, fa, fb, s0, s1, near)
 	encode32(k.out, dst, fy)
 	for i, y := range fy {
@@ -116,8 +119,8 @@ func (k *Blender) strip32(dst, a, b []byte, s0, s1 float64, near float32) (c Cou
 func (k *Blender) strip64(dst, a, b []byte, s0, s1 float64) (c Counts) {
 	n := len(dst) / k.out.Size()
 	da, db, dy := k.da[:n], k.db[:n], k.dy[:n]
-	decode64(k.a, da, a)
-	decode64(k.b, db, b)
+	k.set.decode64(k.a, da, a)
+	k.set.decode64(k.b, db, b)
 	blend64(dy, da, db, s0, s1)
 	encode64(k.out, dst, dy)
 	for i, y := range dy {

@@ -81,7 +81,7 @@ func decode32(d DType, dst []float32, src []byte) {
 }
 
 // decode64 widens the elements of src, of any type, exactly.
-func decode64(d DType, dst []float64, src []byte) {
+func (set kernelSet) decode64(d DType, dst []float64, src []byte) {
 	if d == tensor.F64 {
 		for i := range dst {
 			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))
@@ -91,7 +91,7 @@ func decode64(d DType, dst []float64, src []byte) {
 	var strip [64]float32
 	for i := 0; i < len(dst); i += len(strip) {
 		part := strip[:min(len(strip), len(dst)-i)]
-		widen32(d, part, src[i*d.Size():])
+		set.widen32(d, part, src[i*d.Size():])
 		for j, x := range part {
 			dst[i+j] = float64(x)
 		}

@@ -9,6 +9,7 @@ import (
 // A Converter changes the element type of one tensor, with one rounding. It
 // has a fixed scratch of at most 8 KiB and serves one goroutine at a time.
 type Converter struct {
+	set           kernelSet
 	out, in       DType
 	limit, vanish float64
 	fused         convertFunc
@@ -27,14 +28,16 @@ type (
 
 // NewConverter makes a Converter between types that have arithmetic
 // (DType.Blends), or from any type to itself.
-func NewConverter(out, in DType) *Converter {
-	k := &Converter{out: out, in: in}
+func NewConverter(out, in DType) *Converter { return detected.newConverter(out, in) }
+
+func (set kernelSet) newConverter(out, in DType) *Converter {
+	k := &Converter{set: set, out: out, in: in}
 	if out == in {
 		return k
 	}
 	check(out, in)
 	k.limit, k.vanish = limit(out), vanishing(out)
-	k.fused, k.narrow = convertKernel(out, in), narrowKernel(out)
+	k.fused, k.narrow = set.convertKernel(out, in), set.narrowKernel(out)
 	if in == tensor.F64 {
 		k.double = make([]float64, strip)
 	} else {
@@ -87,7 +90,7 @@ func (k *Converter) strip(dst, src []byte) (c Counts) {
 	n := len(dst) / k.out.Size()
 	if k.in == tensor.F64 {
 		xs := k.double[:n]
-		decode64(k.in, xs, src)
+		k.set.decode64(k.in, xs, src)
 		encode64(k.out, dst, xs)
 		for _, x := range xs {
 			c.count(x, k.limit, k.vanish)
@@ -95,7 +98,7 @@ func (k *Converter) strip(dst, src []byte) (c Counts) {
 		return c
 	}
 	xs := k.single[:n]
-	widen32(k.in, xs, src)
+	k.set.widen32(k.in, xs, src)
 	if k.narrow != nil {
 		if underflow, ok := k.narrow(dst, xs); ok {
 			return Counts{Underflow: underflow}

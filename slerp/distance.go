@@ -19,6 +19,7 @@ func (s Gram) SquaredDistance() (d Wide, ok bool) {
 // chunk, in lanes as InnerProducts does. It has a fixed scratch of at most 16 KiB
 // and serves one goroutine at a time.
 type Distance struct {
+	set    kernelSet
 	a, b   DType
 	lanes  [8]float64
 	far    *[8]Wide // instead of lanes, once a block has had F64 values near the ends
@@ -28,9 +29,11 @@ type Distance struct {
 
 // NewDistance makes a Distance for parents of the given types, which must have
 // arithmetic (DType.Blends).
-func NewDistance(a, b DType) *Distance {
+func NewDistance(a, b DType) *Distance { return detected.newDistance(a, b) }
+
+func (set kernelSet) newDistance(a, b DType) *Distance {
 	check(a, b)
-	g := &Distance{a: a, b: b}
+	g := &Distance{set: set, a: a, b: b}
 	if a == tensor.F64 || b == tensor.F64 {
 		g.da, g.db = make([]float64, strip), make([]float64, strip)
 	} else {
@@ -51,12 +54,12 @@ func (g *Distance) Add(a, b []byte) {
 	for n > 0 {
 		k := min(n, strip)
 		if g.da != nil {
-			decode64(g.a, g.da[:k], a)
-			decode64(g.b, g.db[:k], b)
+			g.set.decode64(g.a, g.da[:k], a)
+			g.set.decode64(g.b, g.db[:k], b)
 			g.add64(g.da[:k], g.db[:k])
 		} else {
-			widen32(g.a, g.fa[:k], a)
-			widen32(g.b, g.fb[:k], b)
+			g.set.widen32(g.a, g.fa[:k], a)
+			g.set.widen32(g.b, g.fb[:k], b)
 			sumDifferences(&g.lanes, g.fa[:k], g.fb[:k])
 		}
 		a, b, n = a[k*sizeA:], b[k*sizeB:], n-k

@@ -10,7 +10,7 @@ import (
 
 // Of parents that are all but equal the sums say that they don't know, and the
 // distance finds the one element that differs.
-func TestGaugeFindsOneBit(t *testing.T) {
+func TestDistanceFindsOneBit(t *testing.T) {
 	const n = 1 << 16
 	x := make([]float64, n)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -20,9 +20,9 @@ func TestGaugeFindsOneBit(t *testing.T) {
 	a := encoded(tensor.BF16, x...)
 	b := append([]byte(nil), a...)
 	b[2*777] ^= 1
-	decode64(tensor.BF16, x, a)
+	detected.decode64(tensor.BF16, x, a)
 	y := make([]float64, n)
-	decode64(tensor.BF16, y, b)
+	detected.decode64(tensor.BF16, y, b)
 	want := (x[777] - y[777]) * (x[777] - y[777])
 
 	m := NewInnerProducts(tensor.BF16, tensor.BF16)
@@ -45,7 +45,7 @@ func TestGaugeFindsOneBit(t *testing.T) {
 }
 
 // Where the sums are sure they agree with the distance, for any mix of types.
-func TestDistanceOfSumsAndGauge(t *testing.T) {
+func TestSquaredDistance(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, far := range []float64{1, 0.1, 0.01, 0.002} {
 		for _, d := range [][2]tensor.DType{{tensor.F32, tensor.F32}, {tensor.F64, tensor.F16}, {tensor.F32, tensor.F64}} {

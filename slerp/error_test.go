@@ -152,8 +152,8 @@ func measureError(t *testing.T, r *rand.Rand, k kind, out, da, db tensor.DType, 
 		}
 		encode64(da, pa, x)
 		encode64(db, pb, y)
-		decode64(da, x, pa)
-		decode64(db, y, pb)
+		detected.decode64(da, x, pa)
+		detected.decode64(db, y, pb)
 		b.Blend(fast, pa, pb, s0, s1)
 		for i := range x {
 			if z[i] = weighed(x[i], y[i], s0, s1); narrow {
@@ -168,8 +168,8 @@ func measureError(t *testing.T, r *rand.Rand, k kind, out, da, db tensor.DType, 
 			t.Fatalf("%v, %v to %v with %v, %v: not as defined", da, db, out, s0, s1)
 		}
 		encode64(out, old, was)
-		decode64(out, z, got)
-		decode64(out, was, old)
+		detected.decode64(out, z, got)
+		detected.decode64(out, was, old)
 		for i := range x {
 			if !finite(x[i]) || !finite(y[i]) {
 				continue

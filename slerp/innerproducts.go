@@ -6,6 +6,7 @@ import "slerpmerge/internal/tensor"
 // chunk. It has a fixed scratch of at most 16 KiB and serves one goroutine at a
 // time.
 type InnerProducts struct {
+	set    kernelSet
 	a, b   DType
 	lanes  lanes
 	far    *wideLanes // instead of lanes, once a block has had F64 values near the ends
@@ -16,11 +17,13 @@ type InnerProducts struct {
 
 // NewInnerProducts makes InnerProducts for tensors of the given types, which must
 // have arithmetic (DType.Blends).
-func NewInnerProducts(a, b DType) *InnerProducts {
+func NewInnerProducts(a, b DType) *InnerProducts { return detected.newInnerProducts(a, b) }
+
+func (set kernelSet) newInnerProducts(a, b DType) *InnerProducts {
 	check(a, b)
-	m := &InnerProducts{a: a, b: b}
+	m := &InnerProducts{set: set, a: a, b: b}
 	if a == b {
-		m.fused = measureKernel(a)
+		m.fused = set.measureKernel(a)
 	}
 	if a == tensor.F64 || b == tensor.F64 {
 		m.da, m.db = make([]float64, strip), make([]float64, strip)
@@ -46,13 +49,13 @@ func (m *InnerProducts) Add(a, b []byte) {
 	for n > 0 {
 		k := min(n, strip)
 		if m.da != nil {
-			decode64(m.a, m.da[:k], a)
-			decode64(m.b, m.db[:k], b)
+			m.set.decode64(m.a, m.da[:k], a)
+			m.set.decode64(m.b, m.db[:k], b)
 			m.add64(m.da[:k], m.db[:k])
 		} else {
-			widen32(m.a, m.fa[:k], a)
-			widen32(m.b, m.fb[:k], b)
-			measureStrip(&m.lanes, m.fa[:k], m.fb[:k])
+			m.set.widen32(m.a, m.fa[:k], a)
+			m.set.widen32(m.b, m.fb[:k], b)
+			m.set.measureStrip(&m.lanes, m.fa[:k], m.fb[:k])
 		}
 		a, b, n = a[k*sizeA:], b[k*sizeB:], n-k
 	}

@@ -10,8 +10,13 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// useAsm is whether this processor runs the kernels. Tests turn it off.
-var useAsm = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C
+// detected is what this processor runs. It is never changed.
+var detected = func() kernelSet {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
+		return avx2
+	}
+	return noKernels
+}()
 
 // step is the number of elements that kernels take at a time. What is left is
 // copied to a buffer filled up with zeros, which add nothing to a sum and
@@ -27,9 +32,9 @@ func raw(p []float32) []byte {
 }
 
 // measureKernel is the kernel for two operands of the type, nil if none is.
-func measureKernel(in DType) func(l *lanes, a, b []byte) {
+func (set kernelSet) measureKernel(in DType) func(l *lanes, a, b []byte) {
 	switch {
-	case !useAsm:
+	case set == noKernels:
 	case in == tensor.BF16:
 		return measuring(measureBF16, 2)
 	case in == tensor.F16:
@@ -58,8 +63,8 @@ func measuring(kernel func(l *float64, a, b *byte, n int), size int) func(l *lan
 }
 
 // measureStrip is measure32.
-func measureStrip(l *lanes, a, b []float32) {
-	if !useAsm {
+func (set kernelSet) measureStrip(l *lanes, a, b []float32) {
+	if set == noKernels {
 		measure32(l, a, b)
 		return
 	}
@@ -67,23 +72,23 @@ func measureStrip(l *lanes, a, b []float32) {
 }
 
 // blendKernel is the kernel for two inputs of the type, nil if none is.
-func blendKernel(out, in DType) blendFunc {
+func (set kernelSet) blendKernel(out, in DType) blendFunc {
 	switch {
-	case !useAsm:
+	case set == noKernels:
 	case in == tensor.BF16 && out == tensor.BF16:
 		return blending(blendBF16, 2, 2)
 	case in == tensor.F16 && out == tensor.F16:
 		return blending(blendF16, 2, 2)
 	case in == tensor.F32:
-		return wideKernel(out)
+		return set.wideKernel(out)
 	}
 	return nil
 }
 
 // wideKernel is the kernel for F32 inputs, in float64.
-func wideKernel(out DType) blendFunc {
+func (set kernelSet) wideKernel(out DType) blendFunc {
 	switch {
-	case !useAsm:
+	case set == noKernels:
 	case out == tensor.F32:
 		return blending(withoutNear(blendF32), 4, 4)
 	case out == tensor.BF16:
@@ -96,12 +101,12 @@ func wideKernel(out DType) blendFunc {
 
 // joinKernel is the kernel for widened inputs, nil if none is. wide says that
 // the arithmetic is float64.
-func joinKernel(out DType, wide bool) joinFunc {
+func (set kernelSet) joinKernel(out DType, wide bool) joinFunc {
 	var kernel blendFunc
 	switch {
-	case !useAsm:
+	case set == noKernels:
 	case wide:
-		kernel = wideKernel(out)
+		kernel = set.wideKernel(out)
 	case out == tensor.BF16:
 		kernel = blending(joinBF16, 2, 4)
 	case out == tensor.F16:
@@ -148,9 +153,9 @@ func blending(kernel mixer, out, in int) blendFunc {
 }
 
 // convertKernel is the kernel from one type to another, nil if none is.
-func convertKernel(out, in DType) convertFunc {
+func (set kernelSet) convertKernel(out, in DType) convertFunc {
 	switch {
-	case !useAsm:
+	case set == noKernels:
 	case out == tensor.F32 && in == tensor.BF16:
 		return converting(widenFromBF16, 4, 2)
 	case out == tensor.F32 && in == tensor.F16:
@@ -164,8 +169,8 @@ func convertKernel(out, in DType) convertFunc {
 }
 
 // narrowKernel is the kernel for widened input, nil if none is.
-func narrowKernel(out DType) narrowFunc {
-	kernel := convertKernel(out, tensor.F32)
+func (set kernelSet) narrowKernel(out DType) narrowFunc {
+	kernel := set.convertKernel(out, tensor.F32)
 	if kernel == nil {
 		return nil
 	}
@@ -196,9 +201,9 @@ func widenFromBF16(dst, src *byte, n int) (bad, underflow uint32) { return widen
 func widenFromF16(dst, src *byte, n int) (bad, underflow uint32) { return widenF16(dst, src, n), 0 }
 
 // widen32 is decode32, but that a NaN may have another payload.
-func widen32(d DType, dst []float32, src []byte) {
+func (set kernelSet) widen32(d DType, dst []float32, src []byte) {
 	switch {
-	case !useAsm:
+	case set == noKernels:
 		decode32(d, dst, src)
 	case d == tensor.BF16:
 		converting(widenFromBF16, 4, 2)(raw(dst), src[:2*len(dst)])

@@ -9,16 +9,8 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// withoutAsm runs f on the definition alone.
-func withoutAsm(f func()) {
-	was := useAsm
-	useAsm = false
-	defer func() { useAsm = was }()
-	f()
-}
-
 func skipWithoutAsm(t *testing.T) {
-	if !useAsm {
+	if detected == noKernels {
 		t.Skip("this processor does not run the kernels")
 	}
 }
@@ -26,6 +18,7 @@ func skipWithoutAsm(t *testing.T) {
 // TestKernelsEqualDefinition compares bit for bit, for all types that kernels
 // take part in, over pieces, tails and kinds of elements.
 func TestKernelsEqualDefinition(t *testing.T) {
+	t.Parallel()
 	skipWithoutAsm(t)
 	r := source(9)
 	sizes := []int{2*piece + 1000, piece + 15, strip + 1}
@@ -40,25 +33,20 @@ func TestKernelsEqualDefinition(t *testing.T) {
 				s := scales[r.IntN(len(scales))]
 				fast := NewInnerProducts(da, db)
 				fast.Add(a, b)
-				var slow Gram
-				withoutAsm(func() {
-					m := NewInnerProducts(da, db)
-					m.Add(a, b)
-					slow = m.Gram()
-				})
-				if !same(fast.Gram(), slow) {
-					t.Fatalf("measuring %d of %v, %v: %x, defined as %x", n, da, db, fast.Gram(), slow)
+				slow := noKernels.newInnerProducts(da, db)
+				slow.Add(a, b)
+				if !same(fast.Gram(), slow.Gram()) {
+					t.Fatalf("measuring %d of %v, %v: %x, defined as %x", n, da, db, fast.Gram(), slow.Gram())
 				}
 				for _, out := range allTypes[1:4] {
 					got, want := make([]byte, n*out.Size()), make([]byte, n*out.Size())
 					c := NewBlender(out, da, db).Blend(got, a, b, s[0], s[1])
-					var defined Counts
-					withoutAsm(func() { defined = NewBlender(out, da, db).Blend(want, a, b, s[0], s[1]) })
+					defined := noKernels.newBlender(out, da, db).Blend(want, a, b, s[0], s[1])
 					if !bytes.Equal(got, want) || c != defined {
 						t.Fatalf("blending %d of %v, %v to %v with %v: bytes or counts differ", n, da, db, out, s)
 					}
 					c = NewConverter(out, da).Convert(got, a)
-					withoutAsm(func() { defined = NewConverter(out, da).Convert(want, a) })
+					defined = noKernels.newConverter(out, da).Convert(want, a)
 					if !bytes.Equal(got, want) || c != defined {
 						t.Fatalf("converting %d of %v to %v: bytes or counts differ", n, da, out)
 					}
@@ -72,6 +60,7 @@ func TestKernelsEqualDefinition(t *testing.T) {
 // as -elements says: weights of about one size, of strangers and of parents that
 // cancel but for their last bits, and any codes that are finite.
 func TestKernelsAtLength(t *testing.T) {
+	t.Parallel()
 	skipWithoutAsm(t)
 	const n = 1 << 16
 	r := source(13)
@@ -92,8 +81,7 @@ func TestKernelsAtLength(t *testing.T) {
 	}
 	for left := int(*tries); left > 0; {
 		for _, c := range pairs {
-			fast, slow := NewBlender(c.out, c.in, c.in), new(Blender)
-			withoutAsm(func() { slow = NewBlender(c.out, c.in, c.in) })
+			fast, slow := NewBlender(c.out, c.in, c.in), noKernels.newBlender(c.out, c.in, c.in)
 			got, want := make([]byte, n*c.out.Size()), make([]byte, n*c.out.Size())
 			for k := range 4 {
 				a, b := codes(c.in, k != 3), codes(c.in, k != 3)
@@ -102,7 +90,7 @@ func TestKernelsAtLength(t *testing.T) {
 					b, s1 = opposed(r, c.in, a), s0
 				}
 				fast.Blend(got, a, b, s0, s1)
-				withoutAsm(func() { slow.Blend(want, a, b, s0, s1) })
+				slow.Blend(want, a, b, s0, s1)
 				if !bytes.Equal(got, want) {
 					t.Fatalf("%v to %v with %v, %v: not as defined", c.in, c.out, s0, s1)
 				}
@@ -115,12 +103,13 @@ func TestKernelsAtLength(t *testing.T) {
 // TestKernelsKeepTheirWork fails if a kernel gives up without need, which no
 // other test would notice but by the clock, or keeps what it must give up.
 func TestKernelsKeepTheirWork(t *testing.T) {
+	t.Parallel()
 	skipWithoutAsm(t)
 	r := source(10)
 	const n = 999
 	for _, c := range []struct{ out, in tensor.DType }{{tensor.BF16, tensor.BF16}, {tensor.F16, tensor.F16},
 		{tensor.F32, tensor.F32}, {tensor.BF16, tensor.F32}, {tensor.F16, tensor.F32}} {
-		blend := blendKernel(c.out, c.in)
+		blend := detected.blendKernel(c.out, c.in)
 		dst := make([]byte, n*c.out.Size())
 		for _, m := range []mix{weights, sparse} {
 			a, b := random(r, c.in, n, m), random(r, c.in, n, m)
@@ -140,7 +129,7 @@ func TestKernelsKeepTheirWork(t *testing.T) {
 	}
 	for _, in := range allTypes[1:4] {
 		for _, out := range allTypes[1:4] {
-			kernel := convertKernel(out, in)
+			kernel := detected.convertKernel(out, in)
 			if (kernel != nil) != (in != out && (in == tensor.F32 || out == tensor.F32)) {
 				t.Errorf("%v to %v: kernel exists: %v", in, out, kernel != nil)
 			}
@@ -157,8 +146,8 @@ func TestKernelsKeepTheirWork(t *testing.T) {
 	}
 	for _, out := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16} {
 		for _, wide := range []bool{true, false} {
-			if (joinKernel(out, wide) != nil) != (wide || out != tensor.F32) {
-				t.Errorf("joining to %v, wide %v: kernel exists: %v", out, wide, joinKernel(out, wide) != nil)
+			if (detected.joinKernel(out, wide) != nil) != (wide || out != tensor.F32) {
+				t.Errorf("joining to %v, wide %v: kernel exists: %v", out, wide, detected.joinKernel(out, wide) != nil)
 			}
 		}
 	}

@@ -34,7 +34,7 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 		y := k.y[:m]
 		for i := range x {
 			v := k.x[:m]
-			decode64(k.in[i], v, x[i][at*k.in[i].Size():][:m*k.in[i].Size()])
+			detected.decode64(k.in[i], v, x[i][at*k.in[i].Size():][:m*k.in[i].Size()])
 			if i == 0 { // not added to 0, which would lose a -0
 				for j := range v {
 					y[j] = w[i] * v[j]
@@ -68,7 +68,7 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 func (k *WeightedSum) finite(x [][]byte, i int) bool {
 	var v [1]float64
 	for n, d := range k.in {
-		decode64(d, v[:], x[n][i*d.Size():][:d.Size()])
+		detected.decode64(d, v[:], x[n][i*d.Size():][:d.Size()])
 		if !finite(v[0]) {
 			return false
 		}
