@@ -20,20 +20,17 @@ type global struct {
 	call    func(d *decoder, args []any) (any, error)
 }
 
-// globalList holds the globals by their index.
-var globalList []*global
-
 // globals are found by their module and name with a line feed between, which
-// neither can hold.
-var globals = func() map[string]*global {
-	m := make(map[string]*global)
+// neither can hold. globalList has them by their index.
+var globals, globalList = func() (m map[string]*global, list []*global) {
+	m = make(map[string]*global)
 	add := func(module, name string, g global) {
 		g.name = module + "." + name
-		g.index = uint8(len(globalList))
+		g.index = uint8(len(list))
 		if g.made == kindMissing {
 			g.made = kindObject
 		}
-		globalList = append(globalList, &g)
+		list = append(list, &g)
 		m[module+"\n"+name] = &g
 	}
 	add("collections", "OrderedDict", global{call: makeOrderedDict, made: kindOrdered})
@@ -75,7 +72,7 @@ var globals = func() map[string]*global {
 	for _, name := range []string{"complex128", "complex32"} {
 		add("torch", name, global{isDType: true, missing: true})
 	}
-	return m
+	return m, list
 }()
 
 // refusals say more about globals that honest files hold.
