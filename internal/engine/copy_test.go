@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"sync"
 	"testing"
 
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 )
@@ -46,5 +48,36 @@ func TestCopies(t *testing.T) {
 		if out.copies > 0 != c.copies || out.writes > 0 != c.writes || out.copies > c.most {
 			t.Errorf("%s: %d copies, %d writes", name, out.copies, out.writes)
 		}
+	}
+}
+
+// An operand that the system can't copy is opened by a worker once, and by the
+// read-ahead.
+func TestOpensOnce(t *testing.T) {
+	a, b := open(t, 1, "small:F32:2048:rand"), open(t, 2, "small:F32:2048:rand")
+	p := planned(t, pair(func(r *recipe.Request) { r.Set("t", recipe.Setting{{Values: []float64{0}}}) }), a, b)
+	out := newMemory(t, p.Layout)
+	out.copying = true
+	var mu sync.Mutex
+	opens := map[operand.Operand]int{}
+	wrap := func(o operand.Operand, src operand.Source) operand.Source {
+		mu.Lock()
+		defer mu.Unlock()
+		if !o.None() {
+			opens[o]++
+		}
+		return &counted{src, new(counter)} // without a Copier
+	}
+	if err := engine.New(p, p.Layout, out, engine.Options{Wrap: wrap}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check(t, p, out)
+	for o, n := range opens {
+		if n > 2 {
+			t.Errorf("%s is opened %d times", o.Tensor().Name, n)
+		}
+	}
+	if len(opens) != 1 {
+		t.Errorf("%d operands are opened, want 1", len(opens))
 	}
 }

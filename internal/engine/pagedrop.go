@@ -17,19 +17,35 @@ type pageDropper struct {
 	opener  *operand.Opener
 	queue   []used
 	bytes   int64
+
+	current int // the tensor whose operands are opened
+	opened  []operand.Source
 }
 
 // A used range of an operand was read for the last time.
 type used struct {
-	of     operand.Operand
+	src    operand.Source
 	off, n int64
+}
+
+// open returns the operands of a tensor. The spans of one tensor follow each
+// other, so that its operands are opened once.
+func (d *pageDropper) open(i int) []operand.Source {
+	if d.opened == nil || d.current != i {
+		d.current, d.opened = i, nil
+		for _, o := range d.tensors[i].Operands {
+			d.opened = append(d.opened, d.opener.Open(o))
+		}
+	}
+	return d.opened
 }
 
 // written is called for every piece that is written, in order.
 func (d *pageDropper) written(p *piece) {
 	for _, s := range p.spans {
 		t := &d.tensors[s.tensor]
-		for _, o := range t.Operands {
+		srcs := d.open(s.tensor)
+		for k, o := range t.Operands {
 			if o.None() {
 				continue
 			}
@@ -42,7 +58,7 @@ func (d *pageDropper) written(p *piece) {
 			if n = min(n, info.Bytes()-off); n <= 0 { // it has fewer rows
 				continue
 			}
-			d.queue = append(d.queue, used{o, off, n})
+			d.queue = append(d.queue, used{srcs[k], off, n})
 			d.bytes += n
 		}
 	}
@@ -50,6 +66,6 @@ func (d *pageDropper) written(p *piece) {
 		u := d.queue[0]
 		d.queue = d.queue[1:]
 		d.bytes -= u.n
-		d.opener.Open(u.of).Drop(u.off, u.n)
+		u.src.Drop(u.off, u.n)
 	}
 }

@@ -17,10 +17,15 @@ import (
 type dropped struct {
 	operand.Source
 	of    operand.Operand
-	drops *[]used
+	drops *[]drop
 }
 
-func (d dropped) Drop(off, n int64) { *d.drops = append(*d.drops, used{d.of, off, n}) }
+func (d dropped) Drop(off, n int64) { *d.drops = append(*d.drops, drop{d.of, off, n}) }
+
+type drop struct {
+	of     operand.Operand
+	off, n int64
+}
 
 // The pages that are dropped are those of the operands' own elements, of which
 // some types have several in a byte, and far enough behind the writer.
@@ -30,14 +35,14 @@ func TestPageDropper(t *testing.T) {
 	for name, c := range map[string]struct {
 		in, out tensor.Info
 		off, n  int64 // of the output
-		want    []used
+		want    []drop
 	}{
-		"F4":             {info(tensor.F4, 4096), info(tensor.F4, 4096), 100, 50, []used{{off: 100, n: 50}}},
-		"F6":             {info(tensor.F6E2M3, 4096), info(tensor.F6E2M3, 4096), 0, 3072, []used{{off: 0, n: 3072}}},
-		"same type":      {info(tensor.BF16, 4096), info(tensor.BF16, 4096), 10, 20, []used{{off: 10, n: 20}}},
-		"narrower":       {info(tensor.F32, 4096), info(tensor.BF16, 4096), 10, 20, []used{{off: 20, n: 40}}},
-		"wider":          {info(tensor.F8E4M3, 4096), info(tensor.F32, 4096), 16, 64, []used{{off: 4, n: 16}}},
-		"fewer rows":     {info(tensor.BF16, 4, 8), info(tensor.BF16, 6, 8), 48, 48, []used{{off: 48, n: 16}}},
+		"F4":             {info(tensor.F4, 4096), info(tensor.F4, 4096), 100, 50, []drop{{off: 100, n: 50}}},
+		"F6":             {info(tensor.F6E2M3, 4096), info(tensor.F6E2M3, 4096), 0, 3072, []drop{{off: 0, n: 3072}}},
+		"same type":      {info(tensor.BF16, 4096), info(tensor.BF16, 4096), 10, 20, []drop{{off: 10, n: 20}}},
+		"narrower":       {info(tensor.F32, 4096), info(tensor.BF16, 4096), 10, 20, []drop{{off: 20, n: 40}}},
+		"wider":          {info(tensor.F8E4M3, 4096), info(tensor.F32, 4096), 16, 64, []drop{{off: 4, n: 16}}},
+		"fewer rows":     {info(tensor.BF16, 4, 8), info(tensor.BF16, 6, 8), 48, 48, []drop{{off: 48, n: 16}}},
 		"past its rows":  {info(tensor.BF16, 4, 8), info(tensor.BF16, 6, 8), 64, 32, nil},
 		"without values": {info(tensor.F4, 0), info(tensor.F4, 0), 0, 0, nil},
 	} {
@@ -53,9 +58,13 @@ func TestPageDropper(t *testing.T) {
 				i := slices.IndexFunc(m.Tensors, func(t model.Tensor) bool { return t.Name == name })
 				return []operand.Operand{{Model: m, Index: int32(i)}, {}}
 			}
-			var got []used
+			var got []drop
 			var opener operand.Opener
-			opener.Wrap = func(o operand.Operand, src operand.Source) operand.Source { return dropped{src, o, &got} }
+			opens := map[operand.Operand]int{}
+			opener.Wrap = func(o operand.Operand, src operand.Source) operand.Source {
+				opens[o]++
+				return dropped{src, o, &got}
+			}
 			d := &pageDropper{opener: &opener, tensors: []plan.Tensor{
 				{Info: c.out, Operands: find("x")},
 				{Info: tensor.Info{DType: tensor.U8, Shape: []uint64{far}}, Operands: find("far")}}}
@@ -73,6 +82,9 @@ func TestPageDropper(t *testing.T) {
 			}
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%+v is dropped, want %+v", got, c.want)
+			}
+			if n := opens[find("far")[0]]; n != 1 {
+				t.Errorf("an operand of two pieces is opened %d times", n)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ type work struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
 	err    error           // the first one; it ends the run
-	opened map[int][]input // of tensors that are read in several parts and not done
+	opened map[int][]input // kept, of tensors that are not done
 }
 
 func (w *work) init(p *plan.Plan, opt Options) {
@@ -91,20 +91,22 @@ func (w *work) asked(n int64) {
 	w.readAhead.poke()
 }
 
-// inputs opens the operands of a tensor. Those of one that is read in several
-// parts, by several workers perhaps, are opened once, and kept until done; those of
-// another are opened into own, which may be nil.
-func (w *work) inputs(own []input, i int, parts bool) []input {
+// inputs returns the opened operands of a tensor. With keep, for a tensor that is
+// asked for several times, they are opened once and kept until done. Without, they
+// are put into own, which may be nil.
+func (w *work) inputs(own []input, i int, keep bool) []input {
 	t := &w.tensors[i]
-	if !parts {
-		return w.open(own[:0], t)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := w.opened[i]
-	if list == nil {
+	switch {
+	case keep && list == nil:
 		list = w.open(nil, t)
 		w.opened[i] = list
+	case !keep && list != nil:
+		list = append(own[:0], list...)
+	case !keep:
+		list = w.open(own[:0], t)
 	}
 	return list
 }

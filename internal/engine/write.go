@@ -130,7 +130,7 @@ func (e *Engine) copier(p *piece) tensor.Copier {
 	if !ok || operandType(t.Operands, k) != t.DType {
 		return nil
 	}
-	return e.inputs(nil, s.tensor, s.len < t.Bytes())[k].src.Copier()
+	return e.inputs(nil, s.tensor, true)[k].src.Copier() // kept for the worker, or for copy
 }
 
 // copy has the system copy a piece. Where it can't, the piece is filled and
@@ -146,7 +146,7 @@ func (e *Engine) copy(ctx context.Context, p *piece) error {
 	e.noCopy.Store(true)
 	t := &e.tensors[s.tensor]
 	k, _ := sole(t)
-	if err := e.inputs(nil, s.tensor, s.len < t.Bytes())[k].read(ctx, p.buf, s.off); err != nil {
+	if err := e.inputs(nil, s.tensor, true)[k].read(ctx, p.buf, s.off); err != nil {
 		return err
 	}
 	return e.out.Write(p.file, p.buf, p.off, nil)
