@@ -41,7 +41,7 @@ type Header struct {
 	// Metadata is nil if there is none, and empty if it is there and empty.
 	Metadata map[string]string
 
-	// DataStart is where the data begin in the file.
+	// DataStart is the offset of the data in the file.
 	DataStart int64
 }
 

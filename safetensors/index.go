@@ -239,7 +239,7 @@ func WriteIndex(w io.Writer, n int, entry func(i int) Entry, totalSize, totalPar
 	return err
 }
 
-// indexChunk is how much of an index is written at once.
+// indexChunk is the size in bytes of one write of an index.
 const indexChunk = 32 << 10
 
 // appendASCII appends a JSON string with the escapes of Python's json module:

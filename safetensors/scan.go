@@ -10,7 +10,7 @@ import (
 const (
 	windowSize = 64 << 10
 
-	// maxDepth is how many containers may be open at once: the reference's
+	// maxDepth bounds the containers that are open at once: the reference's
 	// decoder stops at its recursion limit of 128.
 	maxDepth = 127
 

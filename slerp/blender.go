@@ -6,8 +6,8 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// piece is how many elements a kernel gets at a time: few enough that doing a
-// piece again costs little, and that the scheduler never waits long.
+// piece is the number of elements that a kernel gets at a time: few enough that
+// doing a piece again costs little, and that the scheduler never waits long.
 const piece = 4096
 
 // A Blender computes dst = s0*a + s1*b with one rounding to the output type.

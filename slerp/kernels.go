@@ -9,7 +9,7 @@ import (
 // The arithmetic of the package. Whatever the types, a stretch of elements is
 // decoded, goes through one of these loops, and is encoded.
 
-// strip is how many elements are decoded at a time: three strips of float64
+// strip is the number of elements that are decoded at a time: three strips of float64
 // stay in a first-level cache.
 const strip = 1024
 

@@ -10,7 +10,7 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// detected is what this processor runs. It is never changed.
+// detected is the set that this processor runs. It is never changed.
 var detected = func() kernelSet {
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
 		return avx2

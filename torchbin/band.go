@@ -19,8 +19,8 @@ const (
 	// that none of them belonged to is taken to be left behind.
 	idleAfter = 128
 
-	// astray is how far from where a stream is expected a request can be
-	// that belongs to it: workers that share a tensor overtake each other.
+	// astray is the largest distance of a request from the expected place of
+	// a stream that it belongs to: workers that share a tensor overtake each other.
 	astray = 16 << 20
 )
 

@@ -155,7 +155,7 @@ type tile struct {
 	cold        bool
 }
 
-// width is how much of the window a row takes.
+// width returns the elements of the window that a row takes.
 func (t *tile) width() int64 { return (t.steps-1)*t.pitch + t.run }
 
 // gather does all tiles of both dimensions.

@@ -23,7 +23,7 @@ type File interface {
 type Checkpoint struct {
 	Format string // "torch-zip" or "torch-legacy"
 
-	// Directory is where the list of the ZIP archive begins, in bytes. It goes
+	// Directory is the offset of the ZIP archive's directory in bytes. It goes
 	// to the end of the file and has the checksum of every storage. 0 for a
 	// legacy stream, which has no such list.
 	Directory int64
@@ -258,7 +258,7 @@ func repeated(dict types.Dict) (again []bool, err error) {
 	return again, nil
 }
 
-// begin is where the tensor's extent begins in the file.
+// begin returns the offset of the tensor's extent in the file.
 func (v *value) begin() int64 {
 	base := v.storage.base
 	if v.storage.root != nil {

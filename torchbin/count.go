@@ -55,7 +55,7 @@ func pickleSize(entry []byte, size int64) (n int64, ok bool) {
 	return int64(min(fields[0], maxInflate*fields[1])), true
 }
 
-// maxInflate is how much longer than its deflated form a text can be.
+// maxInflate is the largest ratio of a text's length to that of its deflated form.
 const maxInflate = 1032
 
 const (

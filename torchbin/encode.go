@@ -178,8 +178,8 @@ func check(tensors Table, storage []int) (filled int, err error) {
 	return filled, nil
 }
 
-// A draft is a Layout in the making. What is written goes to buf until it is
-// cut off as a literal; Size is where the next one begins. Literals are kept, or
+// A draft is an unfinished Layout. Bytes of the format collect in buf until a
+// literal is made of them, which begins at Size. Literals are kept, or
 // only counted. Offsets and CRCSlots are made if there is room for them.
 type draft struct {
 	Layout

@@ -10,7 +10,7 @@ import (
 	"slerpmerge/internal/tensor"
 )
 
-// batch is how many items CPython puts into a dict at once.
+// batch is the number of items that CPython puts into a dict at once.
 const batch = 1000
 
 // classOps and dtypeOps are the GLOBAL opcodes of the storage classes and the

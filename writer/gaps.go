@@ -87,7 +87,7 @@ func (g *gaps) take(off, end int64) error {
 	return nil
 }
 
-// bytes is how much is missing.
+// bytes returns the number of bytes that are missing.
 func (g gaps) bytes() int64 {
 	var n int64
 	for _, s := range g {

@@ -262,9 +262,9 @@ func (o *Output) Checkpoint(note []byte) error {
 }
 
 // Suspend stops the work so that a later run can resume it: it makes a last
-// checkpoint if it can, closes everything and releases the lock. at is where the
-// later run will begin; if that is the very start, everything is removed, as by
-// Abort.
+// checkpoint if it can, closes everything and releases the lock. The later run
+// will begin at the mark at; if that is the very start, everything is removed, as
+// by Abort.
 func (o *Output) Suspend(note []byte) (at Mark, err error) {
 	if o.closed {
 		return Mark{}, nil

@@ -17,7 +17,7 @@ type BusyError struct{ *disk.LockedError }
 // Class is that of an output that another run has.
 func (e *BusyError) Class() fault.Class { return fault.Exists }
 
-// Hints are what to do.
+// Hints says to wait for the other run.
 func (e *BusyError) Hints() []fault.Hint {
 	return fault.Advise("wait for the other run of this manifest to end")
 }

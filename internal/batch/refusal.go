@@ -52,7 +52,8 @@ func (e *JobError) Error() string {
 func (e *JobError) Unwrap() error { return e.Err }
 
 // A SpaceError says that a file system has no room for all that some jobs will
-// write there. Need and Free are in bytes; Need is what has to be free.
+// write there. Need is the number of bytes that have to be free, Free of those
+// that are.
 type SpaceError struct {
 	Path       string // an output on the file system
 	Need, Free int64
@@ -70,7 +71,7 @@ func (e *SpaceError) Error() string {
 // Class is that of a full disk.
 func (e *SpaceError) Class() fault.Class { return fault.Space }
 
-// Hints are what to do.
+// Hints says where room can come from.
 func (e *SpaceError) Hints() []fault.Hint {
 	return fault.Advise("free some space or name folders on another disk")
 }

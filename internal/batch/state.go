@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Phase is how far a run is.
+// A Phase is the phase of a run.
 type Phase string
 
 const (
@@ -18,7 +18,7 @@ const (
 	Refused Phase = "refused" // nothing was begun
 )
 
-// A JobPhase is how far a job is.
+// A JobPhase is the phase of a job.
 type JobPhase string
 
 const (

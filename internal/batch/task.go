@@ -21,7 +21,7 @@ type Survey struct {
 	Refusal     error // why the job can't be done; nil if it can
 }
 
-// A Result is what came of a job.
+// A Result is the result of a job.
 type Result struct {
 	Bytes int64 // written
 }

@@ -145,7 +145,7 @@ func nonFinite(res *compare.Result) (first string, n int) {
 	return first, n
 }
 
-// pairBytes is what a comparison reads.
+// pairBytes returns the number of bytes that a comparison reads.
 func pairBytes(p *plan.Plan) int64 {
 	var n int64
 	for i := range p.Tensors {
@@ -156,7 +156,7 @@ func pairBytes(p *plan.Plan) int64 {
 	return n
 }
 
-// foldTo is how many lines of layers are shown without -v.
+// foldTo is the largest number of lines of layers without -v.
 const foldTo = 24
 
 // printSurvey shows a comparison to people, in 80 columns.

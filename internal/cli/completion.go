@@ -49,7 +49,7 @@ func (c *completionCmd) Run(a *app) error {
 // with a tab and what it means.
 const completeWord = "__complete"
 
-// A wish is what may stand at the cursor.
+// A wish tells which words may stand at the cursor.
 type wish struct {
 	paths string // "none", "folders", "models" or "files"
 	words [][2]string

@@ -252,7 +252,7 @@ func settleTies(ctx context.Context, models []*model.Model) error {
 	return nil
 }
 
-// resultJSON is what merge and convert print with --json.
+// resultJSON is the output of merge and convert with --json.
 type resultJSON struct {
 	Output     string                 `json:"output"`
 	Tensors    int                    `json:"tensors"`

@@ -12,7 +12,7 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// maxFiles is how many weight files are listed one by one without -v.
+// maxFiles is the largest number of weight files that are listed without -v.
 const maxFiles = 8
 
 // printPlan shows a plan to people.
@@ -106,7 +106,7 @@ func (a *app) printOutput(w io.Writer, p *plan.Plan) {
 	fmt.Fprintf(w, "memory\t%s\t\t%s of %s\n", text.Count(p.Budget.Threads, "thread"), mib(p.Budget.Total), mib(p.Run.MaxMemory))
 }
 
-// maxBeside is how many of the small files are named.
+// maxBeside is the largest number of small files that are named.
 const maxBeside = 2
 
 // beside names the files that are copied with the weights.

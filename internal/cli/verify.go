@@ -180,7 +180,7 @@ func (c *verifyCmd) parentsHint(rec *report.Record) string {
 	return "say where the parents are: " + strings.Join(args, " ")
 }
 
-// verifyJSON is what verify prints with --json.
+// verifyJSON is the output of verify with --json.
 type verifyJSON struct {
 	Output      string           `json:"output"`
 	OK          bool             `json:"ok"`
@@ -213,7 +213,7 @@ type differenceJSON struct {
 	Text         string    `json:"text"`
 }
 
-// elsewhere is what to do about parents that are others.
+// elsewhere is the hint for parents that are not those of the merge.
 const elsewhere = "--parents names the models that it was made of"
 
 // changed reports parents of which it is plain at once that they are others.
@@ -230,10 +230,10 @@ func (c *verifyCmd) changed(a *app, rec *report.Record, changes []string) error 
 	return &mismatchError{msg: fmt.Sprintf("%s can't be verified: %s", c.Out, strings.Join(changes, "; ")), hint: hint}
 }
 
-// maxShown is how many differences the text names.
+// maxShown is the largest number of differences that the text names.
 const maxShown = 20
 
-// maxDrifts is how many tensors of changed parents are named.
+// maxDrifts is the largest number of tensors of changed parents that are named.
 const maxDrifts = 3
 
 // report reports the outcome.

@@ -30,8 +30,8 @@ func (a *app) printVersion(long bool) error {
 	return err
 }
 
-// buildVersion is what "go install" and git left in a binary that is not a
-// release.
+// buildVersion returns the version that "go install" and git have put into a
+// binary that is not a release.
 func buildVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

@@ -31,8 +31,8 @@ type Result struct {
 }
 
 // Run carries out a plan of plan.Pairs. The figures of a pair are, to the last
-// bit, those that a merge finds for it; Outcome is what SLERP would do with it at
-// a t between 0 and 1. Nothing is written.
+// bit, those that a merge finds for it; Outcome is that of SLERP at a t between 0
+// and 1. Nothing is written.
 //
 // Errors are those of the readers and the cause of ctx. A NaN or Inf in a
 // parent is none here: TensorResult says so.

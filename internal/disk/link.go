@@ -58,7 +58,7 @@ func RealPath(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// maxLinks is how many links in a row are looked at; the system follows fewer.
+// maxLinks bounds the links in a row that are looked at; the system follows fewer.
 const maxLinks = 40
 
 // planted looks for links on the way to path that a stranger could have put

@@ -38,7 +38,7 @@ func times(a, b uint64) int64 {
 	return int64(lo)
 }
 
-// Shortage is how a message states missing room.
+// Shortage returns the words of a message about missing room.
 func Shortage(need, free int64) string {
 	unit, name := 1e6, "MB"
 	if need >= 1e10 {

@@ -28,14 +28,14 @@ type Error struct {
 	lines []string
 }
 
-// maxShown is how many problems are shown at once; a file with more is
-// hardly one.
+// maxShown is the largest number of problems that are shown; a file with more is
+// hardly a recipe.
 const maxShown = 50
 
 // Class is that of a request.
 func (e *Error) Class() fault.Class { return fault.Request }
 
-// Hints are what to do.
+// Hints returns the Advice.
 func (e *Error) Hints() []fault.Hint { return e.Advice }
 
 // Error shows every problem with its place, its line and a caret, one after

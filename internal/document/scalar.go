@@ -39,7 +39,7 @@ var (
 	yamlFloat = regexp.MustCompile(`^([-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
 )
 
-// ReadScalar reads a scalar node; not is what else it is.
+// ReadScalar reads a scalar node. For another node not names its kind.
 func ReadScalar(n *yaml.Node) (s Scalar, not string) {
 	s = Scalar{Kind: Text, Text: n.Value}
 	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0

@@ -120,7 +120,7 @@ func (s sizer) measure(n *yaml.Node, depth int) *Problem {
 	return nil
 }
 
-// Follow is what an alias stands for, and any other node itself.
+// Follow returns the node to which an alias refers, and any other node itself.
 func Follow(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -245,7 +245,7 @@ func (p *Parser) TableWith(n *yaml.Node, what string, free func(key string) bool
 	return t, true
 }
 
-// Value is what stands under a key, nil for nothing.
+// Value returns the node of a key, nil if there is none.
 func (t Table) Value(key string) *yaml.Node {
 	if e, ok := t.At[key]; ok && !IsNull(e.Value) {
 		return e.Value

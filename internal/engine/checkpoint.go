@@ -91,8 +91,8 @@ func (n *tensorNote) mix() mix {
 	return m
 }
 
-// maxNoted is how many tensors one note is about, so that notes about tiny
-// tensors stay small. A last one may be longer by those of one piece.
+// maxNoted bounds the tensors of one note, so that notes about tiny tensors stay
+// small. A last one may be longer by those of one piece.
 const maxNoted = 4096
 
 // Note is the note of a checkpoint for all that is written, once Run has

@@ -22,8 +22,8 @@ type Options struct {
 	// WarnNonFinite lets tensors with NaN or Inf pass, and notes them in the
 	// results; else the run ends with a *NonFiniteError.
 	WarnNonFinite bool
-	// IOLimit is how many bytes may be read and written a second, together; 0 is
-	// any number.
+	// IOLimit bounds the bytes that are read and written in a second, together; 0
+	// is no bound.
 	IOLimit int64
 	// DropPages takes pages out of the page cache once they are done with.
 	DropPages bool
@@ -70,7 +70,7 @@ type Engine struct {
 	results  []TensorResult
 }
 
-// A state is where one large tensor is on its way.
+// A state is the progress of one large tensor.
 type state struct {
 	measure *measurement // nil when all of it is measured
 	mix     mix
@@ -79,7 +79,7 @@ type state struct {
 // ready reports whether all of it is measured.
 func (s *state) ready() bool { return s != nil && s.measure == nil }
 
-// A mix is what measuring decided about a tensor.
+// A mix is the decision about a tensor after measuring.
 type mix struct {
 	equal   bool // same type, same bytes: no arithmetic
 	weights []float64
@@ -94,8 +94,8 @@ type measurement struct {
 	differ atomic.Bool
 }
 
-// maxAhead is how many large tensors may be measured before the writer has
-// come to them. Two let the next one be measured during this one's blending,
+// maxAhead is the largest number of large tensors that are measured before the
+// writer has come to them. Two let the next one be measured during this one's blending,
 // and its second reading still find the page cache warm.
 const maxAhead = 2
 

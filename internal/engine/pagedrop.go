@@ -5,8 +5,8 @@ import (
 	"slerpmerge/internal/plan"
 )
 
-// dropDistance is how far behind the writer pages are dropped: those that are
-// still mapped can't be.
+// dropDistance is the distance in bytes behind the writer at which pages are
+// dropped: those that are still mapped can't be.
 const dropDistance = 64 << 20
 
 // A pageDropper tells the system which parts of parents are no longer needed,

@@ -34,7 +34,7 @@ func ClassOf(err error) (Class, bool) {
 	return c.Class(), true
 }
 
-// A Hint is what the user can do about an error.
+// A Hint proposes something to do about an error.
 type Hint struct {
 	Text  string // with a %s for each of the flags
 	Flags []Flag

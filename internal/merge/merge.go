@@ -33,8 +33,8 @@ type Options struct {
 	// end.
 	Fingerprint string
 	Restart     bool // discard an unfinished run
-	// IOLimit is how many bytes may be read and written a second, together; 0 is
-	// any number.
+	// IOLimit bounds the bytes that are read and written in a second, together; 0
+	// is no bound.
 	IOLimit int64
 	// DropPages takes pages out of the page cache once they are done with.
 	DropPages bool

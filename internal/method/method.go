@@ -13,7 +13,7 @@ type Method interface {
 	// tensors that only one model has; else the sum is that of the models that
 	// have a tensor.
 	Pairs() bool
-	// Op is what is done with one tensor. If the recipe lacks the value of a
+	// Op returns the operation on one tensor. If the recipe lacks the value of a
 	// parameter for it, missing is the parameter's name.
 	Op(p Params) (op Op, missing string)
 }

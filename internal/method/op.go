@@ -10,12 +10,12 @@ package method
 
 import "slerpmerge/slerp"
 
-// An Op is what is done with the operands of one tensor, with all parameters
+// An Op is the operation on the operands of one tensor, with all parameters
 // resolved.
 type Op interface {
 	// Word is the word for it in plans and records.
 	Word() string
-	// Needs is what must be known of the operands before Solve.
+	// Needs returns what Solve has to be told of the operands.
 	Needs() Measure
 	// Solve gives the coefficients of n operands. gram is nil unless Needs is
 	// InnerProducts.

@@ -14,8 +14,8 @@ import (
 // the same tensors do in another.
 type Renaming struct{ From, To string }
 
-// maxAligned is how many stacks of a model are looked at that the other one
-// does not have: a file can have any number.
+// maxAligned bounds the stacks of a model that are looked at and that the other
+// one does not have: a file can have any number.
 const maxAligned = 32
 
 // Align calls the tensors of m as base calls them, where both are one network
@@ -63,7 +63,7 @@ type alignment struct {
 	said         []Renaming
 }
 
-// A stackShape is what the layers of a stack are made of.
+// A stackShape describes the tensors of a stack's layers.
 type stackShape struct {
 	name    string
 	tensors int
@@ -82,7 +82,7 @@ type kindShape struct {
 // rest of a name in the two.
 type stackPair struct{ to, cut, add string }
 
-// maxKinds is how many kinds of tensors a model may have in its layers to be
+// maxKinds bounds the kinds of tensors in the layers of a model that is to be
 // aligned: those of transformers have some dozens, a file any number.
 const maxKinds = 1 << 13
 
@@ -278,7 +278,8 @@ func unknown(own, other map[string]*stackShape) []*stackShape {
 	return list[:min(len(list), maxAligned)]
 }
 
-// prefixOf is how the names beside two stacks begin.
+// prefixOf returns the renaming of the prefixes that the names beside two stacks
+// have.
 func prefixOf(from, to string) Renaming {
 	from, to = parentOf(from), parentOf(to)
 	for from != "" && to != "" && lastPart(from) == lastPart(to) {

@@ -107,8 +107,8 @@ func missingRevision(home, repo, revision string) error {
 	return &UnusableError{Path: repo, Err: errors.New(msg), Hint: download(repo, revision)}
 }
 
-// cacheFolder is where the Hub's tools keep what they download (docs/formats.md
-// 4.2).
+// cacheFolder returns the folder into which the Hub's tools download
+// (docs/formats.md 4.2).
 func cacheFolder() string {
 	for _, name := range []string{"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"} {
 		if dir := os.Getenv(name); dir != "" {
@@ -135,8 +135,8 @@ func expand(path string) string {
 	return path
 }
 
-// CacheFolder is where the Hub's tools keep what they download, and where names
-// of models are looked for.
+// CacheFolder returns the folder into which the Hub's tools download, and in which
+// names of models are looked for.
 func CacheFolder() string { return cacheFolder() }
 
 // Cached lists the models that the Hugging Face cache has, by name.

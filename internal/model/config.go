@@ -92,8 +92,8 @@ func standIns(raw []byte) []byte {
 	return out
 }
 
-// maxNesting is how deep members are looked for: a model of several parts has
-// its text_config at the second or third level.
+// maxNesting is the deepest level at which members are looked for: a model of
+// several parts has its text_config at the second or third level.
 const maxNesting = 6
 
 func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
@@ -138,8 +138,8 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 	return err
 }
 
-// nestedFields are what is ever looked for below the top. The rest is not
-// remembered: id2label alone can have 100,000 members.
+// nestedFields are the names of members that are looked for below the top. Others
+// are not remembered: id2label alone can have 100,000 members.
 var nestedFields = func() map[string]bool {
 	names := map[string]bool{}
 	for _, name := range slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "tie_embedding", "quant_method",

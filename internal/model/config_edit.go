@@ -107,7 +107,7 @@ func (c *Config) nameStart(f *field) int {
 	return f.start + bytes.IndexByte(c.raw[f.start:], '"')
 }
 
-// leadStart is where the comma and white space before a member begin.
+// leadStart returns the offset of the comma and white space before a member.
 func (c *Config) leadStart(f *field) int {
 	i := f.start
 	if c.raw[i] == ',' {

@@ -26,8 +26,8 @@ type LayerIssue struct {
 	Like int
 }
 
-// A LayerReport is what SetLayers could not make true, and what a user should
-// know of it.
+// A LayerReport lists the entries that SetLayers could not correct, and those
+// about which a user should know.
 type LayerReport struct {
 	Issues []LayerIssue // the first one of each setting comes first
 	Notes  []string

@@ -14,7 +14,7 @@ import (
 	"slerpmerge/torchbin"
 )
 
-// A Count is what the memory that a model's tables take depends on.
+// A Count has the numbers on which the memory of a model's tables depends.
 type Count struct {
 	Tensors int64
 	Text    int64 // bytes of names and metadata

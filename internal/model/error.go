@@ -11,7 +11,7 @@ import (
 )
 
 // A FormatError says that a file of a model is corrupt, unsafe, or no weight
-// file at all. Hint, when set, is what the user can do.
+// file at all. Hint, where it is not empty, proposes a remedy.
 type FormatError struct {
 	Path string
 	Msg  string // what the file is or does: "is a web page"; "" if Err says it all
@@ -23,7 +23,7 @@ func (e *FormatError) Error() string      { return sentence(e.Path, e.Msg, e.Err
 func (e *FormatError) Unwrap() error      { return e.Err }
 func (e *FormatError) Class() fault.Class { return fault.Corrupt }
 
-// Hints are what the user can do.
+// Hints returns the Hint.
 func (e *FormatError) Hints() []fault.Hint { return fault.Advise(e.Hint) }
 
 // fileError wraps the error of opening or reading a file of a model: what the
@@ -64,7 +64,7 @@ func (e *UnusableError) Error() string      { return sentence(e.Path, e.Msg, e.E
 func (e *UnusableError) Unwrap() error      { return e.Err }
 func (e *UnusableError) Class() fault.Class { return fault.Request }
 
-// Hints are what the user can do.
+// Hints returns the Hint.
 func (e *UnusableError) Hints() []fault.Hint {
 	if e.entries != nil {
 		return e.entries

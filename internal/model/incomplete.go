@@ -65,7 +65,7 @@ func (m *Model) complete(s *shelf, w *weights) error {
 	return e
 }
 
-// maxListed is how many missing files a message names.
+// maxListed is the largest number of missing files that a message names.
 const maxListed = 4
 
 // unfinished says how many downloads were broken off beside the model, to go

@@ -10,7 +10,7 @@ import (
 // config.json: the kind of attention, dense or sparse, with positions or
 // without.
 type layerAxis struct {
-	// rule is how a config says it; nil where it says nothing.
+	// rule returns the rule by which a config tells it; nil where none does.
 	rule func(c *Config) layerRule
 	// keys are the settings that may say it, the strongest first.
 	keys []string

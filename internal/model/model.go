@@ -45,8 +45,8 @@ type Model struct {
 	Modules    []string
 	Home       string
 	OwnModules []string
-	// Stem is how the weight files are called if another library gave their
-	// names, such as diffusion_pytorch_model; else "".
+	// Stem is the stem of the weight files' names if another library gave them,
+	// such as diffusion_pytorch_model; else "".
 	Stem string
 
 	files    files
@@ -100,8 +100,8 @@ type Options struct {
 	// limit but that of the format.
 	Memory int64
 
-	// Gatherer is what strided tensors are read through. Models of one run share
-	// one; nil means one for the model.
+	// Gatherer reads strided tensors. Models of one run share one; nil means one
+	// for the model.
 	Gatherer *torchbin.Gatherer
 
 	// Admit may refuse the model before its tables are built; nil admits all.

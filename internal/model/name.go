@@ -8,8 +8,8 @@ import (
 // cacheName finds ORG, NAME and the commit in a path of the Hugging Face cache (docs/formats.md 4.2).
 var cacheName = regexp.MustCompile(`(?:^|/)models--([\w.-]+?)--([\w.-]+)/snapshots/([\w.-]+)$`)
 
-// Name is how messages call the model: its Label, its name on the Hub where it
-// lies in the Hugging Face cache, else the last part of its path.
+// Name returns the name of the model in messages: its Label, its name on the Hub
+// where it lies in the Hugging Face cache, else the last part of its path.
 func (m *Model) Name() string {
 	if m.Label != "" {
 		return m.Label

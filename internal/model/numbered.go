@@ -10,9 +10,8 @@ import (
 	"slerpmerge/mmapio"
 )
 
-// maxNumbered is how many numbered files beside a named one are looked into,
-// and maxNumberedText how long their headers may be: no budget has a place for
-// them.
+// maxNumbered bounds the numbered files beside a named one that are looked into,
+// and maxNumberedText the length of their headers: no budget counts them.
 const (
 	maxNumbered     = 8
 	maxNumberedText = 1 << 20

@@ -218,7 +218,7 @@ func commonParts(a, b string) int {
 // has its values.
 type droppedName struct{ name, kept string }
 
-// maxDropped is how many names that were left out are looked for.
+// maxDropped bounds the names that were left out and are looked for.
 const maxDropped = 1 << 12
 
 // drop notes the names that metadata may give as aliases.
@@ -291,7 +291,7 @@ func (m *Model) SharesWith(i int) string {
 	return m.Tensors[m.storages[i]].Name
 }
 
-// chunk is how much of each tensor is compared at a time.
+// chunk is the number of bytes of each tensor that are compared at a time.
 const chunk = 128 << 10
 
 // Tensors of up to wholeBytes are always compared whole. Of larger ones a plan

@@ -69,8 +69,8 @@ func isAdapterTensor(name string) bool {
 		slices.ContainsFunc(adapterWords, func(w string) bool { return strings.Contains(name, w) })
 }
 
-// quantMethod is how config.json says that the weights are quantised, and
-// whether it does.
+// quantMethod returns the method of quantisation that config.json names, and
+// whether it names one.
 func (m *Model) quantMethod() (string, bool) {
 	for _, name := range []string{"quantization_config", "compression_config"} {
 		if raw := m.Config.Raw(name); len(raw) > 0 && string(raw) != "null" {

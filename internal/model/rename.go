@@ -14,8 +14,8 @@ var wrappers = []string{"_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_ch
 // word is an ordinary one, so it counts only in front of every name.
 const dataParallel = "module."
 
-// peftModel is how peft begins the names of the model that it wraps, with or
-// without an adapter. It counts only in front of every name too.
+// peftModel is the prefix that peft gives the names of the model that it wraps,
+// with or without an adapter. It too counts only in front of every name.
 const peftModel = "base_model.model."
 
 // StoredName is the name of Tensors[i] in its file.

@@ -77,8 +77,8 @@ func (m *Model) TextStack() (stack string, layers int, err error) {
 	return found[0], stacks[found[0]], nil
 }
 
-// maxSeveral is how many stacks the slower rules are tried on: a file can have
-// any number.
+// maxSeveral bounds the stacks that the slower rules are tried on: a file can
+// have any number.
 const maxSeveral = 64
 
 func severalStacks(m *Model, stacks []string) error {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A weightName is what the name of a weight file says about it, or that of an
-// index of such files. The zero value is not such a name.
+// A weightName has the parts of the name of a weight file, or of an index of such
+// files. The zero value is not such a name.
 type weightName struct {
 	stem    string // model, pytorch_model, ...
 	variant string // such as fp16, "" as a rule
@@ -30,7 +30,7 @@ var (
 	rankName = regexp.MustCompile(`^(consolidated\.|mp_rank_|model_rank_)[0-9]+(_model_states)?(\.pth|\.pt|\.safetensors)$`)
 )
 
-// diffusersStem is how diffusers calls its weights.
+// diffusersStem is the name that diffusers gives its weights.
 const diffusersStem = "diffusion_pytorch_model"
 
 // libraryStems are those that transformers and diffusers give.
@@ -64,6 +64,6 @@ func (n weightName) ofLibrary() bool { return slices.Contains(libraryStems, n.st
 var trainerFiles = regexp.MustCompile(`^(training_args|optimizer|scheduler|scaler|sampler|rng_state|random_states|custom_checkpoint)([_-]?[0-9]+)*\.(bin|pt|pth|pkl|safetensors)$` +
 	`|_optim_states\.pt$|^zero_pp_rank_.*\.pt$`)
 
-// trainerState reports whether a file is what a trainer keeps beside a model,
-// so that it can go on: it holds no weights, whatever its ending.
+// trainerState reports whether a file holds the state of a trainer, from which
+// training can be resumed: it has no weights, whatever its ending.
 func trainerState(name string) bool { return trainerFiles.MatchString(name) }

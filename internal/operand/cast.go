@@ -8,7 +8,7 @@ import (
 	"slerpmerge/slerp"
 )
 
-// castBytes is how much a Cast reads at a time.
+// castBytes is the number of bytes that a Cast reads at a time.
 const castBytes = 32 << 10
 
 // A Cast is a source whose values are rounded to another type as they are
@@ -21,7 +21,7 @@ type Cast struct {
 	rounding *sync.Pool
 }
 
-// A rounding is what one reader needs for that.
+// A rounding is the scratch of one reader of a Cast.
 type rounding struct {
 	convert *slerp.Converter
 	buf     [castBytes]byte

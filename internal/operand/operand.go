@@ -1,4 +1,4 @@
-// Package operand is what a parent contributes to one tensor of the output.
+// Package operand describes what a parent contributes to one tensor of the output.
 //
 // An [Operand] describes the contribution; a plan holds a million of them. An
 // [Opener] makes a [Source] of it, a tree of readers:

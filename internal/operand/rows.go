@@ -24,10 +24,11 @@ type Rows struct {
 	Gradient bool
 }
 
-// Bytes is what the lists of rows hold in memory.
+// Bytes returns the memory of the lists of rows.
 func (r *Rows) Bytes() int64 { return 4*int64(len(r.Index)) + 100*int64(len(r.Fills)) }
 
-// fillBytes is how much a gradient reads of the other parent at a time.
+// fillBytes is the number of bytes of the other parent that a gradient reads at a
+// time.
 const fillBytes = 128 << 10
 
 // A Remapped is a source with the rows of a Rows.
@@ -79,8 +80,8 @@ func (r *Remapped) Key() Operand {
 	return k
 }
 
-// run is how many rows from i on, most at most, are the tensor's own from row
-// on; else fill makes row i.
+// run returns the number n of rows from i on, at most most, that are the tensor's
+// own rows from row on. If row i is not one of those, fill makes it.
 func (r *Remapped) run(i, most int) (n, row int, fill *tokenizer.Fill) {
 	k := r.Index[i]
 	if k < 0 {

@@ -168,7 +168,7 @@ func (p *planner) untieHead(sides []*side) {
 	}
 }
 
-// sideOf is what one source gives to a slice.
+// sideOf returns the layers that one source gives to a slice.
 func (p *planner) sideOf(k, j int) *side {
 	d := p.Recipe
 	src := d.Slices[k].Sources[j]

@@ -296,8 +296,8 @@ type placeRule struct {
 	usual layerTable // of each layer: the hash of most layers like it
 }
 
-// newPlaceRule makes the rule of a table. texts are what config.json says of
-// the layers.
+// newPlaceRule makes the rule of a table. texts are the entries of config.json
+// for the layers.
 func newPlaceRule(table layerTable, texts []string) *placeRule {
 	type like struct {
 		text string

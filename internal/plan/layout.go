@@ -100,8 +100,8 @@ func surveyStacks(a, b *side) map[string]*stackSurvey {
 	return stacks
 }
 
-// layerPrefix is how the names of a layer begin, such as model.layers.7. with
-// its dot; "" for what is in no layer.
+// layerPrefix returns the part of a name that all tensors of the layer share, such
+// as model.layers.7. with its dot; "" for a tensor outside the layers.
 func layerPrefix(name string) string {
 	stack, _, ok := model.LayerOf(name)
 	if !ok {
@@ -120,7 +120,7 @@ func layerParts(parts []part, prefix string) []part {
 	return parts[:n]
 }
 
-// maxUnpaired is how many tensors of a layer that pair with nothing are looked
+// maxUnpaired bounds the tensors of a layer that pair with nothing and are looked
 // at: a file can have any number.
 const maxUnpaired = 256
 

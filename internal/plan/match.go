@@ -147,7 +147,7 @@ func (p *planner) missing(only *text.Names, has, lacks *model.Model) {
 }
 
 // pair decides about a tensor that both parents have in the same shape.
-// own is what t goes by.
+// own is the name by which the recipe gives it parameters.
 func (p *planner) pair(name, own string, oa, ob operand.Operand) Tensor {
 	ta, tb := oa.Info(), ob.Info()
 	t := Tensor{Info: ta, Op: p.op(own), Operands: []operand.Operand{oa, ob}}
@@ -225,10 +225,9 @@ func (p *planner) outType(in ...tensor.DType) tensor.DType {
 	return out
 }
 
-// KeptType is what a recipe must have as out_dtype to mean what Auto means
-// without one, that every tensor keeps the primary's type: Auto where those of
-// each parameter are alike in both parents, else the one type that the primary
-// has. ok is false if it has several.
+// KeptType returns the out_dtype with which a recipe means that every tensor keeps
+// the primary's type: Auto where those of each parameter are alike in both
+// parents, else the one type that the primary has. ok is false if it has several.
 func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err error) {
 	pair := recipe.Pair(method.SlerpMethod{}, primary.Path, secondary.Path, nil)
 	p := &planner{Plan: &Plan{Recipe: &pair, Models: []*model.Model{primary, secondary}, Primary: primary}}

@@ -34,8 +34,8 @@ type partKey struct {
 	why     string
 }
 
-// maxStacks is how many series of layers are distinguished: a file can have any
-// number.
+// maxStacks bounds the series of layers that are distinguished: a file can have
+// any number.
 const maxStacks = 4
 
 // Parts sorts the tensors into Parts: kind by kind, and layers that are

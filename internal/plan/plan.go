@@ -27,7 +27,7 @@ import (
 // pointer.
 type Tensor struct {
 	tensor.Info
-	// Op is what is done with the Operands. A None among them is not read: the
+	// Op is the operation on the Operands. A None among them is not read: the
 	// Op gives it no weight, or zeros stand for it. Of two, the first is the
 	// primary's.
 	Op       method.Op
@@ -105,8 +105,8 @@ type Plan struct {
 	// VocabMismatch says how the vocabularies differ where that is among the Blockers
 	// for want of a policy; "" otherwise.
 	VocabMismatch string
-	// OutputErr is the writer's own error where the output folder or its disk
-	// is what forbids the merge; its text is among the Blockers.
+	// OutputErr is the writer's error if the output folder or its disk forbids
+	// the merge; its text is among the Blockers.
 	OutputErr error
 
 	problems []recipe.Problem // the Blockers of a recipe file, with their places
@@ -155,7 +155,7 @@ type Error struct {
 // Class is that of a request.
 func (e *Error) Class() fault.Class { return fault.Request }
 
-// Hints are what to do.
+// Hints returns the Advice.
 func (e *Error) Hints() []fault.Hint { return e.Advice }
 
 func (e *Error) Error() string {
@@ -172,7 +172,7 @@ func (e *Error) Error() string {
 // exact reports whether every value is written as it stands in the parent.
 func (p *Plan) exact() bool { return p.Recipe.Method == recipe.Convert && p.Recipe.OutputType().Auto }
 
-// OutputOptions are what the writer must know to make the output folder.
+// OutputOptions returns the writer's options for the output folder.
 func (p *Plan) OutputOptions() writer.Options {
 	opt := writer.Options{Overwrite: p.Run.Overwrite}
 	for _, m := range p.Models {

@@ -10,7 +10,7 @@ import (
 	"slerpmerge/internal/recipe"
 )
 
-// A side is what one parent gives to the output: its tensors, under the names
+// A side has the tensors that one parent gives to the output, under the names
 // that they get there. Layers may come from several models.
 type side struct {
 	parts []part // sorted by name

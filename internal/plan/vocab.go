@@ -97,7 +97,7 @@ func (p *planner) keepRows(o operand.Operand, r *operand.Rows) {
 	p.rows[o.Key()] = append(p.rows[o.Key()], r)
 }
 
-// rowBytes is what the lists of rows hold in memory.
+// rowBytes returns the memory of the lists of rows.
 func (p *planner) rowBytes() int64 {
 	var n int64
 	for _, list := range p.rows {

@@ -12,9 +12,9 @@ import (
 )
 
 // Parse reads a recipe: a mergekit configuration. name is that of the
-// file, for messages. All that is wrong with it comes in one *DocumentError;
-// the Recipe beside that is what could be read, good for its Models and
-// Slices alone, and nil if nothing could. methods are those that exist.
+// file, for messages. All problems come in one *DocumentError; the Recipe beside
+// it has what could be read, only its Models and Slices are to be used, and it is
+// nil if nothing could. methods are those that exist.
 func Parse(name string, src []byte, methods []Rules) (*Recipe, error) {
 	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules",
 		Several: ", and run them with \"slerpmerge batch\", whose jobs can use the results of others"})

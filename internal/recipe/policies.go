@@ -1,5 +1,5 @@
 // Package recipe has the requests of users. A [Recipe] says what to make: flags
-// and recipe files end in the same one. A [Run] is how to make it. Both are
+// and recipe files end in the same one. A [Run] says how to make it. Both are
 // checked for sense on their own, before any model is opened; what a recipe
 // means for real models is the plan's business.
 package recipe
@@ -20,7 +20,7 @@ const (
 	Bin         Format = "bin" // PyTorch's
 )
 
-// A DType is what --dtype asks for: Auto keeps the primary's type for every
+// A DType is the value of --dtype: Auto keeps the primary's type for every
 // tensor.
 type DType struct {
 	Auto bool

@@ -18,7 +18,7 @@ type (
 	DocumentError = document.Error
 )
 
-// A Recipe is what to make: of which models, by which method, with which
+// A Recipe describes an output: of which models, by which method, with which
 // parameters, types and policies. [Pair] and [Conversion] make one of flags, and
 // [Parse] reads a mergekit configuration as mergekit 0.1.5 does.
 type Recipe struct {

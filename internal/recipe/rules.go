@@ -12,7 +12,7 @@ type Method string
 // Convert is the method of conversions, which no recipe file names.
 const Convert Method = "convert"
 
-// Rules are what a recipe must know of a merge method. Package method has them.
+// Rules tell a recipe about a merge method. Package method has them.
 type Rules interface {
 	Name() Method
 	// Parameters are those that the method reads; it ignores others with a warning.

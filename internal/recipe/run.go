@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// A Run is how to make the output of a recipe. The bytes do not depend on it.
+// A Run says how the output of a recipe is made. The bytes do not depend on it.
 type Run struct {
 	Output    string // the folder; "" when only a plan is wanted
 	Overwrite bool

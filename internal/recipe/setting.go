@@ -120,8 +120,8 @@ func (s Setting) Unused(names []string) []UnusedRule {
 	return unused
 }
 
-// Position is where layer i of a slice of n layers lies, as mergekit has it: 0
-// for the first and 1 for the last, and 1 for an only one (0.1.5, plan_slice).
+// Position returns the relative place of layer i in a slice of n layers, as
+// mergekit computes it: 0 for the first and 1 for the last, and 1 for an only one (0.1.5, plan_slice).
 // Tensors outside the layers (embeddings, final norm and head) are at 0.
 func Position(i, n int) float64 {
 	if n <= 1 {

@@ -16,7 +16,7 @@ import (
 	"slerpmerge/internal/plan"
 )
 
-// figures are what a comparison found about one pair, for machines. Names of
+// figures are the results of a comparison for one pair, for machines. Names of
 // fields are those of slerpmerge.json.
 type figures struct {
 	Name     string         `json:"name"`
@@ -229,7 +229,7 @@ func firstRune(s string) string {
 	return s[:n]
 }
 
-// CSVHead is how every CSV of a comparison begins.
+// CSVHead returns the first line of the CSV of a comparison.
 func CSVHead() string { return strings.Join(columns, ",") + "\n" }
 
 const nonFiniteNote = "NaN or Inf in a parent"

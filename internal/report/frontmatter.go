@@ -16,7 +16,7 @@ import (
 // some 10 KB, those of results of evaluations.
 const maxFront = 256 << 10
 
-// A parentCard is what the front matter of a parent's README.md says.
+// A parentCard has the front matter of a parent's README.md.
 type parentCard struct {
 	License     string
 	LicenseName string // with License "other"
@@ -122,7 +122,7 @@ func frontMatter(card []byte) []byte {
 	return front
 }
 
-// An agreement is what the cards of all parents say alike.
+// An agreement has the values that are the same in the cards of all parents.
 type agreement struct {
 	parentCard
 	notes []string // on what they do not

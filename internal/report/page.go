@@ -32,7 +32,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Parse(pageHTML))
 })
 
-// PageHead is how every page begins.
+// PageHead returns the first lines of every page.
 func PageHead() string {
 	head, _, _ := strings.Cut(pageHTML, "<meta name=\"viewport\"")
 	return head
@@ -57,7 +57,7 @@ func Page(w io.Writer, s *Survey, version string) error {
 	return b.Flush()
 }
 
-// A page is what the template shows: texts, and lists of them.
+// A page is the template's data: texts, and lists of them.
 type page struct {
 	s *Survey
 

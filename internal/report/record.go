@@ -21,8 +21,8 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// A Record is what slerpmerge.json says of a merge or conversion: all that is
-// needed to do it again. The lines of the tensors are not held.
+// A Record has the content of slerpmerge.json: all that is needed to repeat a
+// merge or conversion. The lines of the tensors are not held.
 type Record struct {
 	path string
 	head provenance

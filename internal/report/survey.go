@@ -34,7 +34,7 @@ type Stack struct {
 	Layers  []Layer      // by number; there may be gaps
 }
 
-// A Layer is what one layer, or a run of them, comes to by kind.
+// A Layer sums up one layer, or a run of them, by kind.
 type Layer struct {
 	First, Last int
 	Groups      map[model.Kind]*Group

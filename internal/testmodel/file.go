@@ -119,7 +119,7 @@ func (m *Model) fill(w io.WriterAt, l *layout, which, storage []int) error {
 	return nil
 }
 
-// block is how much is written at once: whole elements of every type.
+// block is the size in bytes of one write: whole elements of every type.
 const block = 1 << 20
 
 // zeros is for comparing with.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// maxNamed is how many names a Names shows.
+// maxNamed is the largest number of names that a Names shows.
 const maxNamed = 4
 
 // Names gathers the names that one message is about. The zero value is ready for
@@ -16,7 +16,7 @@ type Names struct {
 	more  int // beyond those named
 }
 
-// Add adds a name. detail is what a message can say of it; the first one is
+// Add adds a name. detail may go into a message beside it; the first one is
 // kept.
 func (n *Names) Add(name, detail string) {
 	if n.First == "" {

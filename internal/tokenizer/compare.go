@@ -2,7 +2,7 @@ package tokenizer
 
 import "bytes"
 
-// maxExamples is how many examples a Difference shows of a kind.
+// maxExamples is the largest number of examples of a kind in a Difference.
 const maxExamples = 4
 
 // A Difference says how far two vocabularies agree.

@@ -22,7 +22,7 @@ type FormatError struct {
 func (e *FormatError) Error() string { return e.File + " " + e.Msg }
 
 // An UnsupportedError says that a tokenizer is of a kind that can't be read or
-// changed here. Hint is what the user can do.
+// changed here. Hint proposes a remedy.
 type UnsupportedError struct {
 	File string
 	Msg  string

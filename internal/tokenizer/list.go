@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A form is how a file lists added tokens.
+// A form is the form in which a file lists added tokens.
 type form int
 
 const (

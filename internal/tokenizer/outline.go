@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// An Outline is what the settings beside a vocabulary say to whoever uses the
+// An Outline has the settings beside a vocabulary that matter to the users of the
 // model: the special tokens by role, and the chat template.
 type Outline struct {
 	Special  map[string]string // such as eos_token: </s>

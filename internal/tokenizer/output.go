@@ -40,7 +40,7 @@ const (
 	FromOtherByID             // kind: model_token with token_id
 )
 
-// An Override is what a recipe says of one token (mergekit's tokenizer.tokens).
+// An Override is the entry of a recipe for one token (mergekit's tokenizer.tokens).
 // The token is added to the output if it is not there.
 type Override struct {
 	Token  string
@@ -51,7 +51,7 @@ type Override struct {
 	Force  bool   // also for the parents that have the token
 }
 
-// A Config is what Build makes an Output of.
+// A Config is the input of Build.
 type Config struct {
 	Parents []Parent // in the recipe's order
 	Base    int      // index of the base model

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// settings are what the files beside the vocabulary say of added tokens.
+// settings has the entries for added tokens in the files beside the vocabulary.
 type settings struct {
 	added []Token // by id
 	named []Token // bos, eos and their like, then the others

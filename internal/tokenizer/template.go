@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// TemplateFile is where a folder has its chat template.
+// TemplateFile is the name of the file that holds a folder's chat template.
 const TemplateFile = "chat_template.jinja"
 
 const configFile = "tokenizer_config.json"
@@ -20,7 +20,7 @@ const configFile = "tokenizer_config.json"
 // maxTemplate bounds a chat template; long ones have 20 KB.
 const maxTemplate = 1 << 20
 
-// A template is what a folder's files say of its chat template.
+// A template is the chat template of a folder, from whichever files define it.
 type template struct {
 	text    string // the one that is used, "" for none
 	listed  bool   // tokenizer_config.json has one

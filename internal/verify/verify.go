@@ -65,7 +65,7 @@ type Result struct {
 // maxDifferences bounds those that are kept.
 const maxDifferences = 1000
 
-// Picked is how many tensors, and how many bytes of them, Run compares for
+// Picked returns the number of tensors, and of their bytes, that Run compares for
 // a Share.
 func Picked(p *plan.Plan, share float64) (tensors int, size int64) {
 	picked := pick(p, share)
