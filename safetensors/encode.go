@@ -133,7 +133,7 @@ func EncodeTable(tensors Table, metadata map[string]string) (*Layout, error) {
 	return l, nil
 }
 
-// headerRoom is about the length of a header, rather more than less.
+// headerRoom estimates the length of a header, rather too long than too short.
 func headerRoom(tensors Table) int {
 	n := 1 << 10
 	for i := range tensors.Len() {

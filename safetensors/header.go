@@ -45,7 +45,7 @@ type Header struct {
 	DataStart int64
 }
 
-// Size is the size of the file: where the data of the last tensor ends.
+// Size returns the size of the file: where the data of the last tensor ends.
 func (h *Header) Size() int64 {
 	if n := len(h.Tensors); n > 0 {
 		return h.Tensors[n-1].End

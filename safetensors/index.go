@@ -40,7 +40,7 @@ type Entry struct {
 // name twice. Folders of .bin shards have one of the same form.
 type Index []Entry
 
-// File is the shard that holds the tensor of that name.
+// File returns the shard that holds the tensor of that name.
 func (x Index) File(name string) (file string, ok bool) {
 	i, ok := slices.BinarySearchFunc(x, name, func(e Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !ok {

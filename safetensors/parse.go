@@ -187,7 +187,7 @@ func (p *parser) grown() []Tensor {
 	return t
 }
 
-// shapeText is a shape as the header spells it, shortened.
+// shapeText returns a shape as the header spells it, shortened.
 func shapeText(shape []uint64) string {
 	const most = 8
 	if len(shape) <= most {

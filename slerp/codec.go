@@ -20,7 +20,7 @@ const (
 	signBit8 = 0x80
 )
 
-// limit is the magnitude from which on a finite value overflows the type: the
+// limit returns the magnitude from which on a finite value overflows the type: the
 // middle between its largest value and the next power of two or, in F8_E4M3,
 // the float64 after the middle of 448 and 480, as that tie goes to 448.
 func limit(d DType) float64 {
@@ -39,7 +39,7 @@ func limit(d DType) float64 {
 	return math.Inf(1)
 }
 
-// vanishing is the largest magnitude that the type rounds to zero: half its
+// vanishing returns the largest magnitude that the type rounds to zero: half its
 // smallest subnormal number, a tie that goes to the even zero.
 func vanishing(d DType) float64 {
 	switch d {

@@ -10,7 +10,7 @@ const (
 	Linear           // the parents are nearly parallel or nearly opposite
 )
 
-// String is "slerp" or "linear".
+// String returns "slerp" or "linear".
 func (b Branch) String() string {
 	if b == Linear {
 		return "linear"

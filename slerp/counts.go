@@ -40,7 +40,7 @@ func check(types ...DType) {
 	}
 }
 
-// elems is the number of elements in p. They must be whole.
+// elems returns the number of elements in p. They must be whole.
 func elems(d DType, p []byte) int {
 	n := len(p) / d.Size()
 	if n*d.Size() != len(p) {

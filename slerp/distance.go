@@ -6,7 +6,7 @@ import "slerpmerge/internal/tensor"
 // of the inner products to keep enough digits: at worst four, as a rule seven.
 const steady = 1e-6
 
-// SquaredDistance is |a-b|². ok is false if the inner products do not determine it:
+// SquaredDistance returns |a-b|². ok is false if the inner products do not determine it:
 // where the parents are nearly equal, their difference has lost its digits, and a
 // Distance must measure it.
 func (s Gram) SquaredDistance() (d Wide, ok bool) {

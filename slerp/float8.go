@@ -28,7 +28,7 @@ var e5m2Table = sync.OnceValue(func() *[256]float32 {
 	return t
 })
 
-// table8 is the value of every code of a float with the given mantissa bits
+// table8 returns the value of every code of a float with the given mantissa bits
 // and exponent bias, as if none were special.
 func table8(mant, bias int) *[256]float32 {
 	t := new([256]float32)
@@ -69,7 +69,7 @@ func e5m2Bits(x float64) byte {
 
 func sign8(x float64) byte { return byte(math.Float64bits(x) >> 56 & signBit8) }
 
-// round8 is the code of |x|, rounded to nearest even, as if the exponent had
+// round8 returns the code of |x|, rounded to nearest even, as if the exponent had
 // no upper end. Counted in units of the last place, a magnitude that rounds
 // up to the next power of two is the next code by itself.
 func round8(x float64, mant, bias int) int {

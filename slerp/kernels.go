@@ -50,7 +50,7 @@ func blend32(dst, a, b []float32, s0, s1 float64, near float32) {
 	}
 }
 
-// nearness is the least share of |p|+|q| that the sum of two float32 terms p
+// nearness returns the least share of |p|+|q| that the sum of two float32 terms p
 // and q must have. With the share 1/K the roundings of the coefficients, the
 // products and the sum are an error below (2K+1) * 2^-24 of the sum: less than
 // 0.008 ulp of BF16 with K = 256, and of types with at most 11 bits of
@@ -78,7 +78,7 @@ func blend64(dst, a, b []float64, s0, s1 float64) {
 	}
 }
 
-// weigh is s0*x + s1*y within 1.5 ulp of a float64, also where the terms
+// weigh returns s0*x + s1*y within 1.5 ulp of a float64, also where the terms
 // cancel. It is Kahan's algorithm for a determinant of order two (Jeannerod,
 // Louvet and Muller, "Further analysis of Kahan's algorithm for the accurate
 // computation of 2x2 determinants", 2013): the error of the rounded product w
@@ -106,7 +106,7 @@ func weighFar(x, y, s0, s1 float64) float64 {
 	return math.Ldexp(math.FMA(s0, x, w)-math.FMA(-s1, y, w), k)
 }
 
-// exponent is about the binary logarithm of |x|. That of 0 is too great to be
+// exponent approximates the binary logarithm of |x|. That of 0 is too great to be
 // the lesser one of a sum.
 func exponent(x float64) int {
 	if x == 0 {

@@ -23,15 +23,15 @@ var detected = func() kernelSet {
 // blend to zero.
 const step = 16
 
-// at is the address of p's first byte.
+// at returns the address of p's first byte.
 func at(p []byte) *byte { return unsafe.SliceData(p) }
 
-// raw is the bytes of p: float32 are little-endian here.
+// raw returns the bytes of p: float32 are little-endian here.
 func raw(p []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(p))), 4*len(p))
 }
 
-// measureKernel is the kernel for two operands of the type, nil if none is.
+// measureKernel returns the kernel for two operands of the type, nil if none is.
 func (set kernelSet) measureKernel(in DType) func(l *lanes, a, b []byte) {
 	switch {
 	case set == noKernels:
@@ -71,7 +71,7 @@ func (set kernelSet) measureStrip(l *lanes, a, b []float32) {
 	measuring(measureF32, 4)(l, raw(a), raw(b))
 }
 
-// blendKernel is the kernel for two inputs of the type, nil if none is.
+// blendKernel returns the kernel for two inputs of the type, nil if none is.
 func (set kernelSet) blendKernel(out, in DType) blendFunc {
 	switch {
 	case set == noKernels:
@@ -85,7 +85,7 @@ func (set kernelSet) blendKernel(out, in DType) blendFunc {
 	return nil
 }
 
-// wideKernel is the kernel for F32 inputs, in float64.
+// wideKernel returns the kernel for F32 inputs, in float64.
 func (set kernelSet) wideKernel(out DType) blendFunc {
 	switch {
 	case set == noKernels:
@@ -99,7 +99,7 @@ func (set kernelSet) wideKernel(out DType) blendFunc {
 	return nil
 }
 
-// joinKernel is the kernel for widened inputs, nil if none is. wide says that
+// joinKernel returns the kernel for widened inputs, nil if none is. wide says that
 // the arithmetic is float64.
 func (set kernelSet) joinKernel(out DType, wide bool) joinFunc {
 	var kernel blendFunc
@@ -123,7 +123,7 @@ func (set kernelSet) joinKernel(out DType, wide bool) joinFunc {
 // A mixer blends n elements, a multiple of step.
 type mixer func(dst, a, b *byte, n int, s0, s1 float64, near float32) uint32
 
-// withoutNear is a kernel that has no use for near.
+// withoutNear makes a mixer of a kernel that has no use for near.
 func withoutNear(kernel func(dst, a, b *byte, n int, s0, s1 float64) uint32) mixer {
 	return func(dst, a, b *byte, n int, s0, s1 float64, _ float32) uint32 { return kernel(dst, a, b, n, s0, s1) }
 }
@@ -152,7 +152,7 @@ func blending(kernel mixer, out, in int) blendFunc {
 	}
 }
 
-// convertKernel is the kernel from one type to another, nil if none is.
+// convertKernel returns the kernel from one type to another, nil if none is.
 func (set kernelSet) convertKernel(out, in DType) convertFunc {
 	switch {
 	case set == noKernels:
@@ -168,7 +168,7 @@ func (set kernelSet) convertKernel(out, in DType) convertFunc {
 	return nil
 }
 
-// narrowKernel is the kernel for widened input, nil if none is.
+// narrowKernel returns the kernel for widened input, nil if none is.
 func (set kernelSet) narrowKernel(out DType) narrowFunc {
 	kernel := set.convertKernel(out, tensor.F32)
 	if kernel == nil {

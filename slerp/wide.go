@@ -17,10 +17,10 @@ type Wide struct {
 // a sum of as many squares as a block has elements.
 const plainExp = 480
 
-// NewWide is x as a Wide.
+// NewWide returns x as a Wide.
 func NewWide(x float64) Wide { return wide(x, 0) }
 
-// Product is x*y.
+// Product returns x*y.
 func Product(x, y float64) Wide { return NewWide(x).Times(NewWide(y)) }
 
 func wide(frac float64, exp int) Wide {
@@ -34,13 +34,13 @@ func wide(frac float64, exp int) Wide {
 	return Wide{frac: math.Ldexp(f, e)}
 }
 
-// split is the value as f * 2^e, f from 1/2 to 1 if it is finite and not 0.
+// split returns the value as f * 2^e, f from 1/2 to 1 if it is finite and not 0.
 func (w Wide) split() (f float64, e int) {
 	f, e = math.Frexp(w.frac)
 	return f, e + int(w.exp)
 }
 
-// Plus is w + v.
+// Plus returns w + v.
 func (w Wide) Plus(v Wide) Wide {
 	if w.frac == 0 || v.frac == 0 || !w.Finite() || !v.Finite() {
 		switch {
@@ -60,21 +60,21 @@ func (w Wide) Plus(v Wide) Wide {
 	return wide(f+math.Ldexp(g, max(d-e, -60)), e)
 }
 
-// Times is w * v.
+// Times returns w * v.
 func (w Wide) Times(v Wide) Wide {
 	f, e := w.split()
 	g, d := v.split()
 	return wide(f*g, e+d)
 }
 
-// Over is w / v, as a float64.
+// Over returns w / v, as a float64.
 func (w Wide) Over(v Wide) float64 {
 	f, e := w.split()
 	g, d := v.split()
 	return math.Ldexp(f/g, e-d)
 }
 
-// Sqrt is the square root of w.
+// Sqrt returns the square root of w.
 func (w Wide) Sqrt() Wide {
 	f, e := w.split()
 	if e%2 != 0 {
@@ -83,7 +83,7 @@ func (w Wide) Sqrt() Wide {
 	return wide(math.Sqrt(f), e/2)
 }
 
-// Neg is -w.
+// Neg returns -w.
 func (w Wide) Neg() Wide { return Wide{-w.frac, w.exp} }
 
 // Less reports whether w < v.
@@ -92,5 +92,5 @@ func (w Wide) Less(v Wide) bool { return w.Plus(v.Neg()).frac < 0 }
 // Finite reports whether w is neither infinite nor NaN.
 func (w Wide) Finite() bool { return finite(w.frac) }
 
-// Float64 is w as a float64, an infinity or 0 if it is too large or too small.
+// Float64 returns w as a float64, an infinity or 0 if it is too large or too small.
 func (w Wide) Float64() float64 { return math.Ldexp(w.frac, int(w.exp)) }

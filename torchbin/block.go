@@ -27,7 +27,7 @@ func (g *gather) read(p []byte, off int64, w *[window]byte) error {
 	return nil
 }
 
-// first is the longest block at the beginning of p, whose bytes are those of the
+// first returns the longest block at the beginning of p, whose bytes are those of the
 // result from off on.
 func (g *gather) first(p []byte, off int64) block {
 	// the outermost dimension of which whole steps begin here and fit

@@ -86,7 +86,7 @@ func Open(f File, size int64, opt Options) (*Checkpoint, error) {
 	return c, nil
 }
 
-// gatherer is the one that was given, or is made when it is first needed.
+// gatherer returns the one of the options, or makes one when it is first needed.
 func (c *Checkpoint) gatherer() *Gatherer {
 	if c.shared != nil {
 		return c.shared

@@ -30,7 +30,7 @@ func Count(f File, size int64) (tensors, text int64, err error) {
 	return tensors, text, nil
 }
 
-// pickleSize is the length of the pickle that the first entry of a directory
+// pickleSize returns the length of the pickle that the first entry of a directory
 // is, as a rule. size is that of the file.
 func pickleSize(entry []byte, size int64) (n int64, ok bool) {
 	if len(entry) < centralLen {

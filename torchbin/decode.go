@@ -94,7 +94,7 @@ func (d *decoder) needless() bool {
 	return i >= len(d.keep) || !d.keep[i] // beyond only if the file changed
 }
 
-// ReadByte is for gopickle.
+// ReadByte implements io.ByteReader, for gopickle.
 func (d *decoder) ReadByte() (byte, error) {
 	if len(d.feed) == 0 {
 		if err := d.next(); err != nil {
@@ -106,7 +106,7 @@ func (d *decoder) ReadByte() (byte, error) {
 	return b, nil
 }
 
-// Read is for gopickle.
+// Read implements io.Reader, for gopickle.
 func (d *decoder) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -159,7 +159,7 @@ func (n *named) Call(args ...any) (any, error) {
 	return v, nil
 }
 
-// PyNew is for NEWOBJ, which makes objects without their constructor.
+// PyNew serves NEWOBJ, which makes objects without their constructor.
 func (n *named) PyNew(args ...any) (any, error) {
 	if n.name == "torch.nn.parameter.Parameter" || n.name == "collections.OrderedDict" && len(args) == 0 {
 		return n.Call(args...)

@@ -129,7 +129,7 @@ func Literals(tensors Table, storage []int) ([]Literal, int64, error) {
 	return d.Literals, d.Size, nil
 }
 
-// ownerOf is the tensor whose storage tensor i uses.
+// ownerOf returns the tensor whose storage tensor i uses.
 func ownerOf(storage []int, i int) int {
 	if storage == nil {
 		return i
@@ -279,7 +279,7 @@ func (d *draft) begin(name []byte, size int64, crc uint32, descriptor bool) {
 	d.entries++
 }
 
-// version is the least that a reader must know: 4.5 has ZIP64.
+// version returns the least that a reader must know: 4.5 has ZIP64.
 func (e *entry) version() int64 {
 	if e.size >= full || e.header >= full {
 		return 45

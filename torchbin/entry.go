@@ -43,7 +43,7 @@ type EntryError struct {
 
 func (e *EntryError) Error() string { return e.Reason }
 
-// tensorsIn is a number of tensors in words.
+// tensorsIn returns a number of tensors in words.
 func tensorsIn(n int) string {
 	if n == 1 {
 		return "1 tensor"
@@ -240,7 +240,7 @@ func (s *survey) at(root *node, entry string) (*node, []string, error) {
 	return n, path, nil
 }
 
-// choices are the entries of a file that hold a state_dict.
+// choices returns the entries of a file that hold a state_dict.
 func (s *survey) choices(root *node) (list []string) {
 	s.each(root, func(n *node, path []string) bool {
 		if s.isModel(n) {

@@ -23,7 +23,7 @@ func (o *opaque) PySetState(any) error {
 // The calls below make values that no tensor needs. Their arguments are checked
 // all the same: a call that Python fails in ends the load in torch, too.
 
-// makeSize is Size(tuple of integers).
+// makeSize implements Size(tuple of integers).
 func makeSize(d *decoder, args []any) (any, error) {
 	items, ok := sequence(args)
 	if !ok {
@@ -64,7 +64,7 @@ func (d *decoder) look(n int) error {
 
 var deviceName = regexp.MustCompile(`^(cpu|cuda|xpu|mkldnn|opengl|opencl|ideep|hip|ve|fpga|xla|lazy|vulkan|mps|meta|hpu|mtia|privateuseone)(:(0|[1-9][0-9]?))?$`)
 
-// makeDevice is device(name[, index]).
+// makeDevice implements device(name[, index]).
 func makeDevice(d *decoder, args []any) (any, error) {
 	bad := malformed("wants the name of a device")
 	if len(args) == 0 || len(args) > 2 {
@@ -82,7 +82,7 @@ func makeDevice(d *decoder, args []any) (any, error) {
 	return &opaque{d: d}, nil
 }
 
-// makeCounter is Counter([dict]). What it counts is of no interest, and no
+// makeCounter implements Counter([dict]). What it counts is of no interest, and no
 // trainer keeps weights in one.
 func makeCounter(d *decoder, args []any) (any, error) {
 	if len(args) == 0 {
@@ -94,7 +94,7 @@ func makeCounter(d *decoder, args []any) (any, error) {
 	return &opaque{d: d}, nil
 }
 
-// makeBytearray is bytearray(bytes), or with a text and an encoding.
+// makeBytearray implements bytearray(bytes), or with a text and an encoding.
 func makeBytearray(d *decoder, args []any) (any, error) {
 	if len(args) == 1 {
 		if b, ok := args[0].(*opaque); !ok || !b.bytes {
@@ -105,7 +105,7 @@ func makeBytearray(d *decoder, args []any) (any, error) {
 	return encodeText(d, args)
 }
 
-// encodeText is encode(text, encoding), as bytes are pickled for Python 2.
+// encodeText implements encode(text, encoding), as bytes are pickled for Python 2.
 func encodeText(d *decoder, args []any) (any, error) {
 	if len(args) != 2 {
 		return nil, malformed("wants a text and an encoding")
@@ -124,7 +124,7 @@ func encodeText(d *decoder, args []any) (any, error) {
 	return &opaque{d: d, bytes: true}, nil
 }
 
-// makeSet is set([list]).
+// makeSet implements set([list]).
 func makeSet(d *decoder, args []any) (any, error) {
 	if len(args) == 0 {
 		return &opaque{d: d}, nil
@@ -144,7 +144,7 @@ func makeSet(d *decoder, args []any) (any, error) {
 	return &opaque{d: d}, nil
 }
 
-// makeComplex is complex(real, imaginary).
+// makeComplex implements complex(real, imaginary).
 func makeComplex(d *decoder, args []any) (any, error) {
 	for _, x := range args {
 		switch x.(type) {

@@ -36,7 +36,7 @@ type storage struct {
 	root   *storage // the record, nil if this is it
 }
 
-// size is the size of an element of the class.
+// size returns the size of an element of the class.
 func (s *storage) size() int64 { return int64(s.class.dtype.Size()) }
 
 // persistent makes a storage of a persistent id.
@@ -150,7 +150,7 @@ type value struct {
 // PySetState refuses BUILD: torch takes a tensor of before 0.4 from its state.
 func (v *value) PySetState(any) error { return v.d.fail(v.d.refuse("would set the state of a tensor")) }
 
-// rebuildTensor is _rebuild_tensor_v2(storage, offset, size, stride,
+// rebuildTensor implements _rebuild_tensor_v2(storage, offset, size, stride,
 // requires_grad, hooks[, metadata]).
 func rebuildTensor(d *decoder, args []any) (any, error) {
 	if len(args) != 6 && len(args) != 7 {
@@ -163,7 +163,7 @@ func rebuildTensor(d *decoder, args []any) (any, error) {
 	return d.rebuild(s, s.class.dtype, args, args[6:])
 }
 
-// rebuildTensorOf is _rebuild_tensor_v3, which has the dtype in the seventh
+// rebuildTensorOf implements _rebuild_tensor_v3, which has the dtype in the seventh
 // place.
 func rebuildTensorOf(d *decoder, args []any) (any, error) {
 	if len(args) != 7 && len(args) != 8 {
@@ -245,7 +245,7 @@ func (d *decoder) dimensions(what string, v any) ([]int64, error) {
 	return dims, nil
 }
 
-// itemSize is the size of one element in the storage. torch counts F4 in
+// itemSize returns the size of one element in the storage. torch counts F4 in
 // pairs.
 func itemSize(d DType) int64 { return max(1, int64(d.Size())) }
 
@@ -289,7 +289,7 @@ func (v *value) measure() error {
 	return nil
 }
 
-// rebuildParameter is Parameter(tensor[, requires_grad]), _rebuild_parameter,
+// rebuildParameter implements Parameter(tensor[, requires_grad]), _rebuild_parameter,
 // which has the hooks too, and _rebuild_parameter_with_state, which also has
 // attributes. They take from least to most arguments.
 func rebuildParameter(least, most int) func(d *decoder, args []any) (any, error) {
@@ -370,7 +370,7 @@ func (d *decoder) tensorState(state any) error {
 	return nil
 }
 
-// rebuildFromType is _rebuild_from_type_v2(function, type, args, state).
+// rebuildFromType implements _rebuild_from_type_v2(function, type, args, state).
 func rebuildFromType(d *decoder, args []any) (any, error) {
 	if len(args) != 4 {
 		return nil, malformed("%d arguments, not 4", len(args))

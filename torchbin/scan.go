@@ -214,7 +214,7 @@ func (s *scanner) line() error {
 	return s.refuse("the pickle ends in a name")
 }
 
-// qualified is the module and name of a GLOBAL, with a line feed between.
+// qualified returns the module and name of a GLOBAL, with a line feed between.
 func (s *scanner) qualified() string { return string(s.bytes[1 : len(s.bytes)-1]) }
 
 // refusedOpcode says why an opcode is not allowed. INST has a global in it,

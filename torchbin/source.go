@@ -72,7 +72,7 @@ func newGather(f File, t *Tensor) *gather {
 	return g
 }
 
-// size is the size of the result.
+// size returns the size of the result.
 func (g *gather) size() int64 {
 	if len(g.dims) == 0 {
 		return g.item
@@ -97,7 +97,7 @@ func (g *gather) rows(limit int64) int64 {
 	return 0
 }
 
-// extent is the size of what the elements lie in, in the file.
+// extent returns the size of what the elements lie in, in the file.
 func (g *gather) extent() int64 {
 	extent := g.item
 	for _, d := range g.dims {

@@ -264,7 +264,7 @@ func (s *scanner) fill() error {
 	return nil
 }
 
-// memoIndex is the memo entry that the current PUT or GET names.
+// memoIndex returns the memo entry that the current PUT or GET names.
 func (s *scanner) memoIndex() int {
 	if s.op == 'q' || s.op == 'h' {
 		return int(s.bytes[1])

@@ -123,7 +123,7 @@ func (s *survey) has(n *node) bool {
 	return n.holds[s.loose]
 }
 
-// candidates are the entries of a dict in which there is a state_dict.
+// candidates returns the entries of a dict in which there is a state_dict.
 func (s *survey) candidates(n *node) (found []kid) {
 	if n.training {
 		return nil
@@ -154,7 +154,7 @@ func (n *node) modules() bool {
 	return any(n)
 }
 
-// count is the number of tensors in a dict and below.
+// count returns the number of tensors in a dict and below.
 func (n *node) count() int {
 	seen := make(map[*node]bool)
 	var add func(n *node) int

@@ -179,14 +179,14 @@ func (s *suspect) argument(op byte) (string, bool) {
 	return string(text), err == nil
 }
 
-// index is the memo entry that an argument of 1 or 4 bytes names.
+// index returns the memo entry that an argument of 1 or 4 bytes names.
 func index(arg string) uint32 {
 	var b [4]byte
 	copy(b[:], arg)
 	return binary.LittleEndian.Uint32(b[:])
 }
 
-// unquoted is the text of a line that STRING or UNICODE pushes.
+// unquoted returns the text of a line that STRING or UNICODE pushes.
 func unquoted(op byte, line string) string {
 	switch {
 	case op == 'V':

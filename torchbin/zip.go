@@ -92,7 +92,7 @@ func openArchive(f File, size int64) (*archive, error) {
 	return a, nil
 }
 
-// lower is the name of an entry in lower case: torch's ZIP reader takes either.
+// lower returns the name of an entry in lower case: torch's ZIP reader takes either.
 func (a *archive) lower(i int32) string { return strings.ToLower(a.entries[i].name) }
 
 // findDirectory reads the end records.

@@ -41,7 +41,7 @@ func (c checksum) of(off, end int64) (crc uint32, ok bool) {
 	return c[0].crc, true
 }
 
-// combine is the CRC-32 of two texts one after the other, given that of each
+// combine returns the CRC-32 of two texts one after the other, given that of each
 // and the length of the second: n bytes after the first text multiply its
 // polynomial by x^(8n).
 func combine(first, second uint32, n int64) uint32 {

@@ -104,7 +104,7 @@ func (o *Output) copy(f *os.File, r io.Reader, made *WrittenFile) error {
 	}
 }
 
-// name is the path in the partial folder of the file that will be called name.
+// name returns the path in the partial folder of the file that will be called name.
 func (o *Output) name(name string) (string, error) {
 	if !filepath.IsLocal(name) || name != path.Clean(name) || name == "." ||
 		strings.Count(name, "/") > 1 || strings.ContainsAny(name, "\\\x00") {

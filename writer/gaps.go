@@ -13,7 +13,7 @@ type span struct{ off, end int64 }
 // front to back, a safetensors file never has more than one.
 type gaps []span
 
-// newGaps are the extents of f.
+// newGaps returns the extents of f.
 func newGaps(f *File) gaps {
 	n, end := 0, int64(-1) // there may be one a tensor, or one in all
 	for i := range f.Extents {

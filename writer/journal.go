@@ -24,7 +24,7 @@ const (
 	journalFormat = "slerpmerge journal 2 "
 )
 
-// journalHead is the first line of the journal.
+// journalHead returns the first line of the journal.
 func journalHead(fingerprint, name string) string {
 	return journalFormat + fingerprint + " " + strconv.Quote(name) + "\n"
 }
@@ -51,7 +51,7 @@ type markLine struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// text is the line with its CRC.
+// text returns the line with its CRC.
 func (m markLine) text() ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {

@@ -38,10 +38,10 @@ type Table interface {
 // Infos is a Table of its own.
 type Infos []safetensors.Info
 
-// Len is the number of tensors.
+// Len returns the number of tensors.
 func (t Infos) Len() int { return len(t) }
 
-// Info is tensor i.
+// Info returns tensor i.
 func (t Infos) Info(i int) *safetensors.Info { return &t[i] }
 
 // A Format is a format of weight files. The zero value is Safetensors.
@@ -215,7 +215,7 @@ func (n *byteCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Bytes is the size of all files, the index included.
+// Bytes returns the size of all files, the index included.
 func (l *Layout) Bytes() int64 {
 	n := l.IndexBytes
 	for _, f := range l.Files {
@@ -224,7 +224,7 @@ func (l *Layout) Bytes() int64 {
 	return n
 }
 
-// Before is the number of bytes of tensors' values before a mark.
+// Before returns the number of bytes of tensors' values before a mark.
 func (l *Layout) Before(m Mark) int64 {
 	var n int64
 	for i, f := range l.Files[:min(m.File+1, len(l.Files))] {
@@ -266,7 +266,7 @@ func measure(tensors Table, storage []int) (sizes []int64, total int64, err erro
 	return sizes, total, nil
 }
 
-// split is the rule of huggingface_hub's serialization/_base.py: a tensor
+// split returns the rule of huggingface_hub's serialization/_base.py: a tensor
 // above the limit becomes a shard at once while the open shard continues;
 // otherwise the open shard closes when the tensor would take it above the
 // limit. Shards are numbered in the order in which they close, so that an

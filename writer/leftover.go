@@ -293,7 +293,7 @@ func hasLeftovers(up *disk.Folder, p place) bool {
 	return false
 }
 
-// PartialBytes is the disk space that the unfinished run to the output dir takes,
+// PartialBytes returns the disk space that the unfinished run to the output dir takes,
 // which the next one will use or free.
 func PartialBytes(dir string) int64 {
 	p, err := locate(dir)

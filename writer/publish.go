@@ -169,7 +169,7 @@ func (o *Output) moveIn() error {
 	return err
 }
 
-// swapped is the error of finding something else under the name of our work.
+// swapped returns the error of finding something else under the name of our work.
 func (o *Output) swapped() error {
 	return fmt.Errorf("%s was replaced by another process while it was in use", o.up.Path(o.partial))
 }

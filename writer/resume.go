@@ -183,7 +183,7 @@ func (o *Output) resumeFile(w *openFile, at Mark) error {
 	return nil
 }
 
-// mark is the place up to which all was written, without a hole.
+// mark returns the place up to which all was written, without a hole.
 func (o *Output) mark() (Mark, *openFile) {
 	for i, w := range o.files {
 		if len(w.gaps) == 0 {
@@ -209,7 +209,7 @@ func (o *Output) mark() (Mark, *openFile) {
 	return Mark{File: len(o.files)}, nil
 }
 
-// durable is the part of the file before off that will not change, if all extents
+// durable returns the part of the file before off that will not change, if all extents
 // before off are written. The CRC of an extent that is not complete is still to be
 // stored, in a slot before it; what lies between extents is written with the next
 // one.

@@ -42,10 +42,10 @@ func placeSafetensors(s shard) (File, error) {
 // A shardTable is a shard as the packages of the formats read it.
 type shardTable struct{ *shard }
 
-// Len is the number of tensors.
+// Len returns the number of tensors.
 func (t shardTable) Len() int { return len(t.which) }
 
-// Info is tensor i of the shard.
+// Info returns tensor i of the shard.
 func (t shardTable) Info(i int) safetensors.Info {
 	info := *t.tensors.Info(int(t.which[i]))
 	info.Name = info.Name[t.cut:]

@@ -14,7 +14,7 @@ import (
 // A BusyError says that another run has the manifest.
 type BusyError struct{ *disk.LockedError }
 
-// Class is that of an output that another run has.
+// Class returns the class of an output that another run has.
 func (e *BusyError) Class() fault.Class { return fault.Exists }
 
 // Hints says to wait for the other run.

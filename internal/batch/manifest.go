@@ -71,7 +71,7 @@ type FlagForm struct {
 
 // A Grammar knows the command line.
 type Grammar interface {
-	// Flags are those that a job of this kind may have as keys.
+	// Flags returns the flags that a job of this kind may have as keys.
 	Flags(Kind) []FlagForm
 	// Check looks at the values of one flag.
 	Check(Kind, Flag) error

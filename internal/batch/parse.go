@@ -328,7 +328,7 @@ func (p *parser) flag(e document.Entry, form FlagForm, kind Kind) (Flag, bool) {
 	return f, true
 }
 
-// value is a scalar as it is written.
+// value returns a scalar as it is written.
 func (p *parser) value(n *yaml.Node, form FlagForm) (word string, number, ok bool) {
 	if n = document.Follow(n); n.Kind == yaml.ScalarNode {
 		switch s, not := document.ReadScalar(n); {

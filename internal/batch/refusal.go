@@ -26,7 +26,7 @@ func (r *Refusal) Error() string {
 // Unwrap gives the reasons.
 func (r *Refusal) Unwrap() []error { return r.Errors }
 
-// Class is that of a full disk if nothing but room on disks is missing, else that
+// Class returns the class of a full disk if nothing but room on disks is missing, else that
 // of a request.
 func (r *Refusal) Class() fault.Class {
 	for _, e := range r.Errors {
@@ -68,7 +68,7 @@ func (e *SpaceError) Error() string {
 	return fmt.Sprintf("not enough space for %s on the disk of %s: %s", jobs, e.Path, disk.Shortage(e.Need, e.Free))
 }
 
-// Class is that of a full disk.
+// Class returns the class of a full disk.
 func (e *SpaceError) Class() fault.Class { return fault.Space }
 
 // Hints says where room can come from.

@@ -33,7 +33,7 @@ type batchCmd struct {
 	JSON        bool          `name:"json" help:"Print the state of all jobs as JSON at the end."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (batchCmd) Help() string {
 	return `Example: slerpmerge batch nightly.yaml -q --time-budget 4h --status state.json
 
@@ -118,7 +118,7 @@ func (c *batchCmd) Run(a *app) error {
 	return nil
 }
 
-// files are the places of the status and the metrics file. They are replaced
+// files returns the places of the status and the metrics file. They are replaced
 // again and again, so they must not be anything else.
 func (c *batchCmd) files() (status, metrics string, err error) {
 	taken := map[string]string{}
@@ -230,7 +230,7 @@ func (a *app) showJobs(s *batch.State, asJSON bool) error {
 	return err
 }
 
-// fromHere is a path as seen from the current folder, that of the manifest, if
+// fromHere returns a path as seen from the current folder, that of the manifest, if
 // it lies below it.
 func fromHere(path string) string {
 	if dir, err := os.Getwd(); err == nil {

@@ -212,7 +212,7 @@ var rewordings = []struct {
 // kongFlag finds the flag that a message of kong is about.
 var kongFlag = regexp.MustCompile(`^--([a-z][a-z-]*): `)
 
-// Flag is the name of the flag that the error is about, "" for none.
+// Flag returns the name of the flag that the error is about, "" for none.
 func (e usageError) Flag() string {
 	if m := kongFlag.FindStringSubmatch(e.err.Error()); m != nil {
 		return m[1]
@@ -220,7 +220,7 @@ func (e usageError) Flag() string {
 	return ""
 }
 
-// Class is that of a request.
+// Class returns the class of a request.
 func (e usageError) Class() fault.Class { return fault.Request }
 
 // Hints name the help.

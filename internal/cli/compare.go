@@ -31,7 +31,7 @@ type compareCmd struct {
 	Threads     int        `placeholder:"N" help:"Worker threads (default all cores)."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (compareCmd) Help() string {
 	return "Example: slerpmerge compare ./alpha ./beta --html compare.html\n\nBoth models are read once. -v shows every layer and every tensor."
 }
@@ -280,7 +280,7 @@ func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
 	}
 }
 
-// degrees is an angle for a table.
+// degrees returns an angle for a table.
 func degrees(x float64) string {
 	switch {
 	case math.IsNaN(x):
@@ -293,7 +293,7 @@ func degrees(x float64) string {
 	return fmt.Sprintf("%.0e°", x)
 }
 
-// share is a relative distance for a table.
+// share returns a relative distance for a table.
 func share(g *report.Group) string {
 	if d := g.Distance(); !math.IsNaN(d) {
 		return fmt.Sprintf("%.3g", d)
@@ -301,7 +301,7 @@ func share(g *report.Group) string {
 	return "-"
 }
 
-// fraction is the relative distance of one tensor.
+// fraction returns the relative distance of one tensor.
 func fraction(distance, norm float64) string {
 	switch {
 	case distance == 0:
@@ -312,7 +312,7 @@ func fraction(distance, norm float64) string {
 	return fmt.Sprintf("%.4g", distance/norm)
 }
 
-// span is one t, or a range of them.
+// span returns one t, or a range of them.
 func span(from, to float64) string {
 	switch {
 	case math.IsNaN(from):

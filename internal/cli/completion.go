@@ -17,7 +17,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (completionCmd) Help() string {
 	return "Example: slerpmerge completion bash\n\nTo use it, put this into the shell's start-up file:\n\n" +
 		"    source <(slerpmerge completion bash)       in ~/.bashrc\n" +

@@ -11,7 +11,7 @@ type convertCmd struct {
 	DryRun    bool `help:"Only show what would happen."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (convertCmd) Help() string {
 	return "Example: slerpmerge convert ./alpha -o ./alpha-bin --format bin"
 }
@@ -25,7 +25,7 @@ func (c *convertCmd) Run(a *app) error {
 	return a.carryOut(r, w)
 }
 
-// order is the request of the command line.
+// order returns the request of the command line.
 func (c *convertCmd) order() (recipe.Request, work, error) {
 	r := recipe.Request{Recipe: recipe.Conversion(c.Model), Run: recipe.Run{Output: c.Output, Overwrite: c.Overwrite}}
 	w := work{dryRun: c.DryRun, json: c.JSON, run: c.runFlags}

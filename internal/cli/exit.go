@@ -37,7 +37,7 @@ const (
 // Stopped is the cause with which main cancels the context on a signal.
 type Stopped struct{ Signal os.Signal }
 
-// Class is that of a run that can be resumed, or of one that the user ended.
+// Class returns the class of a run that can be resumed, or of one that the user ended.
 func (s Stopped) Class() fault.Class {
 	if s.Signal == os.Interrupt {
 		return fault.Interrupted
@@ -67,7 +67,7 @@ type TimeUp struct{ Budget time.Duration }
 
 func (t TimeUp) Error() string { return fmt.Sprintf("the time budget of %v is used up", t.Budget) }
 
-// Class is that of a run that can be resumed.
+// Class returns the class of a run that can be resumed.
 func (t TimeUp) Class() fault.Class { return fault.Stopped }
 
 // Hints say how to resume.
@@ -117,7 +117,7 @@ func (a *app) fail(err error) int {
 	return code
 }
 
-// hintTexts are hints with flags as the command line takes them.
+// hintTexts returns hints with flags as the command line takes them.
 func hintTexts(hints []fault.Hint) []string {
 	var texts []string
 	for _, h := range hints {
@@ -140,7 +140,7 @@ func classify(err error) (code int, hints []fault.Hint) {
 	return exitCodes[class], hints
 }
 
-// classOf is the class of an error, and what to do about it. It knows the errors
+// classOf returns the class of an error, and what to do about it. It knows the errors
 // of the packages that can be imported; others have a class themselves.
 func classOf(err error) (fault.Class, []fault.Hint) {
 	var (

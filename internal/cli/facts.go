@@ -55,7 +55,7 @@ func (a *app) facts() versionJSON {
 	return v
 }
 
-// cpuFeatures are those of the processor that kernels here use or could use.
+// cpuFeatures returns the features of the processor that kernels here use or could use.
 func cpuFeatures() []string {
 	features := []string{}
 	for _, f := range []struct {

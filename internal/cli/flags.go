@@ -106,10 +106,10 @@ func (s *shareFlag) Decode(ctx *kong.DecodeContext) error {
 
 func (s shareFlag) String() string { return strconv.FormatFloat(100*float64(s), 'g', -1, 64) + "%" }
 
-// size is a byte count for people, decimal as disks are sold.
+// size returns a byte count for people, decimal as disks are sold.
 func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 
-// mib is a byte count in the unit of --max-memory.
+// mib returns a byte count in the unit of --max-memory.
 func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 // dtypeFlag is --dtype.
@@ -208,7 +208,7 @@ func (f *outputFlags) put(r *recipe.Request) error {
 	return nil
 }
 
-// refuseFlags is the error for what Validate has found, in one line.
+// refuseFlags returns the error for what Validate has found, in one line.
 func refuseFlags(err error) error {
 	return &requestError{msg: strings.ReplaceAll(err.Error(), "\n", "; "), err: err}
 }

@@ -34,7 +34,7 @@ type inspectCmd struct {
 	Filter    string     `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (inspectCmd) Help() string {
 	return "Example: slerpmerge inspect ./alpha --json --digest\n\nLayers that are alike are shown once; -v and --digest list every tensor."
 }
@@ -214,7 +214,7 @@ func putText(w *bufio.Writer, s string) {
 	w.WriteByte('"')
 }
 
-// plainLen is the length of the part of a text before the first character that
+// plainLen returns the length of the part of a text before the first character that
 // encoding/json writes otherwise.
 func plainLen(s string) int {
 	for i, r := range s {

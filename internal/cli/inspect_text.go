@@ -130,7 +130,7 @@ func describe(m *model.Model) []string {
 	return lines
 }
 
-// architecture is the model in a line, by its config.json.
+// architecture returns the model in a line, by its config.json.
 func architecture(m *model.Model) string {
 	classes := m.Config.Strings("architectures")
 	if len(classes) == 0 {

@@ -70,7 +70,7 @@ func (g *jobGrammar) command(k batch.Kind) *jobCommand {
 	return &g.merge
 }
 
-// Flags are those that a job may have as keys.
+// Flags returns the flags that a job may have as keys.
 func (g *jobGrammar) Flags(k batch.Kind) []batch.FlagForm { return g.command(k).flags }
 
 // Check reads one flag.
@@ -94,7 +94,7 @@ func (c *jobCommand) parse(args []string) error {
 	return err
 }
 
-// flagArgs are a flag as the command line takes it.
+// flagArgs returns a flag as the command line takes it.
 func flagArgs(f batch.Flag) []string {
 	if len(f.Values) == 0 {
 		return []string{"--" + f.Name}
@@ -145,10 +145,10 @@ type jobTask struct {
 	work   work
 }
 
-// Output is the folder to be made.
+// Output returns the folder to be made.
 func (t *jobTask) Output() string { return t.recipe.Output }
 
-// Parents are the models that are read.
+// Parents returns the models that are read.
 func (t *jobTask) Parents() []string { return t.recipe.Parents() }
 
 // Survey plans.
@@ -174,7 +174,7 @@ func (t *jobTask) Run(ctx context.Context, overwrite bool) (*batch.Result, error
 	return &batch.Result{Bytes: r.Written}, a.summary(r, batch.EventJobDone, false)
 }
 
-// with is the recipe, allowed to replace the output or not.
+// with returns the recipe, allowed to replace the output or not.
 func (t *jobTask) with(overwrite bool) recipe.Request {
 	r := t.recipe
 	r.Overwrite = r.Overwrite || overwrite

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryLimit is the least of the limits that the system sets on the memory of
+// memoryLimit returns the least of the limits that the system sets on the memory of
 // this process, in bytes: those of its control groups and that of its address
 // space. 0 means none.
 func memoryLimit() int64 {
@@ -27,7 +27,7 @@ func memoryLimit() int64 {
 	return least
 }
 
-// cgroupLimit is the least limit of the groups that /proc/self/cgroup lists and
+// cgroupLimit returns the least limit of the groups that /proc/self/cgroup lists and
 // of those above them, where root is the place of their file systems. What a
 // container does not see counts as none.
 func cgroupLimit(root, groups string) int64 {

@@ -2,6 +2,6 @@
 
 package cli
 
-// memoryLimit is the least of the limits that the system sets on the memory of
+// memoryLimit returns the least of the limits that the system sets on the memory of
 // this process, in bytes. 0 means none, or that it is not known.
 func memoryLimit() int64 { return 0 }

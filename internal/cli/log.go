@@ -33,7 +33,7 @@ func newLogger(w io.Writer, g globals) *logger {
 	return l
 }
 
-// named is the same log for the messages of one job of several.
+// named returns the same log for the messages of one job of several.
 func (l *logger) named(job string) *logger {
 	n := &logger{w: l.w, quiet: l.quiet, verbose: l.verbose, json: l.json, job: job}
 	if n.json != nil {

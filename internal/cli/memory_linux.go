@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// peakMemory is the most resident memory that the process had, mapped pages
+// peakMemory returns the most resident memory that the process had, mapped pages
 // included, in bytes; 0 where the system does not say.
 func peakMemory() int64 { return kibOf("/proc/self/status", "VmHWM:") }
 
-// freeMemory is the memory that programs and the page cache could have, in
+// freeMemory returns the memory that programs and the page cache could have, in
 // bytes; 0 where the system does not say.
 func freeMemory() int64 { return kibOf("/proc/meminfo", "MemAvailable:") }
 

@@ -2,10 +2,10 @@
 
 package cli
 
-// peakMemory is the most resident memory that the process had, mapped pages
+// peakMemory returns the most resident memory that the process had, mapped pages
 // included, in bytes; 0 where the system does not say.
 func peakMemory() int64 { return 0 }
 
-// freeMemory is the memory that programs and the page cache could have, in
+// freeMemory returns the memory that programs and the page cache could have, in
 // bytes; 0 where the system does not say.
 func freeMemory() int64 { return 0 }

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peakMemory is the most resident memory that the process had, mapped pages
+// peakMemory returns the most resident memory that the process had, mapped pages
 // included, in bytes; 0 where the system does not say.
 func peakMemory() int64 {
 	var u unix.Rusage
@@ -21,6 +21,6 @@ func peakMemory() int64 {
 	return int64(u.Maxrss) << 10
 }
 
-// freeMemory is the memory that programs and the page cache could have, in
+// freeMemory returns the memory that programs and the page cache could have, in
 // bytes; 0 where the system does not say.
 func freeMemory() int64 { return 0 }

@@ -34,7 +34,7 @@ type mergeCmd struct {
 	HTML      string `name:"html" placeholder:"FILE" help:"Write a page about the merge when it is done: pictures, and a table of all tensors."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (mergeCmd) Help() string {
 	return "Example: slerpmerge merge ./alpha ./beta -o ./merged -t 0.3 --dtype bfloat16"
 }
@@ -48,7 +48,7 @@ func (c *mergeCmd) Run(a *app) error {
 	return a.carryOut(r, w)
 }
 
-// order is the request of the command line.
+// order returns the request of the command line.
 func (c *mergeCmd) order() (recipe.Request, work, error) {
 	r, err := c.recipe(c.Output)
 	r.Overwrite = c.Overwrite
@@ -62,7 +62,7 @@ type work struct {
 	run                runFlags
 }
 
-// choices are the settings beside the recipe on which the output depends.
+// choices returns the settings beside the recipe on which the output depends.
 func (w work) choices() []string {
 	return []string{fmt.Sprintf("card=%v", w.card), fmt.Sprintf("checksums=%v", w.run.Checksums)}
 }
@@ -207,7 +207,7 @@ func (a *app) resumed(r merge.Resumed) {
 	a.log.info("resume", fmt.Sprintf("resuming an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
 }
 
-// sidecars are the files that describe the work.
+// sidecars returns the files that describe the work.
 func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
 	files := []merge.Sidecar{{Name: report.ProvenanceName, Write: func(w io.Writer) error {
 		return report.Provenance(w, r, version)

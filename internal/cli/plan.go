@@ -21,7 +21,7 @@ type planCmd struct {
 	WriteRecipe string `placeholder:"FILE" help:"Write the two models, -t and --dtype as a mergekit YAML, to standard output for -."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (planCmd) Help() string {
 	return "Example: slerpmerge plan ./alpha ./beta -o ./merged --json"
 }
@@ -76,7 +76,7 @@ func (a *app) writeRecipe(r recipe.Request, file string) error {
 	return err
 }
 
-// reference is a model as a recipe names it: of the hub by its name, or a path
+// reference returns a model as a recipe names it: of the hub by its name, or a path
 // that mergekit takes for one; it asks the hub for whatever has exactly one
 // slash.
 func reference(m *model.Model) recipe.ModelRef {

@@ -18,7 +18,7 @@ import (
 // asked yet.
 type mergeAnswer struct{ primary, secondary, vocab, output, t, format string }
 
-// run is the whole session.
+// run returns the whole session.
 func (s *session) run() error {
 	s.say("This merges two models by SLERP into a new folder. Nothing is written before you agree; Ctrl-C leaves.")
 	if s.editor != nil {
@@ -196,7 +196,7 @@ func (s *session) checkCommand() error {
 	return err
 }
 
-// args are the answers as arguments of merge.
+// args returns the answers as arguments of merge.
 func (s *session) args() []string {
 	var args []string
 	for _, a := range [][]string{

@@ -114,7 +114,7 @@ func (s *session) offer(title string, options []string) {
 	}
 }
 
-// option is the offer with that number, or the answer itself.
+// option returns the offer with that number, or the answer itself.
 func (s *session) option(answer string) string {
 	if n, err := strconv.Atoi(answer); err == nil && n >= 1 && n <= len(s.options) {
 		return s.options[n-1]

@@ -58,7 +58,7 @@ func (t *tree) run(list []int, ok func(i int) bool) int {
 	return len(list)
 }
 
-// numberAt is the number that begins at a byte of a tensor's name, -1 if
+// numberAt returns the number that begins at a byte of a tensor's name, -1 if
 // none does.
 func (t *tree) numberAt(i, start int) int {
 	if at, _, n, ok := numberIn(t.m.Tensors[i].Name, start); ok && at == start {
@@ -108,7 +108,7 @@ func (t *tree) stack(list []int, cut, start int, indent string) {
 	}
 }
 
-// sum is the same for groups of tensors that differ in nothing but the first
+// sum returns the same for groups of tensors that differ in nothing but the first
 // end bytes of their names.
 func (t *tree) sum(list []int, end int) uint64 {
 	var h maphash.Hash

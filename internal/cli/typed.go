@@ -66,7 +66,7 @@ func unquote(text string) string {
 	return text
 }
 
-// commandLine is a call of merge for a shell to read.
+// commandLine returns a call of merge for a shell to read.
 func commandLine(args []string) string {
 	line := text.ShellWord(os.Args[0]) + " merge"
 	for _, a := range args {

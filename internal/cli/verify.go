@@ -31,7 +31,7 @@ type verifyCmd struct {
 	JSON      bool       `name:"json" help:"Print the result as JSON."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (verifyCmd) Help() string {
 	return "Example: slerpmerge verify ./merged"
 }
@@ -171,7 +171,7 @@ func fromAbove(out string, paths []string) []string {
 	return paths
 }
 
-// parentsHint is the command for parents that have moved.
+// parentsHint returns the command for parents that have moved.
 func (c *verifyCmd) parentsHint(rec *report.Record) string {
 	args := []string{"slerpmerge", "verify", text.ShellWord(c.Out), "--parents"}
 	for i := range rec.Parents() {

@@ -10,7 +10,7 @@ type versionCmd struct {
 	JSON bool `name:"json" help:"Print facts about this program and this machine as JSON: processor, kernels, memory limit, disk, cache folder."`
 }
 
-// Help is shown below the flags.
+// Help returns the text below the flags.
 func (versionCmd) Help() string { return "Example: slerpmerge version --json" }
 
 // Run prints the version.

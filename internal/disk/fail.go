@@ -20,7 +20,7 @@ func Fail(doing, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, path, err)
 }
 
-// Bare is an error of the system without the operation and the path, for messages
+// Bare returns an error of the system without the operation and the path, for messages
 // that name the path already.
 func Bare(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {

@@ -131,10 +131,10 @@ func (d *Folder) MakeSub(name string, perm fs.FileMode) (s *Folder, made bool, e
 	return s, made, err
 }
 
-// Path is the path of a name in the folder, for messages.
+// Path returns the path of a name in the folder, for messages.
 func (d *Folder) Path(name string) string { return filepath.Join(d.path, name) }
 
-// Info is that of the folder when it was opened.
+// Info returns the FileInfo of the folder when it was opened.
 func (d *Folder) Info() fs.FileInfo { return d.info }
 
 // Private reports whether only the owner can look up names in the folder.
@@ -153,7 +153,7 @@ func (d *Folder) fail(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.Path(name), Err: err}
 }
 
-// Lstat is of a name in the folder.
+// Lstat returns the FileInfo of a name in the folder. It follows no link.
 func (d *Folder) Lstat(name string) (fs.FileInfo, error) {
 	fi, err := d.root.Lstat(name)
 	if err != nil {
@@ -209,7 +209,7 @@ func (d *Folder) Open(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// notRegular is the error for anything but a regular file.
+// notRegular returns the error for anything but a regular file.
 func (d *Folder) notRegular(name string, fi fs.FileInfo) error {
 	if fi.Mode().IsRegular() {
 		return nil
@@ -276,7 +276,7 @@ func (d *Folder) Chmod(mode fs.FileMode) error { return d.dir.Chmod(mode) }
 
 func identity(dev, ino uint64) string { return fmt.Sprintf("%d:%d", dev, ino) }
 
-// tempName is a name that nobody has.
+// tempName returns a name that nobody has.
 func tempName(what string) string {
 	return ".slerpmerge-" + what + "-" + strconv.FormatUint(rand.Uint64(), 36)
 }

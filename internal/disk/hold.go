@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 )
 
-// Calls are the system calls of locks outside tests.
+// Calls returns the system calls of locks outside tests.
 func Calls() LockCalls { return LockCalls{Try: lockFile, Sync: Flush} }
 
 // Hold takes the lock at path, which has no links in it. A *LockedError names

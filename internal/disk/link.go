@@ -15,7 +15,7 @@ func (e *DanglingError) Error() string {
 	return e.Path + " is a symbolic link to something that does not exist"
 }
 
-// Resolve is the absolute path of a file or folder, without symbolic links. Its
+// Resolve returns the absolute path of a file or folder, without symbolic links. Its
 // last parts need not exist. A link that somebody else has put into a folder in
 // which all can write is not followed: the error is a *ForeignError.
 func Resolve(path string) (string, error) { return owners(ownerOf).resolve(path) }
@@ -49,7 +49,7 @@ func resolve(path string) (string, error) {
 	return filepath.Join(up, base), nil
 }
 
-// RealPath is the absolute path of something that exists, without links.
+// RealPath returns the absolute path of something that exists, without links.
 func RealPath(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -97,7 +97,7 @@ func (o owners) planted(path string, depth int) error {
 	return nil
 }
 
-// prefixes are the folders above path, the outermost first, and path itself.
+// prefixes returns the folders above path, the outermost first, and path itself.
 func prefixes(path string) []string {
 	up := filepath.Dir(path)
 	if up == path {

@@ -12,10 +12,10 @@ func ownerOf(fs.FileInfo) (uid uint32, ok bool) { return 0, false }
 // othersWrite reports whether the mode lets the group or others write.
 func othersWrite(fs.FileInfo) bool { return false }
 
-// linksOf is the number of names that a file has.
+// linksOf returns the number of names that a file has.
 func linksOf(fs.FileInfo) uint64 { return 1 }
 
-// Allocated is the number of bytes that a file takes on the disk.
+// Allocated returns the number of bytes that a file takes on the disk.
 func Allocated(fi fs.FileInfo) int64 { return fi.Size() }
 
 // Identity distinguishes a file from all others of this system, as text; "" if

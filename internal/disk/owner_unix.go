@@ -23,7 +23,7 @@ func ownerOf(fi fs.FileInfo) (uid uint32, ok bool) {
 // othersWrite reports whether the mode lets the group or others write.
 func othersWrite(fi fs.FileInfo) bool { return fi.Mode().Perm()&0o022 != 0 }
 
-// linksOf is the number of names that a file has.
+// linksOf returns the number of names that a file has.
 func linksOf(fi fs.FileInfo) uint64 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		return uint64(st.Nlink)
@@ -31,7 +31,7 @@ func linksOf(fi fs.FileInfo) uint64 {
 	return 1
 }
 
-// Allocated is the number of bytes that a file takes on the disk.
+// Allocated returns the number of bytes that a file takes on the disk.
 func Allocated(fi fs.FileInfo) int64 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		return int64(st.Blocks) * 512 // whatever the block size, by POSIX

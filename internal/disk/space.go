@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// FreeSpace is the number of bytes that this user may still write to the file
+// FreeSpace returns the number of bytes that this user may still write to the file
 // system that holds dir, or the nearest parent of dir that exists. A file
 // system that reports no number counts as having math.MaxInt64.
 func FreeSpace(dir string) (int64, error) {
@@ -29,7 +29,7 @@ func FreeSpace(dir string) (int64, error) {
 	}
 }
 
-// times is a*b, or math.MaxInt64 if that is less.
+// times returns a*b, or math.MaxInt64 if that is less.
 func times(a, b uint64) int64 {
 	hi, lo := bits.Mul64(a, b)
 	if hi != 0 || lo > math.MaxInt64 {
@@ -47,7 +47,7 @@ func Shortage(need, free int64) string {
 	return fmt.Sprintf("%.1f %s are needed and %.1f %[2]s are free", float64(need)/unit, name, float64(free)/unit)
 }
 
-// Usage is the disk space that the files of a folder take, 0 if it does not
+// Usage returns the disk space that the files of a folder take, 0 if it does not
 // exist.
 func Usage(dir string) int64 {
 	real, err := RealPath(dir)
@@ -62,7 +62,7 @@ func Usage(dir string) int64 {
 	return d.Usage()
 }
 
-// Usage is the disk space that the files of the folder take.
+// Usage returns the disk space that the files of the folder take.
 func (d *Folder) Usage() int64 {
 	var n int64
 	entries, _ := d.ReadDir() // an unreadable folder frees nothing

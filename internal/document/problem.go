@@ -32,7 +32,7 @@ type Error struct {
 // hardly a recipe.
 const maxShown = 50
 
-// Class is that of a request.
+// Class returns the class of a request.
 func (e *Error) Class() fault.Class { return fault.Request }
 
 // Hints returns the Advice.
@@ -66,7 +66,7 @@ func NewError(name string, src []byte, problems []Problem) *Error {
 	return &Error{Name: name, Problems: slices.Compact(problems), lines: lines(src)}
 }
 
-// ByPlace is the order of the file.
+// ByPlace returns the order of the file.
 func ByPlace(a, b Problem) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }

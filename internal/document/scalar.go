@@ -77,7 +77,7 @@ func PlainScalar(v string) Scalar {
 	return s
 }
 
-// number is the value of a number of YAML 1.1, NaN if there is none.
+// number returns the value of a number of YAML 1.1, NaN if there is none.
 func number(v string, whole bool) float64 {
 	v = strings.ToLower(strings.ReplaceAll(v, "_", ""))
 	sign := 1.0
@@ -124,7 +124,7 @@ func number(v string, whole bool) float64 {
 // 25e-2, "0.5", -.5.
 var textNumber = regexp.MustCompile(strings.ReplaceAll(`^[-+]?(D\.?|D?\.D)([eE][-+]?D)?$`, "D", `([0-9]+(_[0-9]+)*)`))
 
-// AsNumber is the scalar where mergekit wants a number. Its value is finite.
+// AsNumber returns the scalar where mergekit wants a number. Its value is finite.
 func (s Scalar) AsNumber() (float64, bool) {
 	v := s.Value
 	switch s.Kind {
@@ -140,7 +140,7 @@ func (s Scalar) AsNumber() (float64, bool) {
 	return v, !math.IsNaN(v) && !math.IsInf(v, 0)
 }
 
-// AsInt is the scalar where mergekit wants an integer.
+// AsInt returns the scalar where mergekit wants an integer.
 func (s Scalar) AsInt() (int, bool) {
 	v, ok := s.AsNumber()
 	if !ok || s.Kind == Boolean || v != math.Trunc(v) || math.Abs(v) > 1<<31 {
@@ -149,7 +149,7 @@ func (s Scalar) AsInt() (int, bool) {
 	return int(v), true
 }
 
-// AsBool is the scalar where mergekit wants true or false: pydantic takes the
+// AsBool returns the scalar where mergekit wants true or false: pydantic takes the
 // numbers 0 and 1 and these words for it too.
 func (s Scalar) AsBool() (float64, bool) {
 	switch s.Kind {

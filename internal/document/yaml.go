@@ -86,7 +86,7 @@ func syntaxProblem(err error) *Problem {
 	return p
 }
 
-// At is the place of a node.
+// At returns the place of a node.
 func At(n *yaml.Node) Pos { return Pos{max(n.Line, 1), max(n.Column, 1)} }
 
 // A sizer counts values, aliases as what they stand for. A node that is being

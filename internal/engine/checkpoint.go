@@ -95,7 +95,7 @@ func (n *tensorNote) mix() mix {
 // small. A last one may be longer by those of one piece.
 const maxNoted = 4096
 
-// Note is the note of a checkpoint for all that is written, once Run has
+// Note returns the note of a checkpoint for all that is written, once Run has
 // returned.
 func (e *Engine) Note() []byte {
 	e.mu.Lock()

@@ -41,7 +41,7 @@ func (e *NonFiniteError) Error() string {
 	return fmt.Sprintf("tensor %s of %s has a NaN or Inf in it", e.Tensor, e.Model)
 }
 
-// Class is that of corrupt inputs.
+// Class returns the class of corrupt inputs.
 func (e *NonFiniteError) Class() fault.Class { return fault.Corrupt }
 
 // Hints name the policy that allows them.
@@ -111,7 +111,7 @@ func (e *Engine) markDiffers(i int) {
 	e.mu.Unlock()
 }
 
-// Warnings are about what the run met, a line for each kind.
+// Warnings returns a line for each kind of event that the user should know of.
 func (e *Engine) Warnings() []string {
 	var nonFinite, over, under, differ tally
 	whole := true // of a tensor whose coefficients are NaN

@@ -78,7 +78,7 @@ func (w *work) fail(err error) {
 	w.readAhead.poke()
 }
 
-// stopped is the error that ends the run, if there is one.
+// stopped returns the error that ends the run, if there is one.
 func (w *work) stopped() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -114,7 +114,7 @@ func (e *Engine) count(p *piece) {
 	}
 }
 
-// copier is the source that a piece can be copied from by the system, nil if
+// copier returns the source that a piece can be copied from by the system, nil if
 // it has to be filled: only a part of one tensor that stays as it is, in a
 // format without checksums, lets itself be copied unseen.
 func (e *Engine) copier(p *piece) tensor.Copier {

@@ -25,7 +25,7 @@ const (
 	Interrupted
 )
 
-// ClassOf is the class of the outermost error of a chain that has one.
+// ClassOf returns the class of the outermost error of a chain that has one.
 func ClassOf(err error) (Class, bool) {
 	var c interface{ Class() Class }
 	if !errors.As(err, &c) {
@@ -43,7 +43,7 @@ type Hint struct {
 // A Flag is a flag that a hint is about. Value is "" for one that takes none.
 type Flag struct{ Name, Value string }
 
-// String is the flag as a command line takes it.
+// String returns the flag as a command line takes it.
 func (f Flag) String() string {
 	if f.Value == "" {
 		return "--" + f.Name
@@ -51,10 +51,10 @@ func (f Flag) String() string {
 	return "--" + f.Name + " " + text.ShellWord(f.Value)
 }
 
-// Suggest is a hint about flags.
+// Suggest returns a hint about flags.
 func Suggest(hint string, flags ...Flag) []Hint { return []Hint{{hint, flags}} }
 
-// Advise is a hint without flags; none for an empty text.
+// Advise returns a hint without flags; none for an empty text.
 func Advise(hint string) []Hint {
 	if hint == "" {
 		return nil
@@ -62,10 +62,10 @@ func Advise(hint string) []Hint {
 	return []Hint{{Text: hint}}
 }
 
-// String is the hint with its flags as a command line takes them.
+// String returns the hint with its flags as a command line takes them.
 func (h Hint) String() string { return h.Format(Flag.String) }
 
-// Format is the text of the hint with its flags in another form.
+// Format returns the text of the hint with its flags in another form.
 func (h Hint) Format(form func(Flag) string) string {
 	rest := h.Text
 	var b strings.Builder
@@ -77,7 +77,7 @@ func (h Hint) Format(form func(Flag) string) string {
 	return b.String() + rest
 }
 
-// HintsOf are the hints of the outermost error of a chain that has any.
+// HintsOf returns the hints of the outermost error of a chain that has any.
 func HintsOf(err error) []Hint {
 	var h interface{ Hints() []Hint }
 	if !errors.As(err, &h) {
@@ -95,10 +95,10 @@ type FlagError struct {
 func (e *FlagError) Error() string { return e.Err.Error() }
 func (e *FlagError) Unwrap() error { return e.Err }
 
-// Flag is the name of the flag.
+// Flag returns the name of the flag.
 func (e *FlagError) Flag() string { return e.Name }
 
-// FlagOf is the name of the flag that an error is about, "" for none.
+// FlagOf returns the name of the flag that an error is about, "" for none.
 func FlagOf(err error) string {
 	var f interface{ Flag() string }
 	if !errors.As(err, &f) {

@@ -3,10 +3,10 @@ package method
 // Copy takes the bytes of one operand, of this index, as they are.
 type Copy int
 
-// Word is "copy".
+// Word returns "copy".
 func (Copy) Word() string { return "copy" }
 
-// Needs is Nothing.
+// Needs returns Nothing.
 func (Copy) Needs() Measure { return Nothing }
 
 // Solve gives one operand the coefficient 1.
@@ -15,10 +15,10 @@ func (c Copy) Solve(n int, _ Gram) Solution { return only(n, int(c), Copied) }
 // Convert takes the values of one operand in another type.
 type Convert int
 
-// Word is "convert".
+// Word returns "convert".
 func (Convert) Word() string { return "convert" }
 
-// Needs is Nothing.
+// Needs returns Nothing.
 func (Convert) Needs() Measure { return Nothing }
 
 // Solve gives one operand the coefficient 1.
@@ -28,10 +28,10 @@ func (c Convert) Solve(n int, _ Gram) Solution { return only(n, int(c), Converte
 // others: integers and booleans can't be blended.
 type Follow struct{}
 
-// Word is "follow".
+// Word returns "follow".
 func (Follow) Word() string { return "follow" }
 
-// Needs is Equality.
+// Needs returns Equality.
 func (Follow) Needs() Measure { return Equality }
 
 // Solve gives the first operand the coefficient 1.
@@ -41,10 +41,10 @@ func (Follow) Solve(n int, _ Gram) Solution { return only(n, 0, Copied) }
 // comparison has it.
 type Differ struct{}
 
-// Word is "unlike".
+// Word returns "unlike".
 func (Differ) Word() string { return "unlike" }
 
-// Needs is Nothing.
+// Needs returns Nothing.
 func (Differ) Needs() Measure { return Nothing }
 
 // Solve gives no operand a coefficient.

@@ -8,10 +8,10 @@ type Linear struct {
 	Divisor float64
 }
 
-// Word is "linear".
+// Word returns "linear".
 func (*Linear) Word() string { return "linear" }
 
-// Needs is Nothing.
+// Needs returns Nothing.
 func (*Linear) Needs() Measure { return Nothing }
 
 // Solve gives the weights.
@@ -22,20 +22,20 @@ func (l *Linear) Solve(int, Gram) Solution {
 // LinearMethod is merge_method: linear, the weighted sum of any number of models.
 type LinearMethod struct{}
 
-// Name is "linear".
+// Name returns "linear".
 func (LinearMethod) Name() recipe.Method { return "linear" }
 
-// Title is for cards.
+// Title returns the name of the method for cards.
 func (LinearMethod) Title() string {
 	return "A merge of models by a weighted sum"
 }
 
-// Parameters are weight and normalize.
+// Parameters returns weight and normalize.
 func (LinearMethod) Parameters() []recipe.Parameter {
 	return []recipe.Parameter{{Name: "weight", PerSource: true}, {Name: "normalize", Boolean: true}}
 }
 
-// Pairs is false.
+// Pairs returns false.
 func (LinearMethod) Pairs() bool { return false }
 
 // Op needs a weight of every operand. The sum is divided by that of the weights

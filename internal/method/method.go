@@ -18,23 +18,23 @@ type Method interface {
 	Op(p Params) (op Op, missing string)
 }
 
-// All are the methods that recipes can name.
+// All returns the methods that recipes can name.
 func All() []recipe.Rules {
 	return []recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}}
 }
 
 // Params gives the parameters of a method for one tensor of the output.
 type Params interface {
-	// Operands is the number of operands that the tensor has.
+	// Operands returns the number of operands that the tensor has.
 	Operands() int
 	// Value and Flag are the parameters that all operands share.
 	Value(name string) (float64, bool)
 	Flag(name string) (value, ok bool)
-	// Of is the parameter of one operand.
+	// Of returns the parameter of one operand.
 	Of(operand int, name string) (float64, bool)
 }
 
-// Sole is the operand whose values an Op takes alone, without anything being
+// Sole returns the operand whose values an Op takes alone, without anything being
 // measured; ok is false if there is none.
 func Sole(op Op) (k int, ok bool) {
 	if s, has := op.(interface{ Sole() (int, bool) }); has {

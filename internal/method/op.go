@@ -13,7 +13,7 @@ import "slerpmerge/slerp"
 // An Op is the operation on the operands of one tensor, with all parameters
 // resolved.
 type Op interface {
-	// Word is the word for it in plans and records.
+	// Word returns the word for it in plans and records.
 	Word() string
 	// Needs returns what Solve has to be told of the operands.
 	Needs() Measure
@@ -41,7 +41,7 @@ const (
 // row order: (0,1), (0,2), ... (0,n-1), (1,2), ...
 type Gram []slerp.Gram
 
-// Pairs is the length of the Gram of n operands.
+// Pairs returns the length of the Gram of n operands.
 func Pairs(n int) int { return n * (n - 1) / 2 }
 
 // Add adds the sums of one more block to g, which is nil before the first. Add the
@@ -56,7 +56,7 @@ func (g Gram) Add(block Gram) Gram {
 	return g
 }
 
-// NonFinite is the first of n operands that has a NaN or an infinity, -1 if none
+// NonFinite returns the first of n operands that has a NaN or an infinity, -1 if none
 // has.
 func (g Gram) NonFinite(n int) int {
 	k := 0

@@ -6,20 +6,20 @@ import "slerpmerge/internal/recipe"
 // as they are or scaled.
 type PassthroughMethod struct{}
 
-// Name is "passthrough".
+// Name returns "passthrough".
 func (PassthroughMethod) Name() recipe.Method { return "passthrough" }
 
-// Title is for cards.
+// Title returns the name of the method for cards.
 func (PassthroughMethod) Title() string {
 	return "A model put together of layers of others"
 }
 
-// Parameters are scale.
+// Parameters returns scale.
 func (PassthroughMethod) Parameters() []recipe.Parameter {
 	return []recipe.Parameter{{Name: "scale", PerSource: true}}
 }
 
-// Pairs is false.
+// Pairs returns false.
 func (PassthroughMethod) Pairs() bool { return false }
 
 // Op scales the operand, by 1 if the recipe has no scale for it.

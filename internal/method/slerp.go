@@ -12,10 +12,10 @@ import (
 // = 0 to the second at T = 1 (package slerp).
 type Slerp struct{ T float64 }
 
-// Word is "slerp".
+// Word returns "slerp".
 func (Slerp) Word() string { return "slerp" }
 
-// Needs is InnerProducts.
+// Needs returns InnerProducts.
 func (Slerp) Needs() Measure { return InnerProducts }
 
 // Solve gives the coefficients of the spherical or, where that is not defined,
@@ -29,21 +29,21 @@ func (s Slerp) Solve(_ int, gram Gram) Solution {
 	return out
 }
 
-// Sole is the operand that is taken alone: at the ends nothing is blended.
+// Sole returns the operand that is taken alone: at the ends nothing is blended.
 func (s Slerp) Sole() (k int, ok bool) { return int(s.T), s.T == 0 || s.T == 1 }
 
 // SlerpMethod is merge_method: slerp, of two models.
 type SlerpMethod struct{}
 
-// Name is "slerp".
+// Name returns "slerp".
 func (SlerpMethod) Name() recipe.Method { return "slerp" }
 
-// Title is for cards.
+// Title returns the name of the method for cards.
 func (SlerpMethod) Title() string {
 	return "A merge of two models by spherical linear interpolation (SLERP)"
 }
 
-// Parameters are t.
+// Parameters returns t.
 func (SlerpMethod) Parameters() []recipe.Parameter {
 	return []recipe.Parameter{{Name: "t", Valid: validT}}
 }
@@ -58,7 +58,7 @@ func validT(v float64, word string) (problem, warning string) {
 	return "", ""
 }
 
-// Pairs is true: tensors are planned in pairs.
+// Pairs returns true: tensors are planned in pairs.
 func (SlerpMethod) Pairs() bool { return true }
 
 // Op needs t.

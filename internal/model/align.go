@@ -120,7 +120,7 @@ func (m *Model) stackShapes() map[string]*stackShape {
 	return stacks
 }
 
-// restOf is the name of a tensor within its layer.
+// restOf returns the name of a tensor within its layer.
 func restOf(name, stack string) string {
 	rest := name[len(stack)+1:]
 	return rest[strings.IndexByte(rest, '.')+1:]
@@ -149,7 +149,7 @@ func appendKind(b []byte, name string) []byte {
 	return b
 }
 
-// commonLead is the longest run of components that all names begin with, up
+// commonLead returns the longest run of components that all names begin with, up
 // to a dot; "" for fewer than three names, which prove nothing.
 func commonLead(names []string) string {
 	if len(names) < 3 {
@@ -342,7 +342,7 @@ func (a *alignment) pairWhole() bool {
 	return true
 }
 
-// lead is the run of components that all names of m begin with.
+// lead returns the run of components that all names of m begin with.
 func (m *Model) lead() string {
 	if len(m.Tensors) == 0 {
 		return ""

@@ -62,7 +62,7 @@ func (a *alignment) name() error {
 	return nil
 }
 
-// shared is the name in the memory that base has it in, where it has it.
+// shared returns the name in the memory that base has it in, where it has it.
 func (a *alignment) shared(name string) string {
 	if j, ok := a.base.Lookup(name); ok {
 		return a.base.Tensors[j].Name
@@ -70,7 +70,7 @@ func (a *alignment) shared(name string) string {
 	return name
 }
 
-// image is the name in base that the prefixes give Tensors[i]; "" if none
+// image returns the name in base that the prefixes give Tensors[i]; "" if none
 // does. The longest prefix decides.
 func (a *alignment) image(i int) (string, error) {
 	name := a.m.Tensors[i].Name
@@ -171,7 +171,7 @@ func (a *alignment) nameLeft(left []int, names []string, taken map[string]bool) 
 	return still, nil
 }
 
-// beginnings are the runs of components that a prefix begins with, from none
+// beginnings returns the runs of components that a prefix begins with, from none
 // to all.
 func beginnings(prefix string) []string {
 	list := []string{""}

@@ -40,7 +40,7 @@ func (f files) findCached(name string) (dir, repo string, found bool, err error)
 	return dir, repo, true, err
 }
 
-// snapshot is the folder of a revision of the model whose cache is home.
+// snapshot returns the folder of a revision of the model whose cache is home.
 func (f files) snapshot(home, repo, revision string) (dir string, err error) {
 	if revision == "" {
 		revision = "main"
@@ -66,13 +66,13 @@ func (f files) snapshot(home, repo, revision string) (dir string, err error) {
 	return dir, nil
 }
 
-// cachedRepo is the name of a model by that of its folder in the cache.
+// cachedRepo returns the name of a model by that of its folder in the cache.
 func cachedRepo(folder string) (repo string, ok bool) {
 	name, ok := strings.CutPrefix(folder, "models--")
 	return strings.Replace(name, "--", "/", 1), ok && name != ""
 }
 
-// cacheHome is the folder of a model in a cache of the Hub if path is that
+// cacheHome returns the folder of a model in a cache of the Hub if path is that
 // folder itself, or one of those in it that hold no model.
 func cacheHome(path string) (home, repo string, ok bool) {
 	abs, err := filepath.Abs(path)

@@ -40,7 +40,7 @@ var licenceNames = []string{"LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "C
 // templateFolder holds the chat templates that are not the default one.
 const templateFolder = "additional_chat_templates"
 
-// Companions are the names of the files, relative to the model's folder and
+// Companions returns the names of the files, relative to the model's folder and
 // sorted, that go into an output with the weights. tokenizer tells which half is
 // meant: the tokenizer and its chat templates, or the rest.
 func (m *Model) Companions(tokenizer bool) []string {
@@ -69,7 +69,7 @@ func (m *Model) Companions(tokenizer bool) []string {
 	return names
 }
 
-// Licences are the names of the folder's licence files.
+// Licences returns the names of the folder's licence files.
 func (m *Model) Licences() []string {
 	if m.Dir == "" {
 		return nil
@@ -85,7 +85,7 @@ func (m *Model) match(folder string, patterns []string) []string {
 	return m.entries(folder, func(name string) bool { return matchAny(patterns, name) })
 }
 
-// entries are the names in a folder of the model that are wanted, sorted.
+// entries returns the names in a folder of the model that are wanted, sorted.
 func (m *Model) entries(folder string, want func(string) bool) []string {
 	var names []string
 	for _, name := range m.listing {
@@ -160,7 +160,7 @@ var (
 	litter   = []string{"Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "lost+found", "CACHEDIR.TAG", "*~", "*.lock", "*.incomplete"}
 )
 
-// Others are the names in the folder, relative to it and sorted, that are
+// Others returns the names in the folder, relative to it and sorted, that are
 // neither the weights that are read, nor companions of any model, nor taken: no
 // output has them. Folders end in a slash. Hidden names are left out.
 func (m *Model) Others(taken func(name string) bool) []string {
@@ -221,7 +221,7 @@ func (m *Model) OpenCompanion(name string) (io.ReadCloser, error) {
 	return disk.OpenRegular(m.inDir(name))
 }
 
-// inDir is the path of a file of the model. One without a folder is looked for
+// inDir returns the path of a file of the model. One without a folder is looked for
 // beside the weights first.
 func (m *Model) inDir(name string) string {
 	if m.Home != "" && !strings.Contains(name, "/") {
@@ -232,7 +232,7 @@ func (m *Model) inDir(name string) string {
 	return filepath.Join(m.Dir, filepath.FromSlash(name))
 }
 
-// CompanionSize is the length of one file of the folder. If it is there but not
+// CompanionSize returns the length of one file of the folder. If it is there but not
 // a regular file (a link whose download is missing, a FIFO), the error is a
 // *FormatError.
 func (m *Model) CompanionSize(name string) (int64, error) {

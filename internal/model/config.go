@@ -150,7 +150,7 @@ var nestedFields = func() map[string]bool {
 	return names
 }()
 
-// joinPath is the path to an object of that name inside another one. A name that
+// joinPath returns the path to an object of that name inside another one. A name that
 // would make the path ambiguous gives one that nothing is looked for at.
 func joinPath(sub, name string) string {
 	if name == "" || strings.ContainsAny(name, ".\x00") {
@@ -197,13 +197,13 @@ func (c *Config) find(sub, name string) *field {
 	return nil
 }
 
-// Bytes is the text as it stands, edits included.
+// Bytes returns the text as it stands, edits included.
 func (c *Config) Bytes() []byte { return c.raw }
 
 // Has reports whether the member stands at the top level.
 func (c *Config) Has(name string) bool { return c.find("", name) != nil }
 
-// Raw is the JSON text of a member at the top level, nil when it is absent.
+// Raw returns the JSON text of a member at the top level, nil when it is absent.
 func (c *Config) Raw(name string) []byte { return c.rawIn("", name) }
 
 func (c *Config) rawIn(sub, name string) []byte {
@@ -214,7 +214,7 @@ func (c *Config) rawIn(sub, name string) []byte {
 	return c.raw[f.valStart:f.valEnd]
 }
 
-// String is the text of a member, "" when it is absent or no string.
+// String returns the text of a member, "" when it is absent or no string.
 func (c *Config) String(name string) string {
 	v := c.Raw(name)
 	if len(v) == 0 || v[0] != '"' {
@@ -227,7 +227,7 @@ func (c *Config) String(name string) string {
 	return string(b)
 }
 
-// Int is an integer member, looked for at the top and then in the part that
+// Int returns an integer member, looked for at the top and then in the part that
 // describes the language model; any of the names will do, since families
 // disagree (num_hidden_layers, n_layer).
 func (c *Config) Int(names ...string) (int64, bool) {
@@ -241,7 +241,7 @@ func (c *Config) Int(names ...string) (int64, bool) {
 	return 0, false
 }
 
-// Bool is a boolean member, looked for as Int does.
+// Bool returns a boolean member, looked for as Int does.
 func (c *Config) Bool(name string) (value, ok bool) {
 	for _, sub := range c.textPaths() {
 		switch string(c.rawIn(sub, name)) {
@@ -254,7 +254,7 @@ func (c *Config) Bool(name string) (value, ok bool) {
 	return false, false
 }
 
-// Strings is a list of strings, nil when the member is something else.
+// Strings returns a list of strings, nil when the member is something else.
 func (c *Config) Strings(name string) []string {
 	d := jsontext.NewDecoder(bytes.NewReader(c.Raw(name)))
 	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '[' {

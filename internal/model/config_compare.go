@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Names are the members at the top level, in their order.
+// Names returns the members at the top level, in their order.
 func (c *Config) Names() []string {
 	var names []string
 	for i := range c.fields {
@@ -24,7 +24,7 @@ func SameJSON(x, y []byte) bool {
 	return bytes.Equal(x, y) || bytes.Equal(canonical(x), canonical(y))
 }
 
-// canonical is a JSON text in the one form that its value has; null for nil,
+// canonical returns a JSON text in the one form that its value has; null for nil,
 // and a text that is none as it is.
 func canonical(text []byte) []byte {
 	if len(text) == 0 {

@@ -27,7 +27,7 @@ var depthWords = regexp.MustCompile(`^(n|num|number_of|total)_([a-z]+_)?(layers?
 var notDepth = []string{"max_window_layers", sharedKey, "num_nextn_predict_layers", "num_mtp_layers", "num_dense_layers", "num_hash_layers", "num_mem_blocks",
 	"num_adapter_layers", "num_global_layers"}
 
-// depthKeys are the settings that give the number of layers of a stack.
+// depthKeys returns the settings that give the number of layers of a stack.
 func depthKeys(c *Config, stack string) []string {
 	has := func(names []string) bool { return slices.ContainsFunc(names, c.Has) }
 	segments := strings.Split(stack, ".")

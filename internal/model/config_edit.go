@@ -102,7 +102,7 @@ func (c *Config) lastTop() *field {
 	return nil
 }
 
-// nameStart is the offset of the quote that opens the member's name.
+// nameStart returns the offset of the quote that opens the member's name.
 func (c *Config) nameStart(f *field) int {
 	return f.start + bytes.IndexByte(c.raw[f.start:], '"')
 }

@@ -78,7 +78,7 @@ func (r *relayer) note(format string, args ...any) {
 	r.report.Notes = append(r.report.Notes, fmt.Sprintf(format, args...))
 }
 
-// part is the language part of a source's config.
+// part returns the language part of a source's config.
 func (r *relayer) part(c *Config) *Config {
 	if c == nil {
 		return nil
@@ -146,7 +146,7 @@ func (r *relayer) axes(c *Config) {
 	}
 }
 
-// wanted are the kinds that the layers had, "" where their config does not say;
+// wanted returns the kinds that the layers had, "" where their config does not say;
 // nil where none says.
 func (r *relayer) wanted(x *layerAxis) []string {
 	kinds := map[*Config][]string{}

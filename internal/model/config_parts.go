@@ -41,7 +41,7 @@ func (c *Config) sortParts() {
 	})
 }
 
-// partRank is the place of a part among the partNames.
+// partRank returns the place of a part among the partNames.
 func partRank(path string) int {
 	_, name := splitPath(path)
 	return slices.Index(partNames, name)
@@ -56,11 +56,11 @@ func splitPath(path string) (sub, name string) {
 	return "", path
 }
 
-// textPaths are the paths of the objects in which a setting of the language
+// textPaths returns the paths of the objects in which a setting of the language
 // model may stand, the top first.
 func (c *Config) textPaths() []string { return append([]string{""}, c.parts...) }
 
-// TextPath is the path of the object that describes the language model, such as
+// TextPath returns the path of the object that describes the language model, such as
 // text_config or thinker_config.text_config; "" is the top, where there is no
 // such object or it leaves the number of layers to the top.
 func (c *Config) TextPath() string {
@@ -82,7 +82,7 @@ func (c *Config) hasDepth(sub string) bool {
 	})
 }
 
-// Depth is the number of layers that the language model has by its own part of
+// Depth returns the number of layers that the language model has by its own part of
 // the config, or by the top.
 func (c *Config) Depth() (int64, bool) {
 	for _, sub := range []string{c.TextPath(), ""} {
@@ -116,7 +116,7 @@ func (c *Config) replace(path string, part *Config) {
 	c.rescan()
 }
 
-// LanguagePart is the settings of the language model: of a model of several
+// LanguagePart returns the settings of the language model: of a model of several
 // parts those that describe it, else c itself.
 func (c *Config) LanguagePart() *Config {
 	if path := c.TextPath(); path != "" {

@@ -51,7 +51,7 @@ func (c *Count) addConfig(config *Config) {
 	}
 }
 
-// members is the most members that the objects of a JSON text have.
+// members returns the most members that the objects of a JSON text have.
 func members(raw []byte) int64 { return int64(bytes.Count(raw, []byte(":"))) }
 
 // countConfig counts a config.json without holding it.

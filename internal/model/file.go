@@ -28,7 +28,7 @@ type File struct {
 	first      int                  // index of its first tensor in Model.Tensors
 }
 
-// Table is the stretch of the file that says what is in it: the header of
+// Table returns the stretch of the file that says what is in it: the header of
 // safetensors, the ZIP directory of a PyTorch checkpoint, which has checksums
 // of the values too. n is 0 where there is none.
 func (f *File) Table() (off, n int64) {

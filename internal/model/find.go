@@ -68,7 +68,7 @@ func (m *Model) find() (fs.FileInfo, error) {
 	return st, nil
 }
 
-// inHome is the path in the user's home directory that one with "~/" means. No
+// inHome returns the path in the user's home directory that one with "~/" means. No
 // shell has expanded it in a recipe, a manifest or a quoted argument. It is ""
 // for other paths.
 func inHome(path string) string {
@@ -83,7 +83,7 @@ func inHome(path string) string {
 	return filepath.Join(home, rest)
 }
 
-// Place is the folder or file of the model: its Path, or where the cache has it.
+// Place returns the folder or file of the model: its Path, or where the cache has it.
 func (m *Model) Place() string { return m.place }
 
 // notFound says that nothing is there. repo is the path as a name on the Hub,

@@ -72,7 +72,7 @@ const maxListed = 4
 // on a sentence; "" if none was.
 func (m *Model) unfinished() string { return unfinishedIn(downloads(m.Dir)) }
 
-// downloads are the folders in which the Hub's tools keep what is not yet
+// downloads returns the folders in which the Hub's tools keep what is not yet
 // complete, for a model folder: in the cache, or below a folder of one's own.
 func downloads(dir string) []string {
 	return []string{
@@ -119,7 +119,7 @@ func (m *Model) downloadHint() string {
 	return "the folder is incomplete: download it again"
 }
 
-// download is the command that gets a model, or the rest of it.
+// download returns the command that gets a model, or the rest of it.
 func download(repo, revision string) string {
 	if revision != "" && revision != "main" {
 		return fmt.Sprintf("hf download %s --revision %s", repo, revision)

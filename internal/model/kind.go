@@ -17,7 +17,7 @@ const (
 	Other     Kind = "other"
 )
 
-// Kinds are all kinds, in the order in which they are listed.
+// Kinds returns all kinds, in the order in which they are listed.
 func Kinds() []Kind { return []Kind{Attention, MLP, Norm, Embedding, Head, Other} }
 
 // KindOf derives the kind of a tensor from its name, for the families of

@@ -32,7 +32,7 @@ var layerAxes = []layerAxis{
 	{sharedRule, []string{sharedKey}, fixShared},
 }
 
-// kindsOf are the kinds of n layers in one respect, nil where the config does
+// kindsOf returns the kinds of n layers in one respect, nil where the config does
 // not say.
 func (x *layerAxis) kindsOf(c *Config, n int) []string {
 	if rule := x.rule(c); rule != nil {
@@ -43,7 +43,7 @@ func (x *layerAxis) kindsOf(c *Config, n int) []string {
 	return nil
 }
 
-// key is the setting that says it; "" where it is a default of the class.
+// key returns the setting that says it; "" where it is a default of the class.
 func (x *layerAxis) key(c *Config) string {
 	for _, key := range x.keys {
 		if c.Has(key) && !c.isNull(key, false) {

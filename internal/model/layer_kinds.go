@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// LayerKinds are the kinds of the layers of a model of so many, as its
+// LayerKinds returns the kinds of the layers of a model of so many, as its
 // config.json has them: such as "full_attention, sparse". They are "" where
 // it says nothing.
 func (c *Config) LayerKinds(depth int) []string {
@@ -30,7 +30,7 @@ func (c *Config) LayerKinds(depth int) []string {
 	return kinds
 }
 
-// LayerTexts are all that config.json says of each layer: its kind, and its
+// LayerTexts returns all that config.json says of each layer: its kind, and its
 // entries in lists and tables.
 func (c *Config) LayerTexts(depth int) []string {
 	texts := c.LayerKinds(depth)

@@ -126,7 +126,7 @@ func numbered(c *Config, depth int) []layerMember {
 	return found
 }
 
-// at is the object at a path of the language part of a source.
+// at returns the object at a path of the language part of a source.
 func (r *relayer) at(c *Config, path string) *Config {
 	part := r.part(c)
 	if part == nil || path == "" {
@@ -142,7 +142,7 @@ func (r *relayer) at(c *Config, path string) *Config {
 	return part
 }
 
-// entries are those of the output's layers, of a list that a source has with as
+// entries returns the entries of the output's layers, of a list that a source has with as
 // many entries as layers. own is the primary's.
 func (r *relayer) entries(sub, name string, own []string, list func(c *Config) []string) []string {
 	at := map[*Config][]string{}

@@ -105,7 +105,7 @@ func indexed(name string, base int, in, out string, rule layerRule) layerRule {
 	}
 }
 
-// number is an integer setting, def where it is absent or none.
+// number returns an integer setting, def where it is absent or none.
 func (c *Config) number(name string, def int) int {
 	if name == "" {
 		return def
@@ -128,7 +128,7 @@ func (c *Config) isTrue(name string, def bool) bool {
 	return string(raw) == "true" || raw == nil && def
 }
 
-// kindList is a list of kinds as text. Names of older releases are made those
+// kindList returns a list of kinds as text. Names of older releases are made those
 // of today, as remap_legacy_layer_types of transformers does.
 func (c *Config) kindList(name string) []string {
 	list := c.list("", name)
@@ -152,7 +152,7 @@ func (c *Config) kindList(name string) []string {
 	return kinds
 }
 
-// numbers is a list of integers, or a text of integers with commas between
+// numbers returns a list of integers, or a text of integers with commas between
 // them; ok is false where the setting is something else.
 func (c *Config) numbers(name string) (numbers []int, ok bool) {
 	var list []string
@@ -176,7 +176,7 @@ func (c *Config) numbers(name string) (numbers []int, ok bool) {
 	return numbers, true
 }
 
-// layerFamily is the model_type without the endings that the part of a model
+// layerFamily returns the model_type without the endings that the part of a model
 // of several parts has.
 func (c *Config) layerFamily() string {
 	family := c.String("model_type")

@@ -159,7 +159,7 @@ func (c *Config) LayersByPlace() bool {
 
 const firstDenseKey = "first_k_dense_replace"
 
-// firstDense is the rule of first_k_dense_replace, with moe_layer_freq beside
+// firstDense returns the rule of first_k_dense_replace, with moe_layer_freq beside
 // it: a period, or a list with an entry for each layer.
 func firstDense(def int) layerRule {
 	return func(c *Config, n int) []string {
@@ -346,7 +346,7 @@ func ernieMLP(c *Config, i, n int) string {
 	return either((i+1)%period == 0 && i >= c.number("moe_layer_start_index", 1) && i <= end, sparse, dense)
 }
 
-// qwenMLP is the rule of mlp_only_layers and decoder_sparse_step.
+// qwenMLP returns the rule of mlp_only_layers and decoder_sparse_step.
 func qwenMLP(c *Config, i, _ int) string {
 	only, ok := c.numbers("mlp_only_layers")
 	if !ok && c.layerFamily() == "flint" {

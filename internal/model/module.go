@@ -190,7 +190,7 @@ func (m *Model) openModule(pool *mmapio.Pool, s *shelf, w *weights) error {
 	return nil
 }
 
-// ModuleFiles are the small files in the folders of the modules, relative to
+// ModuleFiles returns the small files in the folders of the modules, relative to
 // the model's folder and sorted.
 func (m *Model) ModuleFiles() []string {
 	var names []string

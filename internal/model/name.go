@@ -23,7 +23,7 @@ func (m *Model) Name() string {
 	return filepath.Base(m.Path)
 }
 
-// Repo is the model's name on the Hub, such as org/name, and the revision that
+// Repo returns the model's name on the Hub, such as org/name, and the revision that
 // was asked for, "" for main; both are "" where the model does not lie in the
 // Hugging Face cache.
 func (m *Model) Repo() (name, revision string) {

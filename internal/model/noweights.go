@@ -132,7 +132,7 @@ func (s *shelf) modelsBelow() (msg, hint string) {
 // maxFolders bounds the search for models below a folder.
 const maxFolders = 1000
 
-// modelFolders are the folders so deep below dir that hold weights, relative
+// modelFolders returns the folders so deep below dir that hold weights, relative
 // to it.
 func modelFolders(dir string, depth int) []string {
 	var found []string
@@ -170,7 +170,7 @@ func modelFolders(dir string, depth int) []string {
 	return found
 }
 
-// lastNumber is the number at the end of a name, such as that of a
+// lastNumber returns the number at the end of a name, such as that of a
 // checkpoint; -1 if there is none.
 func lastNumber(name string) int {
 	digits := name[len(strings.TrimRight(name, "0123456789")):]

@@ -74,7 +74,7 @@ func differInNumber(a, b string) bool {
 	return n == 1
 }
 
-// kinds are the names of the tensors in layers, with # for every number.
+// kinds returns the names of the tensors in layers, with # for every number.
 func (m *Model) kinds() map[string]bool {
 	kinds := map[string]bool{}
 	var key []byte

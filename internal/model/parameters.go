@@ -26,7 +26,7 @@ type Alias struct {
 // Tensors.
 type Pair struct{ Target, Source int32 }
 
-// First is the index of the first tensor of the parameter that Tensors[i]
+// First returns the index of the first tensor of the parameter that Tensors[i]
 // belongs to, i itself as a rule.
 func (p *Parameters) First(i int32) int32 {
 	for int(i) < len(p.first) && p.first[i] != i {
@@ -149,7 +149,7 @@ func (m *Model) Named(name string) (int, bool) {
 // config.json to the embedding.
 func (m *Model) TiesHead() bool { return m.tiedIn("") }
 
-// Aliases are the names that save_model of safetensors leaves out, each with
+// Aliases returns the names that save_model of safetensors leaves out, each with
 // the tensor that it keeps instead, by the metadata of the files; sorted.
 func (m *Model) Aliases() []Alias {
 	dropped := m.dropped
@@ -202,7 +202,7 @@ func (m *Model) renameAliases() {
 	m.sortAliases()
 }
 
-// commonParts is the length of the beginning that two names have in common, in
+// commonParts returns the length of the beginning that two names have in common, in
 // whole parts.
 func commonParts(a, b string) int {
 	n := 0

@@ -238,7 +238,7 @@ func scales(scale, codes []uint64) bool {
 	return true
 }
 
-// squeezed is a shape without its dimensions of one element.
+// squeezed returns a shape without its dimensions of one element.
 func squeezed(shape []uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(shape), func(d uint64) bool { return d == 1 })
 }

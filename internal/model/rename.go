@@ -18,7 +18,7 @@ const dataParallel = "module."
 // with or without an adapter. It too counts only in front of every name.
 const peftModel = "base_model.model."
 
-// StoredName is the name of Tensors[i] in its file.
+// StoredName returns the name of Tensors[i] in its file.
 func (m *Model) StoredName(i int) string {
 	if m.stored != nil {
 		return m.stored[i]
@@ -84,7 +84,7 @@ func (m *Model) Unwrap() []string {
 	return found
 }
 
-// front is the wrappers that stand before the names of all tensors with a
+// front returns the wrappers that stand before the names of all tensors with a
 // shape: AveragedModel has a scalar beside its module.
 func (m *Model) front() string {
 	front := ""

@@ -6,7 +6,7 @@ import (
 	"slerpmerge/torchbin"
 )
 
-// Bytes is the size of all tensors' values.
+// Bytes returns the size of all tensors' values.
 func (m *Model) Bytes() int64 {
 	var n int64
 	for i := range m.Tensors {
@@ -32,7 +32,7 @@ func (m *Model) TextBytes() int64 {
 	return n
 }
 
-// GatherBytes is the memory that reading takes for the sake of tensors which
+// GatherBytes returns the memory that reading takes for the sake of tensors which
 // lie in another order in their file; 0 where there are none.
 func (m *Model) GatherBytes() int64 {
 	for _, f := range m.Files {
@@ -51,7 +51,7 @@ func (m *Model) SetGatherMemory(size int64) {
 	}
 }
 
-// Elems is the number of parameters: the elements of all tensors.
+// Elems returns the number of parameters: the elements of all tensors.
 func (m *Model) Elems() int64 {
 	var n int64
 	for i := range m.Tensors {

@@ -105,7 +105,7 @@ func otherModality(name string) bool {
 	return false
 }
 
-// sibling is the name of the encoder that belongs to a decoder; "" if the
+// sibling returns the name of the encoder that belongs to a decoder; "" if the
 // stack is not in a decoder. Neither of the two is the text alone.
 func sibling(stack string) string {
 	parts := strings.Split(stack, ".")
@@ -117,7 +117,7 @@ func sibling(stack string) string {
 	return strings.Join(parts, ".")
 }
 
-// parentOf is the module that holds the one of this name: "" for the model.
+// parentOf returns the module that holds the one of this name: "" for the model.
 func parentOf(name string) string {
 	return name[:max(0, strings.LastIndexByte(name, '.'))]
 }
@@ -136,7 +136,7 @@ func (m *Model) besideEmbedding() []string {
 	return modules
 }
 
-// hiddenSize is the width of the language model that config.json states.
+// hiddenSize returns the width of the language model that config.json states.
 func (m *Model) hiddenSize() (uint64, bool) {
 	if m.Config == nil {
 		return 0, false

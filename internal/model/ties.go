@@ -97,7 +97,7 @@ var ties = sync.OnceValue(func() (byName struct{ targets, sources map[string][]t
 	return byName
 })
 
-// ending is the last two parts of a name.
+// ending returns the last two parts of a name.
 func ending(name string) string {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		if j := strings.LastIndexByte(name[:i], '.'); j >= 0 {
@@ -107,7 +107,7 @@ func ending(name string) string {
 	return name
 }
 
-// withoutBase is a source as the base model alone names it, without the name
+// withoutBase returns a source as the base model alone names it, without the name
 // of the base model in its class: wte.weight for transformer.wte.weight. It is
 // "" where nothing would be left that tells one tensor from another.
 func withoutBase(source string) string {
@@ -213,7 +213,7 @@ func TieTargets(source string) []string {
 	return names
 }
 
-// TieSource is the name of the tensor from which transformers makes the tensor
+// TieSource returns the name of the tensor from which transformers makes the tensor
 // of another name, by the class and the config of the model. find reports
 // whether there is one of a name.
 func (m *Model) TieSource(name string, find func(name string) bool) (source string, ok bool) {

@@ -132,7 +132,7 @@ func (c *Config) Untie() bool {
 // defaults of its own.
 var textMembers = []string{"text_config", "llm_config", "language_config"}
 
-// textModel is the config of the text model, where the model has other parts.
+// textModel returns the config of the text model, where the model has other parts.
 func (c *Config) textModel() (text *Config, ok bool) {
 	for _, name := range textMembers {
 		if raw := c.Raw(name); len(raw) > 0 && raw[0] == '{' {
@@ -144,13 +144,13 @@ func (c *Config) textModel() (text *Config, ok bool) {
 	return nil, false
 }
 
-// flag is a boolean member at the top level.
+// flag returns a boolean member at the top level.
 func (c *Config) flag(name string) (value, ok bool) {
 	text := string(c.Raw(name))
 	return text == "true", text == "true" || text == "false"
 }
 
-// part is the config of a part of the model, found by the first names of its
+// part returns the config of a part of the model, found by the first names of its
 // tensors, such as "language_model." or "thinker."; c itself where no member of
 // c describes it.
 func (c *Config) part(prefix string) *Config {

@@ -17,7 +17,7 @@ type VocabSize struct {
 	Size       int64
 }
 
-// VocabSizes are all such settings, of all parts of a model.
+// VocabSizes returns all such settings, of all parts of a model.
 func (c *Config) VocabSizes() []VocabSize {
 	var all []VocabSize
 	for i := range c.fields {
@@ -32,7 +32,7 @@ func (c *Config) VocabSizes() []VocabSize {
 	return all
 }
 
-// VocabSize is the number of tokens of the text vocabulary.
+// VocabSize returns the number of tokens of the text vocabulary.
 func (c *Config) VocabSize() (int64, bool) {
 	for _, sub := range []string{c.TextPath(), ""} {
 		if n, err := strconv.ParseInt(string(c.rawIn(sub, "vocab_size")), 10, 64); err == nil {

@@ -104,7 +104,7 @@ func (s *shelf) ofConfig(name string) (*weights, error) {
 	return &weights{files: []string{name}, name: name}, nil
 }
 
-// named is the model of one index.
+// named returns the model of one index.
 func (s *shelf) named(index string) (*weights, error) {
 	w, err := s.follow(index)
 	if err == nil {
@@ -233,7 +233,7 @@ func (s *shelf) part(file string) bool {
 	})
 }
 
-// listing is the index beside a weight file that lists it, "" if none does.
+// listing returns the index beside a weight file that lists it, "" if none does.
 // An index that can't be read is an error only for a file that must be in one.
 func (s *shelf) listing(file string) (string, error) {
 	of, ok := parseWeightName(file)
@@ -256,7 +256,7 @@ func (s *shelf) listing(file string) (string, error) {
 	return "", nil
 }
 
-// left are the weight files of the folder that are not read.
+// left returns the weight files of the folder that are not read.
 func (s *shelf) left(w *weights) []string {
 	read := make(map[string]bool, len(w.files))
 	for _, f := range w.files {

@@ -66,13 +66,13 @@ func (c *Cast) Prefetch(off, n int64) { c.src.Prefetch(off/c.out*c.own, n/c.out*
 // Drop likewise.
 func (c *Cast) Drop(off, n int64) { c.src.Drop(off/c.out*c.own, n/c.out*c.own) }
 
-// Copier is nil.
+// Copier returns nil.
 func (*Cast) Copier() tensor.Copier { return nil }
 
-// Memory is the buffer of one reader.
+// Memory returns the size of the buffer of one reader.
 func (c *Cast) Memory() int64 { return castBytes + c.src.Memory() }
 
-// Key is that of the source with the type.
+// Key returns the key of the source with the type.
 func (c *Cast) Key() Operand {
 	k := c.src.Key()
 	k.As = c.to

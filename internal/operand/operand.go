@@ -35,10 +35,10 @@ type Operand struct {
 // None reports whether there is no tensor.
 func (o Operand) None() bool { return o.Model == nil }
 
-// Tensor is the operand's entry in its model's table.
+// Tensor returns the operand's entry in its model's table.
 func (o Operand) Tensor() *model.Tensor { return &o.Model.Tensors[o.Index] }
 
-// Info is the operand as it is read.
+// Info returns the operand as it is read.
 func (o Operand) Info() tensor.Info {
 	info := o.Tensor().Info
 	if o.As != tensor.BOOL {
@@ -51,7 +51,7 @@ func (o Operand) Info() tensor.Info {
 	return info
 }
 
-// Key is the identity of the data that are read: operands that are names of one
+// Key returns the identity of the data that are read: operands that are names of one
 // parameter, read in the same way, have the same Key.
 func (o Operand) Key() Operand {
 	if !o.None() {

@@ -62,7 +62,7 @@ func (r *Remapped) Prefetch(off, n int64) {
 // Drop does nothing: rows of the tensor may be needed again.
 func (r *Remapped) Drop(off, n int64) {}
 
-// Copier is nil.
+// Copier returns nil.
 func (*Remapped) Copier() tensor.Copier { return nil }
 
 // Use reads into scratch.
@@ -70,10 +70,10 @@ func (r *Remapped) Use(ctx context.Context, scratch []byte, off int64, use func(
 	return fill(ctx, r, scratch, off, use)
 }
 
-// Memory is a row and the buffers that fill others.
+// Memory returns the size of a row and of the buffers that fill others.
 func (r *Remapped) Memory() int64 { return r.width + 2*fillBytes + r.own.Memory() }
 
-// Key is that of the tensor with the rows.
+// Key returns the key of the tensor with the rows.
 func (r *Remapped) Key() Operand {
 	k := r.own.Key()
 	k.Rows = r.Rows

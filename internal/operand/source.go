@@ -28,11 +28,11 @@ type Source interface {
 	// where they must be read.
 	Copier() tensor.Copier
 
-	// Memory is the most that the source holds, in bytes, beside the pages of
+	// Memory returns the most that the source holds, in bytes, beside the pages of
 	// mapped files and the buffers that its callers pass.
 	Memory() int64
 
-	// Key is the identity of the operand, see [Operand.Key].
+	// Key returns the identity of the operand, see [Operand.Key].
 	Key() Operand
 }
 

@@ -23,11 +23,11 @@ func (Zeros) Prefetch(off, n int64) {}
 // Drop does nothing.
 func (Zeros) Drop(off, n int64) {}
 
-// Copier is nil.
+// Copier returns nil.
 func (Zeros) Copier() tensor.Copier { return nil }
 
-// Memory is 0.
+// Memory returns 0.
 func (Zeros) Memory() int64 { return 0 }
 
-// Key is the zero Operand.
+// Key returns the zero Operand.
 func (Zeros) Key() Operand { return Operand{} }

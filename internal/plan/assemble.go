@@ -303,7 +303,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 	}
 }
 
-// lone is a tensor that is taken from one model whatever the method.
+// lone returns a tensor that is taken from one model whatever the method.
 func (p *planner) lone(name string, o operand.Operand) Tensor {
 	t := Tensor{Info: o.Info(), Op: method.Copy(0), Operands: []operand.Operand{o}}
 	t.Name = name

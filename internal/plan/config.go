@@ -50,7 +50,7 @@ func (p *planner) editConfig() {
 	p.Config = c.Bytes()
 }
 
-// mainType is the floating type that most bytes of the output are of.
+// mainType returns the floating type that most bytes of the output are of.
 func (p *planner) mainType() (tensor.DType, bool) {
 	bytes := map[tensor.DType]int64{}
 	best, found := tensor.F32, false
@@ -83,7 +83,7 @@ func (p *planner) tokenizerOf() recipe.Tokenizer {
 	return recipe.TokenizerSecondary
 }
 
-// tokenizerModel is the model whose tokenizer files are copied.
+// tokenizerModel returns the model whose tokenizer files are copied.
 func (p *planner) tokenizerModel() *model.Model {
 	switch {
 	case p.tokensOf != nil:

@@ -10,7 +10,7 @@ import (
 	"slerpmerge/writer"
 )
 
-// ConfigName is the place of config.json in the output.
+// ConfigName returns the place of config.json in the output.
 func (p *Plan) ConfigName() string { return path.Join(p.Primary.Home, "config.json") }
 
 // scheme places the weights as the primary has them: a sentence-transformers
@@ -28,7 +28,7 @@ func hasModules(m *model.Model) bool {
 	return slices.ContainsFunc(m.Files, func(f model.File) bool { return f.Module != "" })
 }
 
-// module is the folder of the module that a tensor belongs to, "" as a rule.
+// module returns the folder of the module that a tensor belongs to, "" as a rule.
 func (t *Tensor) module() string {
 	o := t.Sole()
 	return o.Model.Files[o.Tensor().File].Module

@@ -37,7 +37,7 @@ func (s *side) lent(name string) part {
 	return x
 }
 
-// shareable are the parts of the model that a missing name may be tied to, even
+// shareable returns the parts of the model that a missing name may be tied to, even
 // if this side of a recipe's slice does not have them itself.
 func (s *side) shareable() []part {
 	if s.whole != nil {
@@ -69,7 +69,7 @@ func (s *side) meant(name string, others []string) part {
 	return part{}
 }
 
-// names are all names of an operand's parameter, stored or in metadata; nil
+// names returns all names of an operand's parameter, stored or in metadata; nil
 // where it has only one.
 func (s *side) names(o operand.Operand) []string {
 	if s.groups == nil {
@@ -159,7 +159,7 @@ func gather(sides []*side, name string) joint {
 	return j
 }
 
-// alternatives are the other names of the parameters that the sides have under
+// alternatives returns the other names of the parameters that the sides have under
 // a name, in an order that does not depend on the format of the models: the one
 // that the others are made from comes first.
 func alternatives(sides []*side, name string) []string {
@@ -246,7 +246,7 @@ func (p *planner) note(j joint) {
 	}
 }
 
-// ownOf is the name of the parameter that an output tensor is, its own as a rule.
+// ownOf returns the name of the parameter that an output tensor is, its own as a rule.
 func (p *planner) ownOf(name string) string {
 	if own, ok := p.own[name]; ok {
 		return own

@@ -82,7 +82,7 @@ func (p *planner) checkLayers() {
 	check.beside(stack, depth)
 }
 
-// source is the model that a layer of the output comes from; nil where its
+// source returns the model that a layer of the output comes from; nil where its
 // config says nothing.
 func (c *layerCheck) source(j int) *model.Model {
 	l := c.p.layers[j]
@@ -93,7 +93,7 @@ func (c *layerCheck) source(j int) *model.Model {
 	return c.p.Models[i]
 }
 
-// table is that of a model of so many layers.
+// table returns the table of a model of so many layers.
 func (c *layerCheck) table(m *model.Model) layerTable {
 	t, ok := c.tables[m]
 	if !ok {
@@ -169,7 +169,7 @@ func (c *layerCheck) differs(x model.LayerIssue) bool {
 	return slices.ContainsFunc(table, func(h uint64) bool { return h != table[own] })
 }
 
-// sliceOf is the place in the recipe of the slice that a layer of the output
+// sliceOf returns the place in the recipe of the slice that a layer of the output
 // belongs to.
 func (p *planner) sliceOf(layer int) (pos recipe.Pos) {
 	d := p.Recipe

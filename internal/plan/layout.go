@@ -111,7 +111,7 @@ func layerPrefix(name string) string {
 	return name[:end+strings.IndexByte(name[end:], '.')+1]
 }
 
-// layerParts are the parts at the beginning of a list that belong to a layer.
+// layerParts returns the parts at the beginning of a list that belong to a layer.
 func layerParts(parts []part, prefix string) []part {
 	n := 0
 	for n < len(parts) && strings.HasPrefix(parts[n].name, prefix) {
@@ -185,14 +185,14 @@ func has(parts []part, name string) bool {
 	return found
 }
 
-// moduleIn is the direct part of a layer that a tensor belongs to.
+// moduleIn returns the direct part of a layer that a tensor belongs to.
 func moduleIn(name string) string {
 	rest := name[len(layerPrefix(name)):]
 	module, _, _ := strings.Cut(rest, ".")
 	return module
 }
 
-// examples are the first tensors of either side, of one module if both have
+// examples returns the first tensors of either side, of one module if both have
 // some of it.
 func examples(only [2][]part) [2]string {
 	for _, x := range only[0] {
@@ -216,7 +216,7 @@ func strangers(a, b *side, stacks map[string]*stackSurvey) string {
 		text.Quote(x.example[0]), text.Quote(y.example[1]))
 }
 
-// mainStack is the stack of the text of side k, if nothing of it pairs. Where
+// mainStack returns the stack of the text of side k, if nothing of it pairs. Where
 // it does not show which stack is the text, it is the largest one of which that
 // is true, if it has a quarter of what is in layers. It is nil if there is none
 // such.

@@ -192,7 +192,7 @@ func (p *planner) single(name string, o operand.Operand, second bool) Tensor {
 	return t
 }
 
-// shared is an operation that equals the one before it: tensors in a row that have
+// shared returns an operation that equals the one before it: tensors in a row that have
 // the same share one in memory.
 func (p *planner) shared(op method.Op) method.Op {
 	if op != p.lastOp {
@@ -209,7 +209,7 @@ func copyOrConvert(k int, from, to tensor.DType) method.Op {
 	return method.Convert(k)
 }
 
-// outType is the type in which a floating tensor is written: the one asked
+// outType returns the type in which a floating tensor is written: the one asked
 // for; else the primary's, which comes first, or in a recipe file the type
 // that holds the values of all, as mergekit has it.
 func (p *planner) outType(in ...tensor.DType) tensor.DType {
@@ -255,7 +255,7 @@ func KeptType(primary, secondary *model.Model) (out recipe.DType, ok bool, err e
 	return recipe.DType{To: kept[0]}, true, nil
 }
 
-// wider is the least type that holds the values of both, as torch promotes.
+// wider returns the least type that holds the values of both, as torch promotes.
 func wider(a, b tensor.DType) tensor.DType {
 	switch {
 	case a == b:

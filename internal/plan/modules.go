@@ -63,7 +63,7 @@ func partOfAnother(tensor string) bool {
 	return false
 }
 
-// lastComponent is the offset behind the last place where the components of a
+// lastComponent returns the offset behind the last place where the components of a
 // name between dots are those of part; -1 if there is none.
 func lastComponent(name, part string) int {
 	for end := len(name); end > 0; {
@@ -156,7 +156,7 @@ func stackFor(d *recipe.Recipe, k int, m *model.Model) (stack string, layers int
 	return stack, layers, nil
 }
 
-// startOf is the number of the first layer of slice k in the output.
+// startOf returns the number of the first layer of slice k in the output.
 func startOf(d *recipe.Recipe, k int) int {
 	n := 0
 	for i := range d.Slices[:k] {

@@ -198,5 +198,5 @@ func readBudget(limit int64, threads int, table int64) (Budget, error) {
 	return Budget{}, &MemoryError{Limit: limit, Least: least}
 }
 
-// budgetLeast is the least limit of a run that only reads.
+// budgetLeast returns the least limit of a run that only reads.
 func budgetLeast(table int64) int64 { return withHeap(pageBytes+table+readerBytes, minPool) }

@@ -16,10 +16,10 @@ type source struct {
 	name  string
 }
 
-// Operands is the number of sources that have the tensor.
+// Operands returns the number of sources that have the tensor.
 func (v params) Operands() int { return len(v.sources) }
 
-// Value is a parameter that all sources share.
+// Value returns a parameter that all sources share.
 func (v params) Value(name string) (float64, bool) {
 	return v.p.Recipe.Value(name, v.slice, v.name, v.at)
 }
@@ -29,7 +29,7 @@ func (v params) Flag(name string) (value, ok bool) {
 	return v.p.Recipe.Flag(name, v.slice, v.name, v.at)
 }
 
-// Of is the parameter of one source.
+// Of returns the parameter of one source.
 func (v params) Of(k int, name string) (float64, bool) {
 	own := v.sources[k]
 	return v.p.Recipe.SourceValue(name, v.slice, own.index, own.name, v.at)

@@ -111,7 +111,7 @@ func (g *Part) T() string {
 	return shortNumber(g.MinT)
 }
 
-// Remark is anything unusual that T does not show; "" if nothing is.
+// Remark returns a remark on what T does not show; "" if there is none.
 func (g *Part) Remark() string {
 	switch {
 	case g.Mixed && g.Op != method.Slerp{}.Word(): // t = 0 or t = 1

@@ -46,7 +46,7 @@ type Tail struct {
 	Axis    int // in which they are counted: 0 as a rule
 }
 
-// BlendElems is the number of elements that are blended: all, or those of the
+// BlendElems returns the number of elements that are blended: all, or those of the
 // rows that both parents have.
 func (t *Tensor) BlendElems() int64 {
 	if t.Tail == nil {
@@ -55,7 +55,7 @@ func (t *Tensor) BlendElems() int64 {
 	return t.Elems() / int64(t.Shape[t.Tail.Axis]) * int64(t.Tail.Shared)
 }
 
-// Sole is the operand of a copy or a conversion.
+// Sole returns the operand of a copy or a conversion.
 func (t *Tensor) Sole() operand.Operand {
 	k := slices.IndexFunc(t.Operands, func(o operand.Operand) bool { return !o.None() })
 	return t.Operands[k]
@@ -66,7 +66,7 @@ func (t *Tensor) Uses(m *model.Model) bool {
 	return slices.ContainsFunc(t.Operands, func(o operand.Operand) bool { return o.Model == m })
 }
 
-// Sum is the weighted sum that the tensor is, nil if it is none.
+// Sum returns the weighted sum that the tensor is, nil if it is none.
 func (t *Tensor) Sum() *method.Linear {
 	l, _ := t.Op.(*method.Linear)
 	return l
@@ -138,7 +138,7 @@ func (c Companion) Open() (io.ReadCloser, error) {
 	return c.From.OpenCompanion(c.File)
 }
 
-// Size is the length of the content.
+// Size returns the length of the content.
 func (c Companion) Size() (int64, error) {
 	if c.Edit != nil {
 		return c.Edit.Size, nil
@@ -152,7 +152,7 @@ type Error struct {
 	Advice   []fault.Hint
 }
 
-// Class is that of a request.
+// Class returns the class of a request.
 func (e *Error) Class() fault.Class { return fault.Request }
 
 // Hints returns the Advice.
@@ -193,7 +193,7 @@ func (p *Plan) Pairs() bool {
 	return ok && m.Pairs()
 }
 
-// Refusal is nil if the plan can be carried out, else an error with every
+// Refusal returns nil if the plan can be carried out, else an error with every
 // reason: the writer's own if the output is the only one; for a recipe file
 // that does not fit its models a *recipe.DocumentError; else an *Error.
 func (p *Plan) Refusal() error {

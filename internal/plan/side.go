@@ -34,7 +34,7 @@ type part struct {
 	o    operand.Operand
 }
 
-// whole is a side that is one model as it is.
+// whole returns a side that is one model as it is.
 func whole(m *model.Model) *side {
 	s := &side{parts: make([]part, len(m.Tensors)), last: m}
 	for i := range m.Tensors {
@@ -76,7 +76,7 @@ func (p *planner) measureStacks() {
 	}
 }
 
-// position is the place of an output tensor's layer in its stack, 0 for what
+// position returns the place of an output tensor's layer in its stack, 0 for what
 // belongs to none.
 func (p *planner) position(name string) float64 {
 	stack, i, ok := model.LayerOf(name)

@@ -36,7 +36,7 @@ func (p *planner) template() *recipe.Problem {
 	return nil
 }
 
-// usualTemplate is the chat template that most models have, the first one of
+// usualTemplate returns the chat template that most models have, the first one of
 // several that are as frequent; "" if none has any.
 func (p *planner) usualTemplate() string {
 	count := map[string]int{}

@@ -165,7 +165,7 @@ func (p *planner) changeOf(v model.VocabSize) *vocabChange {
 	return best
 }
 
-// sizeIn is the setting of another model that means the same vocabulary: the
+// sizeIn returns the setting of another model that means the same vocabulary: the
 // one at the same place, or the text's where the parts are arranged otherwise.
 func sizeIn(c *model.Config, v model.VocabSize) (size int64, ok bool) {
 	if c == nil {

@@ -21,7 +21,7 @@ func vocabAxis(shape []uint64) int {
 	return max(0, len(shape)-1)
 }
 
-// vocabAxisOf is the same of two tensors that differ in this dimension alone;
+// vocabAxisOf returns the same of two tensors that differ in this dimension alone;
 // ok is false if they differ in another one.
 func vocabAxisOf(a, b []uint64) (axis int, ok bool) {
 	if len(a) == 0 || len(a) != len(b) {
@@ -42,7 +42,7 @@ func vocabAxisOf(a, b []uint64) (axis int, ok bool) {
 	return axis, axis == 0 || axis == vocabAxis(longer)
 }
 
-// withRows is the shape with another number of tokens.
+// withRows returns the shape with another number of tokens.
 func withRows(shape []uint64, axis int, rows uint64) []uint64 {
 	out := slices.Clone(shape)
 	out[axis] = rows
@@ -75,7 +75,7 @@ func inLayer(name string) bool {
 	return ok && !strings.Contains(name, "head")
 }
 
-// vocabularies are the numbers of tokens that a model has by its config.json
+// vocabularies returns the numbers of tokens that a model has by its config.json
 // and by its embeddings and heads: more than one where its parts have their
 // own, or where an embedding has rows to spare.
 func (p *planner) vocabularies(m *model.Model) []uint64 {
@@ -103,7 +103,7 @@ func (p *planner) vocabularies(m *model.Model) []uint64 {
 	return sizes
 }
 
-// textTokens are the numbers of tokens of the text vocabulary: by config.json,
+// textTokens returns the numbers of tokens of the text vocabulary: by config.json,
 // and the rows of the embedding, which may be more.
 func (p *planner) textTokens(m *model.Model) []uint64 {
 	if sizes, ok := p.tokenRows[m]; ok {
@@ -128,7 +128,7 @@ func (p *planner) textTokens(m *model.Model) []uint64 {
 	return sizes
 }
 
-// tokenAxis is the dimension in which a tensor counts the tokens of the text,
+// tokenAxis returns the dimension in which a tensor counts the tokens of the text,
 // by its name or by their number. Tensors of layers do not, nor do norms and
 // positions, which may be as long by chance.
 func (p *planner) tokenAxis(m *model.Model, t *model.Tensor) (axis int, ok bool) {

@@ -9,7 +9,7 @@ import (
 // those of mergekit 0.1.5.
 var ChatTemplates = slices.Sorted(maps.Keys(chatTemplates))
 
-// ChatTemplate is the Jinja text of one of ChatTemplates.
+// ChatTemplate returns the Jinja text of one of ChatTemplates.
 func ChatTemplate(name string) string { return chatTemplates[name] }
 
 // chatTemplates render what mergekit's templates of these names render, odd

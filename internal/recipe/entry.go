@@ -39,7 +39,7 @@ func ParseEntries(args []string) ([]Entry, error) {
 	return entries, nil
 }
 
-// String is the entry as --entry takes it.
+// String returns the entry as --entry takes it.
 func (e Entry) String() string {
 	if e.Model == 0 {
 		return e.Key
@@ -47,7 +47,7 @@ func (e Entry) String() string {
 	return fmt.Sprintf("%d:%s", e.Model, e.Key)
 }
 
-// Entry is the entry that Entries name for parent i, which counts from 0. Its
+// Entry returns the entry that Entries name for parent i, which counts from 0. Its
 // Key is empty if they name none.
 func (r *Recipe) Entry(i int) Entry {
 	var found Entry

@@ -1,6 +1,6 @@
 package recipe
 
-// Pair is a merge of two models by a method that goes from one to the other. t has
+// Pair returns a merge of two models by a method that goes from one to the other. t has
 // a value for every tensor: 0 is the primary, 1 the secondary.
 func Pair(rules Rules, primary, secondary string, t Setting) Recipe {
 	r := Recipe{Method: rules.Name(), Rules: rules, Slices: []Slice{{Sources: []Source{

@@ -27,7 +27,7 @@ type DType struct {
 	To   tensor.DType
 }
 
-// String is the name as --dtype takes it.
+// String returns the name as --dtype takes it.
 func (d DType) String() string {
 	if d.Auto {
 		return "auto"
@@ -35,7 +35,7 @@ func (d DType) String() string {
 	return LongName(d.To)
 }
 
-// LongName is the name that PyTorch and config.json have for a type, such as
+// LongName returns the name that PyTorch and config.json have for a type, such as
 // "bfloat16".
 func LongName(d tensor.DType) string {
 	switch d {

@@ -60,7 +60,7 @@ type Recipe struct {
 // name places in it.
 func (r *Recipe) FromFile() bool { return r.Source != nil }
 
-// OutputType is the floating type of the output, Auto where no one type was asked
+// OutputType returns the floating type of the output, Auto where no one type was asked
 // for.
 func (r *Recipe) OutputType() DType {
 	for _, d := range []DType{r.DType, r.OutDType, r.Cast} {
@@ -71,7 +71,7 @@ func (r *Recipe) OutputType() DType {
 	return DType{Auto: true}
 }
 
-// Setting is the parameter of a name that holds for the whole recipe; nil if it
+// Setting returns the parameter of a name that holds for the whole recipe; nil if it
 // has none.
 func (r *Recipe) Setting(name string) Setting { return r.file[name] }
 
@@ -129,7 +129,7 @@ func (m ModelRef) Same(o ModelRef) bool {
 	return m.Revision == o.Revision && (m.Path == o.Path || filepath.Clean(m.Path) == filepath.Clean(o.Path))
 }
 
-// String is the reference as a recipe has it.
+// String returns the reference as a recipe has it.
 func (m ModelRef) String() string {
 	if m.Revision != "" {
 		return m.Path + "@" + m.Revision
@@ -167,10 +167,10 @@ type Range struct {
 	From, To int
 }
 
-// Len is the number of layers.
+// Len returns the number of layers.
 func (r Range) Len() int { return r.To - r.From }
 
-// String is the range as a recipe has it.
+// String returns the range as a recipe has it.
 func (r Range) String() string { return fmt.Sprintf("[%d, %d]", r.From, r.To) }
 
 // A Vocabulary says which tokens the output has, and where their embeddings
@@ -211,14 +211,14 @@ func resolve(param, tensor string, p float64, levels ...parameters) (float64, bo
 	return 0, false
 }
 
-// Value is the value of a parameter for an output tensor of a slice at a Position,
+// Value returns the value of a parameter for an output tensor of a slice at a Position,
 // false if the recipe has none for it: that of the slice, else of the module, else
 // of the file (mergekit 0.1.5, parameter_sources; a source's is never read).
 func (r *Recipe) Value(param string, slice int, tensor string, p float64) (float64, bool) {
 	return resolve(param, tensor, p, r.shared(r.Slices[slice])...)
 }
 
-// SourceValue is the value of a parameter for one source of a slice: that of the
+// SourceValue returns the value of a parameter for one source of a slice: that of the
 // source comes first. Filters go by the name that the tensor has in that source,
 // with that model's layer number (mergekit 0.1.5, resolve_parameters).
 func (r *Recipe) SourceValue(param string, slice, source int, tensor string, p float64) (float64, bool) {
@@ -295,12 +295,12 @@ func (r *Recipe) Models() []ModelRef {
 	return models
 }
 
-// Reject is the error of problems that show once the models are known.
+// Reject returns the error of problems that show once the models are known.
 func (r *Recipe) Reject(problems ...Problem) *DocumentError {
 	return document.NewError(r.Name, r.Source, problems)
 }
 
-// Parents are the models as they are to be opened, in the order of Models.
+// Parents returns the models as they are to be opened, in the order of Models.
 func (r *Recipe) Parents() []string {
 	var paths []string
 	for _, m := range r.Models() {

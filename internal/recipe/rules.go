@@ -15,7 +15,7 @@ const Convert Method = "convert"
 // Rules tell a recipe about a merge method. Package method has them.
 type Rules interface {
 	Name() Method
-	// Parameters are those that the method reads; it ignores others with a warning.
+	// Parameters returns the names that the method reads; it ignores others with a warning.
 	Parameters() []Parameter
 	// Check finds what is wrong with the slices.
 	Check(c *Check)
@@ -39,7 +39,7 @@ type Check struct {
 	method  Pos
 }
 
-// Slice is slice k, and its base model, nil if it has none.
+// Slice returns slice k, and its base model, nil if it has none.
 func (c *Check) Slice(k int) (*Slice, *ModelRef) {
 	s := &c.Slices[k]
 	if s.base != nil {

@@ -28,7 +28,7 @@ func (r *Rule) matches(name string) bool {
 	return r.Filter == "" || strings.Contains(name, r.Filter)
 }
 
-// rule is the first rule that takes a tensor. A rule without values, an empty
+// rule returns the first rule that takes a tensor. A rule without values, an empty
 // list, leaves the tensor to the next outer level of a recipe, not to the
 // next rule (mergekit 0.1.5, evaluate_setting).
 func (s Setting) rule(name string) *Rule {
@@ -43,7 +43,7 @@ func (s Setting) rule(name string) *Rule {
 	return nil
 }
 
-// At is the value for a tensor at position p, 0 to 1, of its slice, and false
+// At returns the value for a tensor at position p, 0 to 1, of its slice, and false
 // if no rule has one. As in mergekit (0.1.5, evaluate_setting),
 // filters are plain, case-sensitive parts of names: layers.1 also takes
 // layers.10.
@@ -70,7 +70,7 @@ func (s Setting) pick(name string, p float64) (value, ok bool) {
 	return r.Values[int(p*float64(len(r.Values)-1))] != 0, true
 }
 
-// Bounds are the least and the greatest value, false if there is none.
+// Bounds returns the least and the greatest value, false if there is none.
 func (s Setting) Bounds() (lo, hi float64, ok bool) {
 	lo, hi = math.Inf(1), math.Inf(-1)
 	for _, r := range s {

@@ -83,7 +83,7 @@ func (c *card) list(key string, values []string) {
 	}
 }
 
-// repos are the parents that the Hub knows, each once.
+// repos returns the parents that the Hub knows, each once.
 func (c *card) repos() []string {
 	var repos []string
 	for _, m := range c.p.Models {
@@ -94,7 +94,7 @@ func (c *card) repos() []string {
 	return repos
 }
 
-// link is a parent's name, with its page on the Hub if it has one.
+// link returns a parent's name, with its page on the Hub if it has one.
 func link(m *model.Model) string {
 	if repo, _ := m.Repo(); repo != "" {
 		return fmt.Sprintf("[%s](https://huggingface.co/%s)", markdown(m.Name()), repo)
@@ -243,7 +243,7 @@ func (c *card) recipe() {
 	}
 }
 
-// flags are those that a recipe file does not say.
+// flags returns the flags that a recipe file does not state.
 func (c *card) flags() string {
 	r := c.p.Recipe
 	s := ""
@@ -266,7 +266,7 @@ func (c *card) flags() string {
 	return s
 }
 
-// outType is the type that the recipe asks for. Without one a recipe takes the
+// outType returns the type that the recipe asks for. Without one a recipe takes the
 // wider type where the parents differ; flags take the primary's.
 func (c *card) outType() recipe.DType {
 	if !c.p.Recipe.OutputType().Auto {
@@ -292,7 +292,7 @@ func (c *card) outType() recipe.DType {
 	return c.p.Recipe.OutputType()
 }
 
-// ref is a parent as a recipe names it.
+// ref returns a parent as a recipe names it.
 func ref(m *model.Model) recipe.ModelRef {
 	if repo, revision := m.Repo(); repo != "" {
 		return recipe.ModelRef{Path: repo, Revision: revision}

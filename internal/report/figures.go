@@ -209,7 +209,7 @@ func CSV(w io.Writer, s *Survey) error {
 	return b.Flush()
 }
 
-// csvText is a cell with a text from a file. Spreadsheets calculate a cell that
+// csvText returns a cell with a text from a file. Spreadsheets calculate a cell that
 // begins like a formula unless an apostrophe stands before it; those that
 // split lines at semicolons, too, do not within quotes. Control characters are
 // escaped.
@@ -245,7 +245,7 @@ func joined(a, b string) string {
 	return a + "; " + b
 }
 
-// digits is a number with all of them, "" for none.
+// digits returns a number with all of them, "" for none.
 func digits(x *float64) string {
 	if x == nil {
 		return ""
@@ -253,7 +253,7 @@ func digits(x *float64) string {
 	return strconv.FormatFloat(*x, 'g', -1, 64)
 }
 
-// shapeText is a shape such as 4x8; one without dimensions is "scalar".
+// shapeText returns a shape such as 4x8; one without dimensions is "scalar".
 func shapeText(shape []uint64) string {
 	if len(shape) == 0 {
 		return "scalar"

@@ -66,7 +66,7 @@ func readCard(m *model.Model) parentCard {
 	return c
 }
 
-// textOf is a value of the front matter that is a word or a list of one.
+// textOf returns a value of the front matter that is a word or a list of one.
 func textOf(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -87,7 +87,7 @@ func textOf(v any) string {
 // take many times its size in memory.
 const maxMembers = 16 << 10
 
-// members are the lines of the members at the top that readCard wants; nil if
+// members returns the lines of the members at the top that readCard wants; nil if
 // they are too long.
 func members(front []byte) []byte {
 	var out []byte
@@ -107,7 +107,7 @@ func members(front []byte) []byte {
 	return out
 }
 
-// frontMatter is the YAML between the first line, ---, and the next such line.
+// frontMatter returns the YAML between the first line, ---, and the next such line.
 func frontMatter(card []byte) []byte {
 	card = bytes.TrimPrefix(card, []byte("\xef\xbb\xbf"))
 	card = bytes.ReplaceAll(card, []byte("\r\n"), []byte("\n"))

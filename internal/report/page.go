@@ -172,7 +172,7 @@ func (p *page) facts() {
 	}
 }
 
-// types are the types of the floating tensors written.
+// types returns the types of the floating tensors written.
 func (p *page) types() string {
 	var names []string
 	for i := range p.s.Plan.Tensors {
@@ -231,7 +231,7 @@ func (p *page) kinds() {
 	}
 }
 
-// step is the colour of an angle: 0 to 9 on the way from 0 to the widest.
+// step returns the colour of an angle: 0 to 9 on the way from 0 to the widest.
 func (p *page) step(angle float64) int {
 	if !(angle > 0) || p.widest == 0 {
 		return 0
@@ -293,7 +293,7 @@ type rowView struct {
 	Angle, Distance, Branch, T, Cos, NormA, NormB, Kind, Type, Shape, Note string
 }
 
-// Rows are the lines of the table, made one at a time.
+// Rows returns the lines of the table, made one at a time.
 func (p *page) Rows() iter.Seq[rowView] {
 	pl := p.s.Plan
 	return func(yield func(rowView) bool) {
@@ -321,7 +321,7 @@ func (p *page) Rows() iter.Seq[rowView] {
 	}
 }
 
-// note is anything unusual about a tensor.
+// note returns a remark on what is unusual about a tensor.
 func (p *page) note(i int) string {
 	t, r := &p.s.Plan.Tensors[i], &p.s.Tensors[i]
 	if !p.Merged && !compared(t) {

@@ -164,7 +164,7 @@ func hasGaps(heat []heatRow, layers []Layer) bool {
 	return cells < groups
 }
 
-// String is the number of a layer, or of the first and the last of a run.
+// String returns the number of a layer, or of the first and the last of a run.
 func (l Layer) String() string {
 	if l.First == l.Last {
 		return strconv.Itoa(l.First)
@@ -231,7 +231,7 @@ func coordinate(x float64) string {
 
 func axis(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
 
-// nice is the next of 1, 2, 3, 4, 5, 6, 8 and 10 times a power of ten.
+// nice returns the next of 1, 2, 3, 4, 5, 6, 8 and 10 times a power of ten.
 func nice(x float64) float64 {
 	if !(x > 0) {
 		return 1

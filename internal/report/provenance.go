@@ -269,7 +269,7 @@ func from(p *plan.Plan, t *plan.Tensor) string {
 	return strings.Join(names, ", ")
 }
 
-// number is a value for JSON, which has no NaN and no infinity.
+// number returns a value for JSON, which has no NaN and no infinity.
 func number(x float64) *float64 {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return nil
@@ -277,7 +277,7 @@ func number(x float64) *float64 {
 	return &x
 }
 
-// headerHash is the SHA-256 of a weight file's table, "" where it has none.
+// headerHash returns the SHA-256 of a weight file's table, "" where it has none.
 func headerHash(f *model.File) (string, error) {
 	off, n := f.Table()
 	if n == 0 {

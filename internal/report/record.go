@@ -213,10 +213,10 @@ func readLines(d *jsontext.Decoder, in *allowance, line func(i int, t *provTenso
 	return err
 }
 
-// Version is that of the program that wrote the record.
+// Version returns the version of the program that wrote the record.
 func (rec *Record) Version() string { return rec.head.Version }
 
-// Parents are the paths of the parents, in the order of plan.New.
+// Parents returns the paths of the parents, in the order of plan.New.
 func (rec *Record) Parents() []string {
 	var paths []string
 	for _, p := range rec.head.Parents {
@@ -225,7 +225,7 @@ func (rec *Record) Parents() []string {
 	return paths
 }
 
-// Entries are the entries of PyTorch checkpoints that the parents are, where
+// Entries returns the entries of PyTorch checkpoints that the parents are, where
 // the merge was given.
 func (rec *Record) Entries() (entries []recipe.Entry) {
 	for i, p := range rec.head.Parents {
@@ -236,11 +236,11 @@ func (rec *Record) Entries() (entries []recipe.Entry) {
 	return entries
 }
 
-// Companions are the files that were copied with the weights, except
+// Companions returns the files that were copied with the weights, except
 // config.json; nil if the record does not say.
 func (rec *Record) Companions() []string { return rec.head.Output.Companions }
 
-// Recipe is the recipe of the merge. One that is not possible is a
+// Recipe returns the recipe of the merge. One that is not possible is a
 // *model.FormatError.
 func (rec *Record) Recipe() (recipe.Recipe, error) {
 	r, err := rec.head.recipe()

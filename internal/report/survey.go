@@ -60,7 +60,7 @@ func newGroup(k model.Kind) *Group {
 	return &Group{Kind: k, Branches: map[method.Outcome]int{}, Least: nan, Most: nan, TLeast: nan, TMost: nan}
 }
 
-// Angle is the angle between the parents' tensors, each side laid end to end as
+// Angle returns the angle between the parents' tensors, each side laid end to end as
 // one vector, in degrees; NaN where nothing was measured or a side is zero.
 func (g *Group) Angle() float64 {
 	n := g.aa.Sqrt().Times(g.bb.Sqrt())
@@ -73,7 +73,7 @@ func (g *Group) Angle() float64 {
 	return math.Acos(max(-1, min(1, g.ab.Over(n)))) * 180 / math.Pi
 }
 
-// Distance is |a-b|/|a| of the same vectors; NaN where nothing was
+// Distance returns |a-b|/|a| of the same vectors; NaN where nothing was
 // measured.
 func (g *Group) Distance() float64 {
 	if g.Measured == 0 {
@@ -85,10 +85,10 @@ func (g *Group) Distance() float64 {
 	return g.apart.Sqrt().Over(g.aa.Sqrt())
 }
 
-// T is the mean of its tensors' t; NaN where none is mixed.
+// T returns the mean of its tensors' t; NaN where none is mixed.
 func (g *Group) T() float64 { return g.t / float64(g.mixed) }
 
-// ratio is x/y, and 0 for two zeros: they are no distance apart.
+// ratio returns x/y, and 0 for two zeros: they are no distance apart.
 func ratio(x, y float64) float64 {
 	if x == 0 && y == 0 {
 		return 0
@@ -151,7 +151,7 @@ func most(x, y float64) float64 {
 	return x
 }
 
-// Degrees is the angle of a tensor for people, NaN where there is none: a
+// Degrees returns the angle of a tensor for people, NaN where there is none: a
 // parent of zeros has no direction, for which the formula takes 90°. Equal
 // parents are at 0, where the arc cosine of a rounded 1 is not.
 func Degrees(r *engine.TensorResult) float64 {

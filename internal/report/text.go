@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// plain is a text without what no page can hold or show.
+// plain returns a text without what no page can hold or show.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || unicode.Is(unicode.Cf, r) {
@@ -19,7 +19,7 @@ func plain(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// escaped is a text with escapes for control and format characters, and for what
+// escaped returns a text with escapes for control and format characters, and for what
 // is no UTF-8.
 func escaped(s string) string {
 	var b strings.Builder
@@ -36,7 +36,7 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// printable is a text of several lines without control characters and without
+// printable returns a text of several lines without control characters and without
 // those that turn the direction of writing, and whether it had none. The others
 // that show nothing, such as joiners, stay.
 func printable(s string) (text string, same bool) {
@@ -52,7 +52,7 @@ func printable(s string) (text string, same bool) {
 	}, strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")), same
 }
 
-// short is a count for people: 1.24 B.
+// short returns a count for people: 1.24 B.
 func short(n int64) string {
 	for _, u := range []struct {
 		of   float64
@@ -95,7 +95,7 @@ func cosine(x float64) string {
 	return strconv.FormatFloat(x, 'f', 6, 64)
 }
 
-// span is one figure, or two that differ.
+// span returns one figure, or two that differ.
 func span(from, to float64) string {
 	if from == to || math.IsNaN(from) {
 		return figure(from)
@@ -103,7 +103,7 @@ func span(from, to float64) string {
 	return figure(from) + " to " + figure(to)
 }
 
-// grouped is a count with commas: 1,043.
+// grouped returns a count with commas: 1,043.
 func grouped(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

@@ -38,7 +38,7 @@ func (a *Arena) Text(text []byte) string {
 // must not be changed any more.
 func (a *Arena) Own(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
 
-// Name is Text of a string.
+// Name returns Text of a string.
 func (a *Arena) Name(text string) string {
 	a.room(len(text))
 	start := a.text.Len()

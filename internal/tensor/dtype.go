@@ -84,7 +84,7 @@ func ParseDTypeBytes(name []byte) (DType, bool) {
 	return d, ok
 }
 
-// String is the safetensors name, such as "BF16".
+// String returns the safetensors name, such as "BF16".
 func (d DType) String() string {
 	if d >= numDTypes {
 		return "invalid dtype"
@@ -92,10 +92,10 @@ func (d DType) String() string {
 	return dtypes[d].name
 }
 
-// Bits is the size of one element in bits: 4 and 6 occur besides whole bytes.
+// Bits returns the size of one element in bits: 4 and 6 occur besides whole bytes.
 func (d DType) Bits() int { return int(dtypes[d].bits) }
 
-// Size is the size of one element in bytes, 0 for types below one byte.
+// Size returns the size of one element in bytes, 0 for types below one byte.
 func (d DType) Size() int { return int(dtypes[d].bits) / 8 }
 
 // Blends reports whether tensors of this type can be merged by arithmetic:

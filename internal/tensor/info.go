@@ -20,7 +20,7 @@ type Info struct {
 	Shape []uint64
 }
 
-// Elems is the number of elements; only for an Info whose ByteLen gave no
+// Elems returns the number of elements; only for an Info whose ByteLen gave no
 // error.
 func (t Info) Elems() int64 {
 	n := uint64(1)
@@ -30,7 +30,7 @@ func (t Info) Elems() int64 {
 	return int64(n)
 }
 
-// Bytes is the size of the tensor's values; only for an Info whose ByteLen
+// Bytes returns the size of the tensor's values; only for an Info whose ByteLen
 // gave no error.
 func (t Info) Bytes() int64 {
 	return t.Elems()/8*int64(t.DType.Bits()) + t.Elems()%8*int64(t.DType.Bits())/8
@@ -42,7 +42,7 @@ func (t Info) ByteLen() (uint64, error) { return ByteLen(t.DType, t.Shape) }
 // SameShape reports whether the shapes are equal in every dimension.
 func (t Info) SameShape(u Info) bool { return slices.Equal(t.Shape, u.Shape) }
 
-// ByteLen is the size in bytes of a tensor of the given type and shape. The
+// ByteLen returns the size in bytes of a tensor of the given type and shape. The
 // dimensions are multiplied from left to right and then by the bits of one
 // element; any step beyond 64 bits is ErrOverflow, so that [0, 2^64-1] passes
 // and [2^64-1, 2, 0] does not, as in the reference safetensors library.

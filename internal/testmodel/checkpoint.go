@@ -73,7 +73,7 @@ func (d *dict) pickle() string {
 	return s + "u"
 }
 
-// pickled is the pickle of a text.
+// pickled returns the pickle of a text.
 func pickled(s string) string {
 	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
 }

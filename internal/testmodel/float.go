@@ -35,7 +35,7 @@ func AppendFloat(b []byte, d tensor.DType, v float64) []byte {
 	return append(b, best)
 }
 
-// Float is the first value of b; of a type without arithmetic, its first byte.
+// Float returns the first value of b; of a type without arithmetic, its first byte.
 func Float(d tensor.DType, b []byte) float64 {
 	switch d {
 	case tensor.F64:
@@ -52,7 +52,7 @@ func Float(d tensor.DType, b []byte) float64 {
 	return float64(b[0])
 }
 
-// float8 is the value of an 8-bit code, by the OCP specification.
+// float8 returns the value of an 8-bit code, by the OCP specification.
 func float8(d tensor.DType, c byte) float64 {
 	mant, bias := 3, 7
 	if d == tensor.F8E5M2 {

@@ -20,14 +20,14 @@ func List(list ...float64) Values {
 	})
 }
 
-// Ramp is 0, step, 2 step, ...
+// Ramp gives 0, step, 2 step, ...
 func Ramp(step float64) Values {
 	return each(func(tensor.Info) func(i int64) float64 {
 		return func(i int64) float64 { return step * float64(i) }
 	})
 }
 
-// Normal is normally distributed values, in another stream for every seed and name.
+// Normal gives normally distributed values, in another stream for every seed and name.
 func Normal(seed uint64, deviation float64) Values {
 	return each(func(t tensor.Info) func(i int64) float64 {
 		r := stream(seed, t)
@@ -35,7 +35,7 @@ func Normal(seed uint64, deviation float64) Values {
 	})
 }
 
-// First is some bytes, then zeros.
+// First gives some bytes, then zeros.
 func First(bytes ...byte) Values {
 	return func(tensor.Info) func(b []byte) {
 		rest := bytes
@@ -43,7 +43,7 @@ func First(bytes ...byte) Values {
 	}
 }
 
-// Noise is random bits with exponents of a few sizes only, which makes values of
+// Noise gives random bits with exponents of a few sizes only, which makes values of
 // about 0.02 (in types of 8 bits, of about 1; of integers, small ones). It is
 // faster than Normal.
 func Noise(seed uint64) Values {
@@ -80,7 +80,7 @@ func Noise(seed uint64) Values {
 	}
 }
 
-// stream is the random numbers of a tensor.
+// stream returns the random numbers of a tensor.
 func stream(seed uint64, t tensor.Info) *rand.Rand {
 	h := fnv.New64a()
 	io.WriteString(h, t.Name)

@@ -34,7 +34,7 @@ func (n *Names) AddText(words string) {
 	}
 }
 
-// Count is the number of names.
+// Count returns the number of names.
 func (n *Names) Count() int { return len(n.named) + n.more }
 
 // String lists the first names, and says how many more there are.

@@ -2,7 +2,7 @@ package text
 
 import "strings"
 
-// Nearest is the known word that was probably meant, "" when none is near.
+// Nearest returns the known word that was probably meant, "" when none is near.
 func Nearest(word string, known []string) string {
 	best, found := 1+max(1, min(len(word), 20)/3), ""
 	if len(word) > 40 {
@@ -16,7 +16,7 @@ func Nearest(word string, known []string) string {
 	return found
 }
 
-// distance is the least number of letters to insert, delete, replace, or swap
+// distance returns the least number of letters to insert, delete, replace, or swap
 // with the next one, that makes b of a.
 func distance(a, b string) int {
 	before, last, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)

@@ -63,7 +63,7 @@ func compareParts(a, b string) int {
 	}
 }
 
-// leadingDigits is the number that a text begins with, "" for none.
+// leadingDigits returns the number that a text begins with, "" for none.
 func leadingDigits(s string) string {
 	return s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]
 }

@@ -33,7 +33,7 @@ func List(words []string, conjunction string) string {
 	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
 }
 
-// Shape is a shape as messages have it: "[2, 3]".
+// Shape returns a shape as messages have it: "[2, 3]".
 func Shape(shape []uint64) string {
 	return strings.ReplaceAll(fmt.Sprint(shape), " ", ", ")
 }

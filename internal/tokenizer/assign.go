@@ -73,7 +73,7 @@ func everyone(own [][]int32, merged []int, id int) bool {
 	return true
 }
 
-// standard is the row of a parent for a token that it lacks: the row of the
+// standard returns the row of a parent for a token that it lacks: the row of the
 // only parent that has it; zeros if none has; the base model's; the mean of
 // those that have it.
 func (b *build) standard(own [][]int32, merged []int, id int) Fill {
@@ -94,7 +94,7 @@ func (b *build) standard(own [][]int32, merged []int, id int) Fill {
 	return f
 }
 
-// override is the row of a parent for a token that the recipe names.
+// override returns the row of a parent for a token that the recipe names.
 func (b *build) override(t Override, id int, own [][]int32) (Fill, error) {
 	fail := func(format string, args ...any) (Fill, error) {
 		return Fill{}, fmt.Errorf("token %s: %s", text.QuoteWord(t.Token), fmt.Sprintf(format, args...))

@@ -21,7 +21,7 @@ type edit struct {
 	text    []byte
 }
 
-// Files are the files that must change so that the tokenizer in the folder that
+// Files returns the files that must change so that the tokenizer in the folder that
 // open reads, the one of Config.Source, has the output's tokens: the lists of
 // added tokens in tokenizer.json, tokenizer_config.json and added_tokens.json,
 // as far as they are there. Nothing else in them is touched. There are none
@@ -65,7 +65,7 @@ func (o *Output) Files(open Opener) ([]File, error) {
 	return files, nil
 }
 
-// missing are the tokens that a list must gain. Entries of the model proper
+// missing returns the tokens that a list must gain. Entries of the model proper
 // belong into it only if this merge makes them added tokens.
 func (o *Output) missing(l *list) []Token {
 	fresh := map[string]bool{}

@@ -41,7 +41,7 @@ type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
 
-// readError is the error of reading a file in words: JSON's own become a
+// readError returns the error of reading a file in words: JSON's own become a
 // *FormatError with the offset, those of the system keep their kind.
 func readError(file string, err error) error {
 	var known *FormatError

@@ -32,7 +32,7 @@ func newStream(file string, r io.Reader) *stream {
 	return s
 }
 
-// Read is the decoder's source.
+// Read returns the decoder's source.
 func (s *stream) Read(p []byte) (int, error) {
 	if held := s.read - s.InputOffset(); held > maxValue {
 		return 0, corrupt(s.file, "holds a value of more than %d MiB at byte %d", maxValue>>20, s.InputOffset())

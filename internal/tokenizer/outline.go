@@ -14,7 +14,7 @@ type Outline struct {
 	Template string            // a digest of the chat template, "" if there is none
 }
 
-// Roles are the roles that an Outline knows, in the order of transformers.
+// Roles returns the roles that an Outline knows, in the order of transformers.
 func Roles() []string { return slices.Clone(specialNames) }
 
 // ReadOutline reads special_tokens_map.json and tokenizer_config.json, whose

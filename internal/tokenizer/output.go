@@ -76,7 +76,7 @@ type Output struct {
 	size int
 }
 
-// Size is the number of rows of the output's vocabulary matrices: vocab_size.
+// Size returns the number of rows of the output's vocabulary matrices: vocab_size.
 func (o *Output) Size() int { return o.size }
 
 // Build works out the output's vocabulary.

@@ -25,7 +25,7 @@ type Term struct {
 	Weight float64
 }
 
-// Len is the number of output rows.
+// Len returns the number of output rows.
 func (r *Rows) Len() int { return len(r.Index) }
 
 // Identity reports whether the output's rows are the first of the parent, in

@@ -28,7 +28,7 @@ type template struct {
 	size    int64  // of that file
 }
 
-// Template is the chat template of the tokenizer in a folder, as transformers
+// Template returns the chat template of the tokenizer in a folder, as transformers
 // 5.23 finds it: TemplateFile, else chat_template of tokenizer_config.json,
 // where it may be the one called default of several. It is empty if there is
 // none.

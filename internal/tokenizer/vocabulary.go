@@ -60,14 +60,14 @@ type span struct {
 
 func (v *Vocabulary) bytes(i int) []byte { return v.text[v.toks[i].start:v.toks[i].end] }
 
-// Len is the number of tokens.
+// Len returns the number of tokens.
 func (v *Vocabulary) Len() int { return len(v.toks) }
 
-// Size is the highest id plus one: the rows that an embedding needs. It is
+// Size returns the highest id plus one: the rows that an embedding needs. It is
 // above Len if ids are left out.
 func (v *Vocabulary) Size() int { return len(v.byID) }
 
-// ID is the id of a token, and whether there is one.
+// ID returns the id of a token, and whether there is one.
 func (v *Vocabulary) ID(token string) (int, bool) { return v.find([]byte(token)) }
 
 func (v *Vocabulary) find(token []byte) (int, bool) {
@@ -80,7 +80,7 @@ func (v *Vocabulary) find(token []byte) (int, bool) {
 	return int(v.toks[i].id), true
 }
 
-// Token is the token with an id, and whether there is one.
+// Token returns the token with an id, and whether there is one.
 func (v *Vocabulary) Token(id int) (string, bool) {
 	if id < 0 || id >= len(v.byID) || v.byID[id] < 0 {
 		return "", false
@@ -88,14 +88,14 @@ func (v *Vocabulary) Token(id int) (string, bool) {
 	return string(v.bytes(int(v.byID[id]))), true
 }
 
-// Added are the added tokens by id, those among the model's entries too. The
+// Added returns the added tokens by id, those among the model's entries too. The
 // slice must not be changed.
 func (v *Vocabulary) Added() []Token { return v.added }
 
-// File is the name of the file that the entries come from.
+// File returns the name of the file that the entries come from.
 func (v *Vocabulary) File() string { return v.file }
 
-// Notes are sentences about oddities, fit for warnings.
+// Notes returns sentences about oddities, for warnings.
 func (v *Vocabulary) Notes() []string { return v.notes }
 
 // isAdded reports whether the token with an id is an added one.
@@ -104,7 +104,7 @@ func (v *Vocabulary) isAdded(id int) bool {
 	return ok
 }
 
-// nextID is the id that tokenizers gives the next token that is added
+// nextID returns the id that tokenizers gives the next token that is added
 // (AddedVocabulary::add_tokens of tokenizers 0.23): the one after the highest
 // added one, but at least the number of the model's entries.
 func (v *Vocabulary) nextID() int {
@@ -114,7 +114,7 @@ func (v *Vocabulary) nextID() int {
 	return v.model
 }
 
-// with is the vocabulary after tokens were added in their order, as tokenizers
+// with returns the vocabulary after tokens were added in their order, as tokenizers
 // does it: one that is an entry already keeps its id and becomes an added
 // token, one that is added already stays as it is, any other gets the next id
 // whatever id it states. fresh are those that became added.
@@ -167,7 +167,7 @@ func (v *Vocabulary) with(tokens []Token) (w *Vocabulary, fresh []Token, err err
 	return w, fresh, w.index()
 }
 
-// below is the vocabulary without the ids from rows on, and those tokens: what
+// below returns the vocabulary without the ids from rows on, and those tokens: what
 // mergekit's get_stripped_tokenizer leaves of a tokenizer that knows more
 // tokens than its model has rows.
 func (v *Vocabulary) below(rows int) (w *Vocabulary, cut []Token) {

@@ -50,7 +50,7 @@ type Difference struct {
 	file int // its index, for the order
 }
 
-// String is the difference in one line.
+// String returns the difference in one line.
 func (d Difference) String() string {
 	file := text.Quote(d.File)
 	switch d.Place {
@@ -166,7 +166,7 @@ func decode(d tensor.DType, b []byte) string {
 	return ""
 }
 
-// indexOf is the place in a shape of element n, in row-major order.
+// indexOf returns the place in a shape of element n, in row-major order.
 func indexOf(n uint64, shape []uint64) []uint64 {
 	index := make([]uint64, len(shape))
 	for k := len(shape) - 1; k >= 0; k-- {

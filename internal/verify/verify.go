@@ -80,7 +80,7 @@ func Picked(p *plan.Plan, share float64) (tensors int, size int64) {
 	return tensors, size
 }
 
-// owner is the tensor whose bytes tensor i has.
+// owner returns the tensor whose bytes tensor i has.
 func owner(p *plan.Plan, i int) int {
 	if p.Storage == nil {
 		return i
