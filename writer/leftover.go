@@ -80,7 +80,7 @@ func (o *Output) openLeftover(name string) (left *disk.Folder, journal *os.File,
 		return nil, nil, err
 	}
 	if !fi.IsDir() {
-		return nil, nil, &ForeignError{Path: path, Reason: "is no folder that an unfinished run has left"}
+		return nil, nil, &ForeignError{Path: path, Reason: "is not the folder of an unfinished run"}
 	}
 	if left, err = o.up.Sub(name); err != nil {
 		return nil, nil, err

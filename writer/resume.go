@@ -45,7 +45,7 @@ func (o *Output) Previous() Previous {
 func (o *Output) resume(l *Layout) error {
 	at := o.previous.At
 	if at.File > len(l.Files) || at.File == len(l.Files) && at.Off != 0 {
-		return fmt.Errorf("its journal speaks of file %d of %d", at.File+1, len(l.Files))
+		return fmt.Errorf("its journal names file %d of %d", at.File+1, len(l.Files))
 	}
 	if len(o.previous.Notes) == 0 && at.File == 0 && at.Off == 0 {
 		return errNotFar

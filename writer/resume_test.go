@@ -249,7 +249,7 @@ func TestResumeRefuses(t *testing.T) {
 		"a file that shrank": {spoil: func(t *testing.T, out string) {
 			must(t, os.Truncate(partial(out, l.Files[2].Name), 5))
 		}, why: "is not as it was left"},
-		"all done that is not":    {spoil: mark(Mark{File: 3}), why: "does not tell how it ends"},
+		"all done that is not":    {spoil: mark(Mark{File: 3}), why: "does not say how it ends"},
 		"a place further on":      {spoil: mark(Mark{File: 1, Off: l.Files[1].Size - 8}), why: "does not"},
 		"cut and made long again": {spoil: recut(0, 1), why: "its bytes are not those that were written"},
 		"cut to the header":       {spoil: recut(0, 100), why: "its bytes are not those that were written"},

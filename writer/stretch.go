@@ -80,7 +80,7 @@ func checkStretches(f *os.File, i int, file File, at Mark, all []stretch) error 
 			continue
 		}
 		if s.Off < 0 || s.Len < 0 || s.Len > end-s.Off {
-			return errors.New("the journal tells of more than is done")
+			return errors.New("the journal lists more than is done")
 		}
 		now := s
 		if _, err := now.read(f); err != nil {
@@ -92,7 +92,7 @@ func checkStretches(f *os.File, i int, file File, at Mark, all []stretch) error 
 		covered = covered || s.Off+s.Len == end
 	}
 	if !covered {
-		return errors.New("the journal does not tell how it ends")
+		return errors.New("the journal does not say how it ends")
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ type grammar struct {
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`
-	Inspect    inspectCmd `cmd:"" help:"Show what a model folder or weight file is made of."`
+	Inspect    inspectCmd `cmd:"" help:"Show the tensors, settings and files of a model folder or weight file."`
 	Compare    compareCmd `cmd:"" help:"Show how far apart two models are, tensor by tensor."`
-	Verify     verifyCmd  `cmd:"" help:"Compare a finished model with what its parents give, bit by bit."`
+	Verify     verifyCmd  `cmd:"" help:"Recompute a finished model from its parents and compare it, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Print code that makes a shell complete command lines."`

@@ -21,13 +21,13 @@ type compareCmd struct {
 	Secondary *string `arg:"" optional:"" help:"The model that t = 1 would give."`
 	Recipe    string  `short:"r" placeholder:"FILE" help:"A mergekit YAML (slerp) that names the models and t."`
 
-	T           tFlags     `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"What t a merge would use, as for merge: it is shown beside the angles (default 0.5)."`
+	T           tFlags     `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"The t of a merge, as for merge: it is shown beside the angles (default 0.5)."`
 	Extrapolate bool       `help:"Allow -t outside 0 to 1."`
 	JSON        bool       `name:"json" help:"Print the result as JSON."`
 	CSV         string     `name:"csv" placeholder:"FILE" help:"Write a line for each tensor to FILE, to standard output for -."`
 	HTML        string     `name:"html" placeholder:"FILE" help:"Write a page with pictures and a table of all tensors to FILE, to standard output for -."`
 	MaxMemory   byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Entry       entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the model, as for merge. Repeatable."`
+	Entry       entryFlags `placeholder:"[N:]KEY" help:"Entry of a PyTorch checkpoint that holds the model, as for merge. Repeatable."`
 	Threads     int        `placeholder:"N" help:"Worker threads (default all cores)."`
 }
 

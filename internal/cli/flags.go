@@ -180,7 +180,7 @@ type outputFlags struct {
 	ShardSize byteSize   `placeholder:"SIZE" default:"5GB" help:"Bytes of tensors per file, such as 500MB or 2GiB (default ${default})."`
 	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
 	Threads   int        `placeholder:"N" help:"Worker threads (default all cores)."`
-	Entry     entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the model, such as ema or ema/model, where it holds several; . is the top level. N: limits it to the N-th model. Repeatable."`
+	Entry     entryFlags `placeholder:"[N:]KEY" help:"Entry of a PyTorch checkpoint that holds the model, such as ema or ema/model, if there are several; . is the top level. N: limits it to the N-th model. Repeatable."`
 	JSON      bool       `name:"json" help:"Print the result as JSON."`
 }
 

@@ -29,7 +29,7 @@ type inspectCmd struct {
 	Path      string     `arg:"" help:"Model folder or weight file."`
 	JSON      bool       `name:"json" help:"Print the result as JSON."`
 	Digest    bool       `help:"Add the SHA-256 of every tensor's values."`
-	Entry     entryFlags `placeholder:"KEY" help:"Which entry of a PyTorch checkpoint is the model, such as ema/model, where it holds several; . is the top level."`
+	Entry     entryFlags `placeholder:"KEY" help:"Entry of a PyTorch checkpoint that holds the model, such as ema/model, if there are several; . is the top level."`
 	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
 	Filter    string     `placeholder:"TEXT" help:"Only tensors with TEXT in their names."`
 }

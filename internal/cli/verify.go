@@ -23,10 +23,10 @@ import (
 
 type verifyCmd struct {
 	Out       string     `arg:"" help:"Folder that merge or convert has made."`
-	Parents   pathsFlag  `placeholder:"MODEL..." help:"Where the parents are now, in the order of the merge, when they have moved. Comes after OUT."`
+	Parents   pathsFlag  `placeholder:"MODEL..." help:"Paths of the parents, in the order of the merge, if they have moved. Comes after OUT."`
 	Sample    shareFlag  `placeholder:"PERCENT" default:"100%" help:"Compare only this share of every weight file, such as 5%, in whole tensors, always the same ones (default ${default})."`
 	MaxMemory byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Entry     entryFlags `placeholder:"[N:]KEY" help:"Which entry of a PyTorch checkpoint is the parent now, where it is another than in the merge. Repeatable."`
+	Entry     entryFlags `placeholder:"[N:]KEY" help:"Entry of a PyTorch checkpoint that holds the parent now, if it is not that of the merge. Repeatable."`
 	Threads   int        `placeholder:"N" help:"Worker threads (default all cores)."`
 	JSON      bool       `name:"json" help:"Print the result as JSON."`
 }

@@ -146,7 +146,7 @@ func (e *Engine) Restore(at writer.Mark, notes [][]byte) error {
 		for _, list := range [][]tensorNote{last.Done, last.Under} {
 			for k := range list {
 				if i := list[k].Tensor; i < 0 || i >= len(e.results) {
-					return errors.New("its journal names tensors that there are not")
+					return errors.New("its journal names tensors that do not exist")
 				}
 				e.results[list[k].Tensor] = list[k].result()
 			}

@@ -124,8 +124,8 @@ func TestRestoreRefuses(t *testing.T) {
 	x := p.Layout.Files[0].Extents[0]
 	for note, want := range map[string]string{
 		`{`:                                     "its journal can't be read",
-		`{"done":[{"i":3}]}`:                    "its journal names tensors that there are not",
-		`{"done":[{"i":-1}]}`:                   "its journal names tensors that there are not",
+		`{"done":[{"i":3}]}`:                    "its journal names tensors that do not exist",
+		`{"done":[{"i":-1}]}`:                   "its journal names tensors that do not exist",
 		`{"under":[{"i":0,"f":8,"w":[1,2,3]}]}`: "its journal does not fit the plan",
 		`{"under":[{"i":1,"f":8,"w":[1,2]}]}`:   "its journal does not fit the plan",
 		`{"under":[{"i":0,"f":8,"w":[1,2]}]}`:   "",

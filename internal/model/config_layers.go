@@ -186,12 +186,12 @@ func (r *relayer) scales(c *Config) {
 	number := placeNumbers[c.layerFamily()]
 	switch {
 	case number != "" && moved >= 0:
-		r.note("%s goes by the place of a layer: in layer %d of the output it is no longer that of layer %d", number, moved, r.layers[moved].Layer)
+		r.note("%s depends on the place of a layer: in layer %d of the output it is no longer that of layer %d", number, moved, r.layers[moved].Layer)
 	case number != "" && len(r.layers) != r.depth:
-		r.note("%s goes by the place of a layer among all of them, of which there are now %d and no longer %d", number, len(r.layers), r.depth)
+		r.note("%s depends on the place of a layer among all of them, of which there are now %d and no longer %d", number, len(r.layers), r.depth)
 	}
 	if _, err := strconv.ParseFloat(string(c.Raw("scale_depth")), 64); err == nil && len(r.layers) != r.depth {
-		r.note("scale_depth goes by the number of layers, which is now %d and no longer %d: every layer adds less or more than before", len(r.layers), r.depth)
+		r.note("scale_depth depends on the number of layers, which is now %d and no longer %d: every layer adds less or more than before", len(r.layers), r.depth)
 	}
 }
 
