@@ -11,14 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestFaultsOfOutput(t *testing.T) {
+// TestFaults lets disks and parents fail during merges of the same parents.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	shared := newTrials(t)
+	t.Run("output", shared.faultsOfOutput)
+	t.Run("parents", shared.faultsOfParents)
+	t.Run("memory", shared.scarceMemory)
+}
+
+func (shared *trials) faultsOfOutput(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		cannot(t, "only root may mount file systems")
 	}
 	t.Run("a disk that is too small", func(t *testing.T) {
 		t.Parallel()
-		x := newTrial(t, filepath.Join(newTmpfs(t, "32m"), "out"))
+		x := shared.start(t, filepath.Join(newTmpfs(t, "32m"), "out"))
 		c := x.command(x.out)
 		said, _ := c.CombinedOutput()
 		if c.ProcessState.ExitCode() != 3 || !bytes.Contains(said, []byte("not enough space")) {
@@ -31,7 +40,7 @@ func TestFaultsOfOutput(t *testing.T) {
 	t.Run("a disk that becomes full", func(t *testing.T) {
 		t.Parallel()
 		d := newDisk(t, "ext3", t.TempDir(), 200<<20)
-		x := newTrial(t, filepath.Join(d.dir, "out"))
+		x := shared.start(t, filepath.Join(d.dir, "out"))
 		filler := filepath.Join(d.dir, "filler")
 		x.meet(func() {
 			f, err := os.Create(filler)
@@ -57,11 +66,8 @@ func TestFaultsOfOutput(t *testing.T) {
 				break // .bin has all that is difficult
 			}
 			d := newDisk(t, "ext4", t.TempDir(), 200<<20)
-			x := newTrial(t, filepath.Join(d.dir, "out"))
+			x := shared.start(t, filepath.Join(d.dir, "out"))
 			x.args = []string{"--format", format, "--shard-size", "20MB"}
-			if err := os.RemoveAll(filepath.Join(x.dir, "whole")); err != nil {
-				t.Fatal(err)
-			}
 			x.reference()
 			// An I/O error, or a read-only file system, to which ext4 may turn first.
 			x.meet(d.powerCut, 1, "slerpmerge: error: ")
@@ -75,7 +81,7 @@ func TestFaultsOfOutput(t *testing.T) {
 		// Its blocks can't be written, which shows long after the call that wrote them.
 		backing := newTmpfs(t, "64m")
 		d := newDisk(t, "ext4", backing, 200<<20)
-		x := newTrial(t, filepath.Join(d.dir, "out"))
+		x := shared.start(t, filepath.Join(d.dir, "out"))
 		x.meet(nil, exitDisk)
 		if err := unix.Mount("", backing, "", unix.MS_REMOUNT, "size=300m"); err != nil {
 			t.Fatal(err)
@@ -86,7 +92,7 @@ func TestFaultsOfOutput(t *testing.T) {
 	})
 	t.Run("a folder that is removed", func(t *testing.T) {
 		rare(t)
-		x := newTrial(t, filepath.Join(t.TempDir(), "out"))
+		x := shared.start(t, filepath.Join(t.TempDir(), "out"))
 		x.meet(func() {
 			if err := os.RemoveAll(x.partial()); err != nil {
 				t.Fatal(err)
@@ -97,7 +103,7 @@ func TestFaultsOfOutput(t *testing.T) {
 	t.Run("a folder above that is removed", func(t *testing.T) {
 		rare(t)
 		above := filepath.Join(t.TempDir(), "above")
-		x := newTrial(t, filepath.Join(above, "out"))
+		x := shared.start(t, filepath.Join(above, "out"))
 		x.meet(func() {
 			if err := os.Rename(above, above+".old"); err != nil {
 				t.Fatal(err)
@@ -111,7 +117,7 @@ func TestFaultsOfOutput(t *testing.T) {
 	t.Run("a disk that may only be read", func(t *testing.T) {
 		rare(t)
 		d := newDisk(t, "ext4", t.TempDir(), 200<<20)
-		x := newTrial(t, filepath.Join(d.dir, "out"))
+		x := shared.start(t, filepath.Join(d.dir, "out"))
 		if err := unix.Mount("", d.dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +133,7 @@ func TestFaultsOfOutput(t *testing.T) {
 	})
 }
 
-func TestFaultsOfParents(t *testing.T) {
+func (shared *trials) faultsOfParents(t *testing.T) {
 	t.Parallel()
 	weights := func(x *trial) string { return filepath.Join(x.dir, "b", "model.safetensors") }
 	restore := func(t *testing.T, from, to string) {
@@ -171,7 +177,8 @@ func TestFaultsOfParents(t *testing.T) {
 			} else {
 				rare(t)
 			}
-			x := newTrial(t, filepath.Join(t.TempDir(), "out"))
+			x := shared.start(t, filepath.Join(t.TempDir(), "out"))
+			x.own()
 			spare := filepath.Join(t.TempDir(), "spare")
 			restore(t, weights(x), spare)
 			x.meet(func() {
@@ -192,7 +199,7 @@ func TestFaultsOfParents(t *testing.T) {
 			cannot(t, "only root may mount file systems")
 		}
 		d := newDisk(t, "ext4", t.TempDir(), 128<<20)
-		x := newTrial(t, filepath.Join(t.TempDir(), "out"))
+		x := shared.start(t, filepath.Join(t.TempDir(), "out"))
 		if err := os.RemoveAll(filepath.Join(x.dir, "b")); err != nil {
 			t.Fatal(err)
 		}
@@ -228,9 +235,9 @@ func TestFaultsOfParents(t *testing.T) {
 
 // A merge is content with little memory, page cache included, and with little
 // address space.
-func TestScarceMemory(t *testing.T) {
+func (shared *trials) scarceMemory(t *testing.T) {
 	t.Parallel()
-	x := newTrial(t, filepath.Join(t.TempDir(), "out"))
+	x := shared.start(t, "")
 	t.Run("ulimit -v", func(t *testing.T) {
 		x := *x
 		x.t, x.out = t, filepath.Join(t.TempDir(), "out")
@@ -250,14 +257,11 @@ func TestScarceMemory(t *testing.T) {
 	})
 	t.Run("cgroup", func(t *testing.T) {
 		group, limit := newGroup(t)
-		if err := os.WriteFile(filepath.Join(group, limit), []byte("134217728"), 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(group, limit), []byte("83886080"), 0o666); err != nil {
 			cannot(t, "limiting a cgroup: %v", err)
 		}
-		dir := t.TempDir()
-		makeParent(t, filepath.Join(dir, "a"), 1, 128<<20)
-		makeParent(t, filepath.Join(dir, "b"), 2, 128<<20)
-		c := exec.Command("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group, "slerpmerge", "merge", "a", "b", "-o", "out", "-q")
-		c.Dir = dir
+		c := exec.Command("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group, "slerpmerge", "merge", "a", "b", "-o", filepath.Join(t.TempDir(), "out"), "-q")
+		c.Dir = x.dir
 		if said, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, said)
 		}

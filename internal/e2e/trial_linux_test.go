@@ -26,13 +26,46 @@ const exitDisk = -1
 
 const faultBytes = 64 << 20
 
-func newTrial(t *testing.T, out string) *trial {
+// trials makes the parents of trials, which share them, and what comes of them.
+type trials struct {
+	dir  string
+	want map[string]string
+}
+
+func newTrials(t *testing.T) *trials {
 	t.Helper()
-	x := &trial{t: t, dir: t.TempDir(), out: out}
+	x := &trial{t: t, dir: t.TempDir()}
 	makeParent(t, filepath.Join(x.dir, "a"), 1, faultBytes)
 	makeParent(t, filepath.Join(x.dir, "b"), 2, faultBytes)
 	x.reference()
+	return &trials{x.dir, x.want}
+}
+
+func (shared *trials) start(t *testing.T, out string) *trial {
+	t.Helper()
+	x := &trial{t: t, dir: t.TempDir(), out: out, want: shared.want}
+	for _, name := range []string{"a", "b"} {
+		if err := os.Symlink(filepath.Join(shared.dir, name), filepath.Join(x.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return x
+}
+
+// own gives the trial a parent b that it may change.
+func (x *trial) own() {
+	x.t.Helper()
+	b := filepath.Join(x.dir, "b")
+	shared, err := os.Readlink(b)
+	if err == nil {
+		err = os.Remove(b)
+	}
+	if err == nil {
+		err = os.CopyFS(b, os.DirFS(shared))
+	}
+	if err != nil {
+		x.t.Fatal(err)
+	}
 }
 
 // reference makes what must come out in the end.
