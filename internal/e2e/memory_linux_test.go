@@ -21,7 +21,7 @@ func TestLeastMemory(t *testing.T) {
 	}
 	// The test binary has more pages than the program.
 	program := filepath.Join(t.TempDir(), "slerpmerge")
-	if out, err := exec.Command("go", "build", "-o", program, "slerpmerge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "slerpmerge").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, c := range []struct {

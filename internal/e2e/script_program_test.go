@@ -185,7 +185,7 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-ended:
 			ts.Fatalf("it ended before %s existed: %s%s", args[2], &stdout, &stderr)
-		case <-time.After(time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	switch {

@@ -106,7 +106,7 @@ func (x *trial) meet(fault func(), code int, texts ...string) {
 		select {
 		case <-ended:
 			x.t.Fatalf("it ended before anything could happen: %s", stderr)
-		case <-time.After(time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	if fault != nil {

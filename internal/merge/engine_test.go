@@ -126,8 +126,11 @@ func TestNarrowOutputOfManyTensors(t *testing.T) {
 	a := makeModel(t, dir+"/a", 1, 0, list)
 	b := makeModel(t, dir+"/b", 2, 0, list)
 	want := ""
-	for _, threads := range []int{1, 2, 7} {
-		for _, memory := range []int64{24 << 20, 64 << 20, 1 << 30} {
+	for i, threads := range []int{1, 2, 7} {
+		for k, memory := range []int64{24 << 20, 64 << 20, 1 << 30} {
+			if (i+k)%2 > 0 { // half of the pairs, with every member in one or more
+				continue
+			}
 			_, out := mergeModels(t, a, b, func(r *recipe.Request) {
 				r.Threads, r.MaxMemory, r.DType = threads, memory, recipe.DType{To: tensor.F16}
 			})
