@@ -110,7 +110,7 @@ func resumedAt(log []byte) int64 {
 // that was not, and does little twice.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	kills, size := setNumber(t, killsEnv, 12), int64(setNumber(t, bytesEnv, 48<<20))
+	kills, size := setNumber(t, killsEnv, 12), int64(setNumber(t, bytesEnv, 40<<20))
 	dir := t.TempDir()
 	makeParent(t, filepath.Join(dir, "a"), 1, size)
 	makeParent(t, filepath.Join(dir, "b"), 2, size)

@@ -72,65 +72,63 @@ func TestResume(t *testing.T) {
 			if len(want.Warnings) == 0 {
 				t.Fatal("nothing was counted")
 			}
-			for range 2 {
-				out := filepath.Join(t.TempDir(), "out")
-				var kept, read atomic.Int64
-				var res *merge.Result
-				rounds := 0
-				for ; ; rounds++ {
-					ctx, cancel := context.WithCancelCause(context.Background())
-					left := int64(1 + r.Int64N(6<<20))
-					if rounds == 7 {
-						left = 1 << 40
-					}
-					var resumed merge.Resumed
-					at := kept.Load()
-					opt := merge.Options{Fingerprint: "f", Resumed: func(x merge.Resumed) { resumed = x },
-						Progress: func(n int64) {
-							if left -= n; left < 0 {
-								cancel(stop)
-							}
-						}}
-					opt.CountReads(func(_ string, n int) { read.Add(int64(n)) })
-					res, _, err = tryMergeUntil(t, ctx, a, b, func(x *recipe.Request) {
-						set(x)
-						x.Output = out
-						x.Threads = 1 + r.IntN(4)
-						x.MaxMemory = []int64{27 << 20, 40 << 20, 64 << 20, 200 << 20}[r.IntN(4)]
-					}, opt)
-					cancel(nil)
-					if resumed.Why != "" || resumed.Done != at {
-						t.Fatalf("round %d: %+v, want to go on at %d", rounds, resumed, at)
-					}
-					if err == nil {
-						break
-					}
-					if !errors.Is(err, stop) {
-						t.Fatal(err)
-					}
-					var s *merge.SuspendedError
-					if errors.As(err, &s) {
-						if s.Done < at || s.Total != want.Plan.Layout.TotalBytes {
-							t.Fatalf("%+v, after %d", s, at)
+			out := filepath.Join(t.TempDir(), "out")
+			var kept, read atomic.Int64
+			var res *merge.Result
+			rounds := 0
+			for ; ; rounds++ {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				left := int64(1 + r.Int64N(6<<20))
+				if rounds == 7 {
+					left = 1 << 40
+				}
+				var resumed merge.Resumed
+				at := kept.Load()
+				opt := merge.Options{Fingerprint: "f", Resumed: func(x merge.Resumed) { resumed = x },
+					Progress: func(n int64) {
+						if left -= n; left < 0 {
+							cancel(stop)
 						}
-						kept.Store(s.Done)
-					} else if at > 0 {
-						t.Fatalf("what was kept is gone: %v", err)
+					}}
+				opt.CountReads(func(_ string, n int) { read.Add(int64(n)) })
+				res, _, err = tryMergeUntil(t, ctx, a, b, func(x *recipe.Request) {
+					set(x)
+					x.Output = out
+					x.Threads = 1 + r.IntN(4)
+					x.MaxMemory = []int64{27 << 20, 40 << 20, 64 << 20, 200 << 20}[r.IntN(4)]
+				}, opt)
+				cancel(nil)
+				if resumed.Why != "" || resumed.Done != at {
+					t.Fatalf("round %d: %+v, want to go on at %d", rounds, resumed, at)
+				}
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, stop) {
+					t.Fatal(err)
+				}
+				var s *merge.SuspendedError
+				if errors.As(err, &s) {
+					if s.Done < at || s.Total != want.Plan.Layout.TotalBytes {
+						t.Fatalf("%+v, after %d", s, at)
 					}
+					kept.Store(s.Done)
+				} else if at > 0 {
+					t.Fatalf("what was kept is gone: %v", err)
 				}
-				sameFolder(t, out, whole)
-				for i := range res.Tensors { // as text, where NaN is equal to NaN
-					if got, want := fmt.Sprint(res.Tensors[i]), fmt.Sprint(want.Tensors[i]); got != want {
-						t.Errorf("%s: %s, want %s", res.Plan.Tensors[i].Name, got, want)
-					}
+			}
+			sameFolder(t, out, whole)
+			for i := range res.Tensors { // as text, where NaN is equal to NaN
+				if got, want := fmt.Sprint(res.Tensors[i]), fmt.Sprint(want.Tensors[i]); got != want {
+					t.Errorf("%s: %s, want %s", res.Plan.Tensors[i].Name, got, want)
 				}
-				if !slices.Equal(res.Warnings, want.Warnings) {
-					t.Errorf("warnings %q, want %q", res.Warnings, want.Warnings)
-				}
-				// Each pair is read twice at most, and what a stop threw away once more.
-				if most := 2*total + int64(rounds)*(64<<20); read.Load() > most {
-					t.Errorf("%d bytes read in %d rounds, want at most %d", read.Load(), rounds, most)
-				}
+			}
+			if !slices.Equal(res.Warnings, want.Warnings) {
+				t.Errorf("warnings %q, want %q", res.Warnings, want.Warnings)
+			}
+			// Each pair is read twice at most, and what a stop threw away once more.
+			if most := 2*total + int64(rounds)*(64<<20); read.Load() > most {
+				t.Errorf("%d bytes read in %d rounds, want at most %d", read.Load(), rounds, most)
 			}
 		})
 	}
