@@ -70,17 +70,6 @@ func (s Setting) pick(name string, p float64) (value, ok bool) {
 	return r.Values[int(p*float64(len(r.Values)-1))] != 0, true
 }
 
-// Bounds returns the least and the greatest value, false if there is none.
-func (s Setting) Bounds() (lo, hi float64, ok bool) {
-	lo, hi = math.Inf(1), math.Inf(-1)
-	for _, r := range s {
-		for _, v := range r.Values {
-			lo, hi, ok = min(lo, v), max(hi, v), true
-		}
-	}
-	return lo, hi, ok
-}
-
 // An UnusedRule is one that gives none of the tensors its value.
 type UnusedRule struct {
 	Rule

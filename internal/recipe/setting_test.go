@@ -34,12 +34,6 @@ func TestSettingAt(t *testing.T) {
 	if p := recipe.Position(0, 1); p != 1 {
 		t.Errorf("one layer: %v", p)
 	}
-	if lo, hi, ok := s.Bounds(); lo != 0 || hi != 1 || !ok {
-		t.Errorf("bounds %v %v %v", lo, hi, ok)
-	}
-	if _, _, ok := (recipe.Setting{}).Bounds(); ok {
-		t.Error("bounds of nothing")
-	}
 }
 
 // A filter is a part of a name, and an empty list gives nothing, not the next
