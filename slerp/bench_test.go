@@ -116,3 +116,25 @@ func BenchmarkDistance(b *testing.B) {
 		g.Add(x, y)
 	}
 }
+
+func BenchmarkAcos(b *testing.B) {
+	x := 0.3
+	for b.Loop() {
+		acos(x)
+		x = -x
+	}
+}
+
+func BenchmarkSin(b *testing.B) {
+	x := 0.7
+	for b.Loop() {
+		sin(x)
+		x = 2 - x
+	}
+}
+
+func BenchmarkNearParent(b *testing.B) {
+	for b.Loop() {
+		nearParent(1e-9, 1.2)
+	}
+}

@@ -1,69 +1,25 @@
 package slerp
 
-import (
-	"math"
-	"math/big"
-	"sync"
-)
+import "math"
 
-// Sine and arc cosine, correctly rounded to float64. They run in integers
-// (math/big), a few times per tensor, so that every machine gets the same
-// bits. A rounding could go wrong only if a true value lay within 2^-100 or so,
-// relatively, of the middle between two floats.
-
-const trigPrec = 200
-
-// pi has enough digits for arguments up to 2^64.
-var pi = computePi(2 * trigPrec)
-
-// computePi is pi to that many bits, by Machin's formula:
-// pi/4 = 4 arctan 1/5 - arctan 1/239.
-func computePi(prec uint) *big.Float {
-	one := new(big.Int).Lsh(big.NewInt(1), prec+64)
-	arctan := func(n int64) *big.Int { // of 1/n, times one
-		sum, power := new(big.Int), new(big.Int).Quo(one, big.NewInt(n))
-		square := big.NewInt(-n * n)
-		for k := int64(1); power.Sign() != 0; k += 2 {
-			sum.Add(sum, new(big.Int).Quo(power, big.NewInt(k)))
-			power.Quo(power, square)
-		}
-		return sum
-	}
-	quarter := arctan(5)
-	quarter.Mul(quarter, big.NewInt(4)).Sub(quarter, arctan(239))
-	f := new(big.Float).SetPrec(prec).SetInt(quarter)
-	return f.SetMantExp(f, -int(prec+64)+2)
-}
-
-func real(x float64) *big.Float { return new(big.Float).SetPrec(trigPrec).SetFloat64(x) }
+// Sine and arc cosine, correctly rounded to float64, so that every machine gets
+// the same bits. They are computed as a doubleWord with a bound of its error. Where
+// all numbers within that bound round to one float64, this is the result. That
+// fails for fewer than one argument in 2^40, and for those that are far out;
+// math/big decides these (series.go).
 
 // sin is the sine of x radians, NaN for an x that is not finite.
 func sin(x float64) float64 {
-	if !finite(x) {
+	switch {
+	case !finite(x):
 		return math.NaN()
+	case math.Abs(x) < 0x1p-26:
+		return x // x^3/6 is less than half a unit in the last place, also below a power of 2
 	}
-	if x == 0 {
-		return x
-	}
-	y, _ := bigSin(real(x)).Float64()
-	return y
-}
-
-// nearParent is the coefficients at a t near 0 or 1, with one rounding each of
-// what the angle theta gives.
-func nearParent(t, theta float64) (s0, s1 float64) {
-	whole := bigSin(real(theta))
-	part := func(t *big.Float) float64 {
-		if t.Sign() == 0 {
-			return 0
-		}
-		x := bigSin(new(big.Float).SetPrec(2*trigPrec).Mul(t, real(theta)))
-		y, _ := x.Quo(x, whole).Float64()
+	if y, ok := rounded(sine(doubleWord{x, 0})); ok {
 		return y
 	}
-	rest := new(big.Float).SetPrec(2048) // so that 1-t is exact
-	rest.Sub(rest.SetInt64(1), real(t))
-	return part(rest), part(real(t))
+	return slowSin(x)
 }
 
 // acos is the arc cosine of x in radians, 0 to pi; NaN outside [-1, 1].
@@ -76,68 +32,167 @@ func acos(x float64) float64 {
 	case x == -1:
 		return math.Pi
 	}
-	// Newton's method on cos θ = x. The start has 26 good bits at least (fewest
-	// near the ends), and with its slope held in float64 each step adds 50.
-	theta := real(math.Acos(x))
-	slope := real(math.Sqrt((1 - x) * (1 + x)))
-	halfPi := real(0).Quo(pi, real(2))
-	for range 4 {
-		step := bigSin(real(0).Sub(halfPi, theta))
-		step.Sub(step, real(x))
-		theta.Add(theta, step.Quo(step, slope))
+	if y, ok := rounded(arcCosine(x)); ok {
+		return y
 	}
-	y, _ := theta.Float64()
-	return y
+	return slowAcos(x)
 }
 
-// A series is the memory of bigSin, which is used again: many small tensors
-// would leave much garbage behind.
-type series struct {
-	turns, shifted, turn, whole, rest       big.Float
-	x, square, sum, next, term, prod, count big.Float
-	k                                       big.Int
+// nearParent is the coefficients at a t near 0 or 1, with one rounding each of
+// what the angle theta gives.
+func nearParent(t, theta float64) (s0, s1 float64) {
+	if size := math.Abs(t); size >= 0x1p-900 || t == 0 {
+		whole, err := sine(doubleWord{theta, 0})
+		part := func(t doubleWord) (float64, bool) {
+			if t.hi == 0 {
+				return 0, true
+			}
+			x := t.times(doubleWord{theta, 0})
+			s, e := sine(x)
+			e += float64(math.Abs(x.hi) * 0x1p-103) // of x
+			y := s.over(whole)
+			return y.round(math.Abs(y.hi) * (e/math.Abs(s.hi) + err/math.Abs(whole.hi) + 0x1p-101))
+		}
+		s0, ok0 := part(exactSum(1, -t))
+		s1, ok1 := part(doubleWord{t, 0})
+		if ok0 && ok1 {
+			return s0, s1
+		}
+	}
+	return slowNearParent(t, theta)
 }
 
-var seriesPool = sync.Pool{New: func() any {
-	s := new(series)
-	for _, f := range []*big.Float{&s.x, &s.square, &s.sum, &s.next, &s.term, &s.prod, &s.count} {
-		f.SetPrec(trigPrec)
-	}
-	return s
-}}
+func rounded(y doubleWord, err float64) (float64, bool) { return y.round(err) }
 
-var half, minusHalf = big.NewFloat(0.5), big.NewFloat(-0.5)
+// arcCosine is the arc cosine of x, |x| < 1, and a bound of its error: 2^-98 of it,
+// or an infinity.
+//
+// Of an angle near theta the sine of the difference is found: it is
+// sin theta cos angle - cos theta sin angle, where cos theta is x. The first
+// angle is only a guess, and it is checked that it was good enough: the difference
+// is less than 2^-40 of it, so that it equals its sine within 2^-117 of it.
+//
+// The sine of theta is within 8u², the products within 46u², which are at most
+// theta each, and their difference within 12u² more: 104u² are less than 2^-99.
+// What cancels in reduce is far below that.
+func arcCosine(x float64) (theta doubleWord, err float64) {
+	cos := doubleWord{x, 0}
+	sin := exactSum(1, -x).times(exactSum(1, x)).sqrt()
+	angle := math.Atan2(sin.hi, x)
+	r, k, _ := doubleWord{angle, 0}.reduce()
+	s, c := r.smallSine(), r.smallCosine()
+	if k&1 != 0 {
+		s, c = c, s.neg()
+	}
+	if k&2 != 0 {
+		s, c = s.neg(), c.neg()
+	}
+	d := sin.times(c).minus(s.times(cos))
+	theta = exactSum(angle, d.hi)
+	theta = quickSum(theta.hi, theta.lo+d.lo)
+	if math.Abs(d.hi) <= angle*0x1p-40 && sin.hi*s.hi+x*c.hi > 0.5 { // the cosine of the difference
+		return theta, theta.hi * 0x1p-98
+	}
+	return theta, math.Inf(1)
+}
 
-// bigSin sums the Taylor series of sin at x less its nearest multiple of pi.
-func bigSin(x *big.Float) *big.Float {
-	s := seriesPool.Get().(*series)
-	defer seriesPool.Put(s)
-	pi := pi
-	if e := x.MantExp(nil); e > 64 {
-		pi = computePi(2*trigPrec + uint(e))
+// farArgument bounds the arguments of reduce.
+const farArgument = 0x1p20
+
+// sine is the sine of x, and a bound of its error: an infinity if |x| is not below
+// farArgument.
+func sine(x doubleWord) (y doubleWord, err float64) {
+	if !(math.Abs(x.hi) < farArgument) {
+		return x, math.Inf(1)
 	}
-	nearest := half
-	if x.Sign() < 0 {
-		nearest = minusHalf
+	r, k, err := x.reduce()
+	if k&1 == 0 {
+		y = r.smallSine()
+	} else {
+		y = r.smallCosine()
 	}
-	prec := pi.Prec()
-	s.turns.SetPrec(prec).Quo(x, pi)
-	k, _ := s.shifted.SetPrec(prec).Add(&s.turns, nearest).Int(&s.k)
-	s.turn.SetPrec(2 * prec).SetInt(k)
-	s.whole.SetPrec(2*prec).Mul(&s.turn, pi)
-	s.x.Set(s.rest.SetPrec(2*prec).Sub(x, &s.whole))
-	if k.Bit(0) != 0 {
-		s.x.Neg(&s.x)
+	if k&2 != 0 {
+		y = y.neg()
 	}
-	// A result that is no operand keeps its memory.
-	s.square.Mul(&s.x, &s.x)
-	s.term.Set(&s.x)
-	sum, next := s.sum.Set(&s.x), &s.next
-	for n := 2.0; s.term.Sign() != 0 && s.term.MantExp(nil) > sum.MantExp(nil)-trigPrec; n += 2 {
-		s.prod.Mul(&s.term, &s.square)
-		s.term.Quo(&s.prod, s.count.SetFloat64(-n*(n+1)))
-		next.Add(sum, &s.term)
-		sum, next = next, sum
+	return y, float64(math.Abs(y.hi)*0x1p-101) + err
+}
+
+// Half of pi is the sum of these words within 2^-161.
+const (
+	halfPi1 = 0x1.921fb54442d18p+0
+	halfPi2 = 0x1.1a62633145c07p-54
+	halfPi3 = math.Pi/2 - halfPi1 - halfPi2
+)
+
+// reduce is x less k halves of pi, from -pi/4 to pi/4 with an excess of up to
+// 2^-30, for |x| < farArgument. The error is at most 16u² of r, by the five sums
+// that end it, and err, by what is left when the rest cancels.
+func (x doubleWord) reduce() (r doubleWord, k int, err float64) {
+	n := math.RoundToEven(x.hi * (2 / math.Pi))
+	if n == 0 {
+		return x, 0, 0
 	}
-	return real(0).Set(sum)
+	a, b := exactProduct(n, halfPi1), exactProduct(n, halfPi2)
+	high, low := exactSum(x.hi, -a.hi), exactSum(x.lo, -a.lo)
+	both := exactSum(high.hi, low.hi)
+	all := exactSum(both.hi, -b.hi)
+	rest := all.lo + both.lo + high.lo + low.lo - b.lo - float64(n*halfPi3)
+	return exactSum(all.hi, rest), int(n), math.Abs(n) * 0x1p-152
+}
+
+// The terms of the Taylor series, from 1/3! and 1/2! on: those that need two
+// words, and the others.
+var (
+	sineTerms = [...]doubleWord{
+		{-0x1.5555555555555p-3, 0x1.5555555555555p-3 - 1.0/6},
+		{0x1.1111111111111p-7, 1.0/120 - 0x1.1111111111111p-7},
+		{-0x1.a01a01a01a01ap-13, 0x1.a01a01a01a01ap-13 - 1.0/5040},
+		{0x1.71de3a556c734p-19, 1.0/362880 - 0x1.71de3a556c734p-19},
+		{-0x1.ae64567f544e4p-26, 0x1.ae64567f544e4p-26 - 1.0/39916800},
+		{0x1.6124613a86d09p-33, 1.0/6227020800 - 0x1.6124613a86d09p-33},
+		{-0x1.ae7f3e733b81fp-41, 0x1.ae7f3e733b81fp-41 - 1.0/1307674368000},
+	}
+	sineTail    = [...]float64{1.0 / 355687428096000, -1.0 / 121645100408832000, 1.0 / 51090942171709440000, -1.0 / 25852016738884976640000, 1.0 / 15511210043330985984000000, -1.0 / 10888869450418352160768000000}
+	cosineTerms = [...]doubleWord{
+		{-0x1.0000000000000p-1, 0x1.0000000000000p-1 - 1.0/2},
+		{0x1.5555555555555p-5, 1.0/24 - 0x1.5555555555555p-5},
+		{-0x1.6c16c16c16c17p-10, 0x1.6c16c16c16c17p-10 - 1.0/720},
+		{0x1.a01a01a01a01ap-16, 1.0/40320 - 0x1.a01a01a01a01ap-16},
+		{-0x1.27e4fb7789f5cp-22, 0x1.27e4fb7789f5cp-22 - 1.0/3628800},
+		{0x1.1eed8eff8d898p-29, 1.0/479001600 - 0x1.1eed8eff8d898p-29},
+		{-0x1.93974a8c07c9dp-37, 0x1.93974a8c07c9dp-37 - 1.0/87178291200},
+		{0x1.ae7f3e733b81fp-45, 1.0/20922789888000 - 0x1.ae7f3e733b81fp-45},
+	}
+	cosineTail = [...]float64{-1.0 / 6402373705728000, 1.0 / 2432902008176640000, -1.0 / 1124000727777607680000, 1.0 / 620448401733239439360000, -1.0 / 403291461126605635584000000}
+)
+
+// smallSine is the sine of r as reduce gives it, within 8u². A step of series is within
+// 7u², as its term is at most 1/19 of the one before, and the square adds 12u²: to
+// a tenth of r at most. What is left out, and the tail in one word, are less than
+// u² together.
+func (r doubleWord) smallSine() doubleWord {
+	return r.plusSmall(r.times(r.series(sineTerms[:], sineTail[:])))
+}
+
+// smallCosine is the cosine of r as reduce gives it, within 12u². The series adds 19u²
+// of 0.31 at most, and the last sum, of two words and one, is within 2u².
+func (r doubleWord) smallCosine() doubleWord {
+	q := r.series(cosineTerms[:], cosineTail[:])
+	s := quickSum(1, q.hi)
+	return quickSum(s.hi, s.lo+q.lo)
+}
+
+// series is the sum of terms, times the powers of the square of r, from the first
+// on.
+func (r doubleWord) series(terms []doubleWord, tail []float64) doubleWord {
+	z := r.times(r)
+	small := 0.0
+	for i := len(tail) - 1; i >= 0; i-- {
+		small = math.FMA(z.hi, small, tail[i])
+	}
+	sum := doubleWord{small, 0}
+	for i := len(terms) - 1; i >= 0; i-- {
+		sum = terms[i].plusSmall(z.times(sum))
+	}
+	return z.times(sum)
 }
