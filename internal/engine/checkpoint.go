@@ -108,6 +108,9 @@ func (e *Engine) note() []byte {
 	var n record
 	for _, i := range e.order[e.noted:e.whole] {
 		if e.results[i] != (TensorResult{}) {
+			if n.Done == nil {
+				n.Done = make([]tensorNote, 0, e.whole-e.noted)
+			}
 			n.Done = append(n.Done, noteOf(int(i), &e.results[i]))
 		}
 	}

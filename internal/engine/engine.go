@@ -189,6 +189,7 @@ func (e *Engine) nextReady() bool {
 
 // handOut accounts for a piece that a worker takes and cuts the next one.
 func (e *Engine) handOut(p *piece) {
+	read := int64(0)
 	for k := range p.spans {
 		s := &p.spans[k]
 		t := &e.tensors[s.tensor]
@@ -200,11 +201,14 @@ func (e *Engine) handOut(p *piece) {
 			if s.len < t.Bytes() {
 				share = int64(float64(share) * float64(s.len) / float64(t.Bytes()))
 			}
-			e.asked(share)
+			read += share
 		} else if s.off+s.len == t.Bytes() {
 			e.ahead--
 			e.wake.Broadcast() // another one may be measured
 		}
+	}
+	if read > 0 {
+		e.asked(read)
 	}
 	e.next = e.cut.next()
 	if e.next == nil { // the others may go
@@ -263,12 +267,12 @@ func (e *Engine) measured(i, block int, g method.Gram) {
 	for _, g := range m.grams {
 		sum = sum.Add(g)
 	}
-	mix, err := e.decide(i, sum, !m.differ.Load())
-	if err != nil && e.err == nil {
+	var err error
+	if e.results[i], st.mix, err = e.decide(i, sum, !m.differ.Load()); err != nil && e.err == nil {
 		e.err = err
 		e.readAhead.poke()
 	}
-	st.mix, st.measure = mix, nil
+	st.measure = nil
 	e.wake.Broadcast()
 }
 

@@ -57,11 +57,15 @@ type cutter struct {
 	ext     int
 	done    int64 // bytes of the current extent that are cut
 	seq     int
+	spare   [][]span // of pieces that are written, to be used again
 }
 
 // next returns nil after the last piece.
 func (c *cutter) next() *piece {
 	p := &piece{seq: c.seq}
+	if n := len(c.spare); n > 0 {
+		p.spans, c.spare = c.spare[n-1][:0], c.spare[:n-1]
+	}
 	for c.file < len(c.files) {
 		exts := c.files[c.file].Extents
 		if c.ext == len(exts) {

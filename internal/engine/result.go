@@ -49,38 +49,46 @@ func (e *NonFiniteError) Hints() []fault.Hint {
 	return fault.Suggest("%s merges all the same; the whole tensor becomes NaN", fault.Flag{Name: "nonfinite", Value: "warn"})
 }
 
-// decide turns the Gram matrix of a tensor into what is to be done with it. The
-// caller holds mu.
-func (e *Engine) decide(i int, gram method.Gram, equal bool) (mix, error) {
+// decide turns the Gram matrix of a tensor into what is to be done with it, and
+// its result.
+func (e *Engine) decide(i int, gram method.Gram, equal bool) (r TensorResult, m mix, err error) {
 	t := &e.tensors[i]
-	r := &e.results[i]
-	*r = TensorResult{}
 	n := len(t.Operands)
-	if n == 2 {
-		c := slerp.Angle(gram[0])
-		*r = TensorResult{Measured: true, Cos: c.Cos, Theta: c.Theta, NormA: c.NormA, NormB: c.NormB}
+	angle := func(c slerp.Coefficients) {
+		r.Measured, r.Cos, r.Theta, r.NormA, r.NormB = true, c.Cos, c.Theta, c.NormA, c.NormB
 	}
 	if equal { // even of infinities: nothing is computed with them
+		if n == 2 {
+			angle(slerp.Angle(gram[0]))
+		}
 		r.Outcome = method.Equal
-		return mix{equal: true}, nil
+		return r, mix{equal: true}, nil
 	}
 	c := t.Op.Solve(n, gram)
 	r.Outcome = c.Outcome
+	switch {
+	case c.Spherical:
+		angle(c.Angle)
+	case n == 2:
+		angle(slerp.Angle(gram[0]))
+	}
 	if k := gram.NonFinite(n); k >= 0 {
 		r.NonFinite = true
 		if !e.warnNaN {
-			return mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: text.Quote(t.Name)}
+			return r, mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: text.Quote(t.Name)}
 		}
 	}
-	return mix{weights: c.Weights, divisor: c.Divisor, paired: c.Spherical}, nil
+	return r, mix{weights: c.Weights, divisor: c.Divisor, paired: c.Spherical}, nil
 }
 
-// decideAlone is decide for a caller that does not hold mu: a checkpoint reads the
-// results.
+// decideAlone is decide for a caller that does not hold mu, which guards the
+// results: a checkpoint reads them.
 func (e *Engine) decideAlone(i int, gram method.Gram, equal bool) (mix, error) {
+	r, m, err := e.decide(i, gram, equal)
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.decide(i, gram, equal)
+	e.results[i] = r
+	e.mu.Unlock()
+	return m, err
 }
 
 // notFinite says that a parent of a weighted sum has a NaN or Inf.

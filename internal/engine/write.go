@@ -16,7 +16,7 @@ func (e *Engine) write(ctx context.Context) {
 		if p == nil {
 			return
 		}
-		moved := len(p.buf)
+		moved, values := len(p.buf), p.values()
 		if p.from != nil { // read there, too
 			moved *= 2
 		}
@@ -32,7 +32,7 @@ func (e *Engine) write(ctx context.Context) {
 			return
 		}
 		if e.progress != nil {
-			e.progress(p.values())
+			e.progress(values)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func (e *Engine) put(ctx context.Context, p *piece) error {
 	return e.out.Write(p.file, p.buf, p.off, p.crcs)
 }
 
-// account counts a piece as written, gives its buffer back, and makes the work
+// account counts a piece as written, gives its memory back, and makes the work
 // last when that is due.
 func (e *Engine) account(p *piece) error {
 	if e.dropper != nil {
@@ -75,7 +75,7 @@ func (e *Engine) account(p *piece) error {
 	return e.out.Checkpoint(note)
 }
 
-// written counts a piece and gives its buffer back. The note is for a checkpoint,
+// written counts a piece and gives its memory back. The note is for a checkpoint,
 // if one is due: by the Output, or since there is so much to note.
 func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
 	e.mu.Lock()
@@ -85,6 +85,7 @@ func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
 		note = e.note()
 	}
 	e.free = append(e.free, p.buf[:cap(p.buf)])
+	e.cut.spare = append(e.cut.spare, p.spans)
 	return note, due
 }
 

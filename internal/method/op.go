@@ -83,6 +83,7 @@ type Solution struct {
 	// docs/design.md gives. Other sums are made by a slerp.WeightedSum.
 	Spherical bool
 	Outcome   Outcome
+	Angle     slerp.Coefficients // of Spherical: where the Weights come from
 }
 
 // An Outcome is the operation that was done on a tensor in the end.

@@ -25,15 +25,15 @@ func TestOps(t *testing.T) {
 		needs Measure
 		want  Solution
 	}{
-		{"copy", Copy(1), 3, nil, "copy", Nothing, Solution{[]float64{0, 1, 0}, 1, false, Copied}},
-		{"convert", Convert(0), 2, nil, "convert", Nothing, Solution{[]float64{1, 0}, 1, false, Converted}},
-		{"follow", Follow{}, 2, nil, "follow", Equality, Solution{[]float64{1, 0}, 1, false, Copied}},
-		{"differ", Differ{}, 2, nil, "unlike", Nothing, Solution{[]float64{0, 0}, 1, false, Incomparable}},
-		{"linear", &Linear{[]float64{1, 2, 3}, 6}, 3, nil, "linear", Nothing, Solution{[]float64{1, 2, 3}, 6, false, Straight}},
-		{"a right angle", Slerp{0.5}, 2, Gram{sums(4, 9, 0)}, "slerp", InnerProducts, Solution{[]float64{half, half}, 1, true, Spherical}},
-		{"parallel", Slerp{0.25}, 2, Gram{sums(1, 4, 2)}, "slerp", InnerProducts, Solution{[]float64{0.75, 0.25}, 1, true, Straight}},
-		{"opposite", Slerp{0.25}, 2, Gram{sums(1, 1, -1)}, "slerp", InnerProducts, Solution{[]float64{0.75, 0.25}, 1, true, Straight}},
-		{"beyond the second", Slerp{2}, 2, Gram{sums(1, 1, 0)}, "slerp", InnerProducts, Solution{[]float64{-1, 0}, 1, true, Spherical}},
+		{"copy", Copy(1), 3, nil, "copy", Nothing, Solution{Weights: []float64{0, 1, 0}, Divisor: 1, Outcome: Copied}},
+		{"convert", Convert(0), 2, nil, "convert", Nothing, Solution{Weights: []float64{1, 0}, Divisor: 1, Outcome: Converted}},
+		{"follow", Follow{}, 2, nil, "follow", Equality, Solution{Weights: []float64{1, 0}, Divisor: 1, Outcome: Copied}},
+		{"differ", Differ{}, 2, nil, "unlike", Nothing, Solution{Weights: []float64{0, 0}, Divisor: 1, Outcome: Incomparable}},
+		{"linear", &Linear{[]float64{1, 2, 3}, 6}, 3, nil, "linear", Nothing, Solution{Weights: []float64{1, 2, 3}, Divisor: 6, Outcome: Straight}},
+		{"a right angle", Slerp{0.5}, 2, Gram{sums(4, 9, 0)}, "slerp", InnerProducts, Solution{Weights: []float64{half, half}, Divisor: 1, Spherical: true, Outcome: Spherical}},
+		{"parallel", Slerp{0.25}, 2, Gram{sums(1, 4, 2)}, "slerp", InnerProducts, Solution{Weights: []float64{0.75, 0.25}, Divisor: 1, Spherical: true, Outcome: Straight}},
+		{"opposite", Slerp{0.25}, 2, Gram{sums(1, 1, -1)}, "slerp", InnerProducts, Solution{Weights: []float64{0.75, 0.25}, Divisor: 1, Spherical: true, Outcome: Straight}},
+		{"beyond the second", Slerp{2}, 2, Gram{sums(1, 1, 0)}, "slerp", InnerProducts, Solution{Weights: []float64{-1, 0}, Divisor: 1, Spherical: true, Outcome: Spherical}},
 	} {
 		got := c.op.Solve(c.n, c.gram)
 		near := len(got.Weights) == len(c.want.Weights)

@@ -22,7 +22,7 @@ func (Slerp) Needs() Measure { return InnerProducts }
 // of the linear formula.
 func (s Slerp) Solve(_ int, gram Gram) Solution {
 	c := slerp.Interpolate(gram[0], s.T)
-	out := Solution{Weights: []float64{c.S0, c.S1}, Divisor: 1, Spherical: true, Outcome: Spherical}
+	out := Solution{Weights: []float64{c.S0, c.S1}, Divisor: 1, Spherical: true, Outcome: Spherical, Angle: c}
 	if c.Branch == slerp.Linear {
 		out.Outcome = Straight
 	}

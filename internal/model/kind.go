@@ -31,17 +31,20 @@ func KindOf(name string) Kind {
 		return Embedding
 	}
 	_, _, inLayer := LayerOf(name)
-	parts := strings.Split(strings.ToLower(name), ".")
+	name = strings.ToLower(name)
 	has := func(words ...string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool {
-			return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(part, word) })
-		})
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(name, word) })
 	}
 	is := func(words ...string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(words, part) })
+		for part := range strings.SplitSeq(name, ".") {
+			if slices.Contains(words, part) {
+				return true
+			}
+		}
+		return false
 	}
 	switch {
-	case has("norm") && !has("layernorm_mlp", "layernorm_qkv"), is("ln", "ln_f"), startsAny(parts, "ln_"):
+	case has("norm") && !has("layernorm_mlp", "layernorm_qkv"), is("ln", "ln_f"), strings.HasPrefix(name, "ln_"), strings.Contains(name, ".ln_"):
 		return Norm
 	case has("attn", "attention"):
 		return Attention
@@ -54,8 +57,4 @@ func KindOf(name string) Kind {
 		return Head
 	}
 	return Other
-}
-
-func startsAny(parts []string, prefix string) bool {
-	return slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(part, prefix) })
 }

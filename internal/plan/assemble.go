@@ -118,8 +118,10 @@ func (p *planner) assembleSlice(k int) {
 		var without text.Names
 		named, lacks := map[string]bool{}, ""
 		base := max(0, s.Base)
+		sources := make([]source, 2)
 		p.op = func(name string) method.Op {
-			op, missing := rules.Op(params{p, k, name, p.position(name), []source{{base, name}, {1 - base, name}}})
+			sources[0], sources[1] = source{base, name}, source{1 - base, name}
+			op, missing := rules.Op(params{p, k, name, p.position(name), sources})
 			if missing != "" {
 				if !named[name] { // it may be asked for twice
 					without.Add(name, "")

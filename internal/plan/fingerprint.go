@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"slerpmerge/internal/model"
 )
@@ -46,6 +47,22 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// appendIdentity adds the line "tensor %q %v %v %d %d %q" of package fmt, of a
+// tensor's name, type, shape, file, offset and the name that it shares bytes with.
+func appendIdentity(b []byte, t *model.Tensor, shares string) []byte {
+	b = append(strconv.AppendQuote(append(b, "tensor "...), t.Name), ' ')
+	b = append(append(b, t.DType.String()...), " ["...)
+	for k, d := range t.Shape {
+		if k > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendUint(b, d, 10)
+	}
+	b = strconv.AppendInt(append(b, "] "...), int64(t.File), 10)
+	b = strconv.AppendInt(append(b, ' '), t.Offset, 10)
+	return append(strconv.AppendQuote(append(b, ' '), shares), '\n')
+}
+
 // identify writes the identity of one parent.
 func identify(h hash.Hash, m *model.Model) error {
 	fmt.Fprintf(h, "model %q\n", m.Format)
@@ -56,9 +73,10 @@ func identify(h hash.Hash, m *model.Model) error {
 		f := &m.Files[i]
 		fmt.Fprintf(h, "file %q %+v\n", f.Name, f.Identity())
 	}
+	var line []byte
 	for i := range m.Tensors {
-		t := &m.Tensors[i]
-		fmt.Fprintf(h, "tensor %q %v %v %d %d %q\n", t.Name, t.DType, t.Shape, t.File, t.Offset, m.SharesWith(i))
+		line = appendIdentity(line[:0], &m.Tensors[i], m.SharesWith(i))
+		h.Write(line)
 	}
 	if m.Config != nil {
 		fmt.Fprintf(h, "config %q\n", m.Config.Bytes())

@@ -72,11 +72,19 @@ func (s *side) meant(name string, others []string) part {
 // names returns all names of an operand's parameter, stored or in metadata; nil
 // where it has only one.
 func (s *side) names(o operand.Operand) []string {
+	if s.single() || o.None() {
+		return nil
+	}
+	return s.groups[o.Key()]
+}
+
+// single reports whether no parameter of the side has several names.
+func (s *side) single() bool {
 	if s.groups == nil {
 		s.groups = map[operand.Operand][]string{}
 		p := s.last.Parameters()
 		if !p.Shared() && len(s.aliases) == 0 {
-			return nil
+			return true
 		}
 		count := map[operand.Operand]int{}
 		for _, x := range s.parts {
@@ -93,10 +101,7 @@ func (s *side) names(o operand.Operand) []string {
 			}
 		}
 	}
-	if len(s.groups) == 0 || o.None() {
-		return nil
-	}
-	return s.groups[o.Key()]
+	return len(s.groups) == 0
 }
 
 // A joint is a tensor of the output before its operation is decided: its name,
@@ -165,6 +170,9 @@ func gather(sides []*side, name string) joint {
 func alternatives(sides []*side, name string) []string {
 	var names []string
 	for _, s := range sides {
+		if s.single() {
+			continue
+		}
 		o := s.find(name)
 		if o.None() {
 			o = s.lent(name).o

@@ -20,6 +20,8 @@ type side struct {
 	aliases, whole []part
 	// groups are the names of parameters that have several, made when needed.
 	groups map[operand.Operand][]string
+	// near is the index in parts of what find found last.
+	near int
 	// last is the model of the last layers: norm and head come from it, and
 	// messages call the side by its name.
 	last *model.Model
@@ -54,16 +56,34 @@ func (s *side) sort() {
 }
 
 // find gives the operand that is stored under an output name; none if there
-// is none.
-func (s *side) find(name string) operand.Operand { return lookUp(s.parts, name).o }
+// is none. Names are mostly asked for in order, some of them several times.
+func (s *side) find(name string) operand.Operand {
+	for i := s.near; i < min(s.near+2, len(s.parts)); i++ {
+		if s.parts[i].name == name && (i == 0 || s.parts[i-1].name != name) {
+			s.near = i
+			return s.parts[i].o
+		}
+	}
+	i, ok := indexOf(s.parts, name)
+	if !ok {
+		return operand.Operand{}
+	}
+	s.near = i
+	return s.parts[i].o
+}
 
 // lookUp finds a part by its name; without an operand if there is none.
 func lookUp(parts []part, name string) part {
-	i, ok := slices.BinarySearchFunc(parts, name, func(p part, name string) int { return strings.Compare(p.name, name) })
+	i, ok := indexOf(parts, name)
 	if !ok {
 		return part{}
 	}
 	return parts[i]
+}
+
+// indexOf is the index of the first part of that name.
+func indexOf(parts []part, name string) (int, bool) {
+	return slices.BinarySearchFunc(parts, name, func(p part, name string) int { return strings.Compare(p.name, name) })
 }
 
 // measureStacks counts the layers over which gradients are spread. Those of

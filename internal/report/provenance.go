@@ -176,16 +176,20 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 	b := bufio.NewWriter(w)
 	b.Write(bytes.TrimSuffix(head, []byte("\n}")))
 	b.WriteString(",\n  \"tensors\": [")
+	var line provTensor
+	var text bytes.Buffer // that serves all lines
+	enc := json.NewEncoder(&text)
 	for i := range p.Tensors {
-		line, err := json.Marshal(provLine(p, i, &r.Tensors[i]))
-		if err != nil {
+		line = provLine(p, i, &r.Tensors[i])
+		text.Reset()
+		if err := enc.Encode(&line); err != nil {
 			return err
 		}
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		b.WriteString("\n    ")
-		b.Write(line)
+		b.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 	}
 	b.WriteString("\n  ]\n}\n")
 	return b.Flush() // with the first error of all
