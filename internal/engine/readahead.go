@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"slerpmerge/internal/operand"
+	"slerpmerge/internal/tensor"
 )
 
 // Read-ahead keeps aheadBytes of parents asked for beyond what the workers
@@ -36,11 +37,11 @@ func (r *readAhead) poke() {
 
 func (r *readAhead) run(ctx context.Context) {
 	asked := int64(0)
+	var last []stretch // by operand
 	for _, i := range r.w.order[r.from:] {
 		list := r.w.tensors[i].Operands
-		srcs := make([]operand.Source, len(list))
-		for k, o := range list {
-			srcs[k] = r.w.opener.Open(o)
+		for len(last) < len(list) {
+			last = append(last, stretch{})
 		}
 		for off := int64(0); off < longest(list); off += aheadStep {
 			for asked > r.w.dispatched.Load()+aheadBytes {
@@ -54,10 +55,27 @@ func (r *readAhead) run(ctx context.Context) {
 				}
 			}
 			for k, o := range list {
-				asked += prefetch(o, srcs[k], off)
+				asked += r.prefetch(o, off, &last[k])
 			}
 		}
 	}
+}
+
+// A stretch is a range of a file that was asked for at once, since small tensors
+// stand there as a rule.
+type stretch struct {
+	of       operand.Operand // that stands first
+	from, to int64
+}
+
+// stretchBytes is the length of a stretch. Tensors of that size are asked for
+// one by one.
+const stretchBytes = 1 << 20
+
+// has reports whether a tensor that is read as it is lies in the stretch.
+func (s *stretch) has(o operand.Operand) bool {
+	t := o.Tensor()
+	return s.of.Model == o.Model && s.of.Tensor().File == t.File && t.Offset >= s.from && t.Offset+t.Bytes() <= s.to
 }
 
 // over reports whether nothing will be read any more.
@@ -77,7 +95,8 @@ func longest(list []operand.Operand) int64 {
 	return n
 }
 
-func prefetch(o operand.Operand, src operand.Source, off int64) int64 {
+// prefetch asks for the next step of an operand and returns its length.
+func (r *readAhead) prefetch(o operand.Operand, off int64, last *stretch) int64 {
 	if o.None() {
 		return 0
 	}
@@ -85,6 +104,13 @@ func prefetch(o operand.Operand, src operand.Source, off int64) int64 {
 	if n <= 0 {
 		return 0
 	}
-	src.Prefetch(off, n)
+	if t := o.Tensor(); o.As == tensor.BOOL && o.Rows == nil && t.Bytes() < stretchBytes {
+		if !last.has(o) {
+			*last = stretch{o, t.Offset, t.Offset + stretchBytes}
+			r.w.opener.Open(o).Prefetch(0, stretchBytes)
+		}
+		return n
+	}
+	r.w.opener.Open(o).Prefetch(off, n)
 	return n
 }
