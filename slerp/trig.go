@@ -166,10 +166,10 @@ var (
 	cosineTail = [...]float64{-1.0 / 6402373705728000, 1.0 / 2432902008176640000, -1.0 / 1124000727777607680000, 1.0 / 620448401733239439360000, -1.0 / 403291461126605635584000000}
 )
 
-// smallSine is the sine of r as reduce gives it, within 8u². A step of series is within
-// 7u², as its term is at most 1/19 of the one before, and the square adds 12u²: to
-// a tenth of r at most. What is left out, and the tail in one word, are less than
-// u² together.
+// smallSine is the sine of r as reduce gives it, within 9u². A step of series is
+// within 7u², as its term is at most 1/19 of the one before, and the square adds
+// 12u²: to a tenth of r at most. What is left out, and the tail in one word, are less than
+// 2u² together.
 func (r doubleWord) smallSine() doubleWord {
 	return r.plusSmall(r.times(r.series(sineTerms[:], sineTail[:])))
 }
