@@ -41,3 +41,17 @@ func awaitWriteback(f *os.File, off, n int64) error {
 func dropPages(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
 }
+
+// openDirect opens a file once more, for writes past the page cache.
+func openDirect(d *disk.Folder, name string) (*os.File, error) {
+	return d.Open(name, os.O_WRONLY|unix.O_DIRECT)
+}
+
+// rwfDontCache is RWF_DONTCACHE, which Linux has since 6.14.
+const rwfDontCache = 0x80
+
+// writeUncached is WriteAt by a write whose pages are dropped once they are on the
+// disk. Linux before 6.14, and file systems that can't, refuse it.
+func writeUncached(f *os.File, p []byte, off int64) (int, error) {
+	return unix.Pwritev2(int(f.Fd()), [][]byte{p}, off, rwfDontCache)
+}

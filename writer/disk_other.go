@@ -5,6 +5,8 @@ package writer
 import (
 	"errors"
 	"os"
+
+	"slerpmerge/internal/disk"
 )
 
 // preallocate reserves size bytes for f from the start. An error that
@@ -23,3 +25,10 @@ func awaitWriteback(*os.File, int64, int64) error { return errors.ErrUnsupported
 // dropPages takes [off, off+n) of f, which is on the disk, out of the page
 // cache; all from off on if n is 0. It is best effort.
 func dropPages(*os.File, int64, int64) {}
+
+// openDirect opens a file once more, for writes past the page cache.
+func openDirect(*disk.Folder, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+// writeUncached is WriteAt by a write whose pages are dropped once they are on the
+// disk.
+func writeUncached(*os.File, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }

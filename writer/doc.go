@@ -28,8 +28,9 @@
 //
 // Files are preallocated before the first byte is computed, so that a full
 // disk is met at once, and every file is written front to back by one
-// goroutine: several writers on one file, or small pieces, cost a multiple on
-// Linux. Behind the cursor a second goroutine pushes dirty pages to the disk,
+// goroutine: several writers into the page cache, or small pieces, cost a multiple
+// on Linux. Pieces of large outputs are written into the page cache or past it,
+// whichever is faster at the time. Behind the cursor a second goroutine pushes dirty pages to the disk,
 // and holds the writer back where the disk is slower: what is dirty, and with
 // it the time that a checkpoint or the flush at the end takes, is bounded. An
 // error of the disk that shows only there ends the run like any other: later

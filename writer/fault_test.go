@@ -310,7 +310,7 @@ func TestWriteBack(t *testing.T) {
 		wantReason string
 	}{{nil, true, 5, "all"}, {syscall.ENOSYS, true, 1, "one, then never again"}, {syscall.EIO, false, 1, "one"}} {
 		at, calls, result = 0, 0, c.result
-		o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys})
+		o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys, KeepCached: true})
 		must(t, o.Presize(l))
 		err := write(o)
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, c.result) {

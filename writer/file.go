@@ -20,6 +20,7 @@ type openFile struct {
 	File
 	index       int      // in the Files of the layout
 	f           *os.File // nil before the first byte and after the last
+	direct      *os.File // the same for direct writes; nil where there were none
 	gaps        gaps
 	run         span             // written, but not yet given to write-back
 	nextLiteral int              // index of the first literal that is not on the disk
@@ -84,7 +85,8 @@ func (o *Output) open(w *openFile) error {
 // Write writes p at byte off of file, an index into the Files of the layout.
 // Every byte of an extent has to be written once, front to back for speed, in
 // pieces of 1 to 2 MiB. p begins and ends in extents; between them it may span
-// literals, which Write fills in. The file whose last byte it is will be
+// literals, which Write fills in. Pieces that lie in memory as Alignment says are
+// written with less work. The file whose last byte it is will be
 // flushed and closed in the background. An error may belong to an earlier
 // write to another file.
 //
@@ -136,7 +138,7 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		}
 		at = to
 	}
-	if err := o.write(w.f, p, off); err != nil {
+	if err := o.writePiece(w, p, off); err != nil {
 		return err
 	}
 	w.nextLiteral = max(w.nextLiteral, next)
@@ -262,29 +264,41 @@ func (o *Output) complete(w *openFile) error {
 	if err := o.writeLiterals(w, len(w.Literals)); err != nil {
 		return err
 	}
+	if err := w.closeDirect(); err != nil {
+		return o.wrap("closing", w.f.Name(), err)
+	}
 	o.flush.finish(w.f, w.index)
 	w.f, w.sums = nil, nil
 	w.DropLiterals()
 	return nil
 }
 
-// write writes all of p or fails.
+// write writes all of p through the page cache, or fails.
 func (o *Output) write(f *os.File, p []byte, off int64) error {
-	for len(p) > 0 {
+	if _, err := writeAll(o.sys.writeAt, f, p, off, maxWrite); err != nil {
+		return o.wrap("writing", f.Name(), err)
+	}
+	return nil
+}
+
+// writeAll writes all of p in calls of at most most bytes. done is how much it has
+// written.
+func writeAll(call writeCall, f *os.File, p []byte, off int64, most int) (done int, err error) {
+	for done < len(p) {
 		n := 0
 		err := disk.Retry(func() (err error) {
-			n, err = o.sys.writeAt(f, p[:min(len(p), maxWrite)], off)
+			n, err = call(f, p[done:min(len(p), done+most)], off+int64(done))
 			return err
 		})
 		if err == nil && n == 0 {
 			err = io.ErrShortWrite
 		}
 		if err != nil {
-			return o.wrap("writing", f.Name(), err)
+			return done, err
 		}
-		p, off = p[n:], off+int64(n)
+		done += n
 	}
-	return nil
+	return done, nil
 }
 
 // maxWrite bounds one call. Linux backs a longer write with longer folios of

@@ -24,6 +24,8 @@ type Options struct {
 	Restart bool
 	// DropPages takes pages out of the page cache once they are on the disk.
 	DropPages bool
+	// KeepCached leaves the output in the page cache, whatever that costs.
+	KeepCached bool
 	// Warn, if not nil, is called with a warning for the user, at most once.
 	Warn func(text string)
 	// Inputs are files and folders that must neither be replaced nor written
@@ -51,6 +53,7 @@ type Output struct {
 	others []WrittenFile // the complete files beside them
 	flush  *flusher
 	closed bool
+	ways   chooser
 
 	previous  Previous
 	stretches []stretch // of the files as the earlier run left them
@@ -94,7 +97,7 @@ func Create(dir string, opt Options) (*Output, error) {
 	if o.up.Strange() && opt.Warn != nil {
 		opt.Warn("the file system of " + o.above + " gives new files to another user: what an unfinished run left is known by its journal alone")
 	}
-	o.flush = newFlusher(o.sys, o.wrap, o.inPlace, opt.DropPages)
+	o.flush = newFlusher(o.sys, o.wrap, o.inPlace, opt.DropPages && !opt.KeepCached)
 	return o, nil
 }
 
@@ -282,6 +285,12 @@ func (o *Output) presizeAll(l *Layout) error {
 	need := l.Bytes()
 	o.need.Store(need)
 	o.layout = l
+	switch {
+	case o.opt.KeepCached || need < minChosen:
+		o.ways.rule = alwaysBuffered
+	case o.opt.DropPages:
+		o.ways.rule = neverBuffered
+	}
 	o.every = min(max(need/checkpointParts, minCheckpoint), maxCheckpoint)
 	if o.valid > 0 {
 		err := o.resume(l)

@@ -299,6 +299,7 @@ func (o *Output) Suspend(note []byte) (at Mark, err error) {
 func (o *Output) closeFiles() {
 	for _, w := range o.files {
 		if w.f != nil {
+			w.closeDirect()
 			w.f.Close()
 			w.f = nil
 		}

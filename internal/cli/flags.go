@@ -190,6 +190,7 @@ type runFlags struct {
 	Checksums  bool          `help:"Add SHA256SUMS, which sha256sum -c and verify check."`
 	Restart    bool          `help:"Start over instead of resuming an unfinished run."`
 	IOLimit    byteRate      `name:"io-limit" placeholder:"RATE" help:"Limit of the bytes read and written per second, such as 100MB/s."`
+	KeepCached bool          `help:"Leave the output in the page cache, for a program that loads it next."`
 	Nice       bool          `help:"Run with low CPU and disk priority."`
 	TimeBudget time.Duration `placeholder:"TIME" help:"Stop after this time, such as 4h or 90m, and keep the work."`
 }

@@ -162,7 +162,7 @@ func (a *app) attempt(ctx context.Context, r recipe.Request, w work) (*merge.Res
 		"tensors", len(p.Tensors), "bytes", p.Layout.TotalBytes, "threads", p.Budget.Threads)
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
-		Checksums: w.run.Checksums, IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()),
+		Checksums: w.run.Checksums, IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()), KeepCached: w.run.KeepCached,
 		Progress: bar.add, Warn: a.log.warn,
 		Resumed: func(r merge.Resumed) {
 			a.resumed(r)

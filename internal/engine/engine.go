@@ -123,7 +123,7 @@ func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
 		whole: func(i int) bool { return p.Tensors[i].Blends() && !e.large[i] }}
 	e.finished = make([]*piece, e.budget.Buffers)
 	for range e.budget.Buffers {
-		e.free = append(e.free, make([]byte, e.budget.Piece))
+		e.free = append(e.free, newBuffer(e.budget.Piece))
 	}
 	e.readAhead = newReadAhead(&e.work, func() bool { return e.next == nil })
 	e.skip(writer.Mark{})
@@ -164,7 +164,8 @@ func (e *Engine) take() (t task, ok bool) {
 	for e.err == nil && e.next != nil {
 		if len(e.free) > 0 && e.nextReady() {
 			p := e.next
-			p.buf = e.free[len(e.free)-1][:p.len]
+			p.room = e.free[len(e.free)-1]
+			p.buf = aligned(p.room, p.off)[:p.len]
 			e.free = e.free[:len(e.free)-1]
 			e.handOut(p)
 			return task{piece: p}, true

@@ -18,6 +18,7 @@ type piece struct {
 	spans []span
 	crcs  []uint32 // CRC-32 of the spans, nil where the format has none
 	buf   []byte
+	room  []byte        // that buf is in
 	from  tensor.Copier // the system copies it from there, instead of buf; nil as a rule
 }
 

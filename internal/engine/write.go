@@ -84,7 +84,7 @@ func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
 	if due = byOutput || e.whole-e.noted >= maxNoted; due {
 		note = e.note()
 	}
-	e.free = append(e.free, p.buf[:cap(p.buf)])
+	e.free = append(e.free, p.room)
 	e.cut.spare = append(e.cut.spare, p.spans)
 	return note, due
 }

@@ -38,6 +38,8 @@ type Options struct {
 	IOLimit int64
 	// DropPages takes pages out of the page cache once they are done with.
 	DropPages bool
+	// KeepCached leaves the output in the page cache.
+	KeepCached bool
 	// Resumed is called once, before any work, if there was an unfinished run.
 	Resumed func(Resumed)
 	// Warn, if not nil, is called with a warning about the output's file system.
@@ -78,7 +80,8 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 		return nil, err
 	}
 	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.DropPages, opts.Warn = opt.Fingerprint, opt.Restart, opt.DropPages, opt.Warn
+	opts.Fingerprint, opts.Restart, opts.Warn = opt.Fingerprint, opt.Restart, opt.Warn
+	opts.DropPages, opts.KeepCached = opt.DropPages, opt.KeepCached
 	out, e, err := begin(p, opts, opt)
 	if err != nil {
 		return nil, err

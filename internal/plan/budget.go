@@ -5,6 +5,7 @@ import (
 
 	"slerpmerge/internal/fault"
 	"slerpmerge/torchbin"
+	"slerpmerge/writer"
 )
 
 // The memory of a run, in bytes.
@@ -134,6 +135,6 @@ func budget(threads int, piece, table int64) Budget {
 		Buffers: threads + spare,
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
-	b.Total = withHeap(table+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*piece, b.Pool)
+	b.Total = withHeap(table+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*(piece+writer.Alignment), b.Pool)
 	return b
 }
