@@ -298,3 +298,33 @@ func TestChoiceWithoutDirect(t *testing.T) {
 		t.Errorf("with neither: way %d", w)
 	}
 }
+
+// What was written past the page cache before a checkpoint is there afterwards.
+func TestWaysResume(t *testing.T) {
+	t.Parallel()
+	const size, at = 4<<20 + 99, 2<<20 + 13
+	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{Len: size}}}}}
+	want := counted(size)
+	out := filepath.Join(t.TempDir(), "out")
+	for _, part := range [][2]int64{{0, at}, {at, size}} {
+		o := create(t, out, Options{Fingerprint: "f"})
+		must(t, o.Presize(l))
+		o.ways.rule = neverBuffered
+		if p := o.Previous(); p.At.Off != part[0] {
+			t.Fatalf("resumed at %d, want %d: %s", p.At.Off, part[0], p.Why)
+		}
+		buf := make([]byte, size+Alignment)
+		p := buf[part[0]%Alignment:][:part[1]-part[0]]
+		copy(p, want[part[0]:])
+		must(t, o.Write(0, p, part[0], nil))
+		if part[1] < size {
+			_, err := o.Suspend([]byte("1"))
+			must(t, err)
+		} else {
+			must(t, o.Publish())
+		}
+	}
+	if got := readAll(t, out)["x"]; !bytes.Equal(got, want) {
+		t.Error("other bytes")
+	}
+}
