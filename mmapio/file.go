@@ -19,10 +19,14 @@ type File struct {
 	info fs.FileInfo // as it was when the file was opened
 	seen watch
 
-	// Held shared by every method, so that Close waits for reads under way.
-	mu     sync.RWMutex
-	closed bool
+	// Every method counts as a user while it runs, and Close waits for them. A
+	// lock that is held shared would not do: views of one file can be nested.
+	mu     sync.Mutex
+	idle   sync.Cond // there are no users any more
+	users  int
+	closed bool // from the beginning of Close on
 
+	region     *region     // its mapping, if it has one; guarded by the pool
 	unmappable atomic.Bool // read it with pread
 }
 
@@ -58,8 +62,28 @@ func (p *Pool) Open(path string) (*File, error) {
 		return nil, err
 	}
 	f := &File{pool: p, path: path, size: info.Size(), info: info}
+	f.idle.L = &f.mu
 	f.seen.last, _ = statusOf(info)
 	return f, nil
+}
+
+// begin counts a user of the file, until end.
+func (f *File) begin(op string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return f.fail(op, os.ErrClosed)
+	}
+	f.users++
+	return nil
+}
+
+func (f *File) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.users--; f.users == 0 {
+		f.idle.Broadcast()
+	}
 }
 
 func regular(path string, info fs.FileInfo) error {
@@ -100,11 +124,11 @@ func (f *File) ModTime() time.Time { return f.info.ModTime() }
 // else: the file is closed ([os.ErrClosed]), off is negative, or the file
 // can't be opened again.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+	if err := f.begin("read"); err != nil {
+		return 0, err
+	}
+	defer f.end()
 	switch {
-	case f.closed:
-		return 0, f.fail("read", os.ErrClosed)
 	case off < 0:
 		return 0, f.fail("read", errNegativeOffset)
 	case off >= f.size && len(p) > 0:
@@ -115,7 +139,15 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 		p = p[:f.size-off]
 		end = io.EOF
 	}
-	done := 0
+	n, err := f.read(p, off)
+	if err == nil {
+		err = end
+	}
+	return n, err
+}
+
+// read fills p, which lies within the file.
+func (f *File) read(p []byte, off int64) (done int, err error) {
 	for done < len(p) {
 		at := off + int64(done)
 		// A piece stays within one unit of the pool's account.
@@ -126,7 +158,7 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 			return done, err
 		}
 	}
-	return done, end
+	return done, nil
 }
 
 // ReadStrided reads the pieces of size bytes that begin step bytes apart from
@@ -134,11 +166,10 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 // so little is wanted costs more to map than to read from. All pieces must lie in
 // the file and p must hold whole ones. Errors are those of ReadAt.
 func (f *File) ReadStrided(p []byte, off, step int64, size int) error {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.closed {
-		return f.fail("read", os.ErrClosed)
+	if err := f.begin("read"); err != nil {
+		return err
 	}
+	defer f.end()
 	d, err := f.descriptor()
 	if err != nil {
 		return err
@@ -157,9 +188,11 @@ func (f *File) ReadStrided(p []byte, off, step int64, size int) error {
 // cache, and does not wait for it. It makes no page resident. Where the system
 // knows no such thing, and on any error, it does nothing.
 func (f *File) Prefetch(off, n int64) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.closed || off < 0 || off >= f.size || n <= 0 {
+	if f.begin("") != nil {
+		return
+	}
+	defer f.end()
+	if off < 0 || off >= f.size || n <= 0 {
 		return
 	}
 	d, err := f.descriptor()
@@ -175,9 +208,11 @@ func (f *File) Prefetch(off, n int64) {
 // what other programs use. Pages that are mapped stay. It is best effort, like
 // Prefetch.
 func (f *File) Drop(off, n int64) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.closed || off < 0 || off >= f.size || n <= 0 {
+	if f.begin("") != nil {
+		return
+	}
+	defer f.end()
+	if off < 0 || off >= f.size || n <= 0 {
 		return
 	}
 	d, err := f.descriptor()
@@ -195,9 +230,11 @@ func (f *File) Drop(off, n int64) {
 // reading reports what is wrong, if anything is. Other errors are those of
 // writing to dst.
 func (f *File) CopyTo(dst *os.File, at, off, n int64) error {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.closed || off < 0 || n > f.size-off {
+	if f.begin("copy") != nil {
+		return errors.ErrUnsupported
+	}
+	defer f.end()
+	if off < 0 || n > f.size-off {
 		return errors.ErrUnsupported
 	}
 	d, err := f.descriptor()
@@ -214,11 +251,10 @@ func (f *File) CopyTo(dst *os.File, at, off, n int64) error {
 // longer, and an *fs.PathError if that can't be found out. Call it
 // after the last read to know that all the reads saw the same file.
 func (f *File) Check() error {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.closed {
-		return f.fail("check", os.ErrClosed)
+	if err := f.begin("check"); err != nil {
+		return err
 	}
+	defer f.end()
 	return f.check()
 }
 
@@ -233,16 +269,16 @@ func (f *File) check() error {
 	return f.compare(info)
 }
 
-// Close releases the file's mappings and descriptor. Reads under way finish
-// first, later ones fail with [os.ErrClosed]. Closing again does nothing. The
-// error is always nil.
+// Close releases the file's mappings and descriptor. Reads and views under way
+// finish first, later ones fail with [os.ErrClosed]. Closing again does nothing
+// else than to wait for that. The error is always nil.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil
-	}
 	f.closed = true
+	for f.users > 0 {
+		f.idle.Wait()
+	}
 	f.pool.forget(f)
 	f.pool.descriptors.forget(f)
 	return nil
@@ -255,13 +291,13 @@ func (f *File) fail(op string, err error) error {
 // readPiece reads all of p, which lies within the file and within a grain.
 func (f *File) readPiece(p []byte, off int64) (int, error) {
 	if !f.unmappable.Load() {
-		w, err := f.pool.acquire(f, off, int64(len(p)))
+		l, err := f.lease(off, int64(len(p)))
 		if err != nil {
 			return 0, err
 		}
-		if w != nil {
-			defer f.pool.release(w)
-			n, err := copyOut(w.m, p, off)
+		if l.region != nil {
+			defer f.pool.release(l)
+			n, err := copyOut(l.m, p, off)
 			if err != nil {
 				return n, f.diagnose(off+int64(n), int64(len(p)-n), err)
 			}
@@ -278,6 +314,19 @@ func (f *File) readPiece(p []byte, off int64) (int, error) {
 		return n, f.diagnose(off+int64(n), int64(len(p)-n), err)
 	}
 	return n, nil
+}
+
+// lease acquires a range of the file from its pool. Every time that it comes to
+// other pages it makes sure that the file is what was opened.
+func (f *File) lease(off, n int64) (lease, error) {
+	l, err := f.pool.acquire(f, off, n)
+	if l.fresh {
+		if err := f.check(); err != nil {
+			f.pool.release(l)
+			return lease{}, err
+		}
+	}
+	return l, err
 }
 
 // mapWhole maps the file and makes sure that it is the file that was opened.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -26,6 +27,22 @@ func unmappable(limit int64) *Pool {
 	p := NewPool(limit)
 	p.mapFile = func(string) (mapping, error) { return nil, errors.New("cannot allocate memory") }
 	return p
+}
+
+// systems make pools as they are on several systems.
+var systems = map[string]func(limit int64) *Pool{
+	"Linux": NewPool,
+	"pages can't be dropped": func(limit int64) *Pool {
+		p := NewPool(limit)
+		p.dropPages = func([]byte) error { return errors.ErrUnsupported }
+		return p
+	},
+	"copies": func(limit int64) *Pool {
+		p := NewPool(limit)
+		p.bytesOf = func(mapping, int64) []byte { return nil }
+		return p
+	},
+	"pread": unmappable,
 }
 
 // create writes a file of pseudo-random bytes and opens it.
@@ -56,17 +73,23 @@ func settled(t *testing.T, p *Pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var sum int64
-	for _, w := range p.windows {
-		if w.readers != 0 || w.m == nil || w.retired || w.hi <= w.lo {
-			t.Errorf("window left behind: %+v", w)
+	for _, s := range p.stretches {
+		r := s.region
+		if s.readers != 0 || s.leaving || r.stretches[s.at] != s || !slices.Contains(p.regions, r) {
+			t.Errorf("stretch left behind: %+v", s)
 		}
-		sum += w.hi - w.lo
+		sum += r.sizeOf(s.at)
+	}
+	for _, r := range p.regions {
+		if r.readers != 0 || r.m == nil || r.retired || r.file.region != r {
+			t.Errorf("region left behind: %+v", r)
+		}
 	}
 	if p.total != sum || p.leaving != 0 {
-		t.Errorf("total %d, leaving %d, windows hold %d", p.total, p.leaving, sum)
+		t.Errorf("total %d, leaving %d, stretches hold %d", p.total, p.leaving, sum)
 	}
 	if limit := max(p.limit, grain); sum > limit {
-		t.Errorf("windows hold %d, limit %d", sum, limit)
+		t.Errorf("stretches hold %d, limit %d", sum, limit)
 	}
 }
 
@@ -75,7 +98,8 @@ func TestReadAtEqualsReadFile(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "weights")
 		fill(t, path, size, int(size/2+1))
 		for _, limit := range []int64{1, grain, 2*grain + 1, 0} {
-			for how, pool := range map[string]*Pool{"mapped": NewPool(limit), "pread": unmappable(limit)} {
+			for how, newPool := range systems {
+				pool := newPool(limit)
 				t.Run(fmt.Sprintf("%d/%d/%s", size, limit, how), func(t *testing.T) {
 					f, want := open(t, pool, path)
 					if f.Size() != size || f.Name() != path || f.ModTime().IsZero() {
@@ -142,48 +166,53 @@ func TestPrefetchTakesAnything(t *testing.T) {
 }
 
 func TestConcurrentReaders(t *testing.T) {
-	for _, limit := range []int64{1, 2 * grain, 5 * grain} {
-		pool := NewPool(limit)
-		var files [3]*File
-		var want [3][]byte
-		for i := range files {
-			files[i], want[i] = create(t, pool, 4*grain+int64(i)*1000)
+	for name, newPool := range systems {
+		for _, limit := range []int64{1, 2 * grain, 5 * grain} {
+			t.Run(fmt.Sprint(name, "/", limit), func(t *testing.T) { concurrentReaders(t, newPool(limit), limit) })
 		}
-		var wg sync.WaitGroup
-		for g := range 12 {
-			wg.Go(func() {
-				rng := rand.New(rand.NewPCG(uint64(limit), uint64(g)))
-				f, want := files[g%3], want[g%3]
-				p := make([]byte, 300<<10)
-				for i := range 40 {
-					off := rng.Int64N(f.Size() - int64(len(p)))
-					if g >= 6 { // cursors that go side by side
-						off = int64(i) * 100 << 10
-					}
-					if n, err := f.ReadAt(p, off); n != len(p) || err != nil {
-						t.Errorf("read %d: %v", n, err)
-						return
-					}
-					if !bytes.Equal(p, want[off:off+int64(len(p))]) {
-						t.Errorf("wrong bytes at %d", off)
-						return
-					}
+	}
+}
+
+func concurrentReaders(t *testing.T, pool *Pool, limit int64) {
+	var files [3]*File
+	var want [3][]byte
+	for i := range files {
+		files[i], want[i] = create(t, pool, 4*grain+int64(i)*1000)
+	}
+	var wg sync.WaitGroup
+	for g := range 12 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(limit), uint64(g)))
+			f, want := files[g%3], want[g%3]
+			p := make([]byte, 300<<10)
+			for i := range 40 {
+				off := rng.Int64N(f.Size() - int64(len(p)))
+				if g >= 6 { // cursors that go side by side
+					off = int64(i) * 100 << 10
 				}
-			})
-		}
-		for i := range 20 {
-			pool.SetLimit(limit + int64(i%3)*grain)
-		}
-		wg.Wait()
-		pool.SetLimit(limit)
-		settled(t, pool)
-		for _, f := range files {
-			f.Close()
-		}
-		if pool.total != 0 || len(pool.windows) != 0 || len(pool.descriptors.kept) != 0 {
-			t.Errorf("after Close: %d bytes, %d windows, %d descriptors",
-				pool.total, len(pool.windows), len(pool.descriptors.kept))
-		}
+				if n, err := f.ReadAt(p, off); n != len(p) || err != nil {
+					t.Errorf("read %d: %v", n, err)
+					return
+				}
+				if !bytes.Equal(p, want[off:off+int64(len(p))]) {
+					t.Errorf("wrong bytes at %d", off)
+					return
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		pool.SetLimit(limit + int64(i%3)*grain)
+	}
+	wg.Wait()
+	pool.SetLimit(limit)
+	settled(t, pool)
+	for _, f := range files {
+		f.Close()
+	}
+	if pool.total != 0 || len(pool.regions)+len(pool.stretches) != 0 || len(pool.descriptors.kept) != 0 {
+		t.Errorf("after Close: %d bytes, %d regions and stretches, %d descriptors",
+			pool.total, len(pool.regions)+len(pool.stretches), len(pool.descriptors.kept))
 	}
 }
 
@@ -198,37 +227,44 @@ func TestSetLimitTakesEffectAtOnce(t *testing.T) {
 		t.Errorf("holds %d bytes", pool.total)
 	}
 	pool.SetLimit(grain)
-	if pool.total != 0 {
+	if pool.total > grain {
 		t.Errorf("holds %d bytes after SetLimit", pool.total)
 	}
 }
 
-func TestWindowsLeftBehindGoFirst(t *testing.T) {
-	pool := NewPool(8 * grain)
-	var left []*File
-	for range 4 {
-		f, _ := create(t, pool, 1000)
-		f.ReadAt(make([]byte, 1), 0)
-		left = append(left, f)
-	}
-	f, _ := create(t, pool, 20*grain)
-	p := make([]byte, 64<<10)
-	for off := int64(0); off < f.Size(); off += int64(len(p)) {
-		f.ReadAt(p, off)
-	}
-	for _, w := range pool.windows {
-		for _, l := range left {
-			if w.file == l {
-				t.Error("a window nobody uses was kept")
-				return
+// What was used longest ago goes first, and no more than that.
+func TestStretchesLeftBehindGoFirst(t *testing.T) {
+	for name, c := range systems {
+		t.Run(name, func(t *testing.T) {
+			pool := c(8 * grain)
+			var left []*File
+			for range 4 {
+				f, _ := create(t, pool, 1000)
+				f.ReadAt(make([]byte, 1), 0)
+				left = append(left, f)
 			}
-		}
+			f, _ := create(t, pool, 20*grain)
+			p := make([]byte, 64<<10)
+			for off := int64(0); off < f.Size(); off += int64(len(p)) {
+				f.ReadAt(p, off)
+			}
+			for _, s := range pool.stretches {
+				if slices.Contains(left, s.region.file) {
+					t.Error("what nobody uses was kept")
+				}
+				if s.at < 12 && name != "pages can't be dropped" && name != "copies" {
+					t.Errorf("stretch %d of 20 was kept", s.at)
+				}
+			}
+			settled(t, pool)
+		})
 	}
 }
 
 func TestCloseDuringReads(t *testing.T) {
-	for name, pool := range map[string]*Pool{"mapped": NewPool(2 * grain), "pread": unmappable(0)} {
+	for name, newPool := range systems {
 		t.Run(name, func(t *testing.T) {
+			pool := newPool(2 * grain)
 			f, want := create(t, pool, 3*grain)
 			var wg, begun sync.WaitGroup
 			for g := range 8 {

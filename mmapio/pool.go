@@ -12,14 +12,10 @@ const (
 	// grain is the unit of account: a huge page of the page cache, which one
 	// fault maps whole.
 	grain = 2 << 20
-	// maxPiece bounds a single copy, so that no reader holds a mapping for
-	// long.
+	// maxPiece bounds a single copy, so that no reader holds pages for long.
 	maxPiece = 1 << 20
-	// maxWindows bounds the mappings of a pool of many small files.
-	maxWindows = 64
-	// idleAfter is the number of reads in the pool after which a window that
-	// none of them used is taken to be left behind by its cursor.
-	idleAfter = 128
+	// maxRegions bounds the mappings of a pool of many small files.
+	maxRegions = 64
 )
 
 // mapping is the part of *mmap.ReaderAt that the pool uses.
@@ -28,43 +24,35 @@ type mapping interface {
 	Close() error
 }
 
-// A window is a mapping of which only the stretch [lo, hi) has been touched.
-// Each cursor that moves through a file gets a window of its own; cursors less
-// than a grain apart share one.
-type window struct {
-	file    *File
-	m       mapping // nil while it is being opened
-	lo, hi  int64
-	readers int
-	used    uint64 // the pool's clock at the last read
-	retired bool   // no longer in pool.windows; the last reader closes it
-}
-
 // A Pool bounds the resident pages of all files that were opened through it.
 // It is safe for concurrent use.
 type Pool struct {
-	mu      sync.Mutex
-	changed sync.Cond // room was made, or a window has been opened
-	limit   int64
-	total   int64 // bytes of all windows, retired ones included
-	leaving int64 // of these, bytes of windows that are retired
-	clock   uint64
-	windows []*window
+	mu        sync.Mutex
+	opened    sync.Cond // a region has been opened, or could not be
+	limit     int64
+	total     int64 // bytes of all stretches
+	leaving   int64 // of these, bytes of those that are leaving
+	clock     uint64
+	regions   []*region
+	stretches []*stretch
 
 	descriptors descriptors
 
-	// Tests replace these to meet systems and disks that fail.
-	mapFile  func(name string) (mapping, error)
-	readFile func(f *os.File, p []byte, off int64) (int, error)
+	// Tests replace these to meet other systems, and disks that fail.
+	mapFile   func(name string) (mapping, error)
+	readFile  func(f *os.File, p []byte, off int64) (int, error)
+	bytesOf   func(m mapping, size int64) []byte
+	dropPages func(p []byte) error
 }
 
 // NewPool returns a pool that keeps at most limit bytes of mapped pages
-// resident. Every cursor, that is every place at which a file is being read,
-// needs 2 MiB, and 8 MiB for good speed. With a limit under 2 MiB the pool
-// serves one read at a time, of at most 2 MiB. A limit of 0 or less means none.
+// resident. Every view and every place at which a file is being read needs 2 MiB,
+// or 4 MiB where it crosses a multiple of that; what finds no room is read
+// without a mapping. With a limit under 2 MiB the pool maps 2 MiB at a time. A
+// limit of 0 or less means none.
 func NewPool(limit int64) *Pool {
-	p := &Pool{mapFile: mapFile, readFile: (*os.File).ReadAt}
-	p.changed.L = &p.mu
+	p := &Pool{mapFile: mapFile, readFile: (*os.File).ReadAt, bytesOf: mappedBytes, dropPages: dropPages}
+	p.opened.L = &p.mu
 	p.setLimit(limit)
 	return p
 }
@@ -83,14 +71,8 @@ func (p *Pool) SetLimit(limit int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.setLimit(limit)
-	for p.total-p.leaving > p.limit {
-		w := p.victim()
-		if w == nil {
-			break
-		}
-		p.retire(w)
+	for p.total-p.leaving > p.limit && (p.freeIdle() || p.freeRead()) {
 	}
-	p.changed.Broadcast()
 }
 
 func (p *Pool) setLimit(limit int64) {
@@ -100,174 +82,183 @@ func (p *Pool) setLimit(limit int64) {
 	p.limit = limit
 }
 
-// acquire returns a window of f in which [off, off+n) may be touched, and
-// counts the caller among its readers. It returns nil without an error if f
-// can't be mapped.
-func (p *Pool) acquire(f *File, off, n int64) (*window, error) {
-	lo := off / grain * grain
-	hi := off + n
-	hi += min(f.size-hi, (grain-hi%grain)%grain)
+// A lease is the right to touch the stretches from first to last of a region.
+type lease struct {
+	*region
+	first, last int64
+	fresh       bool // some were not resident before
+}
+
+// acquire gives a lease of [off, off+n) of f, which is not empty. Its region is
+// nil if f can't be mapped, and if the pool has no room before other readers are
+// done: the caller may be one of them, so it must not wait.
+func (p *Pool) acquire(f *File, off, n int64) (lease, error) {
+	l := lease{first: off / grain, last: (off + n - 1) / grain}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for {
-		if f.unmappable.Load() {
-			return nil, nil
-		}
-		w := p.near(f, lo, hi)
+	for !f.unmappable.Load() {
+		r := f.region
 		switch {
-		case w == nil:
-			if !p.makeRoom(hi-lo, 1) {
-				continue
+		case r == nil:
+			if len(p.regions) >= maxRegions {
+				if !p.closeOne() {
+					return lease{}, nil
+				}
+			} else if err := p.open(f, off, n); err != nil {
+				return lease{}, err
 			}
-			return p.open(f, lo, hi)
-		case w.m == nil:
-			p.changed.Wait()
+			continue
+		case r.m == nil:
+			p.opened.Wait() // for somebody who waits for nobody
+			continue
+		case r.added >= maxAdded:
+			p.retire(r)
 			continue
 		}
-		newLo, newHi := min(lo, w.lo), max(hi, w.hi)
-		growth := newHi - newLo - (w.hi - w.lo)
-		if growth > 0 && !p.makeRoom(growth, 0) {
-			continue
-		}
-		p.total += growth
 		p.clock++
-		w.lo, w.hi, w.used = newLo, newHi, p.clock
-		w.readers++
-		return w, nil
+		r.used = p.clock
+		need := int64(0)
+		for at := l.first; at <= l.last; at++ {
+			s := r.stretches[at]
+			switch {
+			case s == nil:
+				need += r.sizeOf(at)
+			case s.leaving:
+				return lease{}, nil
+			default:
+				s.used = p.clock
+			}
+		}
+		if need > p.limit-p.total && (p.total > 0 || need > grain) {
+			if !p.makeRoom(need) {
+				return lease{}, nil
+			}
+			continue
+		}
+		for at := l.first; at <= l.last; at++ {
+			s := r.stretches[at]
+			if s == nil {
+				s = p.add(r, at)
+				l.fresh = true
+			}
+			s.readers++
+		}
+		r.readers++
+		l.region = r
+		return l, nil
 	}
+	return lease{}, nil
 }
 
-// release ends the use of a window that acquire returned.
-func (p *Pool) release(w *window) {
+// release ends a lease.
+func (p *Pool) release(l lease) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.readers--
-	if w.retired && w.readers == 0 {
-		p.unmap(w)
-	}
-}
-
-// near returns the window of f that [lo, hi) overlaps, or is less than a grain
-// away from: several readers that take turns in one stretch belong together.
-func (p *Pool) near(f *File, lo, hi int64) *window {
-	for _, w := range p.windows {
-		if w.file == f && lo <= w.hi && hi >= w.lo {
-			return w
+	for at := l.first; at <= l.last; at++ {
+		s := l.stretches[at]
+		if s.readers--; s.readers == 0 && !s.leaving && p.total-p.leaving > p.limit { // SetLimit has been called
+			p.drop(s)
 		}
 	}
-	return nil
+	p.leave(l.region)
 }
 
-// makeRoom reports whether need more bytes and the given number of windows are
-// within the limits. If they are not it takes a step towards that, in the
-// course of which it unlocks the pool: the caller has to look again.
-func (p *Pool) makeRoom(need int64, windows int) bool {
-	room := need <= p.limit-p.total || p.total == 0
-	few := len(p.windows)+windows <= maxWindows
-	if room && few {
+// leave ends the use of a region.
+func (p *Pool) leave(r *region) {
+	if r.readers--; r.readers == 0 && r.retired {
+		p.unmap(r)
+	}
+}
+
+// makeRoom takes a step towards room for need more bytes, in the course of which
+// it unlocks the pool: the caller has to look again. It reports false if only
+// readers who leave can make room.
+func (p *Pool) makeRoom(need int64) bool {
+	switch {
+	case need > max(p.limit, grain):
+		return false
+	case p.freeIdle():
 		return true
+	case need <= max(p.limit, grain)-(p.total-p.leaving): // when what is leaving is gone
+		return false
 	}
-	if !few || need > p.limit-(p.total-p.leaving) {
-		if w := p.victim(); w != nil {
-			p.retire(w)
-			return false
-		}
-	}
-	// Somebody is reading from a retired window or opening one.
-	p.changed.Wait()
-	return false
+	return p.freeRead()
 }
 
-// victim returns the window to go next: one that its cursor seems to have
-// left, or else the one that holds the most. One with readers, for which the
-// caller would have to wait, counts half. Nil means there is none, or that all
-// are just being opened.
-func (p *Pool) victim() *window {
-	var worst *window
-	var most int64
-	for _, w := range p.windows {
-		if w.m == nil {
-			continue
-		}
-		weight := w.hi - w.lo
-		if w.readers > 0 {
-			weight /= 2
-		} else if p.clock-w.used > idleAfter {
-			weight = math.MaxInt64
-		}
-		if worst == nil || weight > most {
-			worst, most = w, weight
+// freeIdle drops the stretch that was used longest ago, of those that nobody reads,
+// and reports whether there is one. Where single stretches can't be dropped, the
+// whole region goes.
+func (p *Pool) freeIdle() bool {
+	var oldest *stretch
+	for _, s := range p.stretches {
+		idle := s.readers == 0 && !s.leaving && (s.region.drops || s.region.readers == 0)
+		if idle && (oldest == nil || s.used < oldest.used) {
+			oldest = s
 		}
 	}
-	return worst
+	if oldest != nil {
+		p.drop(oldest)
+	}
+	return oldest != nil
 }
 
-// open adds a window for [lo, hi) of f with the caller as its reader. It
-// unlocks the pool while it maps the file; others that want the same window
-// wait for it.
-func (p *Pool) open(f *File, lo, hi int64) (*window, error) {
-	p.clock++
-	w := &window{file: f, lo: lo, hi: hi, readers: 1, used: p.clock}
-	p.windows = append(p.windows, w)
-	p.total += hi - lo
+// freeRead makes the largest of the regions leave whose stretches can't be
+// dropped, though it has readers, and reports whether there is one.
+func (p *Pool) freeRead() bool {
+	var largest *region
+	for _, r := range p.regions {
+		if !r.retired && !r.drops && len(r.stretches) > 0 && (largest == nil || len(r.stretches) > len(largest.stretches)) {
+			largest = r
+		}
+	}
+	if largest != nil {
+		p.retire(largest)
+	}
+	return largest != nil
+}
 
+// drop makes a stretch without readers leave. It unlocks the pool meanwhile.
+func (p *Pool) drop(s *stretch) {
+	r := s.region
+	if !r.drops {
+		p.retire(r)
+		return
+	}
+	p.mark(s)
+	r.readers++ // its addresses must stay its own
+	pages := r.around(s.at)
 	p.mu.Unlock()
-	m, err := f.mapWhole()
+	err := p.dropPages(pages)
 	p.mu.Lock()
-
-	if m == nil {
-		p.remove(w)
-		p.total -= hi - lo
-		p.changed.Broadcast()
-		return nil, err
+	if err == nil {
+		p.remove(s)
+	} else { // locked in memory, perhaps
+		r.drops = false
+		p.retire(r)
 	}
-	w.m = m
-	p.changed.Broadcast()
-	return w, nil
+	p.leave(r)
 }
 
-// retire takes w out of use and unmaps it as soon as it has no readers.
-func (p *Pool) retire(w *window) {
-	p.remove(w)
-	w.retired = true
-	p.leaving += w.hi - w.lo
-	if w.readers == 0 {
-		p.unmap(w)
-	}
-}
-
-// unmap closes a retired window. It unlocks the pool meanwhile.
-func (p *Pool) unmap(w *window) {
-	p.mu.Unlock()
-	_ = w.m.Close() // nothing can be done about an error
-	p.mu.Lock()
-	p.total -= w.hi - w.lo
-	p.leaving -= w.hi - w.lo
-	p.changed.Broadcast()
-}
-
-func (p *Pool) remove(w *window) {
-	for i := range p.windows {
-		if p.windows[i] == w {
-			last := len(p.windows) - 1
-			p.windows[i] = p.windows[last]
-			p.windows[last] = nil
-			p.windows = p.windows[:last]
-			return
+// closeOne unmaps the region that was used longest ago, of those that nobody
+// reads.
+func (p *Pool) closeOne() bool {
+	var oldest *region
+	for _, r := range p.regions {
+		if r.m != nil && r.readers == 0 && !r.retired && (oldest == nil || r.used < oldest.used) {
+			oldest = r
 		}
 	}
+	if oldest != nil {
+		p.retire(oldest)
+	}
+	return oldest != nil
 }
 
-// forget drops all windows of f, which must not have readers.
+// forget unmaps f, which nobody reads.
 func (p *Pool) forget(f *File) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := 0; i < len(p.windows); {
-		if w := p.windows[i]; w.file == f {
-			p.retire(w) // unlocks, so start over
-			i = 0
-			continue
-		}
-		i++
+	if f.region != nil {
+		p.retire(f.region)
 	}
 }

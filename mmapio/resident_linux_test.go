@@ -169,7 +169,7 @@ func TestManyFilesHoldFewDescriptorsAndMappings(t *testing.T) {
 	if n := opened() - before; n > maxDescriptors+3 {
 		t.Errorf("%d descriptors are open", n)
 	}
-	if n := count("/proc/self/maps"); n > maxWindows || n == 0 {
+	if n := count("/proc/self/maps"); n > maxRegions || n == 0 {
 		t.Errorf("%d files are mapped", n)
 	}
 	for _, f := range files {

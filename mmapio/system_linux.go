@@ -28,6 +28,10 @@ func dontNeed(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
 }
 
+// dropPages makes pages of a file's mapping not resident. They stay in the page
+// cache.
+func dropPages(p []byte) error { return unix.Madvise(p, unix.MADV_DONTNEED) }
+
 // copyRange copies n bytes at off of src to byte at of dst within the system.
 func copyRange(dst *os.File, at int64, src *os.File, off, n int64) error {
 	for n > 0 {

@@ -22,6 +22,10 @@ func willNeed(f *os.File, off, n int64) {}
 // dontNeed takes the n bytes at off out of the page cache. It is best effort.
 func dontNeed(f *os.File, off, n int64) {}
 
+// dropPages would make pages of a file's mapping not resident. Other systems
+// leave it open whether they do so at once.
+func dropPages(p []byte) error { return errors.ErrUnsupported }
+
 // copyRange copies n bytes at off of src to byte at of dst within the system.
 func copyRange(dst *os.File, at int64, src *os.File, off, n int64) error {
 	return errors.ErrUnsupported
