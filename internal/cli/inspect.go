@@ -21,6 +21,7 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/text"
 	"slerpmerge/mmapio"
 )
@@ -106,6 +107,7 @@ func digests(ctx context.Context, m *model.Model, chosen []int, threads int) ([]
 		g.Go(func() error {
 			buf := make([]byte, plan.DigestBuffer)
 			h := sha256.New()
+			hash := func(p []byte) error { h.Write(p); return nil }
 			for {
 				k := int(next.Add(1)) - 1
 				if k >= len(chosen) {
@@ -119,10 +121,9 @@ func digests(ctx context.Context, m *model.Model, chosen []int, threads int) ([]
 						return context.Cause(ctx)
 					}
 					p := buf[:min(left, int64(len(buf)))]
-					if err := src.ReadAt(p, off); err != nil {
+					if err := tensor.View(src, p, off, hash); err != nil {
 						return fmt.Errorf("reading tensor %s: %w", text.Quote(m.Tensors[i].Name), err)
 					}
-					h.Write(p)
 					off += int64(len(p))
 					left -= int64(len(p))
 				}

@@ -28,20 +28,21 @@ func chunkElems(in []input) int64 {
 	return max(8, 2*chunkBytes/all&^7)
 }
 
-// each reads elements from to to of all operands, chunk by chunk.
+// each shows elements from to to of all operands, chunk by chunk.
 func (w *arithmetic) each(ctx context.Context, in []input, from, to int64, do func(chunks [][]byte)) error {
 	step := chunkElems(in)
-	chunks := w.chunksOf(in)
 	for at := from; at < to; at += step {
 		n := min(step, to-at)
+		w.views.reset()
 		room := w.hold
-		for k, o := range in {
-			chunks[k], room = room[:n*o.size], room[n*o.size:]
-			if err := o.read(ctx, chunks[k], at*o.size); err != nil {
-				return err
-			}
+		for k := range in {
+			size := n * in[k].size
+			w.views.add(&in[k], room[:size], at*in[k].size)
+			room = room[size:]
 		}
-		do(chunks)
+		if err := w.views.show(ctx, in[0].throttle, do); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -112,14 +113,6 @@ func (g gramMeter) sums(into method.Gram) method.Gram {
 	return into
 }
 
-// chunksOf is room for a chunk of each operand.
-func (w *arithmetic) chunksOf(in []input) [][]byte {
-	if len(w.chunks) < len(in) {
-		w.chunks = make([][]byte, len(in))
-	}
-	return w.chunks[:len(in)]
-}
-
 func sameTypes(in []input) bool {
 	for _, o := range in[1:] {
 		if o.typ != in[0].typ {
@@ -147,16 +140,13 @@ func (w *arithmetic) convert(ctx context.Context, dst []byte, o input, out tenso
 	}
 	c := w.converter(out, o.typ)
 	size := int64(out.Size())
-	for at := off / size; len(dst) > 0; {
-		n := min(chunkBytes/o.size, int64(len(dst))/size)
-		src := w.hold[:n*o.size]
-		if err := o.read(ctx, src, at*o.size); err != nil {
-			return counts, err
-		}
-		counts.Add(c.Convert(dst[:n*size], src))
-		dst, at = dst[n*size:], at+n
-	}
-	return counts, nil
+	from := off / size
+	err := w.each(ctx, []input{o}, from, from+int64(len(dst))/size, func(chunks [][]byte) {
+		n := int64(len(chunks[0])) / o.size * size
+		counts.Add(c.Convert(dst[:n], chunks[0]))
+		dst = dst[n:]
+	})
+	return counts, err
 }
 
 // blend fills dst, from byte off of the output on, with part of a measured
@@ -182,9 +172,12 @@ func (w *arithmetic) sum(ctx context.Context, dst []byte, in []input, out tensor
 	return counts, err
 }
 
-// combiner returns the function that sums operands, whole or chunks of them.
+// A combiner makes output of operands, or of chunks of them.
+type combiner func(dst []byte, chunks [][]byte) slerp.Counts
+
+// combiner returns the function that sums operands.
 // Two whose rounding is spherical have kernels of their own.
-func (w *arithmetic) combiner(in []input, out tensor.DType, m mix) func(dst []byte, chunks [][]byte) slerp.Counts {
+func (w *arithmetic) combiner(in []input, out tensor.DType, m mix) combiner {
 	if m.paired && len(in) == 2 {
 		k := w.blender(out, in[0].typ, in[1].typ)
 		return func(dst []byte, chunks [][]byte) slerp.Counts {

@@ -19,18 +19,24 @@ type input struct {
 	throttle *throttle
 }
 
+// read fills p with the bytes from off on.
 func (in input) read(ctx context.Context, p []byte, off int64) error {
 	if err := in.throttle.wait(ctx, len(p)); err != nil {
 		return err
 	}
 	if err := in.src.ReadAt(ctx, p, off); err != nil {
-		if in.of.None() || ctx.Err() != nil {
-			return err
-		}
-		t := in.of.Tensor()
-		return fmt.Errorf("reading tensor %s from %s: %w", text.Quote(t.Name), in.of.Model.Files[t.File].Path, err)
+		return in.failed(ctx, err)
 	}
 	return nil
+}
+
+// failed says of an error which tensor could not be read.
+func (in input) failed(ctx context.Context, err error) error {
+	if in.of.None() || ctx.Err() != nil {
+		return err
+	}
+	t := in.of.Tensor()
+	return fmt.Errorf("reading tensor %s from %s: %w", text.Quote(t.Name), in.of.Model.Files[t.File].Path, err)
 }
 
 // operandType is the element type of an operand as it is read; zeros take the

@@ -152,20 +152,18 @@ func (w *arithmetic) comparePair(ctx context.Context, t *plan.Tensor, in []input
 func (w *arithmetic) sameBlock(ctx context.Context, t *plan.Tensor, in []input, block int) (bool, error) {
 	from := int64(block) * followBytes
 	to := min(from+followBytes, t.Bytes())
-	chunks := make([][]byte, 2)
-	for at := from; at < to; at += chunkBytes {
+	same := true
+	for at := from; at < to && same; at += chunkBytes {
 		n := min(chunkBytes, to-at)
-		for k := range chunks {
-			chunks[k] = w.hold[int64(k)*chunkBytes:][:n]
-			if err := in[k].read(ctx, chunks[k], at); err != nil {
-				return false, err
-			}
+		w.views.reset()
+		for k := range in[:2] {
+			w.views.add(&in[k], w.hold[k*chunkBytes:][:n], at)
 		}
-		if !allEqual(chunks) {
-			return false, nil
+		if err := w.views.show(ctx, in[0].throttle, func(chunks [][]byte) { same = allEqual(chunks) }); err != nil {
+			return false, err
 		}
 	}
-	return true, nil
+	return same, nil
 }
 
 // add takes the result of one block; with the last one the pair is complete.

@@ -24,6 +24,15 @@ func (s *spoiled) ReadAt(ctx context.Context, p []byte, off int64) error {
 	return s.Source.ReadAt(ctx, p, off)
 }
 
+func (s *spoiled) Use(ctx context.Context, scratch []byte, off int64, use func([]byte) error) error {
+	if s.read != nil {
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+	}
+	return s.Source.Use(ctx, scratch, off, use)
+}
+
 func (s *spoiled) Prefetch(off, n int64) {
 	if s.prefetch != nil {
 		s.prefetch()
@@ -46,6 +55,11 @@ type counted struct {
 func (s *counted) ReadAt(ctx context.Context, p []byte, off int64) error {
 	s.c.bytes.Add(int64(len(p)))
 	return s.Source.ReadAt(ctx, p, off)
+}
+
+func (s *counted) Use(ctx context.Context, scratch []byte, off int64, use func([]byte) error) error {
+	s.c.bytes.Add(int64(len(scratch)))
+	return s.Source.Use(ctx, scratch, off, use)
 }
 
 // Copier is nil, so that everything is read.

@@ -11,7 +11,7 @@ import (
 	"slerpmerge/slerp"
 )
 
-// chunkBytes is how much of one of two operands is read at a time: both chunks
+// chunkBytes is how much of one of two operands is taken at a time: both chunks
 // and the output's stay in a second-level cache of 512 KiB.
 const chunkBytes = 128 << 10
 
@@ -27,7 +27,8 @@ type worker struct {
 type arithmetic struct {
 	hold      []byte
 	in        []input // of the tensor in hand, if it is in hand whole
-	chunks    [][]byte
+	views     *views
+	held      []held
 	whole     [][]byte
 	pair      [1]*slerp.InnerProducts
 	block     method.Gram
@@ -40,6 +41,7 @@ type arithmetic struct {
 func newArithmetic(b plan.Budget) arithmetic {
 	return arithmetic{
 		hold:      make([]byte, max(b.Hold, 2*chunkBytes)),
+		views:     newViews(),
 		products:  map[[2]tensor.DType]*slerp.InnerProducts{},
 		blenders:  map[[3]tensor.DType]*slerp.Blender{},
 		converts:  map[[2]tensor.DType]*slerp.Converter{},
@@ -157,14 +159,18 @@ func (w *worker) follow(ctx context.Context, dst []byte, in []input, s *span) er
 	if err := in[0].read(ctx, dst, s.off); err != nil {
 		return err
 	}
-	for _, other := range in[1:] {
+	for k := range in[1:] {
 		for at := 0; at < len(dst) && !w.e.differs(s.tensor); at += chunkBytes {
-			chunk := w.hold[:min(chunkBytes, len(dst)-at)]
-			if err := other.read(ctx, chunk, s.off+int64(at)); err != nil {
+			n := min(chunkBytes, len(dst)-at)
+			w.views.reset()
+			w.views.add(&in[1+k], w.hold[:n], s.off+int64(at))
+			err := w.views.show(ctx, in[0].throttle, func(chunks [][]byte) {
+				if !bytes.Equal(chunks[0], dst[at:][:n]) {
+					w.e.markDiffers(s.tensor)
+				}
+			})
+			if err != nil {
 				return err
-			}
-			if !bytes.Equal(chunk, dst[at:][:len(chunk)]) {
-				w.e.markDiffers(s.tensor)
 			}
 		}
 	}
@@ -190,43 +196,127 @@ func (w *worker) blendAndTail(ctx context.Context, dst []byte, in []input, t *pl
 	return counts, err
 }
 
-// once measures and blends a tensor whose operands fit the hold buffer: each is
-// read one time.
-func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (slerp.Counts, error) {
-	e, t := w.e, &w.e.tensors[i]
-	n := t.Elems()
-	whole, room := w.whole[:0], w.hold
-	for _, o := range in {
-		whole, room = append(whole, room[:n*o.size]), room[n*o.size:]
+// A held is an operand of a tensor that is in hand whole.
+type held struct {
+	buf   []byte // its part of the hold buffer
+	there bool   // it is in buf, as its source has no views
+}
+
+// parts divides the hold buffer among the operands of a tensor of n elements.
+func (w *worker) parts(in []input, n int64) {
+	w.held = w.held[:0]
+	room := w.hold
+	for k := range in {
+		size := n * in[k].size
+		w.held = append(w.held, held{room[:size], true})
+		room = room[size:]
 	}
-	w.whole = whole
+}
+
+// part is n elements from element at of an operand's part.
+func (w *worker) part(in []input, k int, at, n int64) []byte {
+	return w.held[k].buf[at*in[k].size:][:n*in[k].size]
+}
+
+// once measures and blends a tensor whose operands fit the hold buffer. A chunk
+// of each is measured and blended at one time. Of more, what has to be read into
+// a buffer is read one time, and kept there; of what has views, views are taken
+// again for the blending: that costs less than a copy.
+func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (counts slerp.Counts, err error) {
+	n, step := w.e.tensors[i].Elems(), chunkElems(in)
+	w.parts(in, n)
 	var sum method.Gram
+	var products gramMeter
 	same := sameTypes(in)
-	step := chunkElems(in)
-	chunks := w.chunksOf(in)
+	measure := func(chunks [][]byte) {
+		same = same && allEqual(chunks)
+		products.add(chunks)
+		if n <= step {
+			w.block = products.sums(w.block)
+			var combine combiner
+			if combine, _, err = w.solve(i, in, sum.Add(w.block), same); err == nil {
+				counts = combine(dst, chunks)
+			}
+			return
+		}
+		for k, c := range chunks {
+			w.held[k].there = w.held[k].there && &c[0] == &w.views.ranges[k].scratch[0]
+		}
+	}
 	for from := int64(0); from < n; from += slerp.BlockElems {
-		products := w.gram(in)
+		products = w.gram(in)
 		to := min(from+slerp.BlockElems, n)
 		for at := from; at < to; at += step {
-			m := min(step, to-at)
-			for k, o := range in {
-				chunks[k] = whole[k][at*o.size:][:m*o.size]
-				if err := o.read(ctx, chunks[k], at*o.size); err != nil {
-					return slerp.Counts{}, err
-				}
+			if err := w.show(ctx, in, at, min(step, to-at), measure); err != nil {
+				return counts, err
 			}
-			same = same && allEqual(chunks)
-			products.add(chunks)
+		}
+		if n <= step {
+			return counts, err
 		}
 		w.block = products.sums(w.block)
 		sum = sum.Add(w.block)
 	}
-	mix, err := e.decideAlone(i, sum, same)
+	combine, needed, err := w.solve(i, in, sum, same)
+	if err != nil {
+		return counts, err
+	}
+	return w.again(ctx, dst, in[:needed], n, combine)
+}
+
+// show shows elements of all operands of a tensor in hand, or their parts of the
+// hold buffer.
+func (w *worker) show(ctx context.Context, in []input, at, n int64, do func(chunks [][]byte)) error {
+	w.views.reset()
+	for k := range in {
+		w.views.add(&in[k], w.part(in, k, at, n), at*in[k].size)
+	}
+	return w.views.show(ctx, in[0].throttle, do)
+}
+
+// solve decides about a measured tensor. It gives what makes the output, and of
+// how many of the operands.
+func (w *worker) solve(i int, in []input, sum method.Gram, same bool) (combine combiner, needed int, err error) {
+	out := w.e.tensors[i].DType
+	mix, err := w.e.decideAlone(i, sum, same)
 	switch {
 	case err != nil:
-		return slerp.Counts{}, err
+		return nil, 0, err
 	case !mix.equal:
-		return w.combiner(in, t.DType, mix)(dst, whole), nil
+		return w.combiner(in, out, mix), len(in), nil
 	}
-	return w.converter(t.DType, in[0].typ).Convert(dst, whole[0]), nil
+	c := w.converter(out, in[0].typ)
+	return func(dst []byte, chunks [][]byte) slerp.Counts { return c.Convert(dst, chunks[0]) }, 1, nil
+}
+
+// again gives the operands of a tensor in hand to combine, a second time.
+func (w *worker) again(ctx context.Context, dst []byte, in []input, n int64, combine combiner) (counts slerp.Counts, err error) {
+	step, size := chunkElems(in), int64(len(dst))/n
+	var at, m int64
+	do := func(chunks [][]byte) {
+		w.whole = w.whole[:0]
+		for k := range in {
+			if w.held[k].there {
+				w.whole = append(w.whole, w.part(in, k, at, m))
+			} else {
+				w.whole, chunks = append(w.whole, chunks[0]), chunks[1:]
+			}
+		}
+		counts.Add(combine(dst[at*size:][:m*size], w.whole))
+	}
+	for ; at < n; at += m {
+		m = min(step, n-at)
+		w.views.reset()
+		for k := range in {
+			if !w.held[k].there {
+				w.views.add(&in[k], w.part(in, k, at, m), at*in[k].size)
+			}
+		}
+		// It counted towards the limit when it came from the disk.
+		if err := w.views.show(ctx, nil, do); err != nil {
+			return counts, err
+		}
+	}
+	clear(w.whole) // they may be mapped no longer
+	return counts, nil
 }

@@ -145,8 +145,8 @@ func TestNarrowOutputOfManyTensors(t *testing.T) {
 	}
 }
 
-// A pair that fits a worker's buffer is read once, others twice: to be
-// measured and to be blended.
+// Without views, a pair that fits a worker's buffer is read once, others twice: to
+// be measured and to be blended.
 func TestSmallPairsAreReadOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

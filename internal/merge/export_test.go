@@ -34,6 +34,14 @@ func (c counted) ReadAt(ctx context.Context, p []byte, off int64) error {
 	return c.Source.ReadAt(ctx, p, off)
 }
 
+// Use reads: a source that has views may be asked for them again.
+func (c counted) Use(ctx context.Context, scratch []byte, off int64, use func([]byte) error) error {
+	if err := c.ReadAt(ctx, scratch, off); err != nil {
+		return err
+	}
+	return use(scratch)
+}
+
 // Copier is nil, so that everything is read.
 func (c counted) Copier() tensor.Copier { return nil }
 

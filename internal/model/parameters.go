@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"slerpmerge/internal/tensor"
 )
 
 // Parameters say which tensors and names of a model are one parameter. The
@@ -311,18 +313,18 @@ func (m *Model) equal(ctx context.Context, pair Pair, exact bool) (same, sampled
 		step, sampled = max(chunk, (size-chunk)/samples), true
 	}
 	x, y := make([]byte, chunk), make([]byte, chunk)
-	compare := func(off int64) (bool, error) {
+	compare := func(off int64) (same bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return false, context.Cause(ctx)
 		}
 		n := min(chunk, size-off)
-		if err := a.ReadAt(x[:n], off); err != nil {
-			return false, err
-		}
-		if err := b.ReadAt(y[:n], off); err != nil {
-			return false, err
-		}
-		return bytes.Equal(x[:n], y[:n]), nil
+		err = tensor.View(a, x[:n], off, func(p []byte) error {
+			return tensor.View(b, y[:n], off, func(q []byte) error {
+				same = bytes.Equal(p, q)
+				return nil
+			})
+		})
+		return same, err
 	}
 	for off := int64(0); off < size; off += step {
 		if ok, err := compare(off); err != nil || !ok {

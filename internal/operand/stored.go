@@ -20,9 +20,12 @@ func (s Stored) ReadAt(ctx context.Context, p []byte, off int64) error {
 	return s.src.ReadAt(p, off)
 }
 
-// Use reads into scratch.
+// Use has views of tensors whose values lie in the file in order.
 func (s Stored) Use(ctx context.Context, scratch []byte, off int64, use func([]byte) error) error {
-	return fill(ctx, s, scratch, off, use)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return tensor.View(s.src, scratch, off, use)
 }
 
 // Prefetch is that of the file.

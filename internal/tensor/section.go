@@ -19,6 +19,17 @@ func NewSection(file io.ReaderAt, base int64) *Section { return &Section{file, b
 // ReadAt implements Source.
 func (s *Section) ReadAt(p []byte, off int64) error { return ReadFull(s.file, p, s.base+off) }
 
+// View implements Viewer, with the file's own bytes if it is one.
+func (s *Section) View(scratch []byte, off int64, use func(p []byte) error) error {
+	if f, ok := s.file.(Viewer); ok {
+		return f.View(scratch, s.base+off, use)
+	}
+	if err := s.ReadAt(scratch, off); err != nil {
+		return err
+	}
+	return use(scratch)
+}
+
 // Prefetch implements Source.
 func (s *Section) Prefetch(off, n int64) {
 	if f, ok := s.file.(interface{ Prefetch(off, n int64) }); ok {

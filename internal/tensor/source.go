@@ -13,6 +13,26 @@ type Source interface {
 	Prefetch(off, n int64)
 }
 
+// A Viewer is a Source that can show its values where they are.
+type Viewer interface {
+	// View calls use with the len(scratch) bytes from byte off of the values,
+	// where they are or in scratch. They are valid until use returns, and use
+	// must not change them. An error of use is returned as it is; others are
+	// those of ReadAt. Views can be nested.
+	View(scratch []byte, off int64, use func(p []byte) error) error
+}
+
+// View is that of a Source which may be no Viewer: then it reads into scratch.
+func View(s Source, scratch []byte, off int64, use func(p []byte) error) error {
+	if v, ok := s.(Viewer); ok {
+		return v.View(scratch, off, use)
+	}
+	if err := s.ReadAt(scratch, off); err != nil {
+		return err
+	}
+	return use(scratch)
+}
+
 // A Dropper is a Source that takes another hint: [off, off+n) will not be read
 // again.
 type Dropper interface {

@@ -157,16 +157,19 @@ func (c *comparer) compare(file, k int, want []byte, off int64) error {
 	for len(want) > 0 && off < w.size {
 		c.ahead(w, x, off)
 		n := min(int64(len(want)), compareChunk, w.size-off)
-		have := c.buf[:n]
-		if err := w.read(have, off); err != nil {
-			return err
-		}
-		if !bytes.Equal(have, want[:n]) {
+		err := w.data.View(c.buf[:n], off, func(have []byte) error {
+			if bytes.Equal(have, want[:n]) {
+				return nil
+			}
 			// The end of a file that is cut may lie within an element.
 			whole := int(n) / unit * unit
 			if at, count := unequal(want[:whole], have[:whole], unit); at >= 0 {
 				c.note(file, x, want[at:][:unit], have[at:][:unit], off+int64(at)).Count += count
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		want, off = want[n:], off+n
 	}
