@@ -45,9 +45,18 @@ func ParseConfig(raw []byte) (*Config, error) {
 	return c, nil
 }
 
-func (c *Config) scan() error {
+// Clone is a config to be edited. The text is shared until it is: edits leave
+// the old one alone.
+func (c *Config) Clone() *Config {
+	clone := *c
+	clone.fields, clone.parts = slices.Clone(c.fields), slices.Clone(c.parts)
+	return &clone
+}
+
+// scan finds the members. Options are those of the decoder.
+func (c *Config) scan(options ...jsontext.Options) error {
 	c.fields, c.parts = c.fields[:0], nil
-	d := jsontext.NewDecoder(bytes.NewBuffer(standIns(c.raw))) // a buffer is not copied
+	d := jsontext.NewDecoder(bytes.NewBuffer(standIns(c.raw)), options...) // a buffer is not copied
 	tok, err := d.ReadToken()
 	if err != nil {
 		return jsonError(err)

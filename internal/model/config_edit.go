@@ -87,8 +87,10 @@ func (c *Config) Remove(name string) bool {
 	return true
 }
 
+// rescan follows an edit. Edits add no name twice, and the set of names of a large
+// object takes more memory than its text.
 func (c *Config) rescan() {
-	if err := c.scan(); err != nil {
+	if err := c.scan(jsontext.AllowDuplicateNames(true)); err != nil {
 		panic("model: internal error: an edit broke config.json: " + err.Error())
 	}
 }

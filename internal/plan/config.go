@@ -27,10 +27,7 @@ func (p *planner) editConfig() {
 	}
 	c := p.config
 	if c == nil {
-		var err error
-		if c, err = model.ParseConfig(p.Primary.Config.Bytes()); err != nil {
-			panic("plan: internal error: a config that was parsed does not parse: " + err.Error())
-		}
+		c = p.Primary.Config.Clone()
 	}
 	if d, ok := p.mainType(); ok {
 		value := strconv.Quote(recipe.LongName(d))

@@ -67,10 +67,7 @@ func (p *planner) checkLayers() {
 			return
 		}
 	}
-	c, err := model.ParseConfig(p.Primary.Config.Bytes())
-	if err != nil {
-		panic("plan: internal error: a config that was parsed does not parse: " + err.Error())
-	}
+	c := p.Primary.Config.Clone()
 	report := c.SetLayers(stack, depth, p.layers)
 	p.config = c
 	for _, note := range report.Notes {

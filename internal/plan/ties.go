@@ -50,8 +50,7 @@ func (p *planner) settleTies() {
 		return
 	}
 	p.contradiction = [2]string{name, source}
-	c, err := model.ParseConfig(p.Primary.Config.Bytes())
-	if err != nil || !c.Untie() {
+	if !p.Primary.Config.Clone().Untie() {
 		return
 	}
 	type restored struct{ name, source string }
