@@ -89,7 +89,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if err := settleTies(a.ctx, models); err != nil {
 		return err
 	}
-	p, err := plan.New(r, models...)
+	p, err := plan.ForVerifying(r, models...)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Request
 	}
 	gatherer := torchbin.NewGatherer()
 	for i, path := range paths {
-		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Gatherer: gatherer, Admit: admission(r, plan.Merging, models, len(paths))})
+		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Gatherer: gatherer, Admit: admission(r, plan.Verifying, models, len(paths))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
 			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}

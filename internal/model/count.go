@@ -23,6 +23,16 @@ type Count struct {
 	Members int64 // of its objects, at most
 	Bytes   int64 // of the weight files
 	Torch   bool  // PyTorch checkpoints
+
+	most int64 // tensors of the largest file, 0 where that is not known
+}
+
+// Largest is how many tensors the largest file has, at most.
+func (c *Count) Largest() int64 {
+	if c.most == 0 {
+		return c.Tensors
+	}
+	return c.most
 }
 
 // An Admit says whether there is memory for the tables of a model. It is asked
@@ -32,8 +42,13 @@ type Admit func(Count) error
 // Count counts what was opened.
 func (m *Model) Count() Count {
 	c := Count{Tensors: int64(len(m.Tensors)), Files: int64(len(m.Files)), Torch: strings.HasPrefix(m.Format, "torch")}
+	files := make([]int64, len(m.Files))
 	for i := range m.Tensors {
 		c.Text += int64(len(m.Tensors[i].Name))
+		files[m.Tensors[i].File]++
+	}
+	for _, n := range files {
+		c.most = max(c.most, n)
 	}
 	for k, v := range m.Metadata {
 		c.Text += int64(len(k) + len(v) + 64)
@@ -135,6 +150,7 @@ func (m *Model) countFile(pool *mmapio.Pool, path string, c *Count, exact bool) 
 		n, text, err = safetensors.CountHeader(f, f.Size(), exact)
 	}
 	c.Tensors += n
+	c.most = max(c.most, n)
 	c.Text += text
 	return err
 }

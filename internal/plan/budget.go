@@ -77,11 +77,11 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("--max-memory of %s is not enough for these models; the least that works is %g MiB", limit, e.MiB())
 }
 
-// MiB is the least that works, as it is named: in halves of a MiB, for a whole
-// one is a twentieth of what a small run takes.
+// MiB is the least that works, as it is named: in quarters of a MiB, for a whole
+// one is a twelfth of what a small run takes.
 func (e *MemoryError) MiB() float64 {
-	const half = 1 << 19
-	return float64((e.Least+half-1)/half) / 2
+	const quarter = 1 << 18
+	return float64((e.Least+quarter-1)/quarter) / 4
 }
 
 // Class is that of too little memory.
@@ -92,12 +92,12 @@ func (e *MemoryError) Hints() []fault.Hint {
 	return fault.Suggest("try %s", fault.Flag{Name: "max-memory", Value: fmt.Sprintf("%gMiB", e.MiB())})
 }
 
-// NewBudget divides limit bytes. table is what the tensor tables hold. With
-// little memory the pieces shrink first, down to 1 MiB, which writing still
-// likes; then there are fewer threads; then smaller pieces.
-func NewBudget(limit int64, threads int, table int64) (Budget, error) {
+// newBudget divides limit bytes. With little memory the pieces shrink first,
+// down to 1 MiB, which writing still likes; then there are fewer threads; then
+// smaller pieces.
+func newBudget(limit int64, threads int, table held) (Budget, error) {
 	least := budget(1, minPiece, table).Total
-	choose := func(threads int, piece, pool, table int64) (Budget, bool) {
+	choose := func(threads int, piece, pool int64, table held) (Budget, bool) {
 		b := budget(threads, piece, table)
 		b.Total -= b.Pool - min(b.Pool, pool)
 		b.Pool = min(b.Pool, pool)
@@ -106,7 +106,8 @@ func NewBudget(limit int64, threads int, table int64) (Budget, error) {
 	}
 	// Without room for garbage the collector would run all the time. Room is worth
 	// more than larger buffers, and than more mapped pages.
-	roomy := table + table/4 + garbageBytes
+	roomy := table
+	roomy.running += table.running/4 + garbageBytes
 	for piece := int64(maxPiece); piece >= 1<<20; piece /= 2 {
 		for pool := int64(maxPool); pool >= maxPool/2; pool -= maxPool / 4 {
 			if b, ok := choose(threads, piece, pool, roomy); ok {
@@ -127,7 +128,7 @@ func NewBudget(limit int64, threads int, table int64) (Budget, error) {
 	return Budget{}, &MemoryError{Limit: limit, Least: least}
 }
 
-func budget(threads int, piece, table int64) Budget {
+func budget(threads int, piece int64, table held) Budget {
 	b := Budget{
 		Threads: threads,
 		Piece:   piece,
@@ -135,6 +136,35 @@ func budget(threads int, piece, table int64) Budget {
 		Buffers: threads + spare,
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
-	b.Total = withHeap(table+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*(piece+writer.Alignment), b.Pool)
+	running := withHeap(table.running+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*(piece+writer.Alignment), b.Pool)
+	b.Total = max(running, withHeap(table.before, minPool))
 	return b
+}
+
+// The memory that a run that only reads needs beside its table: a thread's two
+// chunks, and what writing a page takes.
+const (
+	readerBytes = 2*128<<10 + threadBytes
+	pageBytes   = 1 << 20
+)
+
+// readBudget divides limit bytes for a run that only reads. With little memory
+// fewer pages stay resident, then there are fewer threads.
+func readBudget(limit int64, threads int, table held) (Budget, error) {
+	least := readers(1, minPool, table).Total
+	for n := threads; n >= 1; n-- {
+		for pool := int64(maxPool); pool >= minPool; pool /= 2 {
+			if b := readers(n, pool, table); b.Total <= limit {
+				b.Least = least
+				return b, nil
+			}
+		}
+	}
+	return Budget{}, &MemoryError{Limit: limit, Least: least}
+}
+
+// readers is the budget of so many threads that only read.
+func readers(threads int, pool int64, table held) Budget {
+	running := withHeap(table.running+pageBytes+int64(threads)*readerBytes, pool)
+	return Budget{Threads: threads, Pool: pool, Total: max(running, withHeap(table.before, minPool))}
 }

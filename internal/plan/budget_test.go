@@ -9,7 +9,7 @@ import (
 func TestBudgetKeepsTheLimit(t *testing.T) {
 	for _, threads := range []int{1, 2, 3, 8, 64, 256} {
 		for limit := int64(1 << 20); limit <= 1<<30; limit += 777_777 {
-			b, err := NewBudget(limit, threads, 100_000)
+			b, err := newBudget(limit, threads, held{running: 100_000})
 			var me *MemoryError
 			switch {
 			case err == nil:
@@ -20,7 +20,7 @@ func TestBudgetKeepsTheLimit(t *testing.T) {
 				if limit >= me.Least {
 					t.Fatalf("limit %d is refused, though %d is said to work", limit, me.Least)
 				}
-				if _, err := NewBudget(me.Least, threads, 100_000); err != nil {
+				if _, err := newBudget(me.Least, threads, held{running: 100_000}); err != nil {
 					t.Fatalf("the least that works, %d, does not: %v", me.Least, err)
 				}
 			default:
@@ -32,7 +32,7 @@ func TestBudgetKeepsTheLimit(t *testing.T) {
 
 // The default serves two threads with pieces that suit the disk.
 func TestDefaultBudget(t *testing.T) {
-	b, err := NewBudget(64<<20, 2, 1<<20)
+	b, err := newBudget(64<<20, 2, held{running: 1 << 20})
 	if err != nil || b.Threads != 2 || b.Piece < 1<<20 {
 		t.Errorf("%+v, %v", b, err)
 	}

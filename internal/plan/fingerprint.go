@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"slerpmerge/internal/model"
 )
@@ -79,7 +80,9 @@ func identify(h hash.Hash, m *model.Model) error {
 		h.Write(line)
 	}
 	if m.Config != nil {
-		fmt.Fprintf(h, "config %q\n", m.Config.Bytes())
+		io.WriteString(h, "config ")
+		quote(h, m.Config.Bytes())
+		io.WriteString(h, "\n")
 	}
 	names := append(append(m.Companions(true), m.Companions(false)...), m.Licences()...)
 	switch _, err := m.CompanionSize(cardName); { // the model card takes the licence from it
@@ -103,4 +106,22 @@ func identify(h hash.Hash, m *model.Model) error {
 		fmt.Fprintf(h, "companion %q %x\n", name, own.Sum(nil))
 	}
 	return nil
+}
+
+// quote writes text as %q does, part by part: quoted whole, a large config.json
+// would be in memory three times.
+func quote(h hash.Hash, text []byte) {
+	const part = 4 << 10
+	var buf []byte
+	io.WriteString(h, `"`)
+	for len(text) > 0 {
+		n := min(part, len(text))
+		for n < len(text) && !utf8.RuneStart(text[n]) {
+			n++
+		}
+		buf = strconv.AppendQuote(buf[:0], string(text[:n]))
+		h.Write(buf[1 : len(buf)-1])
+		text = text[n:]
+	}
+	io.WriteString(h, `"`)
 }

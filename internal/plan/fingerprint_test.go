@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"strings"
 	"testing"
 
 	"slerpmerge/internal/model"
@@ -21,6 +23,18 @@ func TestAppendIdentity(t *testing.T) {
 			if got := string(appendIdentity(nil, &x, shares)); got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
+		}
+	}
+}
+
+// The fingerprints of runs that were begun stay as they are.
+func TestQuote(t *testing.T) {
+	for _, text := range []string{"", `{"a": "b\n"}`, strings.Repeat("x", 4095) + "\u20ac" + strings.Repeat("\u00e9\t", 5000), strings.Repeat("\xff\xe2\x82", 3000), strings.Repeat("x", 4095) + "\x82\x82 "} {
+		parts, whole := sha256.New(), sha256.New()
+		quote(parts, []byte(text))
+		fmt.Fprintf(whole, "%q", []byte(text))
+		if string(parts.Sum(nil)) != string(whole.Sum(nil)) {
+			t.Errorf("%.20q is quoted in another way", text)
 		}
 	}
 }

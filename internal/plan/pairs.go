@@ -20,7 +20,7 @@ import (
 //
 // Errors are those of New. Blockers say why a comparison would mean nothing.
 func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
-	p := &planner{Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}}
+	p := &planner{purpose: Comparing, Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}}
 	p.label()
 	for _, m := range p.Models {
 		for _, note := range m.Notes {
@@ -58,7 +58,7 @@ func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
 		p.unused()
 	}
 	var err error
-	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.tableBytes(Comparing))
+	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.held())
 	p.Budget.gathering(r.MaxMemory, p.gatherBytes())
 	return p.Plan, err
 }
@@ -175,28 +175,3 @@ func (p *planner) profileOf(r recipe.Request) (func(string) (float64, bool), err
 		return v, ok
 	}, nil
 }
-
-// The memory that a run that only reads needs beside its table: a thread's two
-// chunks, and what writing a page takes.
-const (
-	readerBytes = 2*128<<10 + threadBytes
-	pageBytes   = 1 << 20
-)
-
-// readBudget divides limit bytes for a run that only reads. With little memory
-// fewer pages stay resident, then there are fewer threads.
-func readBudget(limit int64, threads int, table int64) (Budget, error) {
-	least := budgetLeast(table)
-	for n := threads; n >= 1; n-- {
-		for pool := int64(maxPool); pool >= minPool; pool /= 2 {
-			b := Budget{Threads: n, Pool: pool, Total: withHeap(pageBytes+table+int64(n)*readerBytes, pool), Least: least}
-			if b.Total <= limit {
-				return b, nil
-			}
-		}
-	}
-	return Budget{}, &MemoryError{Limit: limit, Least: least}
-}
-
-// budgetLeast returns the least limit of a run that only reads.
-func budgetLeast(table int64) int64 { return withHeap(pageBytes+table+readerBytes, minPool) }

@@ -19,6 +19,7 @@ import (
 type planner struct {
 	*Plan
 
+	purpose       Purpose
 	at            recipe.Pos                          // of what is being worked on in a recipe file
 	op            func(name string) method.Op         // of an output tensor, made of a pair
 	depth         map[string]int                      // layers of each numbered stack of the output
@@ -44,7 +45,17 @@ type planner struct {
 // is the first. An error means that planning itself failed; reasons that forbid
 // the work are in Plan.Blockers.
 func New(r recipe.Request, models ...*model.Model) (*Plan, error) {
-	p := &planner{Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: models, Primary: models[0], DiskFree: -1}}
+	return newPlan(Merging, r, models)
+}
+
+// ForVerifying is New for a run that compares the work with what is there. It
+// takes less memory.
+func ForVerifying(r recipe.Request, models ...*model.Model) (*Plan, error) {
+	return newPlan(Verifying, r, models)
+}
+
+func newPlan(purpose Purpose, r recipe.Request, models []*model.Model) (*Plan, error) {
+	p := &planner{purpose: purpose, Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: models, Primary: models[0], DiskFree: -1}}
 	defer p.sortWarnings()
 	if len(models) == 2 {
 		p.Secondary = models[1]
@@ -172,7 +183,7 @@ func (p *planner) lay() error {
 			return err
 		}
 	}
-	p.Budget, err = NewBudget(p.Run.MaxMemory, p.Run.Threads, p.tableBytes(Merging))
+	p.Budget, err = newBudget(p.Run.MaxMemory, p.Run.Threads, p.held())
 	p.Budget.gathering(p.Run.MaxMemory, p.gatherBytes())
 	return err
 }

@@ -4,7 +4,9 @@ import (
 	"strings"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
 )
 
 // A Purpose is a reason to open models.
@@ -12,27 +14,34 @@ type Purpose uint8
 
 const (
 	Merging Purpose = iota
+	Verifying
 	Comparing
 	Listing // to show what is in them
 )
 
-// Bytes that one tensor takes, measured with 46,000 of them (names aside).
+// Bytes that one tensor takes, names aside. docs/contributing.md says how they are
+// measured.
 const (
 	parentEntry = 72        // in the table of a parent
 	sideEntry   = 40        // while the parents are paired
 	planEntry   = 184       // in the plan
-	writeEntry  = 180       // in the layout, the order of work and the results
+	writeEntry  = 140       // in the layout, the order of work and the results
+	verifyEntry = 90        // likewise of verify
 	readEntry   = 85        // in the results and the summary of a comparison
-	headerEntry = 110       // while the header of its file is made and written, names aside
-	pickleEntry = 241       // while its .bin is written, likewise
+	headerEntry = 60        // while the header of its file is made and written, names aside
+	pickleEntry = 201       // while its .bin is written, likewise
+	listEntry   = 58        // in what inspect shows
+	indexEntry  = 102       // in an index, while the files are opened
 	unpickled   = 4         // left by reading it from a .bin
-	unpickling  = 375       // while it is read
-	unpickler   = 960 << 10 // for the pickle itself, at most
+	unpickling  = 500       // while it is read
+	unpickler   = 256 << 10 // for the pickle itself
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
-	openEntry   = 4 << 10
+	openEntry   = 12 << 10
 	maxOpen     = 256 // files that are mapped or have a descriptor
 	memberEntry = 64  // of config.json, while its names are checked
+
+	verifyBytes = 256 << 10 // for what is read of the output
 
 	mergeGarbage = 13 << 18 // of a small merge, between two runs of the collector
 
@@ -51,22 +60,28 @@ type tables struct {
 	other   int64       // bytes of anything else
 }
 
-// bytes estimates the most that is in memory at one time.
-func (t *tables) bytes() int64 {
+// A held is the most that tables hold at one time, in bytes: before the work
+// begins, when the parents are read and paired, and beside the buffers of the
+// work, which don't exist before.
+type held struct{ before, running int64 }
+
+// held estimates what is in memory.
+func (t *tables) held() held {
 	var before, text, sides, reading, n, mapped, config, files int64
 	least := int64(-1) // text that is kept once after pairing
 	for i := range t.parents {
 		c := &t.parents[i]
-		if c.Torch {
-			reading = max(reading, before+text+min(unpickler, 256<<10+c.Tensors<<10)+c.Tensors*unpickling+c.Text*2)
+		if c.Torch { // file by file, beside the tables of those before
+			largest := c.Largest()
+			earlier := (stored(c) + c.Text) / max(1, c.Tensors) * (c.Tensors - largest)
+			reading = max(reading, before+text+earlier+unpickler+largest*unpickling+c.Text*2*largest/max(1, c.Tensors))
 		}
 		before += stored(c)
 		files += c.Files
-		work := c.Members*memberEntry + c.Config*3/4
-		if t.purpose == Merging { // it is edited and written
-			work += c.Config * 3 / 2
+		config = max(config, c.Members*memberEntry+c.Config*3/4)
+		if t.purpose.makes() && i == 0 { // the text is edited in a copy of it, twice while it is
+			config = max(config, c.Config*2)
 		}
-		config = max(config, work)
 		text += c.Text
 		sides += c.Tensors * sideEntry
 		n += c.Tensors
@@ -77,33 +92,37 @@ func (t *tables) bytes() int64 {
 	}
 	other := t.other - max(0, minPool-mapped) // small files have fewer pages
 	if t.purpose == Listing {
-		list := n * 58
-		if t.parents[0].Files > 1 { // an index, while the files are opened
-			list = max(list, n*72+text)
+		list := n * listEntry
+		if t.parents[0].Files > 1 {
+			list = max(list, n*indexEntry+text)
 		}
-		return withGarbage(max(reading, before+text+list, before+config)-text, 0) + text + other
+		return held{before: withGarbage(max(reading, before+text+list, before+config)-text, 0) + text + other}
 	}
 	out := t.out.Tensors * planEntry
 	pairing := before + text + out + max(sides, config)
 	if len(t.parents) > 1 {
 		text -= least
 	}
-	running := before + text + out + t.files*2*fileEntry + min(files, maxOpen)*openEntry
-	if t.purpose == Comparing {
-		running += t.out.Tensors * readEntry
-	} else {
+	running, garbage := before+text+out+t.files*2*fileEntry+min(files, maxOpen)*openEntry, int64(0)
+	if t.purpose.makes() {
 		entry := int64(headerEntry)
 		if t.out.Torch {
 			entry = pickleEntry
 		}
-		running += files*fileRecord + t.out.Tensors*writeEntry + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors)
-	}
-	garbage := int64(0)
-	if t.purpose == Merging {
+		own := t.out.Tensors * writeEntry
+		if t.purpose == Verifying {
+			own = t.out.Tensors*verifyEntry + verifyBytes
+		}
+		running += files*fileRecord + own + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors) + t.parents[0].Config
 		garbage = mergeGarbage
+	} else {
+		running += t.out.Tensors * readEntry
 	}
-	return withGarbage(max(reading, pairing, running), garbage) + other
+	return held{before: withGarbage(max(reading, pairing), 0) + other, running: withGarbage(running, garbage) + other}
 }
+
+// makes reports whether an output is laid out.
+func (p Purpose) makes() bool { return p == Merging || p == Verifying }
 
 // stored is what the table of a parent takes, names aside.
 func stored(c *model.Count) int64 {
@@ -167,13 +186,14 @@ func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.
 
 // least is the least limit with which the tables fit.
 func (t *tables) least() int64 {
+	h := t.held()
 	switch t.purpose {
 	case Listing:
-		return withHeap(t.bytes(), minPool)
+		return withHeap(h.before, minPool)
 	case Comparing:
-		return budgetLeast(t.bytes())
+		return readers(1, minPool, h).Total
 	}
-	return budget(1, minPiece, t.bytes()).Total
+	return budget(1, minPiece, h).Total
 }
 
 // DigestBuffer is what a thread reads at once that hashes values.
@@ -183,9 +203,10 @@ const DigestBuffer = 256 << 10
 // for Listing.
 func Digesting(limit int64, threads int, m *model.Model) Budget {
 	t := tables{purpose: Listing, parents: []model.Count{m.Count()}}
+	h := t.held().before
 	for n := threads; n > 1; n-- {
 		for pool := int64(maxPool); pool >= minPool; pool /= 2 {
-			if withHeap(t.bytes()+int64(n)*(DigestBuffer+threadBytes), pool) <= limit {
+			if withHeap(h+int64(n)*(DigestBuffer+threadBytes), pool) <= limit {
 				return Budget{Threads: n, Pool: pool}
 			}
 		}
@@ -199,16 +220,16 @@ func Unpickling(limit int64, opened []*model.Model) int64 {
 	if limit == 0 {
 		return 0
 	}
-	return max(1, Heap(limit, minPool)-baseBytes-held(opened))
+	return max(1, Heap(limit, minPool)-baseBytes-openedBytes(opened))
 }
 
 // LeastUnpickling is the least limit for a .bin that takes need bytes to read.
 func LeastUnpickling(need int64, opened []*model.Model) int64 {
-	return withHeap(need+held(opened), minPool)
+	return withHeap(need+openedBytes(opened), minPool)
 }
 
-// held is what the tables of models take.
-func held(models []*model.Model) int64 {
+// openedBytes is what the tables of models take.
+func openedBytes(models []*model.Model) int64 {
 	var n int64
 	for _, m := range models {
 		if m != nil {
@@ -219,10 +240,10 @@ func held(models []*model.Model) int64 {
 	return n
 }
 
-// tableBytes estimates what the tables of all models, of the plan, the layout
-// and the run hold in memory.
-func (p *planner) tableBytes(purpose Purpose) int64 {
-	t := tables{purpose: purpose, other: p.rowBytes()}
+// held estimates what the tables of all models, of the plan, the layout and the
+// run hold in memory.
+func (p *planner) held() held {
+	t := tables{purpose: p.purpose, other: p.sourceBytes()}
 	for _, m := range p.Models {
 		t.parents = append(t.parents, m.Count())
 		if p.tokens != nil { // its vocabulary and the places of its rows
@@ -247,7 +268,40 @@ func (p *planner) tableBytes(purpose Purpose) int64 {
 			t.most = max(t.most, int64(p.Layout.Files[i].Tensors))
 		}
 	}
-	return t.bytes()
+	return t.held()
+}
+
+// sourceBytes is what the operands hold when they are read: the lists of all
+// rows, and the most that the sources of one tensor hold at a time. Stored
+// tensors hold nothing but what gatherBytes is for.
+func (p *planner) sourceBytes() int64 {
+	type kind struct {
+		from, as tensor.DType
+		rows     *operand.Rows
+	}
+	var opener operand.Opener
+	known := map[kind]int64{}
+	var lists, most int64
+	for i := range p.Tensors {
+		var n int64
+		for _, o := range p.Tensors[i].Operands {
+			if o.None() || o.Rows == nil && o.As == tensor.BOOL {
+				continue
+			}
+			k := kind{o.Tensor().DType, o.As, o.Rows}
+			bytes, ok := known[k]
+			if !ok {
+				bytes = opener.Open(o).Memory()
+				known[k] = bytes
+				if o.Rows != nil {
+					lists += o.Rows.Bytes()
+				}
+			}
+			n += bytes
+		}
+		most = max(most, n)
+	}
+	return lists + most
 }
 
 // gatherBytes is the least that is kept to put tensors in order; 0 if there are none.

@@ -97,17 +97,6 @@ func (p *planner) keepRows(o operand.Operand, r *operand.Rows) {
 	p.rows[o.Key()] = append(p.rows[o.Key()], r)
 }
 
-// rowBytes returns the memory of the lists of rows.
-func (p *planner) rowBytes() int64 {
-	var n int64
-	for _, list := range p.rows {
-		for _, r := range list {
-			n += r.Bytes()
-		}
-	}
-	return n
-}
-
 // setVocabSize makes the numbers of tokens in the config true for other
 // numbers of rows. Those of a vocabulary that did not change stay: a part for
 // pictures has its own.
