@@ -49,6 +49,7 @@ func (e *mismatchError) Hints() []fault.Hint { return fault.Advise(e.hint) }
 
 // Run verifies.
 func (c *verifyCmd) Run(a *app) error {
+	bound(int64(c.MaxMemory), planPool) // the record of many shards is large
 	rec, err := report.OpenRecord(c.Out)
 	if err != nil {
 		return err
@@ -69,7 +70,6 @@ func (c *verifyCmd) Run(a *app) error {
 		return refuseFlags(err)
 	}
 	pool := mmapio.NewPool(planPool)
-	bound(r.MaxMemory, planPool)
 	models, err := c.open(pool, rec, r)
 	defer func() {
 		for _, m := range models {

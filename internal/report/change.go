@@ -15,13 +15,26 @@ import (
 // as it was, a sentence for each parent at most. Values that were changed
 // within safetensors files, or in place, don't show here.
 func (rec *Record) Changed(models []*model.Model) ([]string, error) {
+	file, err := disk.OpenRegular(rec.path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	enough := errors.New("enough")
+	was, err := readRecord(file, func(int, *provTensor) error { return enough }) // the tensors come last
+	if err != nil && !errors.Is(err, enough) {
+		return nil, rec.refuse(err)
+	}
+	if len(was.Parents) != len(models) {
+		return nil, rec.refuse(fmt.Errorf("before the tensors it has %d parents, and %d are expected", len(was.Parents), len(models)))
+	}
 	var changes []string
 	for i, m := range models {
 		now, err := provParentOf(m)
 		if err != nil {
 			return nil, err
 		}
-		if what := rec.head.Parents[i].changed(&now); what != "" {
+		if what := was.Parents[i].changed(&now); what != "" {
 			changes = append(changes, fmt.Sprintf("%s is no longer what it was: %s", m.Path, what))
 		}
 	}

@@ -22,7 +22,8 @@ import (
 )
 
 // A Record has the content of slerpmerge.json: all that is needed to repeat a
-// merge or conversion. The lines of the tensors are not held.
+// merge or conversion. The lines of the tensors are not held, nor the list of the
+// parents' files: there can be thousands.
 type Record struct {
 	path string
 	head provenance
@@ -57,7 +58,7 @@ func OpenRecord(dir string) (*Record, error) {
 			Hint: "verify is for folders that merge and convert have made"}
 	}
 	defer file.Close()
-	if rec.head, err = readRecord(file, nil); err != nil {
+	if rec.head, err = readRecord(file, nil, json.WithUnmarshalers(json.UnmarshalFromFunc(skipFiles))); err != nil {
 		return nil, rec.refuse(err)
 	}
 	return rec, nil
@@ -116,8 +117,9 @@ func (a *allowance) Read(p []byte) (int, error) {
 
 // readRecord reads a whole record: one JSON object, no name twice, "schema"
 // first. Unknown members are skipped, except those of "recipe", which might
-// decide bytes. line, if not nil, is given the tensors one by one.
-func readRecord(r io.Reader, line func(i int, t *provTensor) error) (provenance, error) {
+// decide bytes. line, if not nil, is given the tensors one by one. Options are
+// those of reading "parents".
+func readRecord(r io.Reader, line func(i int, t *provTensor) error, parents ...json.Options) (provenance, error) {
 	in := &allowance{r, maxHead}
 	d := jsontext.NewDecoder(in)
 	var v provenance
@@ -140,7 +142,7 @@ func readRecord(r io.Reader, line func(i int, t *provTensor) error) (provenance,
 		if name == "tensors" {
 			err = readLines(d, in, line)
 		} else {
-			err = v.member(d, name)
+			err = v.member(d, name, parents...)
 		}
 		if err != nil {
 			return v, fmt.Errorf("%s: %w", text.Quote(name), err)
@@ -163,7 +165,7 @@ func readRecord(r io.Reader, line func(i int, t *provTensor) error) (provenance,
 }
 
 // member reads one member of the object.
-func (v *provenance) member(d *jsontext.Decoder, name string) error {
+func (v *provenance) member(d *jsontext.Decoder, name string, parents ...json.Options) error {
 	switch name {
 	case "schema":
 		if err := json.UnmarshalDecode(d, &v.Schema); err != nil {
@@ -182,12 +184,15 @@ func (v *provenance) member(d *jsontext.Decoder, name string) error {
 	case "recipe":
 		return json.UnmarshalDecode(d, &v.Recipe, json.RejectUnknownMembers(true))
 	case "parents":
-		return json.UnmarshalDecode(d, &v.Parents)
+		return json.UnmarshalDecode(d, &v.Parents, parents...)
 	case "output":
 		return json.UnmarshalDecode(d, &v.Output)
 	}
 	return d.SkipValue()
 }
+
+// skipFiles passes over the files of parents.
+func skipFiles(d *jsontext.Decoder, _ *[]provFile) error { return d.SkipValue() }
 
 func readLines(d *jsontext.Decoder, in *allowance, line func(i int, t *provTensor) error) error {
 	if t, err := d.ReadToken(); err != nil {
