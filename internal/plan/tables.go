@@ -32,6 +32,7 @@ const (
 	pickleEntry = 201       // while its .bin is written, likewise
 	listEntry   = 58        // in what inspect shows
 	indexEntry  = 102       // in an index, while the files are opened
+	indexFile   = 300       // and a file of it
 	unpickled   = 4         // left by reading it from a .bin
 	unpickling  = 500       // while it is read
 	unpickler   = 256 << 10 // for the pickle itself
@@ -94,7 +95,7 @@ func (t *tables) held() held {
 	if t.purpose == Listing {
 		list := n * listEntry
 		if t.parents[0].Files > 1 {
-			list = max(list, n*indexEntry+text)
+			list = max(list, n*indexEntry+text+t.parents[0].Files*indexFile)
 		}
 		return held{before: withGarbage(max(reading, before+text+list, before+config)-text, 0) + text + other}
 	}
