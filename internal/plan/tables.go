@@ -29,7 +29,7 @@ const (
 	verifyEntry = 90        // likewise of verify
 	readEntry   = 85        // in the results and the summary of a comparison
 	headerEntry = 60        // while the header of its file is made and written, names aside
-	pickleEntry = 201       // while its .bin is written, likewise
+	pickleEntry = 270       // while its .bin is written, likewise
 	listEntry   = 58        // in what inspect shows
 	indexEntry  = 102       // in an index, while the files are opened
 	indexFile   = 300       // and a file of it
