@@ -3,20 +3,22 @@
 // Bench times whole merges against what no program can avoid doing with such
 // files: reading both parents and writing one of them.
 //
-//	go run ./testdata/bench -shape 1b                # the ratio, warm cache
-//	go run ./testdata/bench -shape 1b -cold          # cold cache (as root)
-//	go run ./testdata/bench -shape 1b -formats       # from and to PyTorch .bin, against safetensors
-//	go run ./testdata/bench -shape 1b -python PYTHON # convert a .bin, against torch.load and save_file
-//	go run ./testdata/bench -shape 3b -pair-only     # only make the pair
+//	go run ./testdata/bench                            # the ratio, files in the page cache
+//	go run ./testdata/bench -states found,dropped,returned,cold  # in other states of the machine (as root)
+//	go run ./testdata/bench -other OLD -args=--keep-cached       # beside another binary, with more flags
+//	go run ./testdata/bench -work formats              # from and to PyTorch .bin, against safetensors
+//	go run ./testdata/bench -work readers              # compare and verify, against cat of what they read
+//	go run ./testdata/bench -shape tiny                # 45,000 tensors of 4 kB: processor time for each
+//	go run ./testdata/bench -work convert -python PYTHON  # convert a .bin, against torch.load and save_file
+//	go run ./testdata/bench -python PYTHON             # beside mergekit, which PYTHON has
+//	go run ./testdata/bench -shape 3b -pair-only       # only make the pair
 //	go run ./testdata/bench -shape 405b -sparse -pair-only
 //
 // The candidates run in turn, in random order, and medians are compared.
-// Before every run the last output is deleted and some memory touched and
-// freed: on a virtual machine, memory that was never touched is slow at first.
+// Before every run the last output is deleted and the machine brought into a state.
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"log"
@@ -26,10 +28,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"slerpmerge/writer"
 )
@@ -40,15 +39,14 @@ const shardSize = 1_000_000_000
 func main() {
 	log.SetFlags(0)
 	dir := flag.String("dir", filepath.Join(os.TempDir(), "slerpmerge-bench"), "folder for the pair and the outputs")
-	name := flag.String("shape", "1b", "1b, 3b, 13b, 70b or 405b: the shapes of Llama models")
+	name := flag.String("shape", "1b", "1b, 3b, 13b, 70b or 405b: the shapes of Llama models; tiny: 45,000 tensors of 4 kB")
 	layers := flag.Int("layers", 0, "cut the model to so many layers")
 	sparse := flag.Bool("sparse", false, "holes for weights, except a few elements in every tensor")
 	pairOnly := flag.Bool("pair-only", false, "make the pair and stop")
-	formats := flag.Bool("formats", false, "time each way from safetensors or .bin to safetensors or .bin")
-	python := flag.String("python", "", "convert one .bin to safetensors, against this Python with torch and safetensors")
-	rounds := flag.Int("rounds", 7, "runs of each candidate")
-	cold := flag.Bool("cold", false, "drop the page cache before every run (needs root)")
-	warm := flag.Int("touch", 4, "GiB of memory to touch and free before every run")
+	work := flag.String("work", "merge", "merge, formats, readers or convert")
+	python := flag.String("python", "", "a Python with torch and safetensors for convert, or with mergekit to be timed beside merge")
+	rounds := flag.Int("rounds", 7, "runs of each candidate in each state")
+	states := flag.String("states", "touched", "states of the machine, with commas between them: found, touched, dropped, returned, cold; the last three need root")
 	binary := flag.String("binary", "", "slerpmerge to be timed; built when empty")
 	other := flag.String("other", "", "a second slerpmerge to be timed beside it")
 	args := flag.String("args", "", "more arguments for merge")
@@ -61,131 +59,151 @@ func main() {
 	if *layers > 0 {
 		sh.layers = *layers
 	}
-	check(os.MkdirAll(*dir, 0o777))
-	a, b := filepath.Join(*dir, *name+"-a"), filepath.Join(*dir, *name+"-b")
-	binA, binB, oneBin := a+"-bin", b+"-bin", a+"-one-bin"
-	if *python != "" {
-		makeModel(oneBin, sh, 1, *sparse, writer.Bin, math.MaxInt64)
-	} else {
-		makeModel(a, sh, 1, *sparse, writer.Safetensors, shardSize)
-		makeModel(b, sh, 2, *sparse, writer.Safetensors, shardSize)
+	for _, s := range strings.Split(*states, ",") {
+		if !slices.Contains(stateNames, s) {
+			log.Fatalf("no state %q", s)
+		}
 	}
-	if *formats {
-		makeModel(binA, sh, 1, *sparse, writer.Bin, shardSize)
-		makeModel(binB, sh, 2, *sparse, writer.Bin, shardSize)
+	check(os.MkdirAll(*dir, 0o777))
+	b := bench{dir: *dir, out: filepath.Join(*dir, "out"), tensors: len(sh.tensors())}
+	b.a, b.b = filepath.Join(*dir, *name+"-a"), filepath.Join(*dir, *name+"-b")
+	if *work == "convert" {
+		makeModel(b.a+"-one-bin", sh, 1, *sparse, writer.Bin, math.MaxInt64)
+	} else {
+		makeModel(b.a, sh, 1, *sparse, writer.Safetensors, shardSize)
+		makeModel(b.b, sh, 2, *sparse, writer.Safetensors, shardSize)
+	}
+	if *work == "formats" {
+		makeModel(b.a+"-bin", sh, 1, *sparse, writer.Bin, shardSize)
+		makeModel(b.b+"-bin", sh, 2, *sparse, writer.Bin, shardSize)
 	}
 	if *pairOnly {
-		fmt.Println(a)
-		fmt.Println(b)
+		fmt.Println(b.a)
+		fmt.Println(b.b)
 		return
 	}
 	if *binary == "" {
 		*binary = filepath.Join(*dir, "slerpmerge")
 		run("go", "build", "-o", *binary, ".")
 	}
-	out := filepath.Join(*dir, "out")
-	cat := func(a, b string) string { return fmt.Sprintf("cat %s/model* %s/model* >/dev/null", a, b) }
-	catBin := fmt.Sprintf("cat %s/pytorch_model* %s/pytorch_model* >/dev/null", binA, binB)
-	merge := func(binary, a, b string, more ...string) []string {
-		return slices.Concat([]string{binary, "merge", a, b, "-o", out, "-t", "0.3"}, more, strings.Fields(*args))
-	}
-	var candidates []candidate
-	if *python != "" {
-		file := filepath.Join(oneBin, "pytorch_model.bin")
-		candidates = append(candidates, candidate{"torch", []string{*python, "testdata/bench/convert.py", file, out}, "cat " + file + " >/dev/null"},
-			candidate{"slerpmerge", []string{*binary, "convert", file, "-o", out}, "cat " + file + " >/dev/null"})
-	} else if *formats {
-		for _, to := range []string{"safetensors", "bin"} {
-			candidates = append(candidates,
-				candidate{"safetensors to " + to, merge(*binary, a, b, "--format", to), cat(a, b)},
-				candidate{"bin to " + to, merge(*binary, binA, binB, "--format", to), catBin})
-		}
-	} else {
-		floor := fmt.Sprintf("%s; cp -r %s %s; sync", cat(a, b), a, out)
-		candidates = append(candidates, candidate{"cat+cp+sync", []string{"sh", "-c", floor}, cat(a, b)},
-			candidate{"slerpmerge", merge(*binary, a, b), cat(a, b)})
-		if *other != "" {
-			candidates = append(candidates, candidate{"other", merge(*other, a, b), cat(a, b)})
-		}
-	}
-	times := make([][]float64, len(candidates))
-	for round := range *rounds + 1 { // the first is not counted
-		for _, i := range rand.Perm(len(candidates)) {
-			check(os.RemoveAll(out))
-			run("sync")
-			if *cold {
-				check(os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
-			} else {
-				run("sh", "-c", candidates[i].warm)
-			}
-			touch(*warm) // last: a host takes freed memory back within seconds
-			seconds, note := candidates[i].time()
-			fmt.Printf("round %d  %-26s %6.3f s  %s\n", round, candidates[i].name, seconds, note)
-			if round > 0 {
-				times[i] = append(times[i], seconds)
-			}
-		}
-	}
-	check(os.RemoveAll(out))
-	for i, c := range candidates {
-		slices.Sort(times[i])
-		m := median(times[i])
-		fmt.Printf("%-26s median %.3f s (%.3f to %.3f), %.2f times %s\n", c.name, m, times[i][0], times[i][len(times[i])-1], m/median(times[0]), candidates[0].name)
+	b.binary, b.other, b.python, b.args = *binary, *other, *python, strings.Fields(*args)
+	list := b.candidates(*work)
+	for _, s := range strings.Split(*states, ",") {
+		b.time(s, list, *rounds)
 	}
 }
 
+// A bench is the files and programs to be timed.
+type bench struct {
+	dir, a, b, out        string // a and b are the parents
+	binary, other, python string
+	args                  []string
+	tensors               int
+}
+
+// A candidate is a command line to be timed.
 type candidate struct {
-	name string
-	argv []string
-	warm string // brings its inputs to the page cache
+	name    string
+	argv    []string
+	inputs  []string // files
+	against int      // the candidate that it is measured by
 }
 
-func (c candidate) time() (seconds float64, note string) {
-	cmd := exec.Command(c.argv[0], c.argv[1:]...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	start := time.Now()
-	if err := cmd.Run(); err != nil {
-		log.Fatalf("%s: %v\n%s", c.name, err, errs.String())
+// candidates are those for one kind of work.
+func (b *bench) candidates(work string) []candidate {
+	pair, pairBin := weights(b.a, b.b), weights(b.a+"-bin", b.b+"-bin")
+	merge := func(binary, one, two string, more ...string) []string {
+		return slices.Concat([]string{binary, "merge", one, two, "-o", b.out, "-t", "0.3"}, more, b.args)
 	}
-	seconds = time.Since(start).Seconds()
-	if i := strings.Index(errs.String(), "peak memory"); i >= 0 {
-		note, _, _ = strings.Cut(errs.String()[i:], ";")
-	} else if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		note = fmt.Sprintf("peak memory %d MiB", u.Maxrss>>10)
+	cat := func(files []string) []string {
+		return []string{"sh", "-c", "cat " + strings.Join(files, " ") + " >/dev/null"}
 	}
-	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return seconds, fmt.Sprintf("cpu %.2f s  %s", cpu.Seconds(), note)
-}
-
-// touch maps, touches and frees memory in a process of its own.
-func touch(gib int) {
-	if gib == 0 {
-		return
-	}
-	if os.Getenv("BENCH_TOUCH") == "" {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "BENCH_TOUCH="+strconv.Itoa(gib))
-		check(cmd.Run())
-	}
-}
-
-func init() {
-	if n, err := strconv.Atoi(os.Getenv("BENCH_TOUCH")); err == nil {
-		for range n {
-			b := make([]byte, 1<<30)
-			for i := 0; i < len(b); i += 4096 {
-				b[i] = 1
-			}
-			hold = append(hold, b)
+	switch work {
+	case "convert":
+		file := filepath.Join(b.a+"-one-bin", "pytorch_model.bin")
+		return []candidate{
+			{"torch", []string{b.python, "testdata/bench/convert.py", file, b.out}, []string{file}, 0},
+			{"slerpmerge", []string{b.binary, "convert", file, "-o", b.out}, []string{file}, 0}}
+	case "formats":
+		var list []candidate
+		for _, to := range []string{"safetensors", "bin"} {
+			first := len(list)
+			list = append(list,
+				candidate{"safetensors to " + to, merge(b.binary, b.a, b.b, "--format", to), pair, first},
+				candidate{"bin to " + to, merge(b.binary, b.a+"-bin", b.b+"-bin", "--format", to), pairBin, first})
 		}
-		os.Exit(0)
+		return list
+	case "readers":
+		merged := filepath.Join(b.dir, "merged")
+		check(os.RemoveAll(merged))
+		run(b.binary, "merge", b.a, b.b, "-o", merged, "-q")
+		all := append(weights(merged), pair...)
+		return []candidate{
+			{"cat of the pair", cat(pair), pair, 0},
+			{"compare", []string{b.binary, "compare", b.a, b.b}, pair, 0},
+			{"cat of pair and output", cat(all), all, 2},
+			{"verify", []string{b.binary, "verify", merged}, all, 2}}
+	case "merge":
+		floor := fmt.Sprintf("cat %s >/dev/null; cp -r %s %s; sync", strings.Join(pair, " "), b.a, b.out)
+		list := []candidate{{"cat+cp+sync", []string{"sh", "-c", floor}, pair, 0},
+			{"slerpmerge", merge(b.binary, b.a, b.b), pair, 0}}
+		if b.other != "" {
+			list = append(list, candidate{"other", merge(b.other, b.a, b.b), pair, 0})
+		}
+		if b.python != "" {
+			recipe := filepath.Join(b.dir, "mergekit.yaml")
+			text := fmt.Sprintf("merge_method: slerp\nbase_model: %s\nmodels: [{model: %s}, {model: %s}]\nparameters: {t: 0.3}\ndtype: bfloat16\n", b.a, b.a, b.b)
+			check(os.WriteFile(recipe, []byte(text), 0o666))
+			list = append(list, candidate{"mergekit", []string{b.python, "-m", "mergekit.scripts.run_yaml", recipe, b.out}, pair, 0})
+		}
+		return list
 	}
+	log.Fatalf("no work %q", work)
+	return nil
 }
 
-var hold [][]byte
+// weights are the weight files of folders.
+func weights(dirs ...string) []string {
+	var files []string
+	for _, d := range dirs {
+		list, err := os.ReadDir(d)
+		if os.IsNotExist(err) {
+			continue
+		}
+		check(err)
+		for _, e := range list {
+			if writer.IsWeightFile(e.Name()) {
+				files = append(files, filepath.Join(d, e.Name()))
+			}
+		}
+	}
+	return files
+}
 
-func median(s []float64) float64 { return (s[(len(s)-1)/2] + s[len(s)/2]) / 2 }
+// time runs the candidates in turn in one state of the machine, and prints medians.
+func (b *bench) time(state string, list []candidate, rounds int) {
+	results := make([][]result, len(list))
+	for round := range rounds + 1 { // the first is not counted
+		for _, i := range rand.Perm(len(list)) {
+			check(os.RemoveAll(b.out))
+			run("sync")
+			bring(state, list[i].inputs)
+			r := list[i].time()
+			fmt.Printf("%s, round %d  %-26s %s\n", state, round, list[i].name, r)
+			if round > 0 {
+				results[i] = append(results[i], r)
+			}
+		}
+	}
+	check(os.RemoveAll(b.out))
+	fmt.Printf("\n| %s: median of %d | wall s | processor s | MiB | wall / | processor / | processor us a tensor | walls |\n|---|---|---|---|---|---|---|---|\n", state, rounds)
+	for i, c := range list {
+		m, base := medians(results[i]), medians(results[c.against])
+		fmt.Printf("| %s | %.3f | %.2f | %d | %.2f %s | %.2f | %.0f | %s |\n", c.name, m.wall, m.cpu, m.rss>>20, m.wall/base.wall, list[c.against].name,
+			m.cpu/base.cpu, m.cpu/float64(b.tensors)*1e6, walls(results[i]))
+	}
+	fmt.Println()
+}
 
 func run(name string, args ...string) {
 	cmd := exec.Command(name, args...)

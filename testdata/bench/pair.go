@@ -13,18 +13,20 @@ import (
 	"slerpmerge/writer"
 )
 
-// A shape is that of a Llama model.
+// A shape is that of a Llama model, or so many norms.
 type shape struct {
 	vocab, hidden, layers, inner, kv int
 	tied                             bool
+	norms                            int
 }
 
 var shapes = map[string]shape{
-	"1b":   {128256, 2048, 16, 8192, 512, true},
-	"3b":   {128256, 3072, 28, 8192, 1024, true},
-	"13b":  {32000, 5120, 40, 13824, 5120, false},
-	"70b":  {128256, 8192, 80, 28672, 1024, false},
-	"405b": {128256, 16384, 126, 53248, 1024, false},
+	"1b":   {128256, 2048, 16, 8192, 512, true, 0},
+	"3b":   {128256, 3072, 28, 8192, 1024, true, 0},
+	"13b":  {32000, 5120, 40, 13824, 5120, false, 0},
+	"70b":  {128256, 8192, 80, 28672, 1024, false, 0},
+	"405b": {128256, 16384, 126, 53248, 1024, false, 0},
+	"tiny": {hidden: 2048, norms: 45000},
 }
 
 func (s shape) tensors() []tensor.Info {
@@ -35,6 +37,12 @@ func (s shape) tensors() []tensor.Info {
 			t.Shape = append(t.Shape, uint64(d))
 		}
 		list = append(list, t)
+	}
+	for i := range s.norms {
+		add(fmt.Sprintf("norms.%d.weight", i), s.hidden)
+	}
+	if s.norms > 0 {
+		return list
 	}
 	add("model.embed_tokens.weight", s.vocab, s.hidden)
 	for i := range s.layers {

@@ -1,0 +1,98 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stateNames are the states that the machine can be brought into before a run:
+//
+//	found     the inputs are in the page cache, the rest is left as it is
+//	touched   and some memory was touched and freed: on a virtual machine, memory that was never touched is slow at first
+//	dropped   the page cache was dropped and the inputs were read again, in large folios
+//	returned  the inputs were read in single pages, and what memory is free has lain so until the host took it back
+//	cold      nothing is in the page cache
+var stateNames = []string{"found", "touched", "dropped", "returned", "cold"}
+
+const (
+	touchGiB = 4
+	// maxReturned bounds what is touched and freed, GiB: the machine may have other work.
+	maxReturned = 6
+	// lies is how long memory lies free until the host has taken it.
+	lies = 5 * time.Second
+)
+
+// bring brings the machine into a state.
+func bring(state string, files []string) {
+	if state != "found" && state != "touched" {
+		check(os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
+	}
+	if state != "cold" {
+		for _, name := range files {
+			read(name, state == "returned")
+		}
+	}
+	switch state { // last: a host takes freed memory back within seconds
+	case "touched", "cold":
+		touch(touchGiB)
+	case "returned":
+		touch(min(freeGiB()*3/4, maxReturned))
+		time.Sleep(lies)
+	}
+}
+
+// read brings a file to the page cache; in pages of their own if that is so.
+func read(name string, single bool) {
+	f, err := os.Open(name)
+	check(err)
+	defer f.Close()
+	if single {
+		check(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM))
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, f, make([]byte, 1<<20))
+	check(err)
+}
+
+// freeGiB is the memory that nothing uses.
+func freeGiB() int {
+	text, err := os.ReadFile("/proc/meminfo")
+	check(err)
+	_, text2, _ := strings.Cut(string(text), "MemFree:")
+	kib := 0
+	_, err = fmt.Sscan(text2, &kib)
+	check(err)
+	return kib >> 20
+}
+
+// touch maps, touches and frees memory in a process of its own.
+func touch(gib int) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), touchEnv+"="+strconv.Itoa(gib))
+	check(cmd.Run())
+}
+
+const touchEnv = "BENCH_TOUCH"
+
+func init() {
+	n, err := strconv.Atoi(os.Getenv(touchEnv))
+	if err != nil {
+		return
+	}
+	for range n {
+		b, err := unix.Mmap(-1, 0, 1<<30, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+		check(err)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+	}
+	os.Exit(0)
+}
