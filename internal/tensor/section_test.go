@@ -17,6 +17,10 @@ type hinted struct {
 
 func (h *hinted) Prefetch(off, n int64) { h.hints = append(h.hints, off, n) }
 func (h *hinted) Drop(off, n int64)     { h.hints = append(h.hints, -off, n) }
+func (h *hinted) View(scratch []byte, off int64, use func([]byte) error) error {
+	h.hints = append(h.hints, off, int64(len(scratch)))
+	return use([]byte("view"))
+}
 func (h *hinted) Check() error          { return h.change }
 func (h *hinted) CopyTo(dst *os.File, at, off, n int64) error {
 	h.hints = append(h.hints, at, off, n)
@@ -45,7 +49,16 @@ func TestSection(t *testing.T) {
 	if err := s.(Copier).CopyTo(nil, 7, 3, 1); err != nil {
 		t.Error(err)
 	}
-	want := []int64{5, 2, -6, 3, 7, 7, 1}
+	mine := errors.New("mine")
+	if err := View(s, make([]byte, 4), 2, func(p []byte) error {
+		if string(p) != "view" {
+			t.Errorf("a view of %q", p)
+		}
+		return mine
+	}); err != mine {
+		t.Error(err)
+	}
+	want := []int64{5, 2, -6, 3, 7, 7, 1, 6, 4}
 	if len(f.hints) != len(want) {
 		t.Fatalf("hints %v", f.hints)
 	}
@@ -56,6 +69,19 @@ func TestSection(t *testing.T) {
 	}
 
 	plain := NewSection(strings.NewReader("0123"), 1)
+	for _, s := range []Source{plain, struct{ Source }{plain}} { // a Viewer, and none
+		if err := View(s, p[:2], 1, func(q []byte) error {
+			if &q[0] != &p[0] || string(q) != "23" {
+				t.Errorf("a view of %q", q)
+			}
+			return mine
+		}); err != mine {
+			t.Error(err)
+		}
+		if err := View(s, p, 2, func([]byte) error { t.Error("it was called"); return nil }); err != io.ErrUnexpectedEOF {
+			t.Error(err)
+		}
+	}
 	plain.Prefetch(0, 1)
 	plain.Drop(0, 1)
 	if err := plain.CopyTo(nil, 0, 0, 1); !errors.Is(err, errors.ErrUnsupported) {
