@@ -46,7 +46,7 @@ type span struct {
 const maxSpans = maxNoted
 
 // A cutter cuts a layout into pieces, in the order of the files' bytes. A
-// tensor that a worker can hold whole is never cut, so that it is read once;
+// tensor that a worker can hold whole is never cut, so that it need not be read twice;
 // the others are cut where the file's offset is a multiple of the piece size,
 // so that pages are written once.
 type cutter struct {

@@ -15,9 +15,9 @@ import (
 // and the output's stay in a second-level cache of 512 KiB.
 const chunkBytes = 128 << 10
 
-// A worker fills pieces and measures blocks. hold is its only large buffer:
-// operands that fit are kept there between measuring and blending, for others
-// it serves chunk by chunk.
+// A worker fills pieces and measures blocks. hold is its only large buffer, for
+// what has no views: operands that fit are kept there between measuring and
+// blending, for others it serves chunk by chunk.
 type worker struct {
 	e *Engine
 	arithmetic

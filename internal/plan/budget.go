@@ -48,7 +48,7 @@ func Tight(least, limit int64) bool { return least > limit/3*2 && limit >= 20<<2
 type Budget struct {
 	Threads int
 	Piece   int64 // one output piece: what a worker fills and the writer writes at once
-	Hold    int64 // per worker: a pair of tensors up to this size is read once
+	Hold    int64 // per worker: a pair of tensors up to this size is measured and blended in one go
 	Buffers int   // pieces in flight
 	Pool    int64 // resident pages of all mapped files together
 	Gather  int64 // kept while tensors are put in order that lie in another in their file
