@@ -21,7 +21,7 @@ func (h *hinted) View(scratch []byte, off int64, use func([]byte) error) error {
 	h.hints = append(h.hints, off, int64(len(scratch)))
 	return use([]byte("view"))
 }
-func (h *hinted) Check() error          { return h.change }
+func (h *hinted) Check() error { return h.change }
 func (h *hinted) CopyTo(dst *os.File, at, off, n int64) error {
 	h.hints = append(h.hints, at, off, n)
 	return nil
