@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -67,8 +68,21 @@ func TestLeastMemory(t *testing.T) {
 			}
 			mib, _ := strconv.ParseFloat(string(m[1]), 64)
 			least := int64(mib * (1 << 20))
-			if result.Peak > least {
-				t.Errorf("peak %d, over the least of %d", result.Peak, least)
+			for again := 0; result.Peak > least; again++ { // on a busy machine the collector is late at times
+				if again == 1 {
+					t.Errorf("peak %d, over the least of %d for the second time", result.Peak, least)
+					break
+				}
+				t.Logf("peak %d, over the least of %d", result.Peak, least)
+				if err := os.RemoveAll(filepath.Join(dir, "out")); err != nil {
+					t.Fatal(err)
+				}
+				if said, code = run(string(m[1]) + "MiB"); code != 0 {
+					t.Fatalf("with the least that works: exit %d: %s", code, said)
+				}
+				if err := json.Unmarshal(said, &result); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if least > result.Peak+result.Peak*15/100 {
 				t.Errorf("the least is %d, more than 15 %% above the peak %d", least, result.Peak)
