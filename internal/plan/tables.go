@@ -25,11 +25,11 @@ const (
 	parentEntry = 72        // in the table of a parent
 	sideEntry   = 40        // while the parents are paired
 	planEntry   = 184       // in the plan
-	writeEntry  = 140       // in the layout, the order of work and the results
-	verifyEntry = 90        // likewise of verify
+	writeEntry  = 180       // in the layout, the order of work and the results
+	verifyEntry = 130       // likewise of verify
 	readEntry   = 85        // in the results and the summary of a comparison
-	headerEntry = 60        // while the header of its file is made and written, names aside
-	pickleEntry = 270       // while its .bin is written, likewise
+	headerEntry = 20        // while the header of its file is made and written, names aside
+	pickleEntry = 241       // while its .bin is written, likewise
 	listEntry   = 58        // in what inspect shows
 	indexEntry  = 102       // in an index, while the files are opened
 	indexFile   = 300       // and a file of it
