@@ -107,6 +107,10 @@ func TestCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := time.Duration(rng.Int64N(int64(w.took)))
+		if k%4 > 0 {
+			awaitMapped(c, victim)
+			after /= 2
+		}
 		time.Sleep(after)
 		switch size := int64(len(content)); fault {
 		case 0, 1:
@@ -157,5 +161,18 @@ func TestCut(t *testing.T) {
 	t.Logf("exit codes %v", codes)
 	if codes[5] == 0 {
 		t.Error("nothing was noticed")
+	}
+}
+
+// awaitMapped waits until a program has mapped a file, or has ended.
+func awaitMapped(c *exec.Cmd, path string) {
+	for {
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", c.Process.Pid))
+		if err != nil || bytes.Contains(maps, []byte(path)) {
+			return
+		}
+		if stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.Process.Pid)); bytes.Contains(stat, []byte(") Z ")) {
+			return
+		}
 	}
 }
