@@ -41,6 +41,12 @@ func (f *File) Table() (off, n int64) {
 	return f.checkpoint.Directory, f.Bytes - f.checkpoint.Directory
 }
 
+// ReadTable reads the Table. A file that has changed is an error, as for Source.
+func (f *File) ReadTable() *io.SectionReader {
+	off, n := f.Table()
+	return io.NewSectionReader(f.data, off, n)
+}
+
 // Identity tells this version of the file from another.
 func (f *File) Identity() mmapio.Identity { return f.data.Identity() }
 

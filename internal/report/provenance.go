@@ -18,7 +18,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"slerpmerge/internal/disk"
 	"slerpmerge/internal/engine"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/method"
@@ -283,25 +282,13 @@ func number(x float64) *float64 {
 
 // headerHash returns the SHA-256 of a weight file's table, "" where it has none.
 func headerHash(f *model.File) (string, error) {
-	off, n := f.Table()
-	if n == 0 {
+	table := f.ReadTable()
+	if table.Size() == 0 {
 		return "", nil
 	}
-	file, err := disk.OpenRegular(f.Path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
 	h := sha256.New()
-	if got, err := io.Copy(h, io.NewSectionReader(file, off, n)); err != nil || got != n {
-		return "", fmt.Errorf("reading the header of %s: %w", f.Path, errShort(err))
+	if _, err := io.Copy(h, table); err != nil {
+		return "", fmt.Errorf("reading the header of %s: %w", f.Path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func errShort(err error) error {
-	if err == nil {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
