@@ -76,12 +76,12 @@ func TestCutUnderKernels(t *testing.T) {
 		t.Skip("files that are mapped can't be cut everywhere")
 	}
 	const few = "a.big:BF16:30001:rand c.small:F32:7x9:rand d.half:F16:9000:noise i.same:BF16:4x4:1,2,3 j.samelarge:F32:10000:1 k.ints:I64:6:1,2 l.many:U8:40000:3"
-	type work func(t *testing.T, opt engine.Options) (error, string)
+	type work func(t *testing.T, opt engine.Options) (path string, err error)
 	merge := func(change func(*recipe.Request)) work {
-		return func(t *testing.T, opt engine.Options) (error, string) {
+		return func(t *testing.T, opt engine.Options) (path string, err error) {
 			a, b := open(t, 1, few), open(t, 2, few)
 			p := planned(t, pair(change), a, b)
-			return engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context()), b.Files[0].Path
+			return b.Files[0].Path, engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context())
 		}
 	}
 	for name, c := range map[string]struct {
@@ -96,19 +96,19 @@ func TestCutUnderKernels(t *testing.T) {
 			r.Set("t", recipe.Setting{{Values: []float64{1}}})
 			r.DType = recipe.DType{To: tensor.F32}
 		}), "a.big d.half"},
-		"weighted sum": {func(t *testing.T, opt engine.Options) (error, string) {
+		"weighted sum": {func(t *testing.T, opt engine.Options) (path string, err error) {
 			a, b := open(t, 1, few), open(t, 2, few)
 			p := several(t, "out_dtype: float16", a, b, open(t, 3, few))
-			return engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context()), b.Files[0].Path
+			return b.Files[0].Path, engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context())
 		}, "c.small d.half"},
-		"scan": {func(t *testing.T, opt engine.Options) (error, string) {
+		"scan": {func(t *testing.T, opt engine.Options) (path string, err error) {
 			a, b := open(t, 1, few), open(t, 2, few)
 			p, err := plan.Pairs(pair(nil), a, b)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = scan(t, t.Context(), p, opt)
-			return err, b.Files[0].Path
+			return b.Files[0].Path, err
 		}, "a.big c.small l.many"},
 	} {
 		for _, tensor := range strings.Fields(c.tensors) {
@@ -126,7 +126,7 @@ func TestCutUnderKernels(t *testing.T) {
 							}
 						}}
 					}}
-					err, path := c.work(t, opt)
+					path, err := c.work(t, opt)
 					var changed *mmapio.ChangedError
 					switch {
 					case !cut.Load() && at == 0:
