@@ -62,10 +62,11 @@ type Model struct {
 	admit    Admit        // nil admits all
 	tooLarge Count        // of a config.json that admit has refused
 
-	storages  []int32         // of tensors the first one that is the same in its file; those beyond its end share nothing
-	dropped   []droppedName   // what metadata say of names that are not stored, until aliases has looked at it
-	lent      []Alias         // what Aliases gives
-	tiedParts map[string]bool // what config.json says of parts, by the prefix of their names
+	storages  []int32            // of tensors the first one that is the same in its file; those beyond its end share nothing
+	dropped   []droppedName      // what metadata say of names that are not stored, until aliases has looked at it
+	lent      []Alias            // what Aliases gives
+	tiedParts map[string]bool    // what config.json says of parts, by the prefix of their names
+	hybrid    map[string][][]int // the layers of each attention block that several use, by the prefix of their names
 	params    *Parameters
 
 	head, embedding int // what ends found

@@ -103,7 +103,7 @@ func (m *Model) claims() []Pair {
 	stored := func(name string) bool { _, ok := m.Lookup(name); return ok }
 	for i := range m.Tensors {
 		name := m.Tensors[i].Name
-		if TieRank(name) == 0 {
+		if TieRank(name) == 0 && !HasTwins(name) {
 			continue
 		}
 		if source, ok := m.TieSource(name, stored); ok {

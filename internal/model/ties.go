@@ -9,30 +9,30 @@ import (
 // tiedNames lists, as transformers 5 does in _tied_weights_keys, the tensors
 // that a class ties: a target, and the tensors that it may be tied to. All of
 // them may stand behind a prefix, which the two have in common: a model can be
-// a part of another one. Pairs that transformers gives as patterns or as whole
-// modules are left out. Such tensors are recognised by their storage alone. Of
+// a part of another one. Whole modules that are tied are those of twins. Of
 // several sources that a model has the first counts: a head is made from what
-// encoder and decoder share, if they do.
+// encoder and decoder share, if they do. TARGET!TYPE is not tied in models of
+// that type, SOURCE@TYPE is the source in those alone.
 const tiedNames = `
 lm_head.weight: model.embed_tokens.weight model.language_model.embed_tokens.weight shared.weight model.shared.weight model.decoder.embed_tokens.weight
 	transformer.wte.weight model.text_model.embed_tokens.weight backbone.embeddings.weight transformer.word_embeddings.weight
 	prophetnet.word_embeddings.weight transformer.w.weight model.language_model.shared.weight funnel.embeddings.word_embeddings.weight
 	gpt_neox.embed_in.weight model.embed_tokens.embed_tokens.weight led.shared.weight model.text_model.embeddings.tok_embeddings.weight
 	model.embed_tokens.word_embeddings.weight transformer.tokens_embed.weight embed_tokens.weight
-encoder.embed_tokens.weight: shared.weight
+encoder.embed_tokens.weight: shared.weight decoder.embed_tokens.weight@fsmt
 cls.predictions.decoder.weight: bert.embeddings.word_embeddings.weight ernie.embeddings.word_embeddings.weight
 	roc_bert.embeddings.word_embeddings.weight deberta.embeddings.word_embeddings.weight fnet.embeddings.word_embeddings.weight
 	mobilebert.embeddings.word_embeddings.weight roformer.embeddings.word_embeddings.weight visual_bert.embeddings.word_embeddings.weight
 	layoutlm.embeddings.word_embeddings.weight lxmert.embeddings.word_embeddings.weight mra.embeddings.word_embeddings.weight
 	nomic_bert.embeddings.word_embeddings.weight nystromformer.embeddings.word_embeddings.weight transformer.embeddings.word_embeddings.weight
 	tapas.embeddings.word_embeddings.weight yoso.embeddings.word_embeddings.weight
-cls.predictions.decoder.bias: cls.predictions.bias
+cls.predictions.decoder.bias!lxmert: cls.predictions.bias
 decoder.embed_tokens.weight: shared.weight encoder.text_model.embed_tokens.weight
 lm_head.decoder.weight: roberta.embeddings.word_embeddings.weight data2vec_text.embeddings.word_embeddings.weight
 	roberta_prelayernorm.embeddings.word_embeddings.weight bert.embeddings.word_embeddings.weight esm.embeddings.word_embeddings.weight
 	gte.embeddings.word_embeddings.weight ibert.embeddings.word_embeddings.weight longformer.embeddings.word_embeddings.weight
 	mpnet.embeddings.word_embeddings.weight
-lm_head.decoder.bias: lm_head.bias
+lm_head.decoder.bias!esm!gte: lm_head.bias
 text_decoder.embed_tokens.weight: shared.weight
 proj_out.weight: model.decoder.embed_tokens.weight
 text_encoder.embed_tokens.weight: shared.weight
@@ -75,20 +75,26 @@ head.decoder.weight: model.embed_tokens.weight
 lm_loss.weight: transformer.word_embedding.weight
 `
 
-// A tie is a target and a source of tiedNames.
-type tie struct{ target, source string }
+// A tie is a target and a source of tiedNames, and the model types that it is
+// limited to or that lack it.
+type tie struct {
+	target, source string
+	only           string
+	except         []string
+}
 
 // ties finds the entries of tiedNames by the last two parts of a name.
 var ties = sync.OnceValue(func() (byName struct{ targets, sources map[string][]tie }) {
 	byName.targets, byName.sources = map[string][]tie{}, map[string][]tie{}
-	target := ""
+	var target []string // and the types that lack it
 	for word := range strings.FieldsSeq(tiedNames) {
 		if name, ok := strings.CutSuffix(word, ":"); ok {
-			target = name
+			target = strings.Split(name, "!")
 			continue
 		}
-		t := tie{target, word}
-		byName.targets[ending(target)] = append(byName.targets[ending(target)], t)
+		word, only, _ := strings.Cut(word, "@")
+		t := tie{target[0], word, only, target[1:]}
+		byName.targets[ending(t.target)] = append(byName.targets[ending(t.target)], t)
 		byName.sources[ending(word)] = append(byName.sources[ending(word)], t)
 		if short := withoutBase(word); short != "" && ending(short) != ending(word) {
 			byName.sources[ending(short)] = append(byName.sources[ending(short)], t)
@@ -129,6 +135,7 @@ type tiedName struct {
 	name   string
 	prefix string // of both names: the part of the model that ties them
 	source bool   // whether the other one is made from name
+	by     tie
 }
 
 // tiesOf lists the names that some class of transformers ties to name, the
@@ -141,32 +148,33 @@ func tiesOf(name string) []tiedName {
 		if !ok {
 			continue
 		}
-		exact = append(exact, tiedName{prefix + t.source, prefix, true})
+		exact = append(exact, tiedName{prefix + t.source, prefix, true, t})
 		if s := withoutBase(t.source); s != "" {
-			short = append(short, tiedName{prefix + s, prefix, true})
+			short = append(short, tiedName{prefix + s, prefix, true, t})
 		}
 		for _, u := range all.sources[ending(t.source)] {
 			if u.source == t.source && u.target != t.target {
-				indirect = append(indirect, tiedName{prefix + u.target, prefix, false})
+				indirect = append(indirect, tiedName{prefix + u.target, prefix, false, t})
 			}
 		}
 	}
 	for _, t := range all.sources[ending(name)] {
 		if prefix, ok := cutName(name, t.source); ok {
-			exact = append(exact, tiedName{prefix + t.target, prefix, false})
+			exact = append(exact, tiedName{prefix + t.target, prefix, false, t})
 		} else if s := withoutBase(t.source); s != "" {
 			if prefix, ok := cutName(name, s); ok {
-				short = append(short, tiedName{prefix + t.target, prefix, false})
+				short = append(short, tiedName{prefix + t.target, prefix, false, t})
 			}
 		}
 	}
 	list := slices.Concat(exact, short, indirect)
-	seen := map[string]bool{name: true}
+	seen := map[[2]string]bool{{name, ""}: true}
 	return slices.DeleteFunc(list, func(t tiedName) bool {
-		if seen[t.name] {
+		key := [2]string{t.name, t.by.only}
+		if seen[key] {
 			return true
 		}
-		seen[t.name] = true
+		seen[key] = true
 		return false
 	})
 }
@@ -179,8 +187,13 @@ func (m *Model) TiedTo(name string, find func(name string) (int, bool)) (index i
 		return 0, "", false
 	}
 	for _, t := range tiesOf(name) {
-		if i, ok := find(t.name); ok && m.ties(name, t.prefix) {
+		if i, ok := find(t.name); ok && m.tiesBy(name, t) {
 			return i, t.name, true
+		}
+	}
+	for _, twin := range m.twins(name) {
+		if i, ok := find(twin); ok {
+			return i, twin, true
 		}
 	}
 	// Of a class that transformers does not know, the only embedding is the head.
@@ -221,8 +234,16 @@ func (m *Model) TieSource(name string, find func(name string) bool) (source stri
 		return "", false
 	}
 	for _, t := range tiesOf(name) {
-		if t.source && find(t.name) && m.ties(name, t.prefix) {
+		if t.source && find(t.name) && m.tiesBy(name, t) {
 			return t.name, true
+		}
+	}
+	for _, twin := range m.twins(name) {
+		if twin == name {
+			break
+		}
+		if find(twin) {
+			return twin, true
 		}
 	}
 	if !IsHead(name) {
@@ -233,6 +254,18 @@ func (m *Model) TieSource(name string, find func(name string) bool) (source stri
 		return m.Tensors[embedding].Name, true
 	}
 	return "", false
+}
+
+// tiesBy reports whether the class and the config of the model tie name and
+// another one by an entry of tiedNames.
+func (m *Model) tiesBy(name string, t tiedName) bool {
+	if t.by.only != "" || len(t.by.except) > 0 {
+		kind := m.Config.part(t.prefix).String("model_type")
+		if t.by.only != "" && kind != t.by.only || slices.Contains(t.by.except, kind) {
+			return false
+		}
+	}
+	return m.ties(name, t.prefix)
 }
 
 // ties reports whether the class and the config of the model tie name, where

@@ -89,7 +89,7 @@ func TestTiesOf(t *testing.T) {
 		{"cls.predictions.decoder.bias", "cls.predictions.bias", "", true, true},
 		{"model.layers.0.mlp.up_proj.weight", "lm_head.weight", "", false, false},
 	} {
-		i := slices.IndexFunc(tiesOf(c.name), func(x tiedName) bool { return x.name == c.tied })
+		i := slices.IndexFunc(tiesOf(c.name), func(x tiedName) bool { return x.name == c.tied && x.by.only == "" })
 		if i < 0 {
 			if c.want {
 				t.Errorf("%s is not tied to %s", c.name, c.tied)
@@ -98,6 +98,63 @@ func TestTiesOf(t *testing.T) {
 		}
 		if x := tiesOf(c.name)[i]; !c.want || x.prefix != c.prefix || x.source != c.source {
 			t.Errorf("%s and %s: %+v", c.name, c.tied, x)
+		}
+	}
+}
+
+func TestTieSourceByType(t *testing.T) {
+	for _, c := range []struct{ config, name, other, want string }{
+		{`{"model_type": "roberta"}`, "lm_head.decoder.bias", "lm_head.bias", "lm_head.bias"},
+		{`{"model_type": "esm"}`, "lm_head.decoder.bias", "lm_head.bias", ""},
+		{`{"model_type": "gte"}`, "lm_head.decoder.bias", "lm_head.bias", ""},
+		{`{"model_type": "bert"}`, "cls.predictions.decoder.bias", "cls.predictions.bias", "cls.predictions.bias"},
+		{`{"model_type": "lxmert"}`, "cls.predictions.decoder.bias", "cls.predictions.bias", ""},
+		{`{"model_type": "fsmt", "tie_word_embeddings": true}`, "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"},
+		{`{"model_type": "t5gemma"}`, "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", ""}, // two embeddings
+	} {
+		m := tableOf(t, c.config, c.other)
+		got, _ := m.TieSource(c.name, func(name string) bool { return name == c.other })
+		if got != c.want {
+			t.Errorf("%s: %s is made from %q, want %q", c.config, c.name, got, c.want)
+		}
+	}
+}
+
+func TestTwins(t *testing.T) {
+	const (
+		zamba    = `{"model_type": "zamba2", "num_mem_blocks": 2, "layers_block_type": ["hybrid", "mamba", "hybrid", "hybrid", "hybrid"]}`
+		dino     = `{"model_type": "grounding-dino", "decoder_layers": 2}`
+		mm       = `{"model_type": "mm-grounding-dino", "decoder_layers": 2, "decoder_cls_embed_share": false}`
+		fine     = `{"model_type": "fine_acoustics", "n_codes_total": 3, "n_codes_given": 1}`
+		bark     = `{"model_type": "bark", "fine_acoustics_config": ` + fine + `}`
+		tooMany  = `{"model_type": "grounding-dino", "decoder_layers": 1000000000}`
+		negative = `{"model_type": "zamba2", "num_mem_blocks": -1, "layers_block_type": ["hybrid", "hybrid"]}`
+	)
+	for _, c := range []struct {
+		config, name string
+		want         []string
+	}{
+		{zamba, "layers.3.shared_transformer.x.weight", []string{"layers.0.shared_transformer.x.weight", "layers.3.shared_transformer.x.weight"}},
+		{zamba, "model.layers.2.shared_transformer.x", []string{"model.layers.2.shared_transformer.x", "model.layers.4.shared_transformer.x"}},
+		{zamba, "layers.1.shared_transformer.x", nil},
+		{zamba, "layers.3.mamba.x", nil},
+		{zamba, "layers.03.shared_transformer.x", nil},
+		{negative, "layers.1.shared_transformer.x", nil},
+		{`{"model_type": "zamba2", "tie_word_embeddings": false, "layers_block_type": ["hybrid", "hybrid"]}`, "layers.1.shared_transformer.x", nil},
+		{dino, "model.decoder.bbox_embed.1.x", []string{"bbox_embed.0.x", "bbox_embed.1.x", "model.decoder.bbox_embed.0.x", "model.decoder.bbox_embed.1.x"}},
+		{dino, "bbox_embed.2.x", nil},
+		{dino, "class_embed.1.bias", nil},
+		{dino, "model.encoder_output_bbox_embed.0.x", nil},
+		{tooMany, "bbox_embed.1.x", nil},
+		{mm, "class_embed.1.bias", []string{"class_embed.1.bias", "model.decoder.class_embed.1.bias"}},
+		{fine, "lm_heads.1.weight", []string{"input_embeds_layers.2.weight", "lm_heads.1.weight"}},
+		{fine, "input_embeds_layers.0.weight", nil},
+		{fine, "lm_heads.2.weight", nil},
+		{bark, "fine_acoustics.input_embeds_layers.1.weight", []string{"fine_acoustics.input_embeds_layers.1.weight", "fine_acoustics.lm_heads.0.weight"}},
+		{`{"model_type": "llama"}`, "layers.3.shared_transformer.x", nil},
+	} {
+		if got := tableOf(t, c.config).twins(c.name); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %s: %q, want %q", c.config, c.name, got, c.want)
 		}
 	}
 }

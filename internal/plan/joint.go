@@ -189,7 +189,7 @@ func alternatives(sides []*side, name string) []string {
 
 func sortNames(names []string) {
 	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(model.TieRank(a), model.TieRank(b)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(model.TieRank(a), model.TieRank(b)), text.CompareNames(a, b))
 	})
 }
 

@@ -47,6 +47,8 @@ func TestJoin(t *testing.T) {
 		tied   = `{"model_type": "gemma"}`
 		untied = `{"model_type": "llama"}`
 		t5     = `{"model_type": "t5"}`
+		fsmt   = `{"model_type": "fsmt", "tie_word_embeddings": true}`
+		zamba  = `{"model_type": "zamba2", "tie_word_embeddings": true, "num_mem_blocks": 2, "layers_block_type": ["mamba", "hybrid", "hybrid", "hybrid"]}`
 		e, h   = "model.embed_tokens.weight", "lm_head.weight"
 	)
 	for _, c := range []struct {
@@ -68,6 +70,20 @@ func TestJoin(t *testing.T) {
 		{"both repeat it", []string{tied, tied}, [][]string{{e + "=1", h + "=1"}, {e + "=2", h + "=2"}}, []string{"h(h h) e", "e(e e)"}},
 		{"T5, the encoder's name alone", []string{t5, t5}, [][]string{{"encoder.embed_tokens.weight=1"}, {"shared.weight=2", h + "=3"}},
 			[]string{"encoder.embed_tokens.weight(encoder.embed_tokens.weight shared.weight) shared.weight", "h(encoder.embed_tokens.weight h)"}},
+		{"shared modules, each name by itself", []string{zamba, zamba}, [][]string{{"layers.1.shared_transformer.x=1"},
+			{"layers.1.shared_transformer.x=2", "layers.3.shared_transformer.x=2"}}, []string{"layers.1.shared_transformer.x(layers.1.shared_transformer.x layers.1.shared_transformer.x)"}},
+		{"shared modules, another name alone", []string{zamba, zamba}, [][]string{{"layers.1.shared_transformer.x=1"}, {"layers.3.shared_transformer.x=2"}},
+			[]string{"layers.1.shared_transformer.x(layers.1.shared_transformer.x layers.3.shared_transformer.x)"}},
+		{"shared modules that differ", []string{zamba, zamba}, [][]string{{"layers.1.shared_transformer.x=1"},
+			{"layers.1.shared_transformer.x=2", "layers.3.shared_transformer.x=3"}}, []string{"layers.1.shared_transformer.x(layers.1.shared_transformer.x layers.1.shared_transformer.x)",
+			"layers.3.shared_transformer.x(layers.1.shared_transformer.x layers.3.shared_transformer.x)"}},
+		{"equal modules of two blocks", []string{zamba, zamba}, [][]string{{"layers.1.shared_transformer.x=1"},
+			{"layers.1.shared_transformer.x=2", "layers.2.shared_transformer.x=2"}}, []string{"layers.1.shared_transformer.x(layers.1.shared_transformer.x layers.1.shared_transformer.x)",
+			"layers.2.shared_transformer.x(- layers.2.shared_transformer.x)"}},
+		{"equal layers that the class does not tie", []string{untied, untied}, [][]string{{"layers.1.x=1"}, {"layers.1.x=2", "layers.3.x=2"}},
+			[]string{"layers.1.x(layers.1.x layers.1.x)", "layers.3.x(- layers.3.x)"}},
+		{"FSMT's embeddings", []string{fsmt, fsmt}, [][]string{{"decoder.embed_tokens.weight=1"}, {"decoder.embed_tokens.weight=2", "encoder.embed_tokens.weight=2"}},
+			[]string{"decoder.embed_tokens.weight(decoder.embed_tokens.weight decoder.embed_tokens.weight)"}},
 		{"three models", []string{tied, tied, tied}, [][]string{{e + "=1"}, {h + "=2"}, {e + "=3", h + "=4"}}, []string{"e(e h e)", "h(e h h)"}},
 		{"the third one knows two names", []string{untied, untied, untied}, [][]string{{"a.x=1"}, {"b.x=2"}, {"b.x=3", "a.x>b.x"}}, []string{"a.x(a.x b.x b.x)"}},
 	} {

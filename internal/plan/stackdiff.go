@@ -32,11 +32,11 @@ func (p *planner) compareStacks(a, b *model.Model) stackDiff {
 			if beyondDepth(a, b, min(n, sa[prefix])) {
 				continue
 			}
-			deeper := a
+			deeper, other := a, b
 			if n > sa[prefix] {
-				deeper = b
+				deeper, other = b, a
 			}
-			if deeper.OnlyRepeats(prefix, min(n, sa[prefix])) {
+			if from := min(n, sa[prefix]); deeper.OnlyRepeats(prefix, from) || other.Means(deeper, prefix, from) {
 				continue
 			}
 			diff[prefix] = min(n, sa[prefix])

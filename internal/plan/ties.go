@@ -27,7 +27,7 @@ func (p *planner) tensorOf(name string) *Tensor {
 func (p *planner) apart() (name, source string, ok bool) {
 	for i := range p.Tensors {
 		name := p.Tensors[i].Name
-		if model.TieRank(name) == 0 {
+		if model.TieRank(name) == 0 && (p.layers != nil || !model.HasTwins(name)) {
 			continue
 		}
 		if source, ok := p.Primary.TieSource(name, p.stored); ok && p.ownOf(name) != p.ownOf(source) {
@@ -50,6 +50,9 @@ func (p *planner) settleTies() {
 		return
 	}
 	p.contradiction = [2]string{name, source}
+	if p.Primary.TiesModules() {
+		return // to say that the config ties nothing would take away modules that are left out
+	}
 	if !p.Primary.Config.Clone().Untie() {
 		return
 	}
@@ -100,19 +103,24 @@ func (p *planner) settleTies() {
 }
 
 // hasPlaceFor reports whether the class of the output has a tensor of a name
-// that no parent stores: other tensors stand in its module, or in the one
+// that no parent stores: other tensors stand right in its module, or in the one
 // around it, where that has a decoder or an embedding in every class. Of heads
 // at the top level a class has one.
 func (p *planner) hasPlaceFor(name string, head bool) bool {
-	within := func(module string) bool {
+	within := func(module string, deep bool) bool {
 		i, _ := slices.BinarySearchFunc(p.Tensors, module+".", func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
-		return i < len(p.Tensors) && strings.HasPrefix(p.Tensors[i].Name, module+".")
+		for ; i < len(p.Tensors) && strings.HasPrefix(p.Tensors[i].Name, module+"."); i++ {
+			if deep || !strings.Contains(p.Tensors[i].Name[len(module)+1:], ".") {
+				return true
+			}
+		}
+		return false
 	}
 	module, ok := cutLast(name)
 	if !ok {
 		return false
 	}
-	if within(module) {
+	if within(module, false) {
 		return true
 	}
 	around, ok := cutLast(module)
@@ -120,7 +128,7 @@ func (p *planner) hasPlaceFor(name string, head bool) bool {
 		return model.IsHead(name) && !head
 	}
 	last := module[len(around)+1:]
-	return (last == "decoder" || last == "embed_tokens") && within(around) && !p.stored(around+".weight")
+	return (last == "decoder" || last == "embed_tokens") && within(around, true) && !p.stored(around+".weight")
 }
 
 // isHead reports whether a name is that of a head's matrix in any class:
@@ -146,7 +154,7 @@ func (p *planner) untie(c *model.Config) {
 		return // as T5 1.1 says it, whose type ties whatever is equal
 	}
 	end := "tie_word_embeddings becomes false"
-	if !c.Untie() {
+	if p.Primary.TiesModules() || !c.Untie() {
 		end = "config.json of this model type can't say that they are not tied: transformers 5 sees that they differ, older releases don't look"
 	} else if n := len(p.restored); n > 0 {
 		end += fmt.Sprintf(", so %s %s written too", text.Quote(strings.Join(p.restored, ", ")), text.Verb(n, "is", "are"))

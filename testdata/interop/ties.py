@@ -17,7 +17,8 @@ Of the four merges of the two:
 Where a class lets its config say that nothing is tied, a tied primary is also
 merged with an untied secondary: both names must be written, each the blend of
 what it is in the parents (or the merge is refused, and names what is missing,
-where transformers works the names out in code). And where all of a parameter's
+where transformers works the names out in code, or the tensor that is of another
+size in an untied model). And where all of a parameter's
 names but one are left out by save_model of safetensors, the name that it keeps
 must do as well, in either parent: the output of such a primary loads with
 load_model, strictly, and in transformers if the primary does.
@@ -458,6 +459,14 @@ def check(binary, cls, tmp):
                     raise AssertionError(f"{x}, {what}: {bad}")
                 expect(m, pm, qm, t, f"{x}, {what}", odd | fused(c, os.path.join(tmp, "c", "st")))
     except Refused as e:
+        # The head of ImageGPT has a row less than the embedding until they are
+        # tied: an untied head has no value for that row. A merge is refused,
+        # as --vocab is to say what becomes of it.
+        sizes = {n: x.shape for n, x in c.state_dict().items() if isinstance(x, torch.Tensor)}
+        resized = [n for n, x in a.state_dict().items() if isinstance(x, torch.Tensor) and n in sizes and sizes[n] != x.shape]
+        if resized and "the vocabularies differ" in str(e) and any(n in str(e) for n in resized):
+            done.append("untied other refused with the rows that are missing")
+            return done
         if "missing from" not in str(e):
             raise
         done.append("untied other refused with the names that are missing")
