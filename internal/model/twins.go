@@ -30,7 +30,7 @@ func HasTwins(name string) bool {
 // TiesModules reports whether the class and the config of the model tie whole
 // modules.
 func (m *Model) TiesModules() bool {
-	return m.Config != nil && m.tiedIn("") && isListed(hybridTypes+" "+detectorTypes+" "+codebookTypes, m.Config.String("model_type"))
+	return slices.ContainsFunc(m.Tensors, func(t Tensor) bool { return m.twins(t.Name) != nil })
 }
 
 // twins lists the names of the parameter that name is, name among them, where
@@ -165,7 +165,7 @@ func (m *Model) codebookTwins(name string) (string, []string) {
 // Means reports whether every name that another model has in the layers of a
 // stack from the given one on is that of a parameter of m too.
 func (m *Model) Means(other *Model, stack string, from int) bool {
-	if !m.TiesModules() {
+	if !HasTwins(stack + ".") { // a layer of Zamba has more than the block that it shares
 		return false
 	}
 	for i := range other.Tensors {
