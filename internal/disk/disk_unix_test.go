@@ -270,3 +270,19 @@ func TestClear(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A child that has forked and not yet executed its program holds a copy of each
+// descriptor. A lock that was released is free all the same.
+func TestReleaseWithCopies(t *testing.T) {
+	d, _ := folder(t)
+	l, err := d.Lock("x.lock", Calls())
+	must(t, err)
+	dup, err := syscall.Dup(int(l.file.Fd()))
+	must(t, err)
+	defer syscall.Close(dup)
+	l.Keep = true
+	must(t, l.Release())
+	l, err = d.Lock("x.lock", Calls())
+	must(t, err)
+	must(t, l.Release())
+}

@@ -19,3 +19,10 @@ func lockFile(f *os.File) (ok bool, err error) {
 	}
 	return err == nil, err
 }
+
+// unlockFile gives the lock back. Closing f would not while another descriptor
+// of the same open file is left, as in a child that has forked and not yet
+// executed its program.
+func unlockFile(f *os.File) {
+	_ = Retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) })
+}

@@ -41,5 +41,8 @@ func HoldFile(path string) (release func() error, err error) {
 		f.Close()
 		return nil, &LockedError{Path: path}
 	}
-	return f.Close, nil
+	return func() error {
+		unlockFile(f)
+		return f.Close()
+	}, nil
 }

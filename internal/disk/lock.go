@@ -229,6 +229,7 @@ func (l *Lock) Release() error {
 	if same {
 		err = l.up.Remove(l.name)
 	}
+	unlockFile(l.file)
 	cerr := l.file.Close()
 	if same && err != nil { // Windows removes no open file
 		err = l.up.Remove(l.name)
