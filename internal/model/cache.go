@@ -46,12 +46,13 @@ func (f files) snapshot(home, repo, revision string) (dir string, err error) {
 		revision = "main"
 	}
 	commit := revision
-	ref, err := readSmall(filepath.Join(home, "refs", filepath.FromSlash(revision)), 256)
+	name := filepath.Join(home, "refs", filepath.FromSlash(revision))
+	ref, err := readSmall(name, 256)
 	switch {
 	case err == nil:
 		commit = strings.TrimSpace(string(ref))
 	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
+		return "", fileError(name, err)
 	}
 	if commit == "" || strings.ContainsAny(commit, `/\`) {
 		return "", missingRevision(home, repo, revision)

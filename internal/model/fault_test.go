@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -71,6 +72,43 @@ func TestSystemFaults(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A weight file that is named goes with the config.json beside it. Where the folder
+// can't be listed that would be lost, so only a file alone is read then.
+func TestNamedFileInAnUnlistableFolder(t *testing.T) {
+	unlistable := func(call, path string) error {
+		if call == "readDir" {
+			return &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES}
+		}
+		return nil
+	}
+	file := filepath.Join(healthy(t), "model.safetensors")
+	wantSystem(t, use(file, files{unlistable}), syscall.EACCES)
+	if err := os.Remove(filepath.Join(filepath.Dir(file), "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	m, err := OpenWith(mmapio.NewPool(0), file, Options{files: files{unlistable}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	refuse := errors.New("too large")
+	if _, err := OpenWith(mmapio.NewPool(0), file, Options{files: files{unlistable}, Admit: func(Count) error { return refuse }}); !errors.Is(err, refuse) {
+		t.Errorf("%v, want that of Admit", err)
+	}
+}
+
+// The error of a name in the cache that can't be read says where that is.
+func TestUnreadableRevision(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "models--a--b")
+	ref := filepath.Join(home, "refs", "main")
+	if err := os.MkdirAll(filepath.Join(ref, "main"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (files{}).snapshot(home, "a/b", ""); err == nil || !strings.Contains(err.Error(), ref) {
+		t.Errorf("%v, want %s in it", err, ref)
 	}
 }
 

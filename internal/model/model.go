@@ -156,10 +156,18 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 	}
 	s, err := m.newShelf(pool, dir, "")
 	if errors.Is(err, fs.ErrPermission) && !n.shard {
-		return m.openFile(pool, path, file) // who may not look may read
+		// A file without a config.json is read alone, so what else is in the
+		// folder does not matter.
+		there, perr := present(filepath.Join(dir, "config.json"))
+		if !there && perr == nil {
+			if err := m.admission(pool, []string{path}); err != nil {
+				return err
+			}
+			return m.openFile(pool, path, file)
+		}
 	}
 	if err != nil {
-		return err
+		return fileError(dir, err)
 	}
 	index, err := s.listing(file)
 	switch {
