@@ -80,7 +80,7 @@ func (t *fakeTask) fingerprint() string {
 	return print
 }
 
-func (t *fakeTask) Survey(overwrite bool) (*batch.Survey, error) {
+func (t *fakeTask) Survey(_ context.Context, overwrite bool) (*batch.Survey, error) {
 	s := &batch.Survey{Fingerprint: t.fingerprint(), Bytes: t.bytes[t.job.Name], Refusal: t.block[t.job.Name]}
 	if _, err := os.Stat(t.Output()); err == nil && !overwrite && s.Refusal == nil {
 		s.Refusal = errors.New("it exists")

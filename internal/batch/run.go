@@ -119,7 +119,7 @@ func (b *Batch) survey(ctx context.Context, j *Job) (why string, s *Survey, err 
 	if err != nil {
 		return "", nil, err
 	}
-	if s, err = j.Task.Survey(there.ours); err != nil {
+	if s, err = j.Task.Survey(ctx, there.ours); err != nil {
 		return "", nil, err
 	}
 	return there.differs(s.Fingerprint), s, nil

@@ -8,7 +8,7 @@ type Task interface {
 	Output() string
 	Parents() []string // in no special order; some may be names on the hub
 	// Survey plans the job. An error says that it can't even be planned.
-	Survey(overwrite bool) (*Survey, error)
+	Survey(ctx context.Context, overwrite bool) (*Survey, error)
 	// Run does the job. After an error the output is as it was before.
 	Run(ctx context.Context, overwrite bool) (*Result, error)
 }

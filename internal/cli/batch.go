@@ -53,8 +53,8 @@ type reportedError int
 func (e reportedError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Run runs the jobs.
-func (c *batchCmd) Run(a *app) error {
-	ctx, cancel := within(a.ctx, c.TimeBudget)
+func (c *batchCmd) Run(ctx context.Context, a *app) error {
+	ctx, cancel := within(ctx, c.TimeBudget)
 	defer cancel()
 	src, err := c.read()
 	if err != nil {

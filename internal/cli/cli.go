@@ -62,7 +62,6 @@ Exit codes:
 
 // An app is one call of the program.
 type app struct {
-	ctx     context.Context
 	version string // of the program
 	globs   globals
 	stdout  io.Writer
@@ -74,8 +73,9 @@ type app struct {
 type exited int
 
 // run carries out one command line (without the program's name) and returns
-// the exit code. Results go to a.stdout, everything else to a.stderr.
-func (a *app) run(args []string, stdin io.Reader) (code int) {
+// the exit code. The end of ctx stops it, with the cause for an error. Results go to
+// a.stdout, everything else to a.stderr.
+func (a *app) run(ctx context.Context, args []string, stdin io.Reader) (code int) {
 	debug.SetGCPercent(usualGarbage)
 	a.log = newLogger(a.stderr, globals{LogFormat: logFormat(args)})
 	var g grammar
@@ -101,13 +101,14 @@ func (a *app) run(args []string, stdin io.Reader) (code int) {
 		kong.Help(help),
 		kong.WithHyphenPrefixedParameters(true), // -t -0.5
 		kong.Bind(a),
+		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
 		panic("cli: internal error: " + err.Error())
 	}
 	if bare {
 		if s := newSession(a, stdin); s != nil {
-			if err := s.run(); err != nil {
+			if err := s.run(ctx); err != nil {
 				return a.fail(err)
 			}
 			return exitDone

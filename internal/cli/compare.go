@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -37,7 +38,7 @@ func (compareCmd) Help() string {
 }
 
 // Run compares.
-func (c *compareCmd) Run(a *app) error {
+func (c *compareCmd) Run(ctx context.Context, a *app) error {
 	flags := mergeFlags{Primary: c.Primary, Secondary: c.Secondary, Recipe: c.Recipe, T: c.T, Extrapolate: c.Extrapolate,
 		outputFlags: outputFlags{DType: dtypeFlag{recipe.DType{Auto: true}}, Format: string(recipe.Safetensors), ShardSize: 5e9, MaxMemory: c.MaxMemory, Threads: c.Threads, Entry: c.Entry},
 		Missing:     string(recipe.MissingCopy), NonFinite: string(recipe.NonFiniteWarn), Vocab: string(recipe.VocabError), Tokenizer: string(recipe.TokenizerPrimary)}
@@ -57,10 +58,10 @@ func (c *compareCmd) Run(a *app) error {
 	if toStdout > 1 {
 		return &requestError{msg: "only one of --json, --csv - and --html - can go to standard output"}
 	}
-	return c.carryOut(a, r)
+	return c.carryOut(ctx, a, r)
 }
 
-func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
+func (c *compareCmd) carryOut(ctx context.Context, a *app, r recipe.Request) error {
 	pool := mmapio.NewPool(planPool)
 	bound(r.MaxMemory, planPool)
 	models, err := openParents(pool, r, plan.Comparing)
@@ -68,7 +69,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := settleTies(a.ctx, models); err != nil {
+	if err := settleTies(ctx, models); err != nil {
 		return err
 	}
 	p, err := plan.Pairs(r, models[0], models[1])
@@ -94,7 +95,7 @@ func (c *compareCmd) carryOut(a *app, r recipe.Request) error {
 		a.log.warn(w)
 	}
 	bar := a.progress(pairBytes(p))
-	res, err := compare.Run(a.ctx, p, compare.Options{Pool: pool, Progress: bar.add})
+	res, err := compare.Run(ctx, p, compare.Options{Pool: pool, Progress: bar.add})
 	bar.close()
 	if err != nil {
 		return err

@@ -1,6 +1,10 @@
 package cli
 
-import "slerpmerge/internal/recipe"
+import (
+	"context"
+
+	"slerpmerge/internal/recipe"
+)
 
 type convertCmd struct {
 	Model  string `arg:"" help:"Model folder or weight file."`
@@ -17,12 +21,12 @@ func (convertCmd) Help() string {
 }
 
 // Run converts.
-func (c *convertCmd) Run(a *app) error {
+func (c *convertCmd) Run(ctx context.Context, a *app) error {
 	r, w, err := c.order()
 	if err != nil {
 		return err
 	}
-	return a.carryOut(r, w)
+	return a.carryOut(ctx, r, w)
 }
 
 // order returns the request of the command line.

@@ -41,7 +41,7 @@ func (inspectCmd) Help() string {
 }
 
 // Run inspects.
-func (c *inspectCmd) Run(a *app) error {
+func (c *inspectCmd) Run(ctx context.Context, a *app) error {
 	pool := mmapio.NewPool(planPool)
 	bound(int64(c.MaxMemory), planPool)
 	models, err := openModels(pool, []string{c.Path}, c.Entry.entries, recipe.Request{Run: recipe.Run{MaxMemory: int64(c.MaxMemory)}}, plan.Listing)
@@ -62,7 +62,7 @@ func (c *inspectCmd) Run(a *app) error {
 		b := plan.Digesting(int64(c.MaxMemory), runtime.GOMAXPROCS(0), m)
 		pool.SetLimit(b.Pool)
 		bound(int64(c.MaxMemory), b.Pool)
-		if sums, err = digests(a.ctx, m, chosen, b.Threads); err != nil {
+		if sums, err = digests(ctx, m, chosen, b.Threads); err != nil {
 			return err
 		}
 	}

@@ -152,8 +152,8 @@ func (t *jobTask) Output() string { return t.recipe.Output }
 func (t *jobTask) Parents() []string { return t.recipe.Parents() }
 
 // Survey plans.
-func (t *jobTask) Survey(overwrite bool) (*batch.Survey, error) {
-	p, done, err := t.app.plan(mmapio.NewPool(planPool), t.with(overwrite), false)
+func (t *jobTask) Survey(ctx context.Context, overwrite bool) (*batch.Survey, error) {
+	p, done, err := t.app.plan(ctx, mmapio.NewPool(planPool), t.with(overwrite), false)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +166,8 @@ func (t *jobTask) Survey(overwrite bool) (*batch.Survey, error) {
 // Run merges or converts.
 func (t *jobTask) Run(ctx context.Context, overwrite bool) (*batch.Result, error) {
 	a := *t.app
-	a.ctx, a.log = ctx, t.app.log.named(t.name)
-	r, err := a.perform(t.with(overwrite), t.work)
+	a.log = t.app.log.named(t.name)
+	r, err := a.perform(ctx, t.with(overwrite), t.work)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,6 @@ import (
 func Main(release string) int {
 	ctx, cancel := notifyStop(context.Background())
 	defer cancel()
-	a := &app{ctx: ctx, version: cmp.Or(release, buildVersion()), stdout: os.Stdout, stderr: os.Stderr}
-	return a.run(os.Args[1:], os.Stdin)
+	a := &app{version: cmp.Or(release, buildVersion()), stdout: os.Stdout, stderr: os.Stderr}
+	return a.run(ctx, os.Args[1:], os.Stdin)
 }

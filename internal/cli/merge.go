@@ -40,12 +40,12 @@ func (mergeCmd) Help() string {
 }
 
 // Run merges.
-func (c *mergeCmd) Run(a *app) error {
+func (c *mergeCmd) Run(ctx context.Context, a *app) error {
 	r, w, err := c.order()
 	if err != nil {
 		return err
 	}
-	return a.carryOut(r, w)
+	return a.carryOut(ctx, r, w)
 }
 
 // order returns the request of the command line.
@@ -68,7 +68,7 @@ func (w work) choices() []string {
 }
 
 // carryOut does what merge and convert do once the recipe is known.
-func (a *app) carryOut(r recipe.Request, w work) error {
+func (a *app) carryOut(ctx context.Context, r recipe.Request, w work) error {
 	if r.Output == "" && !w.dryRun {
 		return &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
 	}
@@ -76,9 +76,9 @@ func (a *app) carryOut(r recipe.Request, w work) error {
 		if w.html != "" {
 			return &requestError{msg: "--html reports what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
 		}
-		return a.showPlan(r, w.json)
+		return a.showPlan(ctx, r, w.json)
 	}
-	res, err := a.perform(r, w)
+	res, err := a.perform(ctx, r, w)
 	var done *doneError
 	switch {
 	case errors.As(err, &done):
@@ -100,11 +100,11 @@ func (e *doneError) Error() string { return e.plan.Run.Output + " is what this c
 // perform plans and runs. Where there is nothing to do the error is a
 // *doneError. An output of the same command that is no longer whole is made
 // again and replaced.
-func (a *app) perform(r recipe.Request, w work) (*merge.Result, error) {
+func (a *app) perform(ctx context.Context, r recipe.Request, w work) (*merge.Result, error) {
 	if w.run.Nice {
 		beNice()
 	}
-	ctx, cancel := within(a.ctx, w.run.TimeBudget)
+	ctx, cancel := within(ctx, w.run.TimeBudget)
 	defer cancel()
 	res, err := a.attempt(ctx, r, w)
 	if broken := (*brokenError)(nil); errors.As(err, &broken) {
@@ -122,7 +122,7 @@ func (e *brokenError) Error() string { return e.why }
 
 func (a *app) attempt(ctx context.Context, r recipe.Request, w work) (*merge.Result, error) {
 	pool := mmapio.NewPool(planPool)
-	p, done, err := a.plan(pool, r, true)
+	p, done, err := a.plan(ctx, pool, r, true)
 	if err != nil {
 		return nil, err
 	}
@@ -223,12 +223,12 @@ func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
 
 // plan opens the parents and plans. done closes them. run says whether the plan
 // will be carried out: then it must not rest on samples.
-func (a *app) plan(pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan, done func(), err error) {
+func (a *app) plan(ctx context.Context, pool *mmapio.Pool, r recipe.Request, run bool) (p *plan.Plan, done func(), err error) {
 	bound(r.MaxMemory, planPool)
 	models, err := openParents(pool, r, plan.Merging)
 	done = func() { closeAll(models) }
 	if err == nil && run {
-		err = settleTies(a.ctx, models)
+		err = settleTies(ctx, models)
 	}
 	if err == nil {
 		p, err = plan.New(r, models...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -27,7 +28,7 @@ func (planCmd) Help() string {
 }
 
 // Run plans.
-func (c *planCmd) Run(a *app) error {
+func (c *planCmd) Run(ctx context.Context, a *app) error {
 	r, err := c.recipe(c.Output)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func (c *planCmd) Run(a *app) error {
 			return err
 		}
 	}
-	return a.showPlan(r, c.JSON)
+	return a.showPlan(ctx, r, c.JSON)
 }
 
 // writeRecipe writes a merge by flags as a recipe file.
@@ -91,8 +92,8 @@ func reference(m *model.Model) recipe.ModelRef {
 }
 
 // showPlan prints a plan; one with blockers fails after it was shown.
-func (a *app) showPlan(r recipe.Request, asJSON bool) error {
-	p, done, err := a.plan(mmapio.NewPool(planPool), r, false)
+func (a *app) showPlan(ctx context.Context, r recipe.Request, asJSON bool) error {
+	p, done, err := a.plan(ctx, mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -19,14 +20,14 @@ import (
 type mergeAnswer struct{ primary, secondary, vocab, output, t, format string }
 
 // run returns the whole session.
-func (s *session) run() error {
+func (s *session) run(ctx context.Context) error {
 	s.say("This merges two models by SLERP into a new folder. Nothing is written before you agree; Ctrl-C leaves.")
 	if s.editor != nil {
 		s.say("Tab completes a path, the up and down keys go through the list. Without questions: see slerpmerge --help")
 	} else {
 		s.say("Without questions: see slerpmerge --help")
 	}
-	if err := s.questions(); err != nil {
+	if err := s.questions(ctx); err != nil {
 		return err
 	}
 	r, card, err := s.recipe()
@@ -36,12 +37,12 @@ func (s *session) run() error {
 	s.say("")
 	screen := *s.app
 	screen.stdout = s.out // standard output may be a file, which would hide what is agreed to
-	if err := screen.showPlan(r, false); err != nil {
+	if err := screen.showPlan(ctx, r, false); err != nil {
 		return err
 	}
 	s.say("")
 	yes := false
-	if err := s.ask("Run this merge? (yes or no) [yes]", "yes", func(answer string) error {
+	if err := s.ask(ctx, "Run this merge? (yes or no) [yes]", "yes", func(answer string) error {
 		yes = strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
 		if !yes && !strings.EqualFold(answer, "n") && !strings.EqualFold(answer, "no") {
 			return errors.New("answer yes or no")
@@ -59,16 +60,16 @@ func (s *session) run() error {
 	if !yes {
 		return nil
 	}
-	return s.carryOut(r, work{card: card})
+	return s.carryOut(ctx, r, work{card: card})
 }
 
 // questions fills in the answers. Each is checked with those before it, so
 // that parents which don't fit are refused when the second one is named.
-func (s *session) questions() error {
+func (s *session) questions(ctx context.Context) error {
 	a := &s.answers
 	s.offer("Models in this folder", modelsIn("."))
 	s.matches = pathMatcher(true)
-	if err := s.ask("Primary model (what t = 0 gives)", "", s.modelAnswer(&a.primary, func() error {
+	if err := s.ask(ctx, "Primary model (what t = 0 gives)", "", s.modelAnswer(&a.primary, func() error {
 		m, err := model.Open(mmapio.NewPool(planPool), a.primary)
 		if err != nil {
 			return err
@@ -79,29 +80,29 @@ func (s *session) questions() error {
 		return err
 	}
 	mismatch := ""
-	if err := s.ask("Secondary model (what t = 1 gives)", "", s.modelAnswer(&a.secondary, func() (err error) {
-		mismatch, err = s.vocabMismatch()
+	if err := s.ask(ctx, "Secondary model (what t = 1 gives)", "", s.modelAnswer(&a.secondary, func() (err error) {
+		mismatch, err = s.vocabMismatch(ctx)
 		return err
 	})); err != nil {
 		return err
 	}
 	if mismatch != "" {
-		if err := s.askVocab(mismatch); err != nil {
+		if err := s.askVocab(ctx, mismatch); err != nil {
 			return err
 		}
 	}
 	s.options, s.matches = nil, pathMatcher(false)
-	if err := s.ask("Folder to save the merge in", "", func(answer string) error {
+	if err := s.ask(ctx, "Folder to save the merge in", "", func(answer string) error {
 		if a.output = readPath(answer); a.output == "" {
 			return errors.New("name a folder that does not exist yet, or is empty")
 		}
-		return s.checkPlan()
+		return s.checkPlan(ctx)
 	}); err != nil {
 		return err
 	}
 	s.matches = nil
 	preset := strconv.FormatFloat(defaultT, 'g', -1, 64)
-	if err := s.ask("t, from 0 (primary) to 1 (secondary) ["+preset+"]", preset, func(answer string) error {
+	if err := s.ask(ctx, "t, from 0 (primary) to 1 (secondary) ["+preset+"]", preset, func(answer string) error {
 		a.t = answer
 		return s.checkCommand()
 	}); err != nil {
@@ -109,7 +110,7 @@ func (s *session) questions() error {
 	}
 	s.offer("Formats", []string{string(recipe.Safetensors), string(recipe.Bin)})
 	s.matches = s.optionMatches
-	err := s.ask("Format ["+s.options[0]+"]", s.options[0], func(answer string) error {
+	err := s.ask(ctx, "Format ["+s.options[0]+"]", s.options[0], func(answer string) error {
 		if a.format = s.option(answer); !slices.Contains(s.options, a.format) {
 			return errors.New("answer " + strings.Join(s.options, " or "))
 		}
@@ -121,12 +122,12 @@ func (s *session) questions() error {
 
 // vocabMismatch is checkPlan for the models, except for vocabularies that
 // differ: those are asked about. It says how they do.
-func (s *session) vocabMismatch() (string, error) {
+func (s *session) vocabMismatch(ctx context.Context) (string, error) {
 	r, _, err := s.recipe()
 	if err != nil {
 		return "", err
 	}
-	p, done, err := s.plan(mmapio.NewPool(planPool), r, false)
+	p, done, err := s.plan(ctx, mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return "", err
 	}
@@ -138,18 +139,18 @@ func (s *session) vocabMismatch() (string, error) {
 }
 
 // askVocab asks what becomes of the rows that only one vocabulary has.
-func (s *session) askVocab(mismatch string) error {
+func (s *session) askVocab(ctx context.Context, mismatch string) error {
 	s.say("The vocabularies differ: %s. What becomes of the rows that only one has?", clean(mismatch))
 	s.say("extend keeps them as they are, base goes by the primary, truncate drops them;")
 	s.say("zero (as LLM-SLERP-Merge does), mean and gradient blend them with something that stands in.")
 	s.offer("Ways", []string{string(recipe.VocabExtend), string(recipe.VocabBase), string(recipe.VocabTruncate),
 		string(recipe.VocabZero), string(recipe.VocabMean), string(recipe.VocabGradient)})
 	s.matches = s.optionMatches
-	return s.ask("Rows of one vocabulary ["+s.options[0]+"]", s.options[0], func(answer string) error {
+	return s.ask(ctx, "Rows of one vocabulary ["+s.options[0]+"]", s.options[0], func(answer string) error {
 		if s.answers.vocab = s.option(answer); !slices.Contains(s.options, s.answers.vocab) {
 			return errors.New("answer " + strings.Join(s.options, ", "))
 		}
-		return s.checkPlan()
+		return s.checkPlan(ctx)
 	})
 }
 
@@ -177,12 +178,12 @@ func (s *session) modelAnswer(to *string, check func() error) func(string) error
 }
 
 // checkPlan asks the plan whether the answers so far can be carried out.
-func (s *session) checkPlan() error {
+func (s *session) checkPlan(ctx context.Context) error {
 	r, _, err := s.recipe()
 	if err != nil {
 		return err
 	}
-	p, done, err := s.plan(mmapio.NewPool(planPool), r, false)
+	p, done, err := s.plan(ctx, mmapio.NewPool(planPool), r, false)
 	if err != nil {
 		return err
 	}

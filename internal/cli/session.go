@@ -123,9 +123,9 @@ func (s *session) option(answer string) string {
 }
 
 // ask puts a question until its answer passes the check.
-func (s *session) ask(question, preset string, check func(answer string) error) error {
+func (s *session) ask(ctx context.Context, question, preset string, check func(answer string) error) error {
 	for {
-		line, err := s.line(question + ": ")
+		line, err := s.line(ctx, question+": ")
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (s *session) ask(question, preset string, check func(answer string) error) 
 
 // line reads one answer. The terminal is raw for no longer than that, so that
 // at all other times Ctrl-C is a signal.
-func (s *session) line(question string) (string, error) {
+func (s *session) line(ctx context.Context, question string) (string, error) {
 	restore := func() error { return nil }
 	if s.editor != nil {
 		fd := int(s.in.Fd())
@@ -172,8 +172,8 @@ func (s *session) line(question string) (string, error) {
 	var a answer
 	select {
 	case a = <-got:
-	case <-s.ctx.Done():
-		a.err = context.Cause(s.ctx)
+	case <-ctx.Done():
+		a.err = context.Cause(ctx)
 		if stopped, ok := a.err.(Stopped); ok && stopped.Signal == os.Interrupt {
 			a.err = errLeft
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func (e *mismatchError) Class() fault.Class  { return fault.Changed }
 func (e *mismatchError) Hints() []fault.Hint { return fault.Advise(e.hint) }
 
 // Run verifies.
-func (c *verifyCmd) Run(a *app) error {
+func (c *verifyCmd) Run(ctx context.Context, a *app) error {
 	bound(int64(c.MaxMemory), planPool) // the record of many shards is large
 	rec, err := report.OpenRecord(c.Out)
 	if err != nil {
@@ -86,7 +87,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if len(changes) > 0 {
 		return c.changed(a, rec, changes)
 	}
-	if err := settleTies(a.ctx, models); err != nil {
+	if err := settleTies(ctx, models); err != nil {
 		return err
 	}
 	p, err := plan.ForVerifying(r, models...)
@@ -100,7 +101,7 @@ func (c *verifyCmd) Run(a *app) error {
 	tighten(p.Budget.Least, r.MaxMemory)
 	_, total := verify.Picked(p, float64(c.Sample))
 	bar := a.progress(total)
-	v, err := verify.Run(a.ctx, p, c.Out, verify.Options{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
+	v, err := verify.Run(ctx, p, c.Out, verify.Options{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
 	bar.close()
 	if err != nil {
 		return err
