@@ -108,7 +108,7 @@ func (c *compareCmd) carryOut(ctx context.Context, a *app, r recipe.Request) err
 	html := func(w io.Writer) error { return report.Page(w, s, a.version) }
 	for i, content := range []func(io.Writer) error{csv, html} {
 		if files[i] != nil {
-			if err := files[i].write(content); err != nil {
+			if err := files[i].write(ctx, content); err != nil {
 				return err
 			}
 		}

@@ -12,5 +12,8 @@ func Main(release string) int {
 	ctx, cancel := notifyStop(context.Background())
 	defer cancel()
 	a := &app{version: cmp.Or(release, buildVersion()), stdout: os.Stdout, stderr: os.Stderr}
+	if terminalOf(os.Stdout) == nil {
+		a.stdout = &pausable{os.Stdout, ctx.Done(), func() error { return context.Cause(ctx) }}
+	}
 	return a.run(ctx, os.Args[1:], os.Stdin)
 }

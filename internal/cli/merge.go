@@ -172,7 +172,7 @@ func (a *app) attempt(ctx context.Context, r recipe.Request, w work) (*merge.Res
 	})
 	bar.close()
 	if err == nil && page != nil {
-		err = a.writePage(page, res)
+		err = a.writePage(ctx, page, res)
 	}
 	return res, err
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"slerpmerge/internal/disk"
 	"slerpmerge/internal/merge"
@@ -84,16 +86,24 @@ func beginsWith(path, head string) (bool, error) {
 	return err == nil && bytes.Equal(got, []byte(head)), err
 }
 
-// write makes the file, in one step.
-func (s *saved) write(content func(io.Writer) error) error {
+// write makes the file, in one step. Once ctx has ended it waits for the reader of
+// a pipe no longer than patience.
+func (s *saved) write(ctx context.Context, content func(io.Writer) error) error {
 	var to io.Writer = s.pipe
 	if s.file != nil {
 		to = s.file
+	} else {
+		defer context.AfterFunc(ctx, func() {
+			_ = s.pipe.SetWriteDeadline(time.Now().Add(patience)) // devices have none, and don't wait
+		})()
 	}
 	b := bufio.NewWriter(to)
 	err := content(b)
 	if err == nil {
 		err = b.Flush()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &unreadError{context.Cause(ctx)}
 	}
 	if err != nil {
 		return err
@@ -135,9 +145,9 @@ func mergePage(path, output string) (*saved, error) {
 }
 
 // writePage writes the page of a finished merge.
-func (a *app) writePage(file *saved, res *merge.Result) error {
+func (a *app) writePage(ctx context.Context, file *saved, res *merge.Result) error {
 	s := report.NewSurvey(res.Plan, res.Tensors, res.Warnings, true)
-	err := file.write(func(w io.Writer) error { return report.Page(w, s, a.version) })
+	err := file.write(ctx, func(w io.Writer) error { return report.Page(w, s, a.version) })
 	if err != nil {
 		return fmt.Errorf("the merge is complete, but its page is not: %w", err)
 	}
