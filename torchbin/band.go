@@ -32,19 +32,22 @@ type band struct {
 	tensor *Tensor
 	off    int64 // in the tensor's bytes
 	buf    []byte
+
+	// Guarded by the mu of bands.
 	unread int64 // bytes that have not been asked for
 	users  int   // while there are any, the band stays
 	used   int64 // the clock at the last request
 
-	filling sync.Mutex
-	filled  sync.Cond // on filling: parts are done
-	parts   []block   // to be gathered, by all who wait for the band
-	busy    int       // who are at it
+	filling sync.Mutex // guards the fields below
+	filled  sync.Cond  // on filling: parts are done
+	parts   []block    // to be gathered, by all who wait for the band
+	busy    int        // who are at it
 	failed  bool
 	full    bool
 }
 
-// A stream is a reader, or some that take turns, that goes through a tensor.
+// A stream is a reader, or some that take turns, that goes through a tensor. The mu
+// of bands guards it.
 type stream struct {
 	file   File
 	tensor *Tensor
@@ -57,8 +60,8 @@ type stream struct {
 // of it has been read, or when it seems to be left behind. While no memory is
 // free, readers do without.
 type bands struct {
-	mu      sync.Mutex
-	left    sync.Cond // on mu: a band has lost its last user
+	mu      sync.Mutex // guards the fields below, and what streams and bands say of it
+	left    sync.Cond  // on mu: a band has lost its last user
 	clock   int64
 	units   int             // of memory
 	memory  []byte          // of all bands, once there is one

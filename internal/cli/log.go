@@ -21,8 +21,8 @@ type logger struct {
 	json    *slog.Logger // nil for text
 	job     string       // whose lines these are, "" where there is one job alone
 
-	mu    sync.Mutex
-	above io.Writer // where lines go while a progress bar is drawn
+	mu    sync.Mutex // guards above, and keeps lines whole
+	above io.Writer  // where lines go while a progress bar is drawn
 }
 
 func newLogger(w io.Writer, g globals) *logger {

@@ -16,15 +16,16 @@ import (
 // every tenth or every half minute, whichever is later, so that a short run
 // says nothing.
 type progress struct {
-	total, done int64
-	before      int64 // of done: by an earlier run
-	log         *logger
-	silent      bool
+	total  int64
+	log    *logger
+	silent bool
 
 	pool *mpb.Progress
 	bar  *mpb.Bar
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below
+	done     int64
+	before   int64 // of done: by an earlier run
 	start    time.Time
 	lastLine time.Time
 	lastPart int64

@@ -41,7 +41,7 @@ type Opener struct {
 	// Wrap, where it is set, is put around every source. Tests count reads so.
 	Wrap func(Operand, Source) Source
 
-	mu        sync.Mutex
+	mu        sync.Mutex           // guards roundings
 	roundings map[types]*sync.Pool // of *rounding
 }
 
