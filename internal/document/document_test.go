@@ -19,6 +19,7 @@ func TestLoadRefuses(t *testing.T) {
 		"two":          {"a: 1\n---\nb: 2\n", "2:1: a second document starts here; a recipe is one document, so give each its own file, and merge them one after the other"},
 		"unclosed":     {"a: [1, 2\n", "this is not YAML: "},
 		"backslash":    {`a: "D:\models\a"`, "write a path with forward slashes or in single quotes"},
+		"backslash u":  {"\ufeff# é\r\na: é\r\nb: \"é:\\users\"\r\n", "write a path with forward slashes or in single quotes"},
 		"star":         {"filter: *\n", `a filter * is written in quotes: "*"`},
 		"no anchor":    {"a: *b\n", "this is not YAML: "},
 		"own part":     {"a: &a [1, *a]\n", `1:11: alias "a" stands for something that it is a part of`},
@@ -33,6 +34,15 @@ func TestLoadRefuses(t *testing.T) {
 		}
 		if got := fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Message); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// Advice is for the mistake that was made.
+func TestLoadAdvises(t *testing.T) {
+	for _, text := range []string{"a: \"b\n", "a: \"b\\\\c\n", "a: &\n", "a: 'b\\c\n", "a: %\\\n"} {
+		if _, p := Load([]byte(text), form); p == nil || strings.Contains(p.Message, "; ") {
+			t.Errorf("%q: %v", text, p)
 		}
 	}
 }

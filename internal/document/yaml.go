@@ -40,18 +40,18 @@ func Load(src []byte, form Form) (*yaml.Node, *Problem) {
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(src))
 	if err != nil {
-		return nil, syntaxProblem(err)
+		return nil, syntaxProblem(src, err)
 	}
 	var first, second yaml.Node
 	if err := loader.Load(&first); errors.Is(err, io.EOF) || err == nil && len(first.Content) == 0 {
 		return nil, &Problem{Pos{1, 1}, "the file is empty; " + form.Noun + " has " + form.Has}
 	} else if err != nil {
-		return nil, syntaxProblem(err)
+		return nil, syntaxProblem(src, err)
 	}
 	if err := loader.Load(&second); err == nil {
 		return nil, &Problem{At(&second), "a second document starts here; " + form.Noun + " is one document, so give each its own file" + form.Several}
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxProblem(err)
+		return nil, syntaxProblem(src, err)
 	}
 	top := first.Content[0]
 	s := sizer{}
@@ -64,19 +64,14 @@ func Load(src []byte, form Form) (*yaml.Node, *Problem) {
 // BackslashAdvice says how a path of Windows is written in YAML.
 const BackslashAdvice = `in double quotes a backslash begins an escape, so write a path with forward slashes or in single quotes: 'D:\models\a'`
 
-func syntaxProblem(err error) *Problem {
+func syntaxProblem(src []byte, err error) *Problem {
 	p := &Problem{Pos{1, 1}, "this is not YAML: " + err.Error()}
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		p.Message = "this is not YAML: " + e.Message
 		if e.ContextMsg != "" {
 			p.Message += " (" + e.ContextMsg + ")"
 		}
-		if strings.Contains(e.ContextMsg, "quoted scalar") && (strings.Contains(e.Message, "escape") || strings.Contains(e.Message, "hexadecimal")) {
-			p.Message += "; " + BackslashAdvice
-		}
-		if strings.Contains(e.ContextMsg, "an alias") {
-			p.Message += `; a filter * is written in quotes: "*"`
-		}
+		p.Message += advice(src, e)
 		if m := e.Mark; m.Line > 0 {
 			p.Pos = Pos{m.Line, max(m.Column, 1)}
 		} else if m := e.ContextMark; m.Line > 0 {
@@ -84,6 +79,24 @@ func syntaxProblem(err error) *Problem {
 		}
 	}
 	return p
+}
+
+// advice explains an error by what stands in the file: in double quotes the
+// backslash of an escape, or a * that begins no name.
+func advice(src []byte, e *yaml.LoadError) string {
+	if e.Stage != yaml.ScannerStage {
+		return ""
+	}
+	chars := []rune(strings.TrimPrefix(string(src), "\ufeff"))
+	at := func(i int, c rune) bool { return i >= 0 && i < len(chars) && chars[i] == c }
+	begin, end := e.ContextMark.Index, e.Mark.Index
+	switch {
+	case at(begin, '"') && (at(end, '\\') || at(end-2, '\\')): // digits are missed behind the letter
+		return "; " + BackslashAdvice
+	case at(begin, '*'):
+		return `; a filter * is written in quotes: "*"`
+	}
+	return ""
 }
 
 // At returns the place of a node.
