@@ -409,7 +409,7 @@ func TestManifestPlaces(t *testing.T) {
 		"jobs:\n- {name: a, model: m, output: o, dtype: wrong}":                           "2:41: dtype is wrong",
 		"jobs:\n- {name: a, model: m, output: o, dtype: late}":                            "2:34: --dtype comes late",
 		"defaults:\n  threads: late\njobs:\n- {name: a, model: m, output: o}":             "2:3: --threads comes late",
-		"jobs:\n- {name: a, model: m, output: o}\n- {<<: {name: a}, model: m, output: p}": `3:3: job "a" stands in line 2 already; each has a name of its own`,
+		"jobs:\n- {name: a, model: m, output: o}\n- {<<: {name: a}, model: m, output: p}": `3:3: the name of job "a" is already on line 2; each job needs its own`,
 		"jobs:\n- {name: a, model: o/w.bin, output: o/}":                                  `2:37: "o/" contains `,
 		"jobs:\n- {name: a, model: m, output: o}\n- {name: b, model: o/in/m, output: p}":  `2:31: "o" contains `,
 		"jobs:\n- {name: a, model: m, output: o, threads: [1]}":                           "2:43: threads is one value, not a list",

@@ -255,7 +255,7 @@ func (p *parser) name(t document.Table, j *Job) {
 		return
 	}
 	if before, ok := p.named[j.Name]; ok {
-		p.FailAt(j.Pos, "job %s stands in line %d already; each has a name of its own", text.QuoteWord(j.Name), before.Line)
+		p.FailAt(j.Pos, "the name of job %s is already on line %d; each job needs its own", text.QuoteWord(j.Name), before.Line)
 		return
 	}
 	p.named[j.Name] = j.Pos

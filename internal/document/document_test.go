@@ -78,7 +78,7 @@ func TestTable(t *testing.T) {
 		"plain":             {"b: 1\na: x\n", "b=1 a=x"},
 		"null is nothing":   {"a: ~\nb:\n", "a= b="},
 		"quoted key":        {`"a": 1`, "a=1"},
-		"twice":             {"a: 1\nb: 2\na: 3\n", `3:1: key "a" stands in line 1 already`},
+		"twice":             {"a: 1\nb: 2\na: 3\n", `3:1: key "a" is already on line 1`},
 		"merged":            {"base: &b {a: 1, b: 2}\n<<: *b\nb: 3\n", "a=1 b=3 base=a mapping"},
 		"merged before":     {"b: 3\n<<: {a: 1, b: 2}\n", "a=1 b=3"},
 		"first of several":  {"<<: [{a: 1}, {a: 2, b: 2}]\n", "a=1 b=2"},

@@ -248,7 +248,7 @@ func (p *Parser) TableWith(n *yaml.Node, what string, free func(key string) bool
 		}
 		before, had := t.At[key.Value]
 		if had && !before.merged && !e.merged && !free(key.Value) {
-			p.Fail(e.Key, "key %s stands in line %d already", text.QuoteWord(key.Value), before.Key.Line)
+			p.Fail(e.Key, "key %s is already on line %d", text.QuoteWord(key.Value), before.Key.Line)
 		}
 		if !had {
 			t.Keys = append(t.Keys, key.Value)

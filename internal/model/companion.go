@@ -154,10 +154,10 @@ func (m *Model) listBelow(folder string) error {
 }
 
 // ownNames are files that this program writes itself in every output, and
-// litter those that belong to nobody's model.
+// systemNames those that belong to nobody's model.
 var (
-	ownNames = []string{"config.json", "README.md", "slerpmerge.json", "slerpmerge.parent.json", "SHA256SUMS"}
-	litter   = []string{"Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "lost+found", "CACHEDIR.TAG", "*~", "*.lock", "*.incomplete"}
+	ownNames    = []string{"config.json", "README.md", "slerpmerge.json", "slerpmerge.parent.json", "SHA256SUMS"}
+	systemNames = []string{"Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "lost+found", "CACHEDIR.TAG", "*~", "*.lock", "*.incomplete"}
 )
 
 // Others returns the names in the folder, relative to it and sorted, that are
@@ -179,7 +179,7 @@ func (m *Model) others(folder string, taken func(name string) bool) []string {
 	var names []string
 	for _, name := range m.entries(folder, func(string) bool { return true }) {
 		base := path.Base(name)
-		if strings.HasPrefix(base, ".") || matchAny(litter, base) || taken(name) {
+		if strings.HasPrefix(base, ".") || matchAny(systemNames, base) || taken(name) {
 			continue
 		}
 		if n, ok := parseWeightName(base); ok && n.index {

@@ -23,9 +23,9 @@ func TestCompanions(t *testing.T) {
 		"Thumbs.db __pycache__/x.pyc LICENSE"
 	dir := makeFolder(t, strings.Fields(strings.Join([]string{tokenizer, settings, others, silent}, " "))...)
 	m := &Model{Path: dir, Dir: dir, Files: []File{{Name: "model.safetensors"}}}
-	shelf, err := new(Model).newShelf(nil, dir, "")
+	folder, err := new(Model).newWeightFolder(nil, dir, "")
 	if err == nil {
-		err = m.list(shelf.names, nil)
+		err = m.list(folder.names, nil)
 	}
 	if err != nil {
 		t.Fatal(err)

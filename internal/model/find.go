@@ -25,7 +25,7 @@ func Locate(path string) (*Model, error) {
 		return nil, &UnusableError{Path: path, Msg: "is not a folder"}
 	}
 	m.Dir = m.place
-	s, err := m.newShelf(nil, m.Dir, "")
+	s, err := m.newWeightFolder(nil, m.Dir, "")
 	if err != nil {
 		return nil, fileError(m.Dir, err)
 	}

@@ -14,7 +14,7 @@ import (
 
 // complete makes sure that all weight files are there before any is opened:
 // whoever broke off a download wants to hear of everything that is missing.
-func (m *Model) complete(s *shelf, w *weights) error {
+func (m *Model) complete(s *weightFolder, w *weights) error {
 	var missing []string
 	more := 0
 	for _, name := range w.files {

@@ -154,7 +154,7 @@ func (m *Model) openNamed(pool *mmapio.Pool, path string) error {
 	if err := m.admitIndexes(pool, dir); err != nil {
 		return err
 	}
-	s, err := m.newShelf(pool, dir, "")
+	s, err := m.newWeightFolder(pool, dir, "")
 	if errors.Is(err, fs.ErrPermission) && !n.shard {
 		// A file without a config.json is read alone, so what else is in the
 		// folder does not matter.
@@ -202,7 +202,7 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 	if err := m.admitIndexes(pool, m.Dir); err != nil {
 		return err
 	}
-	s, err := m.newShelf(pool, m.Dir, "")
+	s, err := m.newWeightFolder(pool, m.Dir, "")
 	if err != nil {
 		return fileError(m.Dir, err)
 	}
@@ -271,9 +271,9 @@ func (m *Model) openFolder(pool *mmapio.Pool, name string) error {
 
 // findHome looks for the weights in the folders of the modules, the first of
 // which is the transformer. Without any, the earlier finding holds.
-func (m *Model) findHome(pool *mmapio.Pool, top *shelf, badConfig, none error) (*shelf, *weights, error, error) {
+func (m *Model) findHome(pool *mmapio.Pool, top *weightFolder, badConfig, none error) (*weightFolder, *weights, error, error) {
 	for _, folder := range m.Modules {
-		s, err := m.newShelf(pool, m.Dir, folder)
+		s, err := m.newWeightFolder(pool, m.Dir, folder)
 		if err != nil {
 			return nil, nil, nil, fileError(filepath.Join(m.Dir, folder), err)
 		}
@@ -290,7 +290,7 @@ func (m *Model) findHome(pool *mmapio.Pool, top *shelf, badConfig, none error) (
 }
 
 // weights finds the weight files of the folder.
-func (m *Model) weights(s *shelf, name string) (*weights, error) {
+func (m *Model) weights(s *weightFolder, name string) (*weights, error) {
 	if n, ok := parseWeightName(name); ok && n.index {
 		return s.named(name)
 	}
@@ -301,7 +301,7 @@ func (m *Model) weights(s *shelf, name string) (*weights, error) {
 }
 
 // noteLeft says which files that look like weights are not read.
-func (m *Model) noteLeft(s *shelf, w *weights) {
+func (m *Model) noteLeft(s *weightFolder, w *weights) {
 	note := func(format string, args ...any) { m.Notes = append(m.Notes, s.dir+": "+fmt.Sprintf(format, args...)) }
 	if w.stale != "" {
 		note("%s is not read: the shards that it lists are not there, and %s is whole", w.stale, w.name)
@@ -361,10 +361,10 @@ func (m *Model) agree(w *weights, folder string, first int) error {
 		file := m.Files[t.File].Name
 		k, ok := slices.BinarySearchFunc(w.index, t.Name, func(e safetensors.Entry, name string) int { return cmp.Compare(e.Name, name) })
 		if !ok {
-			return bad("tensor %s stands in %s, but not in the index", text.Quote(t.Name), text.Quote(file))
+			return bad("tensor %s is in %s but not in the index", text.Quote(t.Name), text.Quote(file))
 		}
 		if want := path.Join(folder, w.index[k].File); want != file {
-			return bad("tensor %s stands in %s, the index says %s", text.Quote(t.Name), text.Quote(file), text.Quote(want))
+			return bad("tensor %s is in %s, but the index says %s", text.Quote(t.Name), text.Quote(file), text.Quote(want))
 		}
 		found[k] = true
 	}

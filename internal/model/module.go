@@ -134,7 +134,7 @@ func (m *Model) openModules(pool *mmapio.Pool) error {
 		if folder == m.Home {
 			continue
 		}
-		s, err := m.newShelf(pool, m.Dir, folder)
+		s, err := m.newWeightFolder(pool, m.Dir, folder)
 		if err != nil {
 			return fileError(filepath.Join(m.Dir, folder), err)
 		}
@@ -156,7 +156,7 @@ func (m *Model) openModules(pool *mmapio.Pool) error {
 	return nil
 }
 
-func (m *Model) openModule(pool *mmapio.Pool, s *shelf, w *weights) error {
+func (m *Model) openModule(pool *mmapio.Pool, s *weightFolder, w *weights) error {
 	folder, first, file, dropped := s.folder, len(m.Tensors), len(m.Files), len(m.dropped)
 	m.noteLeft(s, w)
 	for _, name := range w.files {

@@ -78,8 +78,8 @@ func BeforeLayers(name string) bool {
 // Words in the names of classes without a language-model head, except those
 // that have one of headClasses too.
 var (
-	barrenClasses = []string{"Classification", "QuestionAnswering", "MultipleChoice", "NextSentence", "Detection", "Segmentation", "Retrieval", "Regression", "RewardModel"}
-	headClasses   = []string{"LM", "ForConditionalGeneration", "ForPreTraining", "DoubleHeads", "GenerationDecoder", "SeamlessM4TModel", "SeamlessM4Tv2Model",
+	withoutHead = []string{"Classification", "QuestionAnswering", "MultipleChoice", "NextSentence", "Detection", "Segmentation", "Retrieval", "Regression", "RewardModel"}
+	headClasses = []string{"LM", "ForConditionalGeneration", "ForPreTraining", "DoubleHeads", "GenerationDecoder", "SeamlessM4TModel", "SeamlessM4Tv2Model",
 		"ToText", "ToSpeech", "BlipForQuestionAnswering", "ForBlockDiffusion", "ToPhraseAlignment", "ForCTC",
 		"MTModel", "Text2Text", "CausalImageModeling", "Pix2StructTextModel"}
 )
@@ -92,7 +92,7 @@ func (m *Model) headless() bool {
 	return len(classes) > 0 && !slices.ContainsFunc(classes, func(class string) bool {
 		has := func(part string) bool { return strings.Contains(class, part) }
 		bare := strings.HasSuffix(class, "Model") || strings.HasSuffix(class, "Encoder")
-		return slices.ContainsFunc(headClasses, has) || !bare && !slices.ContainsFunc(barrenClasses, has)
+		return slices.ContainsFunc(headClasses, has) || !bare && !slices.ContainsFunc(withoutHead, has)
 	})
 }
 

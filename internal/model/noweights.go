@@ -20,7 +20,7 @@ func isAdapter(dir string) error {
 }
 
 // none explains a folder without a model by what else is in it.
-func (s *shelf) none() error {
+func (s *weightFolder) none() error {
 	has := func(pattern string) string {
 		for _, name := range s.names {
 			if ok, _ := filepath.Match(pattern, name); ok {
@@ -81,7 +81,7 @@ func (s *shelf) none() error {
 }
 
 // shardsAlone says that there are parts of a model, and how they are named.
-func (s *shelf) shardsAlone() (msg, hint string) {
+func (s *weightFolder) shardsAlone() (msg, hint string) {
 	var sets []string
 	for _, name := range s.names {
 		n, ok := parseWeightName(name)
@@ -108,7 +108,7 @@ func (s *shelf) shardsAlone() (msg, hint string) {
 
 // modelsBelow looks for models in the folders below, such as the checkpoints of
 // a trainer or the parts of a pipeline.
-func (s *shelf) modelsBelow() (msg, hint string) {
+func (s *weightFolder) modelsBelow() (msg, hint string) {
 	var found []string
 	for depth := 1; depth <= 2 && len(found) == 0; depth++ {
 		found = modelFolders(s.dir, depth)

@@ -24,7 +24,7 @@ var numberIn = regexp.MustCompile(`[0-9]+`)
 // same kinds, or what m lacks by config.json: layers or the embedding.
 // Checkpoints of several epochs have the same names, and models that merely lie
 // side by side have no kind in common. A file that does not open is none.
-func (m *Model) numbered(pool *mmapio.Pool, s *shelf, file string) error {
+func (m *Model) numbered(pool *mmapio.Pool, s *weightFolder, file string) error {
 	var kinds map[string]bool
 	var layers, embedding bool // whether m lacks them
 	tried := 0

@@ -26,22 +26,22 @@ type weights struct {
 	named bool   // the user named it
 }
 
-// A shelf is a folder in which weights are looked for.
-type shelf struct {
+// A weightFolder is a folder in which weights are looked for.
+type weightFolder struct {
 	pool   *mmapio.Pool
 	dir    string
 	folder string   // what dir is below the model's, "" if it is that
 	names  []string // of its files and folders, sorted
 }
 
-// newShelf looks at the model's folder, or one below it.
-func (m *Model) newShelf(pool *mmapio.Pool, model, folder string) (*shelf, error) {
+// newWeightFolder looks at the model's folder, or one below it.
+func (m *Model) newWeightFolder(pool *mmapio.Pool, model, folder string) (*weightFolder, error) {
 	dir := filepath.Join(model, folder)
 	entries, err := m.files.readDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &shelf{pool: pool, dir: dir, folder: folder}
+	s := &weightFolder{pool: pool, dir: dir, folder: folder}
 	for _, e := range entries {
 		s.names = append(s.names, e.Name())
 	}
@@ -51,7 +51,7 @@ func (m *Model) newShelf(pool *mmapio.Pool, model, folder string) (*shelf, error
 
 // has reports whether a name stands in the folder, be it a dangling link:
 // what is there but can't be read must not be passed over.
-func (s *shelf) has(name string) bool {
+func (s *weightFolder) has(name string) bool {
 	if strings.Contains(name, "/") {
 		there, err := present(filepath.Join(s.dir, filepath.FromSlash(name)))
 		return there || err != nil
@@ -62,7 +62,7 @@ func (s *shelf) has(name string) bool {
 
 // find looks for the weights: config.json's transformers_weights first, then
 // the usual names, then those of variants and of other libraries.
-func (s *shelf) find(c *Config) (*weights, error) {
+func (s *weightFolder) find(c *Config) (*weights, error) {
 	if c != nil {
 		if name := c.String("transformers_weights"); name != "" {
 			return s.ofConfig(name)
@@ -78,7 +78,7 @@ func (s *shelf) find(c *Config) (*weights, error) {
 }
 
 // ofConfig finds the weights that config.json names, by transformers' rules.
-func (s *shelf) ofConfig(name string) (*weights, error) {
+func (s *weightFolder) ofConfig(name string) (*weights, error) {
 	bad := func(format string, args ...any) error {
 		return &FormatError{Path: filepath.Join(s.dir, "config.json"), Err: fmt.Errorf("transformers_weights is %s, %s", text.Quote(name), fmt.Sprintf(format, args...))}
 	}
@@ -105,7 +105,7 @@ func (s *shelf) ofConfig(name string) (*weights, error) {
 }
 
 // named returns the model of one index.
-func (s *shelf) named(index string) (*weights, error) {
+func (s *weightFolder) named(index string) (*weights, error) {
 	w, err := s.follow(index)
 	if err == nil {
 		w.named = true
@@ -114,7 +114,7 @@ func (s *shelf) named(index string) (*weights, error) {
 }
 
 // follow reads an index.
-func (s *shelf) follow(index string) (*weights, error) {
+func (s *weightFolder) follow(index string) (*weights, error) {
 	n, _ := parseWeightName(filepath.Base(index))
 	path := filepath.Join(s.dir, filepath.FromSlash(index))
 	ix, err := readIndex(s.pool, path, n.ext)
@@ -127,7 +127,7 @@ func (s *shelf) follow(index string) (*weights, error) {
 // family finds the weights of usual names; nil if there are none. A complete
 // index goes before a single file, which may be a consolidated copy; one of
 // which no shard is there is a leftover beside it.
-func (s *shelf) family(single string) (*weights, error) {
+func (s *weightFolder) family(single string) (*weights, error) {
 	index := single + ".index.json"
 	switch hasSingle := s.has(single); {
 	case !s.has(index):
@@ -151,7 +151,7 @@ func (s *shelf) family(single string) (*weights, error) {
 	return s.follow(index)
 }
 
-func (s *shelf) hasShards(ext string) bool {
+func (s *weightFolder) hasShards(ext string) bool {
 	return slices.ContainsFunc(s.names, func(name string) bool {
 		n, ok := parseWeightName(name)
 		return ok && n.shard && n.ext == ext
@@ -161,7 +161,7 @@ func (s *shelf) hasShards(ext string) bool {
 // others looks for weights under the names of variants and of diffusers, and
 // for indexes of any name. Weights that can't be identified as the one model
 // are refused, with the names from which the user can choose.
-func (s *shelf) others() (*weights, error) {
+func (s *weightFolder) others() (*weights, error) {
 	type candidate struct {
 		weightName
 		name string
@@ -222,7 +222,7 @@ func (s *shelf) others() (*weights, error) {
 
 // part reports whether a file is one of several that hold a model, by their
 // names.
-func (s *shelf) part(file string) bool {
+func (s *weightFolder) part(file string) bool {
 	if n, ok := parseWeightName(file); ok && n.shard {
 		return true
 	}
@@ -235,7 +235,7 @@ func (s *shelf) part(file string) bool {
 
 // listing returns the index beside a weight file that lists it, "" if none does.
 // An index that can't be read is an error only for a file that must be in one.
-func (s *shelf) listing(file string) (string, error) {
+func (s *weightFolder) listing(file string) (string, error) {
 	of, ok := parseWeightName(file)
 	for _, name := range s.names {
 		n, isName := parseWeightName(name)
@@ -257,7 +257,7 @@ func (s *shelf) listing(file string) (string, error) {
 }
 
 // left returns the weight files of the folder that are not read.
-func (s *shelf) left(w *weights) []string {
+func (s *weightFolder) left(w *weights) []string {
 	read := make(map[string]bool, len(w.files))
 	for _, f := range w.files {
 		read[f] = true

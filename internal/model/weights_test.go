@@ -178,7 +178,7 @@ func TestFolders(t *testing.T) {
 				must(t, err)
 				m.Config = config
 			}
-			s, err := m.newShelf(mmapio.NewPool(1<<20), m.Dir, "")
+			s, err := m.newWeightFolder(mmapio.NewPool(1<<20), m.Dir, "")
 			must(t, err)
 			w, err := m.weights(s, "")
 			if err == nil {

@@ -48,14 +48,14 @@ var wrong = []struct {
 	{"revision of a model", "merge_method: passthrough\nmodels: [{model: a, revision: v1}]\n", []string{`2:21 key "revision" is not read here, nor by mergekit; a revision belongs to its model: write model: NAME@REVISION`}},
 	{"revision of a source", "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1], revision: v1}]}]\n", []string{`2:53 key "revision" is not read here`}},
 	{"method of a slice", "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1]}], merge_method: linear}]\n", []string{`2:55 merge_method in a slice does nothing, and it differs from the file's`}},
-	{"known key twice", "merge_method: passthrough\nmodels: [{model: a}]\ndtype: float16\ndtype: float32\n", []string{`4:1 key "dtype" stands in line 3 already`}},
+	{"known key twice", "merge_method: passthrough\nmodels: [{model: a}]\ndtype: float16\ndtype: float32\n", []string{`4:1 key "dtype" is already on line 3`}},
 	{"backslash that is an escape", `models: [{model: "D:\Uni\models"}]`, []string{`1:23 this is not YAML: did not find expected hexadecimal number (while scanning a quoted scalar); in double quotes a backslash`}},
 	{"backslash before m", `models: [{model: "D:\models\a"}]`, []string{`1:21 this is not YAML: found unknown escape character (while scanning a quoted scalar); in double quotes a backslash`}},
 	{"backslash that makes a line break", "merge_method: passthrough\nmodels: [{model: \"D:\\new\\table\"}]\n", []string{`2:18 the path "D:\new\table" has control characters; in double quotes`}},
 	{"parameter at the top", pair + "merge_method: slerp\nt: 0.5\n", []string{`5:15 slerp needs t`, `6:1 key "t" is outside of parameters; put it under "parameters"`}},
 	{"pattern", pair + "merge_method: slerp\nparameters:\n  t:\n    - pattern: mlp\n      value: 1\n", []string{
 		`8:7 unknown key "pattern"; an entry of t has filter and value`}},
-	{"duplicate", pair + "merge_method: slerp\nparameters:\n  t: 0.5\n  t: 0.7\n", []string{`8:3 key "t" stands in line 7 already`}},
+	{"duplicate", pair + "merge_method: slerp\nparameters:\n  t: 0.5\n  t: 0.7\n", []string{`8:3 key "t" is already on line 7`}},
 	{"key that is a list", pair + "merge_method: slerp\n[a]: b\nparameters: {t: 1}", []string{`6:1 a key is text, not a list`}},
 
 	{"no method", pair + "parameters: {t: 1}\n", []string{`1:1 merge_method is missing; it is slerp, linear or passthrough`}},
@@ -70,10 +70,10 @@ var wrong = []struct {
 	{"models as names", "merge_method: linear\nmodels: [a]\n", []string{`2:10 an entry of models is a mapping of keys to values, not the text "a"`}},
 	{"no model", "merge_method: linear\nmodels:\n  - parameters: {weight: 1}\n", []string{`3:5 the entry names no model`}},
 	{"range under models", "merge_method: passthrough\nmodels:\n  - model: a\n    layer_range: [0, 2]\n", []string{`4:5 layer_range has no place under models`}},
-	{"modules alike", "merge_method: passthrough\nmodules:\n  text: {models: [{model: a}]}\n  text: {models: [{model: a}]}\n", []string{`4:3 key "text" stands in line 3 already`}},
+	{"modules alike", "merge_method: passthrough\nmodules:\n  text: {models: [{model: a}]}\n  text: {models: [{model: a}]}\n", []string{`4:3 key "text" is already on line 3`}},
 	{"modules without t", pair[:0] + "merge_method: slerp\nbase_model: a\nmodules:\n  text: {models: [{model: a}, {model: b}]}\n  vision: {models: [{model: a}, {model: b}], parameters: {t: 1}}\n", []string{`4:18 slerp needs t, and neither this slice nor the file has it`}},
 	{"module of both", "merge_method: passthrough\nmodules:\n  text:\n    models: [{model: a}]\n    slices: [{sources: [{model: b, layer_range: [0, 1]}]}]\n", []string{
-		`5:5 "slices" stands beside "models"; a module has exactly one of models and slices`}},
+		`5:5 "slices" and "models" exclude each other; a module has exactly one of models and slices`}},
 
 	{"one model", "merge_method: slerp\nbase_model: a\nmodels: [{model: a}]\nparameters: {t: 1}\n", []string{`3:10 slerp merges two models, and here is one`}},
 	{"third base", "merge_method: slerp\nbase_model: c\nmodels: [{model: a}, {model: b}]\nparameters: {t: 1}\n", []string{`2:13 slerp merges two models, and base_model "c" is a third`}},

@@ -19,7 +19,7 @@ import (
 // The recipes of testdata/golden are those of the reference merges. What is
 // wrong with the other err-* only shows with the models.
 var goldenProblems = map[string]string{
-	"err-models-and-slices": `err-models-and-slices.yml:3:1: "slices" stands beside "models"; a recipe has exactly one of models, slices and modules
+	"err-models-and-slices": `err-models-and-slices.yml:3:1: "slices" and "models" exclude each other; a recipe has exactly one of models, slices and modules
     3 | slices:
       | ^`,
 	"err-no-base": `err-no-base.yml:4:15: slerp needs base_model: the one of the two models that t = 0 stands for

@@ -110,7 +110,7 @@ func (p *parser) content(t document.Table, what string, forms []string) {
 			continue
 		}
 		if form != "" {
-			p.Fail(t.At[k].Key, "%q stands beside %q; %s has exactly one of %s", k, form, what, text.List(forms, "and"))
+			p.Fail(t.At[k].Key, "%q and %q exclude each other; %s has exactly one of %s", k, form, what, text.List(forms, "and"))
 		}
 		form = k
 		switch k {

@@ -282,7 +282,7 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 			return r, fmt.Errorf("document: %v", err) // which is not the user's to correct
 		}
 		if recipe.Method(p.Method) != file.Method || p.T != nil {
-			return r, errors.New("merge_method and t stand in the document, and not beside it")
+			return r, errors.New("merge_method and t belong in the document, not beside it")
 		}
 		r = *file
 	case recipe.Method(p.Method) != method.SlerpMethod{}.Name() || len(t) == 0:

@@ -140,7 +140,7 @@ var refused = []struct{ from, to, want string }{
 	{`"nonfinite": "error"`, `"nonfinite": "no"`, "policies"},
 	{`"tokenizer": "primary"`, `"tokenizer": "other"`, "policies"},
 	{`"tokenizer": "primary"`, `"tokenizer": "primary", "document": "x: ["`, "document: "},
-	{`"tokenizer": "primary"`, `"tokenizer": "primary", "document": "merge_method: slerp\nbase_model: a\nmodels: [{model: a}, {model: b}]\nparameters: {t: 0}\n"`, "stand in the document"},
+	{`"tokenizer": "primary"`, `"tokenizer": "primary", "document": "merge_method: slerp\nbase_model: a\nmodels: [{model: a}, {model: b}]\nparameters: {t: 0}\n"`, "belong in the document"},
 	{`0.5`, `1.5`, "outside 0"},
 	{`0.5`, `1e999`, "t"},
 	{`0.5`, ``, "a rule of t without values"},
