@@ -21,9 +21,6 @@ type Clash struct {
 	A, B string
 }
 
-// Equal reports whether both give the same ids to the same tokens.
-func (d Difference) Equal() bool { return d.Moved == 0 && d.OnlyA == 0 && d.OnlyB == 0 }
-
 // Compare counts the ids that mean different tokens in a and b, and the tokens
 // that only one has, each with its first few by id.
 func Compare(a, b *Vocabulary) Difference {
