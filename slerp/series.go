@@ -3,7 +3,6 @@ package slerp
 import (
 	"math"
 	"math/big"
-	"sync"
 )
 
 // Sine and arc cosine in integers (math/big), for what a doubleWord leaves
@@ -74,28 +73,26 @@ func slowAcos(x float64) float64 {
 	return y
 }
 
-// A series is the memory of bigSin, which is used again: many small tensors
-// would leave much garbage behind.
+// A series is the memory of bigSin, whose steps use it again.
 type series struct {
 	turns, shifted, turn, whole, rest       big.Float
 	x, square, sum, next, term, prod, count big.Float
 	k                                       big.Int
 }
 
-var seriesPool = sync.Pool{New: func() any {
+func newSeries() *series {
 	s := new(series)
 	for _, f := range []*big.Float{&s.x, &s.square, &s.sum, &s.next, &s.term, &s.prod, &s.count} {
 		f.SetPrec(trigPrec)
 	}
 	return s
-}}
+}
 
 var half, minusHalf = big.NewFloat(0.5), big.NewFloat(-0.5)
 
 // bigSin sums the Taylor series of sin at x less its nearest multiple of pi.
 func bigSin(x *big.Float) *big.Float {
-	s := seriesPool.Get().(*series)
-	defer seriesPool.Put(s)
+	s := newSeries()
 	pi := pi
 	if e := x.MantExp(nil); e > 64 {
 		pi = computePi(2*trigPrec + uint(e))

@@ -60,6 +60,8 @@ type stream struct {
 // of it has been read, or when it seems to be left behind. While no memory is
 // free, readers do without.
 type bands struct {
+	windows sync.Pool // of *[window]byte
+
 	mu      sync.Mutex // guards the fields below, and what streams and bands say of it
 	left    sync.Cond  // on mu: a band has lost its last user
 	clock   int64
@@ -72,6 +74,7 @@ type bands struct {
 func newBands(size int64) *bands {
 	bs := &bands{units: int(size / bandUnit)}
 	bs.left.L = &bs.mu
+	bs.windows.New = func() any { return new([window]byte) }
 	return bs
 }
 
@@ -144,9 +147,9 @@ func (b *band) fill(g *gather) bool {
 		b.parts = b.parts[1:]
 		b.busy++
 		b.filling.Unlock()
-		w := windows.Get().(*[window]byte)
+		w := g.bands.windows.Get().(*[window]byte)
 		err := g.block(part, w[:])
-		windows.Put(w)
+		g.bands.windows.Put(w)
 		b.filling.Lock()
 		if b.busy--; err != nil {
 			b.parts, b.failed = nil, true

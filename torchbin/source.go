@@ -2,7 +2,6 @@ package torchbin
 
 import (
 	"slices"
-	"sync"
 
 	"slerpmerge/internal/tensor"
 )
@@ -10,8 +9,6 @@ import (
 // window is the most bytes of a file that a strided tensor is read through at
 // once.
 const window = 256 << 10
-
-var windows = sync.Pool{New: func() any { return new([window]byte) }}
 
 // Source gives the values of Tensors[i], read from f. Tensors that lie
 // row-major in the file are read from there without a detour. Others are put
@@ -137,8 +134,8 @@ func (g *gather) direct(p []byte, off int64) error {
 	if len(p) == 0 {
 		return nil
 	}
-	w := windows.Get().(*[window]byte)
-	defer windows.Put(w)
+	w := g.bands.windows.Get().(*[window]byte)
+	defer g.bands.windows.Put(w)
 	// The first and the last element may be asked for in part.
 	if part := off % g.item; part != 0 || int64(len(p)) < g.item {
 		var one [16]byte
