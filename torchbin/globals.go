@@ -1,6 +1,7 @@
 package torchbin
 
 import (
+	"slices"
 	"strings"
 
 	"slerpmerge/internal/tensor"
@@ -100,6 +101,10 @@ const quantisedTensors = "quantised tensors can't be merged"
 // quantisers are modules whose tensors are quantised ones.
 var quantisers = []string{"torch.ao.nn.quantized.", "torch.nn.quantized.", "torchao.", "optimum.quanto.", "quanto.", "bitsandbytes.", "hqq."}
 
+// quantSchemes are the constants of torch that a quantised tensor has beside its
+// type.
+var quantSchemes = []string{"per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric", "per_channel_affine_float_qparams"}
+
 // refusal says more about a global that is not on the list; "" if there is
 // nothing to say.
 func refusal(key string) string {
@@ -107,7 +112,7 @@ func refusal(key string) string {
 		return text
 	}
 	module, name, _ := strings.Cut(key, "\n")
-	quantised := module == "torch" && (strings.HasPrefix(name, "qint") || strings.HasPrefix(name, "quint"))
+	quantised := module == "torch" && (strings.HasPrefix(name, "qint") || strings.HasPrefix(name, "quint") || slices.Contains(quantSchemes, name))
 	for _, q := range quantisers {
 		quantised = quantised || strings.HasPrefix(module+".", q)
 	}
