@@ -100,6 +100,48 @@ func TestNamedFileInAnUnlistableFolder(t *testing.T) {
 	}
 }
 
+// A model in the home directory that can't be looked up is not missing.
+func TestFaultBelowHome(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	denied := func(call, path string) error {
+		if call == "stat" && path == filepath.Join(home, "m") {
+			return &fs.PathError{Op: call, Path: path, Err: syscall.EACCES}
+		}
+		return nil
+	}
+	wantSystem(t, use("~/m", files{denied}), syscall.EACCES)
+	if err := use("~/m", files{}); !errors.As(err, new(*UnusableError)) {
+		t.Errorf("%T %v, want an UnusableError", err, err)
+	}
+}
+
+// A file of a module is a companion if it was there when the folder was listed.
+func TestModuleFilesAreListedOnce(t *testing.T) {
+	dir := healthy(t)
+	for name, text := range map[string]string{"modules.json": `[{"idx":0,"path":"1_Pooling","type":"x.Pooling"}]`, "1_Pooling/config.json": "{}"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := Open(mmapio.NewPool(0), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := os.RemoveAll(filepath.Join(dir, "1_Pooling")); err != nil { // a disk that fails now
+		t.Fatal(err)
+	}
+	if got := m.ModuleFiles(); len(got) != 1 || got[0] != "1_Pooling/config.json" {
+		t.Errorf("%q", got)
+	}
+}
+
 // The error of a name in the cache that can't be read says where that is.
 func TestUnreadableRevision(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "models--a--b")

@@ -36,8 +36,9 @@ func Locate(path string) (*Model, error) {
 func (m *Model) find() (fs.FileInfo, error) {
 	st, err := m.files.stat(m.Path)
 	if home := inHome(m.Path); home != "" && errors.Is(err, fs.ErrNotExist) {
-		if own, herr := os.Stat(home); herr == nil {
-			m.place, st, err = home, own, nil
+		var own fs.FileInfo
+		if own, err = m.files.stat(home); err == nil {
+			m.place, st = home, own
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {

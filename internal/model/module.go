@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -198,19 +197,11 @@ func (m *Model) ModuleFiles() []string {
 		if folder == m.Home {
 			continue
 		}
-		entries, err := os.ReadDir(filepath.Join(m.Dir, folder))
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			name := e.Name()
-			if strings.HasPrefix(name, ".") || heavy(name) {
+		for _, name := range m.entries(folder, func(name string) bool { return !strings.HasPrefix(name, ".") && !heavy(name) }) {
+			if st, err := m.files.stat(filepath.Join(m.Dir, filepath.FromSlash(name))); err == nil && st.IsDir() {
 				continue
 			}
-			if st, err := os.Stat(filepath.Join(m.Dir, folder, name)); err == nil && st.IsDir() {
-				continue
-			}
-			names = append(names, folder+"/"+name)
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
