@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"io"
 	"time"
 
@@ -19,15 +20,28 @@ type pausable struct {
 	cause func() error // why, when ended is closed
 }
 
-// Write writes p in a goroutine of its own, which is left behind if it waits
-// for the reader when the run ends.
-func (w *pausable) Write(p []byte) (int, error) {
+// maxPiece is the most bytes that are copied to be written at once.
+const maxPiece = 64 << 10
+
+// Write writes p piece by piece.
+func (w *pausable) Write(p []byte) (n int, err error) {
+	for len(p) > 0 && err == nil {
+		var m int
+		m, err = w.piece(p[:min(len(p), maxPiece)])
+		n, p = n+m, p[m:]
+	}
+	return n, err
+}
+
+// piece writes p in a goroutine of its own, which is left behind if it waits for
+// the reader when the run ends.
+func (w *pausable) piece(p []byte) (int, error) {
 	type result struct {
 		n   int
 		err error
 	}
 	done := make(chan result, 1)
-	p = append([]byte(nil), p...) // the caller may use its own again
+	p = bytes.Clone(p) // the caller may use its own again
 	go func() {
 		n, err := w.out.Write(p)
 		done <- result{n, err}

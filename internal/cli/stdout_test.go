@@ -21,6 +21,12 @@ func TestPausedReader(t *testing.T) {
 		t.Errorf("%d, %v, %q", n, err, &got)
 	}
 
+	var long bytes.Buffer
+	text := bytes.Repeat([]byte("0123456789"), maxPiece/4)
+	if n, err := (&pausable{&long, ctx.Done(), cause}).Write(text); n != len(text) || err != nil || !bytes.Equal(long.Bytes(), text) {
+		t.Errorf("%d of %d, %v", n, len(text), err)
+	}
+
 	r, pipe := io.Pipe() // a write waits for a reader
 	defer r.Close()
 	cancel(Stopped{syscall.SIGTERM})
