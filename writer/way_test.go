@@ -74,36 +74,36 @@ func TestWays(t *testing.T) {
 	refuse := func(err error) writeCall {
 		return func(*os.File, []byte, int64) (int, error) { return 0, err }
 	}
+	old := func(change func(sys *system)) func(sys *system) { // before Linux 6.14
+		return func(sys *system) {
+			sys.writeUncached = refuse(syscall.EOPNOTSUPP)
+			change(sys)
+		}
+	}
 	type counts [numWays]bool // taken
 	for name, c := range map[string]struct {
 		change func(sys *system)
 		want   counts
 	}{
-		"all":                   {func(sys *system) {}, counts{direct: true, buffered: true}},
-		"the real system":       {func(sys *system) { *sys = *realSystem() }, counts{}},
-		"open: EINVAL":          {func(sys *system) { sys.openDirect = refuseOpen(syscall.EINVAL) }, counts{uncached: true, buffered: true}},
-		"open: EMFILE":          {func(sys *system) { sys.openDirect = refuseOpen(syscall.EMFILE) }, counts{uncached: true, buffered: true}},
-		"another file":          {func(sys *system) { sys.openDirect = openOther }, counts{uncached: true, buffered: true}},
-		"direct: EINVAL":        {func(sys *system) { sys.writeDirect = refuse(syscall.EINVAL) }, counts{uncached: true, buffered: true}},
-		"direct: EOPNOTSUPP":    {func(sys *system) { sys.writeDirect = refuse(syscall.EOPNOTSUPP) }, counts{uncached: true, buffered: true}},
-		"direct: EINVAL, later": {func(sys *system) { sys.writeDirect = later(sys.writeDirect, 4, syscall.EINVAL) }, counts{direct: true, uncached: true, buffered: true}},
-		"direct: EINTR":         {func(sys *system) { sys.writeDirect = once(sys.writeDirect, syscall.EINTR) }, counts{direct: true, buffered: true}},
-		"direct: short":         {func(sys *system) { sys.writeDirect = short(sys.writeDirect, Alignment) }, counts{direct: true, buffered: true}},
-		"direct: short of a unit": {func(sys *system) { sys.writeDirect = short(sys.writeDirect, Alignment/2) },
-			counts{direct: true, uncached: true, buffered: true}},
-		"uncached: short": {func(sys *system) {
-			sys.openDirect = refuseOpen(syscall.EINVAL)
-			sys.writeUncached = short(sys.writeUncached, 333)
-		}, counts{uncached: true, buffered: true}},
-		"uncached: EOPNOTSUPP": {func(sys *system) {
-			sys.openDirect, sys.writeUncached = refuseOpen(syscall.EINVAL), refuse(syscall.EOPNOTSUPP)
-		}, counts{buffered: true}},
-		"uncached: ENOSYS": {func(sys *system) {
-			sys.openDirect, sys.writeUncached = refuseOpen(syscall.EINVAL), refuse(syscall.ENOSYS)
-		}, counts{buffered: true}},
-		"uncached: EPERM": {func(sys *system) {
-			sys.openDirect, sys.writeUncached = refuseOpen(syscall.EINVAL), refuse(syscall.EPERM)
-		}, counts{buffered: true}},
+		"all":                  {func(sys *system) {}, counts{uncached: true, buffered: true}},
+		"the real system":      {func(sys *system) { *sys = *realSystem() }, counts{}},
+		"uncached: EINTR":      {func(sys *system) { sys.writeUncached = once(sys.writeUncached, syscall.EINTR) }, counts{uncached: true, buffered: true}},
+		"uncached: short":      {func(sys *system) { sys.writeUncached = short(sys.writeUncached, 333) }, counts{uncached: true, buffered: true}},
+		"uncached: EOPNOTSUPP": {func(sys *system) { sys.writeUncached = refuse(syscall.EOPNOTSUPP) }, counts{direct: true, buffered: true}},
+		"uncached: ENOSYS":     {func(sys *system) { sys.writeUncached = refuse(syscall.ENOSYS) }, counts{direct: true, buffered: true}},
+		"uncached: EPERM":      {func(sys *system) { sys.writeUncached = refuse(syscall.EPERM) }, counts{direct: true, buffered: true}},
+		"uncached: EINVAL, later": {func(sys *system) { sys.writeUncached = later(sys.writeUncached, 2, syscall.EINVAL) },
+			counts{uncached: true, direct: true, buffered: true}},
+		"open: EINVAL":          {old(func(sys *system) { sys.openDirect = refuseOpen(syscall.EINVAL) }), counts{buffered: true}},
+		"open: EMFILE":          {old(func(sys *system) { sys.openDirect = refuseOpen(syscall.EMFILE) }), counts{buffered: true}},
+		"another file":          {old(func(sys *system) { sys.openDirect = openOther }), counts{buffered: true}},
+		"direct: EINVAL":        {old(func(sys *system) { sys.writeDirect = refuse(syscall.EINVAL) }), counts{buffered: true}},
+		"direct: EOPNOTSUPP":    {old(func(sys *system) { sys.writeDirect = refuse(syscall.EOPNOTSUPP) }), counts{buffered: true}},
+		"direct: EINVAL, later": {old(func(sys *system) { sys.writeDirect = later(sys.writeDirect, 4, syscall.EINVAL) }), counts{direct: true, buffered: true}},
+		"direct: EINTR":         {old(func(sys *system) { sys.writeDirect = once(sys.writeDirect, syscall.EINTR) }), counts{direct: true, buffered: true}},
+		"direct: short":         {old(func(sys *system) { sys.writeDirect = short(sys.writeDirect, Alignment) }), counts{direct: true, buffered: true}},
+		"direct: short of a unit": {old(func(sys *system) { sys.writeDirect = short(sys.writeDirect, Alignment/2) }),
+			counts{direct: true, buffered: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sys, calls := watched(t)
@@ -184,9 +184,9 @@ func TestWaysFail(t *testing.T) {
 			for _, n := range []int64{1, 4} {
 				sys, _ := watched(t)
 				if how == direct {
+					sys.writeUncached = func(*os.File, []byte, int64) (int, error) { return 0, syscall.EOPNOTSUPP }
 					sys.writeDirect = later(sys.writeDirect, n, want)
 				} else {
-					sys.openDirect = refuseOpen(syscall.EINVAL)
 					sys.writeUncached = later(sys.writeUncached, n, want)
 				}
 				l, write, _ := pieces(t)
@@ -232,8 +232,8 @@ func TestBuffered(t *testing.T) {
 		o := create(t, filepath.Join(t.TempDir(), "out"), c.opt)
 		must(t, o.Presize(c.l))
 		must(t, c.write(o))
-		if lean := calls[direct].Load() > 0; lean != c.lean {
-			t.Errorf("%s: direct %v", name, lean)
+		if lean := calls[uncached].Load() > 0; lean != c.lean {
+			t.Errorf("%s: uncached %v", name, lean)
 		}
 		must(t, o.Abort())
 	}
@@ -250,13 +250,13 @@ func TestChoice(t *testing.T) {
 		want        [2]way
 		least       float64 // of the bytes of each half
 	}{
-		"cheap pages":       {rates{2500, 1600}, rates{2500, 1600}, [2]way{buffered, buffered}, 0.85},
-		"dear pages":        {rates{600, 1600}, rates{600, 1600}, [2]way{direct, direct}, 0.85},
-		"all the same":      {rates{900, 900}, rates{900, 900}, [2]way{direct, direct}, 0.85},
-		"little difference": {rates{1000, 900}, rates{1000, 900}, [2]way{direct, direct}, 0.85},
-		"pages become dear": {rates{2500, 1600}, rates{500, 1600}, [2]way{buffered, direct}, 0.85},
-		"a slower disk":     {rates{2500, 1600}, rates{2000, 200}, [2]way{buffered, buffered}, 0.85},
-		"cheap again":       {rates{600, 1600}, rates{3000, 1000}, [2]way{direct, buffered}, 0.6},
+		"cheap pages":       {rates{buffered: 2500, uncached: 1600}, rates{buffered: 2500, uncached: 1600}, [2]way{buffered, buffered}, 0.85},
+		"dear pages":        {rates{buffered: 600, uncached: 1600}, rates{buffered: 600, uncached: 1600}, [2]way{uncached, uncached}, 0.85},
+		"all the same":      {rates{buffered: 900, uncached: 900}, rates{buffered: 900, uncached: 900}, [2]way{uncached, uncached}, 0.85},
+		"little difference": {rates{buffered: 1000, uncached: 900}, rates{buffered: 1000, uncached: 900}, [2]way{uncached, uncached}, 0.85},
+		"pages become dear": {rates{buffered: 2500, uncached: 1600}, rates{buffered: 500, uncached: 1600}, [2]way{buffered, uncached}, 0.85},
+		"a slower disk":     {rates{buffered: 2500, uncached: 1600}, rates{buffered: 2000, uncached: 200}, [2]way{buffered, buffered}, 0.85},
+		"cheap again":       {rates{buffered: 600, uncached: 1600}, rates{buffered: 3000, uncached: 1000}, [2]way{uncached, buffered}, 0.6},
 	} {
 		var h chooser
 		now := time.Now()
@@ -274,8 +274,8 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// Where direct writes can't be, another way takes their place in the choice.
-func TestChoiceWithoutDirect(t *testing.T) {
+// Where uncached writes can't be, direct ones take their place in the choice.
+func TestChoiceWithoutUncached(t *testing.T) {
 	t.Parallel()
 	var h chooser
 	now := time.Now()
@@ -283,17 +283,17 @@ func TestChoiceWithoutDirect(t *testing.T) {
 		now = now.Add(time.Millisecond)
 		return h.choose(aligned, 1<<20, now)
 	}
-	if w := next(true); w != direct {
+	if w := next(true); w != uncached {
 		t.Errorf("first way %d", w)
 	}
-	if w := next(false); w != uncached {
+	h.refused[uncached] = true
+	if w := next(true); w != direct {
+		t.Errorf("without uncached: way %d", w)
+	}
+	if w := next(false); w != buffered {
 		t.Errorf("memory that is not aligned: way %d", w)
 	}
 	h.refused[direct] = true
-	if w := next(true); w != uncached {
-		t.Errorf("without direct: way %d", w)
-	}
-	h.refused[uncached] = true
 	if w := next(true); w != buffered {
 		t.Errorf("with neither: way %d", w)
 	}
