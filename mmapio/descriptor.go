@@ -23,7 +23,7 @@ type descriptor struct {
 
 // descriptors are those that a pool keeps, the one used last at the end.
 type descriptors struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards kept, and users and kept of each descriptor
 	kept []*descriptor
 }
 

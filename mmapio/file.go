@@ -21,8 +21,8 @@ type File struct {
 
 	// Every method counts as a user while it runs, and Close waits for them. A
 	// lock that is held shared would not do: views of one file can be nested.
-	mu     sync.Mutex
-	idle   sync.Cond // there are no users any more
+	mu     sync.Mutex // guards users and closed
+	idle   sync.Cond  // there are no users any more
 	users  int
 	closed bool // from the beginning of Close on
 

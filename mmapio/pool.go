@@ -27,8 +27,8 @@ type mapping interface {
 // A Pool bounds the resident pages of all files that were opened through it.
 // It is safe for concurrent use.
 type Pool struct {
-	mu        sync.Mutex
-	opened    sync.Cond // a region has been opened, or could not be
+	mu        sync.Mutex // guards the fields down to stretches, and all regions
+	opened    sync.Cond  // a region has been opened, or could not be
 	limit     int64
 	total     int64 // bytes of all stretches
 	leaving   int64 // of these, bytes of those that are leaving

@@ -22,7 +22,7 @@ func (s status) explains(n status) bool {
 
 // A watch remembers the status of a file as it was last seen.
 type watch struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards last
 	last status
 }
 

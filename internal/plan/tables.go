@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"strings"
+	"slices"
 
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
@@ -259,7 +259,7 @@ func (p *planner) held() held {
 		if x.Sum() != nil {
 			t.other += sumEntry * int64(1+len(x.Operands))
 		}
-		if strings.Contains(x.Why, " rows") { // made for this tensor
+		if x.Tail != nil || slices.ContainsFunc(x.Operands, func(o operand.Operand) bool { return o.Rows != nil }) { // with a text made for it
 			t.other += 128
 		}
 	}
