@@ -16,6 +16,9 @@ const (
 	maxPiece = 1 << 20
 	// maxRegions bounds the mappings of a pool of many small files.
 	maxRegions = 64
+	// leftAfter is the number of leases after which a stretch that none of them
+	// used counts as left behind.
+	leftAfter = 32
 )
 
 // mapping is the part of *mmap.ReaderAt that the pool uses.
@@ -217,21 +220,40 @@ func (p *Pool) freeRead() bool {
 	return largest != nil
 }
 
-// drop makes a stretch without readers leave. It unlocks the pool meanwhile.
+// left reports whether a stretch, nil for none, has been left behind by its
+// readers: it goes with one beside it that is dropped, for each drop interrupts
+// all processors.
+func (p *Pool) left(s *stretch) bool {
+	return s != nil && s.readers == 0 && !s.leaving && p.clock-s.used > leftAfter
+}
+
+// drop makes a stretch without readers leave, and those beside it that were left
+// behind. It unlocks the pool meanwhile.
 func (p *Pool) drop(s *stretch) {
 	r := s.region
 	if !r.drops {
 		p.retire(r)
 		return
 	}
-	p.mark(s)
+	first, last := s.at, s.at
+	for p.left(r.stretches[first-1]) {
+		first--
+	}
+	for p.left(r.stretches[last+1]) {
+		last++
+	}
+	for at := first; at <= last; at++ {
+		p.mark(r.stretches[at])
+	}
 	r.readers++ // its addresses must stay its own
-	pages := r.around(s.at)
+	pages := r.around(first, last)
 	p.mu.Unlock()
 	err := p.dropPages(pages)
 	p.mu.Lock()
 	if err == nil {
-		p.remove(s)
+		for at := first; at <= last; at++ {
+			p.remove(r.stretches[at])
+		}
 	} else { // locked in memory, perhaps
 		r.drops = false
 		p.retire(r)

@@ -72,9 +72,9 @@ func (p *Pool) open(f *File, off, n int64) error {
 // sizeOf is the size of a stretch.
 func (r *region) sizeOf(at int64) int64 { return min(grain, r.file.size-at*grain) }
 
-// around is a stretch and its margin.
-func (r *region) around(at int64) []byte {
-	return r.data[max(0, at*grain-r.margin):min((at+1)*grain+r.margin, r.file.size)]
+// around is the stretches from first to last and their margin.
+func (r *region) around(first, last int64) []byte {
+	return r.data[max(0, first*grain-r.margin):min((last+1)*grain+r.margin, r.file.size)]
 }
 
 // add counts a stretch as resident.
