@@ -38,13 +38,15 @@ const (
 	unpickler   = 256 << 10 // for the pickle itself
 	fileEntry   = 640
 	fileRecord  = 300 // in the record of a merge
-	openEntry   = 12 << 10
+	openEntry   = 10 << 10
 	maxOpen     = 256 // files that are mapped or have a descriptor
 	memberEntry = 64  // of config.json, while its names are checked
 
 	verifyBytes = 256 << 10 // for what is read of the output
 
-	mergeGarbage = 13 << 18 // of a small merge, between two runs of the collector
+	// Of a small run, between two runs of the collector.
+	mergeGarbage  = 13 << 18
+	verifyGarbage = 9 << 18
 
 	// Bytes of a file that are not values, for each tensor, names aside.
 	headerText = 60
@@ -111,11 +113,11 @@ func (t *tables) held() held {
 			entry = pickleEntry
 		}
 		own := t.out.Tensors * writeEntry
+		garbage = mergeGarbage
 		if t.purpose == Verifying {
-			own = t.out.Tensors*verifyEntry + verifyBytes
+			own, garbage = t.out.Tensors*verifyEntry+verifyBytes, verifyGarbage
 		}
 		running += files*fileRecord + own + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors) + t.parents[0].Config
-		garbage = mergeGarbage
 	} else {
 		running += t.out.Tensors * readEntry
 	}
