@@ -27,8 +27,8 @@ type watch struct {
 }
 
 // rewritten reports whether the change time has moved without an explanation.
-// Whoever writes into a file can put the modification time back, but not this
-// one.
+// A program that writes into a file can put the modification time back, but not
+// this one.
 func (w *watch) rewritten(info fs.FileInfo) bool {
 	now, ok := statusOf(info)
 	if !ok {

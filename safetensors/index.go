@@ -72,7 +72,7 @@ func (x Index) Files() []string {
 // Folders are refused, even below the model's, and so is whatever any system
 // could take for a path, a drive or a device.
 //
-// What is wrong with the content is a *FormatError. Errors of r are wrapped,
+// An error in the content is a *FormatError. Errors of r are wrapped,
 // and so is [io.ErrUnexpectedEOF] if r ends before size.
 func ReadIndex(r io.ReaderAt, size int64, ext string) (Index, error) {
 	if size > MaxIndex {

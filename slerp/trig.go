@@ -74,7 +74,7 @@ func rounded(y doubleWord, err float64) (float64, bool) { return y.round(err) }
 //
 // The sine of theta is within 8u², the products within 46u², which are at most
 // theta each, and their difference within 12u² more: 104u² are less than 2^-99.
-// What cancels in reduce is far below that.
+// The error of a difference in reduce is far below that.
 func arcCosine(x float64) (theta doubleWord, err float64) {
 	cos := doubleWord{x, 0}
 	sin := exactSum(1, -x).times(exactSum(1, x)).sqrt()

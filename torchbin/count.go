@@ -7,7 +7,7 @@ import (
 
 // Count estimates how many tensors a file has, and the bytes of their names,
 // from the end of its ZIP archive alone. A legacy stream has no such list: 0.
-// What it does not look at may be malformed.
+// The rest of the file may be malformed.
 func Count(f File, size int64) (tensors, text int64, err error) {
 	head := make([]byte, max(0, min(size, 4)))
 	if err := readFull(f, head, 0); err != nil || string(head) != "PK\x03\x04" {

@@ -102,7 +102,7 @@ func EncodeTable(tensors Table, storage []int) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What Open would refuse must not be written.
+	// Nothing is written that Open would refuse.
 	if _, err := newScanner(bytes.NewReader(pickle), 0, int64(len(pickle)), 0).scan(); err != nil {
 		return nil, fmt.Errorf("a checkpoint of %d tensors could not be read again: %w", tensors.Len(), err)
 	}

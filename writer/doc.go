@@ -2,7 +2,7 @@
 // shapes alone, fills them by positioned writes and publishes the finished
 // folder in one step.
 //
-// What is on disk at every moment: until Publish, everything lives in
+// Until Publish, everything lives in
 // .OUT.partial beside OUT, under files of their final names and sizes whose
 // bytes are partly zeros still; OUT itself does not exist, or is what it was
 // before. .OUT.lock beside it is held by the run and names its process and

@@ -32,7 +32,7 @@ type Job struct {
 	Name   string
 	Kind   Kind
 	Output Word
-	// What goes in: Primary and Secondary, or Recipe, or Model, which is
+	// The inputs are Primary and Secondary, or Recipe, or Model, which is
 	// converted. The others are empty.
 	Primary, Secondary, Recipe, Model Word
 	After                             []Word // jobs to be done before this one

@@ -159,7 +159,7 @@ func (p *planner) findCompanions() {
 		if _, err := p.Primary.CompanionSize(cardName); err == nil && p.Primary.Dir != "" {
 			add(p.Primary, cardName, cardName)
 		}
-		// What the model was made of stays on record beside the conversion's own.
+		// The record of how the model was made stays beside the conversion's own.
 		if _, err := p.Primary.CompanionSize(recordName); err == nil && p.Primary.Dir != "" {
 			add(p.Primary, recordName, "slerpmerge.parent.json")
 		}
