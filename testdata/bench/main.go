@@ -65,6 +65,9 @@ func main() {
 		}
 	}
 	check(os.MkdirAll(*dir, 0o777))
+	var err error
+	*dir, err = filepath.Abs(*dir) // mergekit would take two words and a slash for a name of the Hub
+	check(err)
 	b := bench{dir: *dir, out: filepath.Join(*dir, "out"), tensors: len(sh.tensors())}
 	b.a, b.b = filepath.Join(*dir, *name+"-a"), filepath.Join(*dir, *name+"-b")
 	if *work == "convert" {
