@@ -47,6 +47,30 @@ var errFault = errors.New("memory access fault")
 // fault at an address outside of it is the mapping's; the package mmap does
 // not report the mapping's own range. Every other panic is passed on.
 func copyOut(m mapping, p []byte, off int64) (n int, err error) {
+	faulted := catchFault(func(addr uintptr) bool { return !within(p, addr) }, func() { n, err = m.ReadAt(p, off) })
+	if faulted { // how far the copy got isn't known
+		return 0, errFault
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// guard calls use with p, which lies in a mapping, and reports whether a byte of p
+// can't be had. Faults elsewhere and other panics are passed on.
+func guard(p []byte, use func([]byte) error) (faulted bool, err error) {
+	faulted = catchFault(func(addr uintptr) bool { return within(p, addr) }, func() { err = use(p) })
+	return faulted, err
+}
+
+// catchFault calls run, and reports whether it ended at an address that can't be
+// read and that is mapped, as the caller knows. Faults elsewhere and other panics
+// are passed on.
+func catchFault(mapped func(addr uintptr) bool, run func()) (faulted bool) {
 	before := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(before)
@@ -58,20 +82,18 @@ func copyOut(m mapping, p []byte, off int64) (n int, err error) {
 			runtime.Error
 			Addr() uintptr
 		})
-		if !ok || fault.Addr()-reflect.ValueOf(p).Pointer() < uintptr(len(p)) {
+		if !ok || !mapped(fault.Addr()) {
 			panic(r)
 		}
-		// How far the copy got isn't known.
-		n, err = 0, errFault
+		faulted = true
 	}()
-	n, err = m.ReadAt(p, off)
-	if n == len(p) {
-		return n, nil
-	}
-	if err == nil || err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	run()
+	return false
+}
+
+// within reports whether an address is one of p.
+func within(p []byte, addr uintptr) bool {
+	return addr-reflect.ValueOf(p).Pointer() < uintptr(len(p))
 }
 
 // compare returns nil if info describes the file that was opened.

@@ -1,11 +1,6 @@
 package mmapio
 
-import (
-	"io"
-	"reflect"
-	"runtime"
-	"runtime/debug"
-)
+import "io"
 
 // View calls use with the len(scratch) bytes at off, which must lie in the
 // file. As a rule p is the file's mapping itself, and nothing is copied. Where
@@ -72,26 +67,4 @@ func (f *File) useLease(l lease, off, n int64, use func([]byte) error) error {
 	// The fault need not be at the first page that is missing: some code begins at
 	// the end.
 	return f.diagnose(off, n, errFault)
-}
-
-// guard calls use with p, which lies in a mapping, and reports whether a byte of p
-// can't be had. Faults elsewhere and other panics are passed on.
-func guard(p []byte, use func([]byte) error) (faulted bool, err error) {
-	before := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(before)
-		r := recover()
-		if r == nil {
-			return
-		}
-		fault, ok := r.(interface {
-			runtime.Error
-			Addr() uintptr
-		})
-		if !ok || fault.Addr()-reflect.ValueOf(p).Pointer() >= uintptr(len(p)) {
-			panic(r)
-		}
-		faulted = true
-	}()
-	return false, use(p)
 }
