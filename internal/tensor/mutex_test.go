@@ -4,39 +4,22 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
-	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // TestMutexes finds mutexes of which the declaration does not say what they guard.
 func TestMutexes(t *testing.T) {
-	root, found := filepath.Join("..", ".."), 0
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch name := d.Name(); {
-		case err != nil:
-			return err
-		case d.IsDir() && (name == "testdata" || strings.HasPrefix(name, "_") || len(name) > 2 && name[0] == '.'):
-			return filepath.SkipDir
-		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
-			return nil
+	found := 0
+	eachPackage(t, func(fset *token.FileSet, files []*ast.File) {
+		for _, f := range files {
+			n, silent := mutexes(f)
+			for _, pos := range silent {
+				t.Errorf("%s: no comment says what the mutex guards", fset.Position(pos))
+			}
+			found += n
 		}
-		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		n, silent := mutexes(f)
-		for _, pos := range silent {
-			t.Errorf("%s: no comment says what the mutex guards", fset.Position(pos))
-		}
-		found += n
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if found < 10 {
 		t.Errorf("only %d mutexes found: does the test still look at the right files?", found)
 	}

@@ -14,40 +14,49 @@ import (
 // assigns to, and those of package sync that hold something. Tests could not run in
 // parallel, and runs in one process would share them.
 func TestVariables(t *testing.T) {
-	root, packages := filepath.Join("..", ".."), 0
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	packages := 0
+	eachPackage(t, func(fset *token.FileSet, files []*ast.File) {
+		packages++
+		for _, pos := range state(files) {
+			t.Errorf("%s: a package variable is state", fset.Position(pos))
+		}
+	})
+	if packages < 20 {
+		t.Errorf("only %d packages found: does the test still look at the right folders?", packages)
+	}
+}
+
+// eachPackage calls do with the files of every package of the module, tests aside.
+func eachPackage(t *testing.T, do func(fset *token.FileSet, files []*ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
 		switch name := d.Name(); {
 		case err != nil || !d.IsDir():
 			return err
 		case name == "testdata" || strings.HasPrefix(name, "_") || len(name) > 2 && name[0] == '.':
 			return filepath.SkipDir
 		}
-		fset := token.NewFileSet()
 		paths, err := filepath.Glob(filepath.Join(path, "*.go"))
 		if err != nil || len(paths) == 0 {
 			return err
 		}
+		fset := token.NewFileSet()
 		var files []*ast.File
 		for _, path := range paths {
-			f, err := parser.ParseFile(fset, path, nil, 0)
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
 			if err != nil {
 				return err
 			}
-			if !strings.HasSuffix(path, "_test.go") {
-				files = append(files, f)
-			}
+			files = append(files, f)
 		}
-		packages++
-		for _, pos := range state(files) {
-			t.Errorf("%s: a package variable is state", fset.Position(pos))
-		}
+		do(fset, files)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if packages < 20 {
-		t.Errorf("only %d packages found: does the test still look at the right folders?", packages)
 	}
 }
 
