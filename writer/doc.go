@@ -2,10 +2,9 @@
 // shapes alone, fills them by positioned writes and publishes the finished
 // folder in one step.
 //
-// Until Publish, everything lives in
-// .OUT.partial beside OUT, under files of their final names and sizes whose
-// bytes are partly zeros still; OUT itself does not exist, or is what it was
-// before. .OUT.lock beside it is held by the run and names its process and
+// Until Publish, everything is in .OUT.partial beside OUT, in files of their
+// final names and sizes whose bytes are partly zeros still; OUT itself does not
+// exist, or is what it was before. .OUT.lock beside it is held by the run and names its process and
 // host. Publish flushes every file, then the folders, then renames
 // .OUT.partial to OUT, then flushes the folder above. So whatever is visible
 // under OUT is complete, and what Publish has reported as done survives a
@@ -30,11 +29,11 @@
 // disk is met at once, and every file is written front to back by one
 // goroutine: several writers into the page cache, or small pieces, cost a multiple
 // on Linux. Pieces of large outputs are written into the page cache or past it,
-// whichever is faster at the time. Behind the cursor a second goroutine pushes dirty pages to the disk,
-// and holds the writer back where the disk is slower: what is dirty, and with
-// it the time that a checkpoint or the flush at the end takes, is bounded. An
-// error of the disk that shows only there ends the run like any other: later
-// calls and Publish return it.
+// whichever is faster at the time. Behind the cursor a second goroutine pushes
+// dirty pages to the disk, and holds the writer back where the disk is slower:
+// what is dirty, and with it the time that a checkpoint or the flush at the end
+// takes, is bounded. An error of the disk that shows only there ends the run like
+// any other: later calls and Publish return it.
 //
 // Bytes written depend on the tensors and the data alone: no file holds a
 // time, a path or the name of a machine.

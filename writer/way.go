@@ -24,8 +24,8 @@ const (
 	// them. They are fastest where new pages are cheap.
 	buffered way = iota
 	// uncached writes (RWF_DONTCACHE, from Linux 6.14 on) go through a few pages,
-	// which the system drops once they are on the disk. They are nearly as fast where
-	// pages are cheap, and as fast where they are not.
+	// which the system drops once they are on the disk. On a quiet machine a merge
+	// with them was as fast as one with buffered writes, within the noise.
 	uncached
 	// direct writes (O_DIRECT) go past the page cache. They take the least processor
 	// time, and wait for the disk: a merge with them took 1.4 times as long.
@@ -60,8 +60,7 @@ const (
 //
 // Which way is fastest depends on the state of the machine. Where the pages of
 // the page cache are cheap, buffered writes are; on a virtual machine whose host
-// has taken free memory back a page can cost ten times as much as in another hour;
-// and beside twenty busy threads on two processors, a merge with buffered writes
+// has taken free memory back, new pages are dear; and beside twenty busy threads on two processors, a merge with buffered writes
 // took twice as long as one with direct writes. So rounds of some tens of MiB are
 // written buffered and in the way that spares the page cache, and their whole time
 // is compared, whatever it was spent on. The way that loses is tried again from

@@ -8,10 +8,11 @@ is VmHWM, mapped pages included. The program is the static one, as it is
 released: CGO_ENABLED=0 go build -trimpath -ldflags '-s -w'.
 
 A least is tried up to six times, three at least with --long, and the highest
-peak counts: peaks of one command differ by a tenth. The 15 % are 25 without --long,
-where a row that is a little above them would fail one run in three. Of three runs one may exceed
-its limit: on a busy machine the collector is late at times. The row says so. Less than 17 MiB is not asked
-of a refusal, for the program takes that in any case.
+peak counts: peaks of one command differ by a tenth. Without --long 25 % are
+allowed, for a row a little above 15 % would fail one run in three. Of three runs
+one may exceed its limit: on a busy machine the collector is late at times. The
+row says so. Less than 17 MiB is not asked of a refusal, for the program takes
+that in any case.
 
 plan is the dry run of a merge: it refuses what the merge would refuse, and
 names the merge's least. It must be the same number. The 15 % hold for the
