@@ -24,10 +24,12 @@ import (
 // models, each weighted by its norm times its gain.
 type byNorm struct{}
 
-func (byNorm) Name() recipe.Method { return "by_norm" }
-func (byNorm) Title() string       { return "A merge by norms" }
-func (byNorm) Pairs() bool         { return false }
-func (byNorm) Check(*recipe.Check) {}
+func (byNorm) Name() recipe.Method     { return "by_norm" }
+func (byNorm) Title() string           { return "A merge by norms" }
+func (byNorm) Base() recipe.BaseRole   { return recipe.BaseIsModel }
+func (byNorm) Missing() method.Missing { return method.Others }
+func (byNorm) Pairs() bool             { return false }
+func (byNorm) Check(*recipe.Check)     {}
 func (byNorm) Parameters() []recipe.Parameter {
 	return []recipe.Parameter{{Name: "gain", PerSource: true}}
 }

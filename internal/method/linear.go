@@ -35,6 +35,12 @@ func (LinearMethod) Parameters() []recipe.Parameter {
 	return []recipe.Parameter{{Name: "weight", PerSource: true}, {Name: "normalize", Boolean: true}}
 }
 
+// Base returns the role of base_model.
+func (LinearMethod) Base() recipe.BaseRole { return recipe.BaseIsModel }
+
+// Missing returns Others.
+func (LinearMethod) Missing() Missing { return Others }
+
 // Pairs returns false.
 func (LinearMethod) Pairs() bool { return false }
 

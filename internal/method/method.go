@@ -13,10 +13,31 @@ type Method interface {
 	// tensors that only one model has; else the sum is that of the models that
 	// have a tensor.
 	Pairs() bool
+	// Missing says what becomes of a tensor that not all sources have. Methods that
+	// go from one model to another leave it to the policy of the recipe.
+	Missing() Missing
 	// Op returns the operation on one tensor. If the recipe lacks the value of a
 	// parameter for it, missing is the parameter's name.
 	Op(p Params) (op Op, missing string)
 }
+
+// Missing is what becomes of a tensor that some sources lack (mergekit 0.1.5,
+// MissingTensorRule).
+type Missing uint8
+
+const (
+	// Others: the method is applied to the models that have the tensor.
+	Others Missing = iota
+	// Refuse: the merge is refused.
+	Refuse
+	// Singleton: if one model alone has it, its values are taken; else Refuse.
+	Singleton
+	// BaseSingleton: the same, if that model is the base; else Refuse.
+	BaseSingleton
+	// BaseOrSkip: if the base alone has it, its values are taken; without the base,
+	// or with fewer than two others, the tensor is left out with a warning.
+	BaseOrSkip
+)
 
 // All returns the methods that recipes can name.
 func All() []recipe.Rules {
@@ -25,8 +46,12 @@ func All() []recipe.Rules {
 
 // Params gives the parameters of a method for one tensor of the output.
 type Params interface {
-	// Operands returns the number of operands that the tensor has.
+	// Operands returns the number of operands that the tensor has, the base
+	// included if it is among the sources.
 	Operands() int
+	// Base returns the index of the operand that is the base model's, -1 if there
+	// is none.
+	Base() int
 	// Value and Flag are the parameters that all operands share.
 	Value(name string) (float64, bool)
 	Flag(name string) (value, ok bool)

@@ -12,12 +12,20 @@ import (
 // params are those of a tensor, for tests.
 type params struct {
 	n      int
+	based  bool // operand base is the base model's
+	base   int
 	values map[string]float64
 	flags  map[string]bool
 	of     []map[string]float64
 }
 
-func (p params) Operands() int                     { return p.n }
+func (p params) Operands() int { return p.n }
+func (p params) Base() int {
+	if !p.based {
+		return -1
+	}
+	return p.base
+}
 func (p params) Value(name string) (float64, bool) { v, ok := p.values[name]; return v, ok }
 func (p params) Flag(name string) (value, ok bool) { value, ok = p.flags[name]; return value, ok }
 func (p params) Of(k int, name string) (float64, bool) {

@@ -18,8 +18,22 @@ type Op interface {
 	// Needs returns what Solve has to be told of the operands.
 	Needs() Measure
 	// Solve gives the coefficients of n operands. gram is nil unless Needs is
-	// InnerProducts.
+	// InnerProducts or Deltas; of Passes only the Outcome is used.
 	Solve(n int, gram Gram) Solution
+}
+
+// A Based is an Op with Needs Deltas.
+type Based interface {
+	Op
+	// Base returns the index of the operand that the others are measured from.
+	Base() int
+}
+
+// A Sweeper is an Op with Needs Passes.
+type Sweeper interface {
+	Op
+	// Sweep begins the work on a tensor. It is cheap until the first pass.
+	Sweep(o slerp.Operands) slerp.Sweep
 }
 
 // A Measure is something that is known only when the operands were read.
@@ -35,6 +49,13 @@ const (
 	// Equality is whether the others have the bytes of the first, which are
 	// copied.
 	Equality
+	// Deltas is the Gram matrix of the differences of all operands but the base from
+	// the base: n-1 rows and columns, in the order of the operands. Equal operands
+	// are treated as with InnerProducts. The Op is a Based.
+	Deltas
+	// Passes are those of a slerp.Sweep. Where all operands have the same bytes, the
+	// first may be copied instead. The Op is a Sweeper.
+	Passes
 )
 
 // A Gram is the matrix of inner products of n operands, as sums for each pair in
@@ -84,6 +105,7 @@ type Solution struct {
 	Spherical bool
 	Outcome   Outcome
 	Angle     slerp.Coefficients // of Spherical: where the Weights come from
+	Figures   []slerp.Figure     // that the method came to, for reports
 }
 
 // An Outcome is the operation that was done on a tensor in the end.

@@ -19,6 +19,12 @@ func (PassthroughMethod) Parameters() []recipe.Parameter {
 	return []recipe.Parameter{{Name: "scale", PerSource: true}}
 }
 
+// Base returns the role of base_model.
+func (PassthroughMethod) Base() recipe.BaseRole { return recipe.BaseIsModel }
+
+// Missing returns Others.
+func (PassthroughMethod) Missing() Missing { return Others }
+
 // Pairs returns false.
 func (PassthroughMethod) Pairs() bool { return false }
 

@@ -58,6 +58,12 @@ func validT(v float64, word string) (problem, warning string) {
 	return "", ""
 }
 
+// Base returns the role of base_model.
+func (SlerpMethod) Base() recipe.BaseRole { return recipe.BaseIsMember }
+
+// Missing returns Others.
+func (SlerpMethod) Missing() Missing { return Others }
+
 // Pairs returns true: tensors are planned in pairs.
 func (SlerpMethod) Pairs() bool { return true }
 

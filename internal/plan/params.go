@@ -1,5 +1,7 @@
 package plan
 
+import "slices"
+
 // params are the parameters of a recipe for one tensor of the output. It is a
 // method.Params.
 type params struct {
@@ -18,6 +20,11 @@ type source struct {
 
 // Operands returns the number of sources that have the tensor.
 func (v params) Operands() int { return len(v.sources) }
+
+// Base returns the operand that is the base model's, -1 if there is none.
+func (v params) Base() int {
+	return slices.IndexFunc(v.sources, func(s source) bool { return s.index == v.p.Recipe.Slices[v.slice].Base })
+}
 
 // Value returns a parameter that all sources share.
 func (v params) Value(name string) (float64, bool) {

@@ -17,9 +17,27 @@ type Rules interface {
 	Name() Method
 	// Parameters returns the names that the method reads; it ignores others with a warning.
 	Parameters() []Parameter
+	// Base says what base_model is to the method.
+	Base() BaseRole
 	// Check finds what is wrong with the slices.
 	Check(c *Check)
 }
+
+// A BaseRole is what base_model is to a method.
+type BaseRole uint8
+
+const (
+	// BaseIsModel: it is a model like the others. mergekit adds it to models that
+	// don't list it, without a word.
+	BaseIsModel BaseRole = iota
+	// BaseIsMember: it is required, and one of the models listed: the one that t = 0
+	// stands for.
+	BaseIsMember
+	// BaseIsRequired: the others are measured from it. It need not be listed.
+	BaseIsRequired
+	// BaseIsOptional: the same, and the method can do without.
+	BaseIsOptional
+)
 
 // A Parameter is one that a method reads.
 type Parameter struct {
