@@ -119,3 +119,19 @@ const (
 	Converted    Outcome = "convert" // the values of one parent in another type
 	Incomparable Outcome = "unlike"  // in a comparison: of other shapes or types
 )
+
+// At returns the inner product of operands i and j of n, or of their deltas. The
+// matrix is symmetric; n is 2 at least.
+func (g Gram) At(n, i, j int) slerp.Wide {
+	if i > j {
+		i, j = j, i
+	}
+	pair := func(i, j int) slerp.Gram { return g[i*n-i*(i+1)/2+j-i-1] }
+	switch {
+	case i != j:
+		return pair(i, j).AB
+	case i < n-1:
+		return pair(i, n-1).AA
+	}
+	return pair(n-2, n-1).BB
+}

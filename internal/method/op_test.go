@@ -123,3 +123,22 @@ func TestAddKeepsTheOrder(t *testing.T) {
 		t.Errorf("%v and %v", left, right)
 	}
 }
+
+// The inner product of any two operands is found among the pairs.
+func TestAt(t *testing.T) {
+	for n := 2; n <= 6; n++ {
+		var g Gram
+		for i := range n {
+			for j := i + 1; j < n; j++ {
+				g = append(g, sums(float64(100*i+i), float64(100*j+j), float64(100*i+j)))
+			}
+		}
+		for i := range n {
+			for j := range n {
+				if got, want := g.At(n, i, j).Float64(), float64(100*min(i, j)+max(i, j)); got != want {
+					t.Errorf("%d operands, %d and %d: %v, want %v", n, i, j, got, want)
+				}
+			}
+		}
+	}
+}
