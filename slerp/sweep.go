@@ -38,7 +38,8 @@ func (o Operands) Rows() (rows, row int64) {
 //
 // The caller asks for a pass with Pass, measures each of its blocks with a [Meter],
 // gives the meter to Take, and asks for the next pass when all blocks are taken.
-// When Pass returns 0 the tensor is measured, and a [Mixer] computes the output.
+// The blocks of the first pass are all elements, each of them once. When Pass
+// returns 0 the tensor is measured, and a [Mixer] computes the output.
 //
 // Pass and Take are called by one goroutine at a time; Region and the methods of
 // meters and mixers by several. The result must not depend on the order in which

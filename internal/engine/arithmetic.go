@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/plan"
@@ -50,7 +51,7 @@ func (w *arithmetic) each(ctx context.Context, in []input, from, to int64, do fu
 // measure gives the Gram matrix of one block. If it is to look, it also reports
 // whether all operands have the same bytes there.
 func (w *arithmetic) measure(ctx context.Context, t *plan.Tensor, in []input, block int, look bool) (g method.Gram, same bool, err error) {
-	products := w.gram(in)
+	products := w.gram(t, in)
 	same = look && sameTypes(in)
 	from := int64(block) * slerp.BlockElems
 	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) {
@@ -74,43 +75,67 @@ func (w *arithmetic) distance(ctx context.Context, t *plan.Tensor, in []input, b
 	return d.Squared(), err
 }
 
-// A gramMeter measures one block of operands: a meter for each pair, in row
-// order.
-type gramMeter []*slerp.InnerProducts
+// A gramMeter measures one block of operands: the sums of each pair, in row order.
+type gramMeter interface {
+	Reset()
+	add(chunks [][]byte)
+	// sums are put into the Gram matrix that is given.
+	sums(into method.Gram) method.Gram
+}
 
-func (w *arithmetic) gram(in []input) gramMeter {
-	if len(in) == 2 { // as a rule: this one serves again and again
+// A pairMeter measures two operands.
+type pairMeter struct{ *slerp.InnerProducts }
+
+func (m pairMeter) add(chunks [][]byte)               { m.Add(chunks[0], chunks[1]) }
+func (m pairMeter) sums(into method.Gram) method.Gram { return append(into[:0], m.Gram()) }
+
+// A groupMeter measures any number, or their differences from a base.
+type groupMeter struct{ *slerp.Products }
+
+func (m groupMeter) add(chunks [][]byte)               { m.Add(chunks) }
+func (m groupMeter) sums(into method.Gram) method.Gram { return m.Grams(into[:0]) }
+
+// gram returns a meter for one block. It serves again and again.
+func (w *arithmetic) gram(t *plan.Tensor, in []input) gramMeter {
+	base := -1
+	if b, ok := t.Op.(method.Based); ok {
+		base = b.Base()
+	}
+	if len(in) == 2 && base < 0 {
 		m := w.innerProducts(in[0].typ, in[1].typ)
 		m.Reset()
-		w.pair[0] = m
-		return w.pair[:]
+		return m
 	}
-	g := make(gramMeter, 0, method.Pairs(len(in)))
-	for i := range in {
-		for _, other := range in[i+1:] {
-			g = append(g, slerp.NewInnerProducts(in[i].typ, other.typ))
-		}
+	if !w.group.serves(in, base) {
+		w.group = newGroup(in, base)
 	}
-	return g
+	w.group.meter.Reset()
+	return w.group.meter
 }
 
-func (g gramMeter) add(chunks [][]byte) {
-	k := 0
-	for i := range chunks {
-		for _, other := range chunks[i+1:] {
-			g[k].Add(chunks[i], other)
-			k++
-		}
-	}
+// A group is the meter of the operands that were measured last, which as a rule
+// have the types of the next.
+type group struct {
+	types []tensor.DType
+	base  int
+	meter groupMeter
 }
 
-// sums are put into the Gram matrix that is given.
-func (g gramMeter) sums(into method.Gram) method.Gram {
-	into = into[:0]
-	for k := range g {
-		into = append(into, g[k].Gram())
+func newGroup(in []input, base int) group {
+	types := typesOf(in)
+	return group{types, base, groupMeter{slerp.NewProducts(types, base)}}
+}
+
+func (g *group) serves(in []input, base int) bool {
+	return g.base == base && slices.EqualFunc(g.types, in, func(t tensor.DType, o input) bool { return t == o.typ })
+}
+
+func typesOf(in []input) []tensor.DType {
+	types := make([]tensor.DType, len(in))
+	for k := range in {
+		types[k] = in[k].typ
 	}
-	return into
+	return types
 }
 
 func sameTypes(in []input) bool {
@@ -152,15 +177,25 @@ func (w *arithmetic) convert(ctx context.Context, dst []byte, o input, out tenso
 // blend fills dst, from byte off of the output on, with part of a measured
 // tensor.
 func (w *arithmetic) blend(ctx context.Context, dst []byte, in []input, out tensor.DType, off int64, m mix) (slerp.Counts, error) {
-	if m.equal {
+	switch {
+	case m.equal:
 		return w.convert(ctx, dst, in[0], out, off)
+	case m.sweep != nil:
+		return w.mixPart(ctx, dst, in, int64(out.Size()), off, m.sweep)
 	}
 	return w.sum(ctx, dst, in, out, off, m)
 }
 
-// sum fills dst with part of a weighted sum.
+// sum fills dst with part of a weighted sum. What has no weight is not read.
 func (w *arithmetic) sum(ctx context.Context, dst []byte, in []input, out tensor.DType, off int64, m mix) (slerp.Counts, error) {
 	var counts slerp.Counts
+	if used := m.used(); len(used) < len(in) {
+		m.weights = pick(m.weights, used)
+		in = pick(in, used)
+	}
+	if m.sole() {
+		return w.convert(ctx, dst, in[0], out, off)
+	}
 	size := int64(out.Size())
 	from := off / size
 	combine := w.combiner(in, out, m)
@@ -170,6 +205,32 @@ func (w *arithmetic) sum(ctx context.Context, dst []byte, in []input, out tensor
 		dst = dst[n:]
 	})
 	return counts, err
+}
+
+// used lists the operands that have a weight; if none has, the first.
+func (m *mix) used() []int {
+	var used []int
+	for k, w := range m.weights {
+		if w != 0 || m.paired {
+			used = append(used, k)
+		}
+	}
+	if used == nil {
+		used = []int{0}
+	}
+	return used
+}
+
+// sole reports whether the sum is its only operand as it is.
+func (m *mix) sole() bool { return len(m.weights) == 1 && m.weights[0] == m.divisor }
+
+// pick returns the elements of list at the indexes.
+func pick[T any](list []T, indexes []int) []T {
+	out := make([]T, len(indexes))
+	for i, k := range indexes {
+		out[i] = list[k]
+	}
+	return out
 }
 
 // A combiner makes output of operands, or of chunks of them.
@@ -184,18 +245,30 @@ func (w *arithmetic) combiner(in []input, out tensor.DType, m mix) combiner {
 			return k.Blend(dst, chunks[0], chunks[1], m.weights[0], m.weights[1])
 		}
 	}
-	types := make([]tensor.DType, len(in))
-	for k := range in {
-		types[k] = in[k].typ
+	used := m.used()
+	if len(used) == len(in) {
+		if m.sole() {
+			c := w.converter(out, in[0].typ)
+			return func(dst []byte, chunks [][]byte) slerp.Counts { return c.Convert(dst, chunks[0]) }
+		}
+		k := slerp.NewWeightedSum(out, typesOf(in))
+		return func(dst []byte, chunks [][]byte) slerp.Counts { return k.Sum(dst, chunks, m.weights, m.divisor) }
 	}
-	k := slerp.NewWeightedSum(out, types)
-	return func(dst []byte, chunks [][]byte) slerp.Counts { return k.Sum(dst, chunks, m.weights, m.divisor) }
+	m.weights = pick(m.weights, used)
+	combine := w.combiner(pick(in, used), out, m)
+	own := make([][]byte, len(used))
+	return func(dst []byte, chunks [][]byte) slerp.Counts {
+		for i, k := range used {
+			own[i] = chunks[k]
+		}
+		return combine(dst, own)
+	}
 }
 
-func (w *arithmetic) innerProducts(a, b tensor.DType) *slerp.InnerProducts {
+func (w *arithmetic) innerProducts(a, b tensor.DType) gramMeter {
 	k := [2]tensor.DType{a, b}
 	if w.products[k] == nil {
-		w.products[k] = slerp.NewInnerProducts(a, b)
+		w.products[k] = pairMeter{slerp.NewInnerProducts(a, b)}
 	}
 	return w.products[k]
 }

@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"slerpmerge/internal/method"
+	"slerpmerge/slerp"
 	"slerpmerge/writer"
 )
 
@@ -29,6 +30,57 @@ type tensorNote struct {
 	Underflow int64          `json:"u,omitempty"`
 	Weights   []floatBits    `json:"w,omitempty"`
 	Divisor   floatBits      `json:"d,omitempty"`
+	Detail    *detailNote    `json:"t,omitempty"`
+}
+
+// A detailNote is a Detail.
+type detailNote struct {
+	Norms   []floatBits  `json:"n,omitempty"`
+	Cosines []floatBits  `json:"c,omitempty"`
+	Weights []floatBits  `json:"w,omitempty"`
+	Figures []figureNote `json:"f,omitempty"`
+}
+
+type figureNote struct {
+	Name  string    `json:"n"`
+	Of    int       `json:"o"`
+	Value floatBits `json:"v"`
+}
+
+func allBits(list []float64) (bits []floatBits) {
+	for _, x := range list {
+		bits = append(bits, bitsOf(x))
+	}
+	return bits
+}
+
+func allFloats(bits []floatBits) (list []float64) {
+	for _, b := range bits {
+		list = append(list, b.float())
+	}
+	return list
+}
+
+func (d *Detail) note() *detailNote {
+	if d == nil {
+		return nil
+	}
+	n := &detailNote{Norms: allBits(d.Norms), Cosines: allBits(d.Cosines), Weights: allBits(d.Weights)}
+	for _, f := range d.Figures {
+		n.Figures = append(n.Figures, figureNote{f.Name, f.Of, bitsOf(f.Value)})
+	}
+	return n
+}
+
+func (n *detailNote) detail() *Detail {
+	if n == nil {
+		return nil
+	}
+	d := &Detail{Norms: allFloats(n.Norms), Cosines: allFloats(n.Cosines), Weights: allFloats(n.Weights)}
+	for _, f := range n.Figures {
+		d.Figures = append(d.Figures, slerp.Figure{Name: f.Name, Of: f.Of, Value: f.Value.float()})
+	}
+	return d
 }
 
 type floatBits uint64
@@ -45,7 +97,7 @@ const (
 )
 
 func noteOf(i int, r *TensorResult) tensorNote {
-	n := tensorNote{Tensor: i, Outcome: r.Outcome, Overflow: r.Overflow, Underflow: r.Underflow}
+	n := tensorNote{Tensor: i, Outcome: r.Outcome, Overflow: r.Overflow, Underflow: r.Underflow, Detail: r.Detail.note()}
 	if r.NonFinite {
 		n.Flags |= noteNonFinite
 	}
@@ -59,7 +111,7 @@ func noteOf(i int, r *TensorResult) tensorNote {
 }
 
 func (n *tensorNote) result() TensorResult {
-	r := TensorResult{Outcome: n.Outcome, Overflow: n.Overflow, Underflow: n.Underflow,
+	r := TensorResult{Outcome: n.Outcome, Overflow: n.Overflow, Underflow: n.Underflow, Detail: n.Detail.detail(),
 		NonFinite: n.Flags&noteNonFinite != 0, Differs: n.Flags&noteDiffers != 0}
 	if a := n.Angle; a != nil {
 		r.Measured = true
@@ -77,18 +129,12 @@ func (n *tensorNote) setMix(m mix) {
 	if m.paired {
 		n.Flags |= notePaired
 	}
-	for _, w := range m.weights {
-		n.Weights = append(n.Weights, bitsOf(w))
-	}
+	n.Weights = allBits(m.weights)
 	n.Divisor = bitsOf(m.divisor)
 }
 
 func (n *tensorNote) mix() mix {
-	m := mix{equal: n.Flags&noteEqual != 0, paired: n.Flags&notePaired != 0, divisor: n.Divisor.float()}
-	for _, w := range n.Weights {
-		m.weights = append(m.weights, w.float())
-	}
-	return m
+	return mix{equal: n.Flags&noteEqual != 0, paired: n.Flags&notePaired != 0, divisor: n.Divisor.float(), weights: allFloats(n.Weights)}
 }
 
 // maxNoted bounds the tensors of one note, so that notes about tiny tensors stay
@@ -122,7 +168,7 @@ func (e *Engine) note() []byte {
 			continue
 		}
 		t := noteOf(int(i), &e.results[i])
-		if st.ready() {
+		if st.ready() && st.mix.sweep == nil { // else it is measured again
 			t.setMix(st.mix)
 		}
 		n.Under = append(n.Under, t)

@@ -14,6 +14,7 @@ import (
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
+	"slerpmerge/slerp"
 	"slerpmerge/writer"
 )
 
@@ -62,8 +63,8 @@ type Engine struct {
 	finished []*piece       // ring by seq
 	large    []bool         // by tensor: it is measured ahead
 	flight   map[int]*state // of large tensors that are measured, or being measured, and not written whole
-	scan     int            // index into order of the tensor being measured
-	block    int            // its next block
+	scan     int            // index into order: the large ones before are measured, or being measured
+	measures []*measurement // under way, in order
 	ahead    int            // large tensors measured or being measured, not yet handed out whole
 	whole    int            // index into order: those before are written whole
 	noted    int            // likewise: those before are in a note
@@ -84,14 +85,8 @@ type mix struct {
 	equal   bool // same type, same bytes: no arithmetic
 	weights []float64
 	divisor float64
-	paired  bool // by a slerp.Blender
-}
-
-// A measurement is a large tensor being measured.
-type measurement struct {
-	grams  []method.Gram // by block, added in that order at the end
-	left   int
-	differ atomic.Bool
+	paired  bool        // by a slerp.Blender
+	sweep   slerp.Sweep // that makes the output instead of weights; nil for a sum
 }
 
 // maxAhead is the largest number of large tensors that are measured before the
@@ -120,7 +115,8 @@ func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
 		e.large[i] = p.Tensors[i].Blends() && !e.fits(i)
 	}
 	e.cut = cutter{tensors: p.Tensors, files: layout.Files, size: e.budget.Piece,
-		whole: func(i int) bool { return p.Tensors[i].Blends() && !e.large[i] }}
+		whole: func(i int) bool { return p.Tensors[i].Blends() && !e.large[i] },
+		last:  func(i int) bool { return p.Tensors[i].Op.Needs() == method.Passes && e.large[i] }}
 	e.finished = make([]*piece, e.budget.Buffers)
 	for range e.budget.Buffers {
 		e.free = append(e.free, newBuffer(e.budget.Piece))
@@ -151,10 +147,9 @@ func (e *Engine) Release() { e.free = nil }
 
 // A task is either a piece to fill or a block to measure.
 type task struct {
-	piece  *piece
-	tensor int
-	block  int
-	of     *measurement // that the block belongs to
+	piece *piece
+	block int
+	of    *measurement // that the block belongs to
 }
 
 // take waits for a task; ok is false when there are no more.
@@ -218,63 +213,11 @@ func (e *Engine) handOut(p *piece) {
 	}
 }
 
-// takeBlock finds the next block to be measured, if measuring may go on.
-func (e *Engine) takeBlock() (task, bool) {
-	for e.scan < len(e.order) && (!e.large[e.order[e.scan]] || e.flight[int(e.order[e.scan])].ready()) {
-		e.scan++
-	}
-	if e.scan == len(e.order) {
-		return task{}, false
-	}
-	i := int(e.order[e.scan])
-	st := e.flight[i]
-	if st == nil {
-		if e.ahead >= maxAhead && !e.wanted(i) {
-			return task{}, false
-		}
-		e.ahead++
-		n := blocks(&e.tensors[i])
-		st = &state{measure: &measurement{grams: make([]method.Gram, n), left: n}}
-		e.flight[i] = st
-	}
-	t := task{tensor: i, block: e.block, of: st.measure}
-	e.asked(parentBytes(&e.tensors[i]) / int64(len(st.measure.grams)))
-	if e.block++; e.block == len(st.measure.grams) {
-		e.scan++
-		e.block = 0
-	}
-	return t, true
-}
-
 // wanted reports whether the next piece has a part of the tensor: where the
 // output's type is narrower than the parents', a piece can hold parts of more
 // than maxAhead large ones, and waits for all of them.
 func (e *Engine) wanted(i int) bool {
 	return slices.ContainsFunc(e.next.spans, func(s span) bool { return s.tensor == i })
-}
-
-// measured takes the Gram matrix of one block; with the last one the tensor's
-// mix is decided.
-func (e *Engine) measured(i, block int, g method.Gram) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	st := e.flight[i]
-	m := st.measure
-	m.grams[block] = g
-	if m.left--; m.left > 0 {
-		return
-	}
-	var sum method.Gram
-	for _, g := range m.grams {
-		sum = sum.Add(g)
-	}
-	var err error
-	if e.results[i], st.mix, err = e.decide(i, sum, !m.differ.Load()); err != nil && e.err == nil {
-		e.err = err
-		e.readAhead.poke()
-	}
-	st.measure = nil
-	e.wake.Broadcast()
 }
 
 // filled passes a piece on to the writer.

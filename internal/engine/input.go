@@ -39,25 +39,11 @@ func (in input) failed(ctx context.Context, err error) error {
 	return fmt.Errorf("reading tensor %s from %s: %w", text.Quote(t.Name), in.of.Model.Files[t.File].Path, err)
 }
 
-// operandType is the element type of an operand as it is read; zeros take the
-// type of another one.
-func operandType(list []operand.Operand, k int) tensor.DType {
-	if o := list[k]; !o.None() {
-		return o.Info().DType
-	}
-	for _, o := range list {
-		if !o.None() {
-			return o.Info().DType
-		}
-	}
-	return tensor.F32
-}
-
 // width is the size of one element of all operands as they are read.
 func width(list []operand.Operand) int64 {
 	var n int64
 	for k := range list {
-		n += int64(operandType(list, k).Size())
+		n += int64(operand.Type(list, k).Size())
 	}
 	return n
 }

@@ -54,6 +54,7 @@ type cutter struct {
 	files   []writer.File
 	size    int64
 	whole   func(tensor int) bool
+	last    func(tensor int) bool // a piece ends with it: what was measured of it takes memory
 	file    int
 	ext     int
 	done    int64 // bytes of the current extent that are cut
@@ -106,7 +107,7 @@ func (c *cutter) next() *piece {
 		if c.done == x.Len {
 			c.ext, c.done = c.ext+1, 0
 		}
-		if p.len == c.size || take < left || len(p.spans) == maxSpans {
+		if p.len == c.size || take < left || len(p.spans) == maxSpans || c.last(x.Tensor) {
 			break
 		}
 	}

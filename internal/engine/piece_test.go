@@ -35,7 +35,7 @@ func TestCutter(t *testing.T) {
 			t.Fatal(err)
 		}
 		whole := func(i int) bool { return infos[i].Bytes() <= size && i%3 != 0 }
-		c := cutter{tensors: tensors, files: l.Files, size: size, whole: whole}
+		c := cutter{tensors: tensors, files: l.Files, size: size, whole: whole, last: func(i int) bool { return i%7 == 0 }}
 		done := make([]int64, len(infos))
 		at := make(map[int]int64) // file -> end of its last piece
 		last := 0
@@ -101,7 +101,7 @@ func TestCutterBoundsSegments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := cutter{tensors: tensors, files: l.Files, size: 1 << 20, whole: func(int) bool { return true }}
+	c := cutter{tensors: tensors, files: l.Files, size: 1 << 20, whole: func(int) bool { return true }, last: func(int) bool { return false }}
 	var got []int
 	for p := c.next(); p != nil; p = c.next() {
 		got = append(got, len(p.spans))

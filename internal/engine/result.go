@@ -2,10 +2,12 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"slerpmerge/internal/fault"
 	"slerpmerge/internal/method"
+	"slerpmerge/internal/plan"
 	"slerpmerge/internal/text"
 	"slerpmerge/slerp"
 )
@@ -23,6 +25,43 @@ type TensorResult struct {
 	Measured  bool    // the fields from Cos to NormB are known
 	NonFinite bool    // a parent has a NaN or Inf there, and --nonfinite warn let it pass
 	Differs   bool    // Follow: the secondary's values are others
+	Detail    *Detail // of methods other than a slerp of two; nil where nothing was measured
+}
+
+// A Detail is what a method came to for one tensor.
+type Detail struct {
+	Norms   []float64 // of the operands, or of their differences from the base: then 0 for the base
+	Cosines []float64 // of each pair of them, the base left out, in row order
+	Weights []float64 // coefficients of the operands
+	Figures []slerp.Figure
+}
+
+// detailOf returns the detail of a measured tensor.
+func detailOf(t *plan.Tensor, gram method.Gram, c method.Solution) *Detail {
+	d := &Detail{Weights: c.Weights, Figures: c.Figures, Norms: make([]float64, len(t.Operands))}
+	base, n := -1, len(t.Operands)
+	if b, ok := t.Op.(method.Based); ok {
+		base, n = b.Base(), n-1
+	}
+	if n < 2 {
+		return d
+	}
+	roots := make([]slerp.Wide, n)
+	at := 0
+	for k := range d.Norms {
+		if k != base {
+			roots[at] = gram.At(n, at, at).Sqrt()
+			d.Norms[k] = roots[at].Float64()
+			at++
+		}
+	}
+	for i := range n {
+		for j := i + 1; j < n; j++ {
+			cos := gram.At(n, i, j).Over(roots[i].Times(roots[j]))
+			d.Cosines = append(d.Cosines, max(-1, min(1, cos)))
+		}
+	}
+	return d
 }
 
 // Outcomes counts tensors by their outcome.
@@ -51,14 +90,14 @@ func (e *NonFiniteError) Hints() []fault.Hint {
 
 // decide turns the Gram matrix of a tensor into what is to be done with it, and
 // its result.
-func (e *Engine) decide(i int, gram method.Gram, equal bool) (r TensorResult, m mix, err error) {
+func (e *Engine) decide(i int, gram method.Gram, sweep slerp.Sweep, equal bool) (r TensorResult, m mix, err error) {
 	t := &e.tensors[i]
 	n := len(t.Operands)
 	angle := func(c slerp.Coefficients) {
 		r.Measured, r.Cos, r.Theta, r.NormA, r.NormB = true, c.Cos, c.Theta, c.NormA, c.NormB
 	}
 	if equal { // even of infinities: nothing is computed with them
-		if n == 2 {
+		if n == 2 && len(gram) == 1 {
 			angle(slerp.Angle(gram[0]))
 		}
 		r.Outcome = method.Equal
@@ -66,13 +105,20 @@ func (e *Engine) decide(i int, gram method.Gram, equal bool) (r TensorResult, m 
 	}
 	c := t.Op.Solve(n, gram)
 	r.Outcome = c.Outcome
+	if sweep != nil {
+		r.Detail = &Detail{Figures: sweep.Figures()}
+		return r, mix{sweep: sweep}, nil
+	}
 	switch {
 	case c.Spherical:
 		angle(c.Angle)
-	case n == 2:
+	case n == 2 && len(gram) == 1:
 		angle(slerp.Angle(gram[0]))
+		fallthrough
+	default:
+		r.Detail = detailOf(t, gram, c)
 	}
-	if k := gram.NonFinite(n); k >= 0 {
+	if k := nonFinite(t, gram); k >= 0 {
 		r.NonFinite = true
 		if !e.warnNaN {
 			return r, mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: text.Quote(t.Name)}
@@ -81,10 +127,30 @@ func (e *Engine) decide(i int, gram method.Gram, equal bool) (r TensorResult, m 
 	return r, mix{weights: c.Weights, divisor: c.Divisor, paired: c.Spherical}, nil
 }
 
+// nonFinite returns the operand of a measured tensor that has a NaN or an infinity,
+// -1 if none has. In deltas those of the base show in all.
+func nonFinite(t *plan.Tensor, gram method.Gram) int {
+	n := len(t.Operands)
+	b, ok := t.Op.(method.Based)
+	if !ok {
+		return gram.NonFinite(n)
+	}
+	switch k := gram.NonFinite(n - 1); {
+	case k < 0:
+		return k
+	case k == 0 && !slices.ContainsFunc(gram, slerp.Gram.Finite):
+		return b.Base()
+	case k >= b.Base():
+		return k + 1
+	default:
+		return k
+	}
+}
+
 // decideAlone is decide for a caller that does not hold mu, which guards the
 // results: a checkpoint reads them.
-func (e *Engine) decideAlone(i int, gram method.Gram, equal bool) (mix, error) {
-	r, m, err := e.decide(i, gram, equal)
+func (e *Engine) decideAlone(i int, gram method.Gram, sweep slerp.Sweep, equal bool) (mix, error) {
+	r, m, err := e.decide(i, gram, sweep, equal)
 	e.mu.Lock()
 	e.results[i] = r
 	e.mu.Unlock()

@@ -113,7 +113,7 @@ func (w *work) inputs(own []input, i int, keep bool) []input {
 
 func (w *work) open(list []input, t *plan.Tensor) []input {
 	for k, o := range t.Operands {
-		typ := operandType(t.Operands, k)
+		typ := operand.Type(t.Operands, k)
 		list = append(list, input{src: w.opener.Open(o), of: o, typ: typ, size: int64(typ.Size()), throttle: w.throttle})
 	}
 	return list

@@ -28,11 +28,12 @@ type arithmetic struct {
 	hold      []byte
 	in        []input // of the tensor in hand, if it is in hand whole
 	views     *views
+	scratch   slerp.Scratch
 	held      []held
 	whole     [][]byte
-	pair      [1]*slerp.InnerProducts
 	block     method.Gram
-	products  map[[2]tensor.DType]*slerp.InnerProducts
+	products  map[[2]tensor.DType]gramMeter
+	group     group
 	blenders  map[[3]tensor.DType]*slerp.Blender
 	converts  map[[2]tensor.DType]*slerp.Converter
 	distances map[[2]tensor.DType]*slerp.Distance
@@ -42,7 +43,7 @@ func newArithmetic(b plan.Budget) arithmetic {
 	return arithmetic{
 		hold:      make([]byte, max(b.Hold, 2*chunkBytes)),
 		views:     newViews(),
-		products:  map[[2]tensor.DType]*slerp.InnerProducts{},
+		products:  map[[2]tensor.DType]gramMeter{},
 		blenders:  map[[3]tensor.DType]*slerp.Blender{},
 		converts:  map[[2]tensor.DType]*slerp.Converter{},
 		distances: map[[2]tensor.DType]*slerp.Distance{},
@@ -72,15 +73,30 @@ func (w *worker) do(ctx context.Context, t task) error {
 		w.e.filled(t.piece)
 		return nil
 	}
-	in := w.e.inputs(nil, t.tensor, true)
-	g, same, err := w.measure(ctx, &w.e.tensors[t.tensor], in, t.block, !t.of.differ.Load())
+	return w.measureBlock(ctx, t)
+}
+
+// measureBlock measures one block of a large tensor.
+func (w *worker) measureBlock(ctx context.Context, t task) error {
+	in := w.e.inputs(nil, t.of.tensor, true)
+	look := t.of.looks()
+	var g method.Gram
+	var meter slerp.Meter
+	var same bool
+	var err error
+	if s := t.of.sweep; s != nil {
+		meter = s.Meter(&w.scratch, t.block)
+		same, err = w.region(ctx, in, s.Region(t.block), look, meter.Add)
+	} else {
+		g, same, err = w.measure(ctx, &w.e.tensors[t.of.tensor], in, t.block, look)
+	}
 	if err != nil {
 		return err
 	}
-	if !same {
+	if look && !same {
 		t.of.differ.Store(true)
 	}
-	w.e.measured(t.tensor, t.block, g)
+	w.e.measured(t, g, meter)
 	return nil
 }
 
@@ -115,10 +131,16 @@ func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span) (err error) 
 	switch needs := t.Op.Needs(); {
 	case needs == method.Equality:
 		return w.follow(ctx, dst, in, s)
-	case needs == method.InnerProducts && e.large[s.tensor]:
+	case t.Blends() && e.large[s.tensor]:
 		s.counts, err = w.blendAndTail(ctx, dst, in, t, *s)
+		if err == nil && s.mix.sweep != nil && s.counts.NonFinite > 0 {
+			err = e.notFinite(s.tensor)
+		}
 		return err
-	case needs == method.InnerProducts:
+	case needs == method.Passes:
+		s.counts, err = w.sweepOnce(ctx, dst, in, s.tensor)
+		return err
+	case t.Blends():
 		s.counts, err = w.once(ctx, dst, in, s.tensor)
 		return err
 	}
@@ -244,7 +266,7 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (count
 		}
 	}
 	for from := int64(0); from < n; from += slerp.BlockElems {
-		products = w.gram(in)
+		products = w.gram(&w.e.tensors[i], in)
 		to := min(from+slerp.BlockElems, n)
 		for at := from; at < to; at += step {
 			if err := w.show(ctx, in, at, min(step, to-at), measure); err != nil {
@@ -261,7 +283,11 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (count
 	if err != nil {
 		return counts, err
 	}
-	return w.again(ctx, dst, in[:needed], n, combine)
+	size := int64(len(dst)) / n
+	err = w.again(ctx, in[:needed], 0, n, func(chunks [][]byte, at int64) {
+		counts.Add(combine(dst[at*size:][:int64(len(chunks[0]))/in[0].size*size], chunks))
+	})
+	return counts, err
 }
 
 // show shows elements of all operands of a tensor in hand, or their parts of the
@@ -278,7 +304,7 @@ func (w *worker) show(ctx context.Context, in []input, at, n int64, do func(chun
 // how many of the operands.
 func (w *worker) solve(i int, in []input, sum method.Gram, same bool) (combine combiner, needed int, err error) {
 	out := w.e.tensors[i].DType
-	mix, err := w.e.decideAlone(i, sum, same)
+	mix, err := w.e.decideAlone(i, sum, nil, same)
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -289,10 +315,11 @@ func (w *worker) solve(i int, in []input, sum method.Gram, same bool) (combine c
 	return func(dst []byte, chunks [][]byte) slerp.Counts { return c.Convert(dst, chunks[0]) }, 1, nil
 }
 
-// again gives the operands of a tensor in hand to combine, a second time.
-func (w *worker) again(ctx context.Context, dst []byte, in []input, n int64, combine combiner) (counts slerp.Counts, err error) {
-	step, size := chunkElems(in), int64(len(dst))/n
-	var at, m int64
+// again shows elements from to to of all operands of a tensor in hand, a second
+// time. at is the index of the first of a chunk.
+func (w *worker) again(ctx context.Context, in []input, from, to int64, show func(chunks [][]byte, at int64)) error {
+	step := chunkElems(in)
+	at, m := from, int64(0)
 	do := func(chunks [][]byte) {
 		w.whole = w.whole[:0]
 		for k := range in {
@@ -302,10 +329,10 @@ func (w *worker) again(ctx context.Context, dst []byte, in []input, n int64, com
 				w.whole, chunks = append(w.whole, chunks[0]), chunks[1:]
 			}
 		}
-		counts.Add(combine(dst[at*size:][:m*size], w.whole))
+		show(w.whole, at)
 	}
-	for ; at < n; at += m {
-		m = min(step, n-at)
+	for ; at < to; at += m {
+		m = min(step, to-at)
 		w.views.reset()
 		for k := range in {
 			if !w.held[k].there {
@@ -314,9 +341,9 @@ func (w *worker) again(ctx context.Context, dst []byte, in []input, n int64, com
 		}
 		// It counted towards the limit when it came from the disk.
 		if err := w.views.show(ctx, nil, do); err != nil {
-			return counts, err
+			return err
 		}
 	}
 	clear(w.whole) // they may be mapped no longer
-	return counts, nil
+	return nil
 }

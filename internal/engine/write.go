@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"slerpmerge/internal/method"
+	"slerpmerge/internal/operand"
 	"slerpmerge/internal/tensor"
 )
 
@@ -106,7 +107,7 @@ func (e *Engine) count(p *piece) {
 			delete(e.flight, i)
 			e.done(i)
 			if e.scan < e.whole { // a run that was resumed within it measures no more of it
-				e.scan, e.block = e.whole, 0
+				e.scan = e.whole
 			}
 			if i == s.tensor { // those before it have no elements
 				break
@@ -128,7 +129,7 @@ func (e *Engine) copier(p *piece) tensor.Copier {
 		return nil
 	}
 	k, ok := sole(t)
-	if !ok || operandType(t.Operands, k) != t.DType {
+	if !ok || operand.Type(t.Operands, k) != t.DType {
 		return nil
 	}
 	return e.inputs(nil, s.tensor, true)[k].src.Copier() // kept for the worker, or for copy

@@ -59,3 +59,17 @@ func (o Operand) Key() Operand {
 	}
 	return o
 }
+
+// Type returns the element type of operand k as it is read; one without a tensor
+// takes the type of the first that has one.
+func Type(list []Operand, k int) tensor.DType {
+	if o := list[k]; !o.None() {
+		return o.Info().DType
+	}
+	for _, o := range list {
+		if !o.None() {
+			return o.Info().DType
+		}
+	}
+	return tensor.F32
+}

@@ -229,8 +229,7 @@ func (p *planner) sideOf(k, j int) *side {
 	return s
 }
 
-// add adds the tensors of a slice whose method is a weighted sum of its
-// sources, or passes one through.
+// add adds the tensors of a slice whose method takes any number of sources.
 func (p *planner) add(k int, rules method.Method, sides []*side) {
 	d := p.Recipe
 	for _, other := range sides[1:] {
@@ -241,6 +240,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 	lead := max(0, slices.IndexFunc(sides, func(s *side) bool { return s.last == p.Primary }))
 	var shapes, without, missing, zero text.Names
 	lacks := ""
+	gaps := gaps{rules: rules, base: d.Slices[k].Base, sides: sides}
 	for joint := range join(sides, lead) {
 		if p.leavesOut(sides, lead, joint) {
 			continue
@@ -257,7 +257,6 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 		values := params{p: p, slice: k, name: joint.own, at: p.position(joint.own)}
 		for j, x := range joint.parts {
 			if x.o.None() {
-				missing.Add(name, "")
 				continue
 			}
 			own := joint.own // filters go by the name in the source
@@ -266,6 +265,16 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 			}
 			values.sources = append(values.sources, source{j, own})
 			t.Operands = append(t.Operands, x.o)
+		}
+		if len(t.Operands) < len(sides) {
+			switch gaps.rule(name, joint) {
+			case leaveOut, refuse:
+				continue
+			case takeOnly:
+				p.Tensors = append(p.Tensors, p.lone(name, t.Operands[0]))
+				continue
+			}
+			missing.Add(name, "")
 		}
 		op, lack := rules.Op(values)
 		if lack != "" {
@@ -284,7 +293,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 		if sum := t.Sum(); sum != nil && sum.Divisor == 0 {
 			zero.Add(name, "")
 		}
-		p.Tensors = append(p.Tensors, p.finishType(t))
+		p.Tensors = append(p.Tensors, p.finishType(t, values.Base()))
 	}
 	if n := shapes.Count(); n > 0 {
 		p.block("shapes differ: %s (%s); vocabularies that differ can be merged with tokenizer_source: union", shapes.First, shapes.String())
@@ -297,9 +306,10 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 		if p.Recipe.Missing == recipe.MissingError {
 			p.block("%s", what)
 		} else {
-			p.warn("%s: %s: the sum is that of the others", d.Place(p.at), what)
+			p.warn("%s%s: the others are merged", p.placed(), what)
 		}
 	}
+	gaps.tell(p)
 	if n := without.Count(); n > 0 {
 		p.block("the recipe has no %s for %s: %s", lacks, text.Count(n, "tensor"), without.String())
 	}
@@ -316,18 +326,23 @@ func (p *planner) lone(name string, o operand.Operand) Tensor {
 	return t
 }
 
-// finishType decides the type of a weighted sum, and makes of one that is only
-// one tensor a copy of it.
-func (p *planner) finishType(t Tensor) Tensor {
-	one, sum := t.Operands[0], t.Sum()
+// finishType decides the type of a tensor that is made of several, of which one may be
+// the base's, and makes of one that is only one of them a copy of it.
+func (p *planner) finishType(t Tensor, base int) Tensor {
 	var types []tensor.DType
 	blends := true
 	for _, o := range t.Operands {
 		types = append(types, o.Info().DType)
 		blends = blends && o.Info().DType.Blends()
 	}
-	if !blends { // integers are not added up: the first one is taken
-		if len(types) == 2 && types[0] == types[1] {
+	if !blends { // integers are not added up: the base's or the first one is taken
+		if base > 0 {
+			t.Operands[0], t.Operands[base] = t.Operands[base], t.Operands[0]
+			types[0], types[base] = types[base], types[0]
+		}
+		one := t.Operands[0]
+		t.DType = types[0]
+		if len(types) > 1 && !slices.ContainsFunc(types, func(d tensor.DType) bool { return d != types[0] }) {
 			t.Op = method.Follow{}
 			return t
 		}
@@ -338,10 +353,34 @@ func (p *planner) finishType(t Tensor) Tensor {
 		return t
 	}
 	t.DType = p.outType(types...)
-	if len(types) == 1 && (t.Blends() || sum != nil && sum.Weights[0] == sum.Divisor) {
-		t.Op = copyOrConvert(0, types[0], t.DType)
+	sum := t.Sum()
+	if sum != nil {
+		sum, t.Operands = withoutZeros(sum, t.Operands)
+		t.Op = sum
+	}
+	if len(t.Operands) == 1 && (t.Blends() || sum != nil && sum.Weights[0] == sum.Divisor) {
+		one := t.Operands[0].Info().DType
+		t.Op = copyOrConvert(0, one, t.DType)
 	}
 	return t
+}
+
+// withoutZeros leaves out the operands of a sum that have no weight: they are not
+// read. If none has any, the first stays.
+func withoutZeros(sum *method.Linear, list []operand.Operand) (*method.Linear, []operand.Operand) {
+	if !slices.Contains(sum.Weights, 0) {
+		return sum, list
+	}
+	out, kept := &method.Linear{Divisor: sum.Divisor}, []operand.Operand(nil)
+	for k, w := range sum.Weights {
+		if w != 0 {
+			out.Weights, kept = append(out.Weights, w), append(kept, list[k])
+		}
+	}
+	if kept == nil {
+		return &method.Linear{Weights: sum.Weights[:1], Divisor: sum.Divisor}, list[:1]
+	}
+	return out, kept
 }
 
 // namesOf lists the tensors of a slice, by the names they have in a source or,

@@ -19,6 +19,7 @@ const (
 	minPool      = 2 << 20
 	maxPool      = 16 << 20
 	spare        = 2 // pieces being written while every worker fills one
+	sweepsAhead  = 3 // tensors that are measured beside those that the workers fill: by engine.Engine
 )
 
 // Heap is what the runtime may use of limit bytes, beside the program's own
@@ -136,7 +137,8 @@ func budget(threads int, piece int64, table held) Budget {
 		Buffers: threads + spare,
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
-	running := withHeap(table.running+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*(piece+writer.Alignment), b.Pool)
+	sweeps := int64(threads)*table.scratch + int64(threads+sweepsAhead)*table.state
+	running := withHeap(table.running+sweeps+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*(piece+writer.Alignment), b.Pool)
 	b.Total = max(running, withHeap(table.before, minPool))
 	return b
 }

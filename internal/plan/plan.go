@@ -18,6 +18,7 @@ import (
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 	"slerpmerge/internal/tokenizer"
+	"slerpmerge/slerp"
 	"slerpmerge/writer"
 )
 
@@ -73,7 +74,22 @@ func (t *Tensor) Sum() *method.Linear {
 }
 
 // Blends reports whether the tensor is measured and blended.
-func (t *Tensor) Blends() bool { return t.Op.Needs() == method.InnerProducts }
+func (t *Tensor) Blends() bool {
+	switch t.Op.Needs() {
+	case method.InnerProducts, method.Deltas, method.Passes:
+		return true
+	}
+	return false
+}
+
+// Shapes describes the tensor and its operands as they are read.
+func (t *Tensor) Shapes() slerp.Operands {
+	o := slerp.Operands{Tensor: t.Name, Shape: t.Shape, Out: t.DType}
+	for k := range t.Operands {
+		o.In = append(o.In, operand.Type(t.Operands, k))
+	}
+	return o
+}
 
 // A Plan is a merge or a conversion worked out.
 type Plan struct {

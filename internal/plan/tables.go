@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slerpmerge/internal/method"
 	"slices"
 
 	"slerpmerge/internal/model"
@@ -66,7 +67,11 @@ type tables struct {
 // A held is the most that tables hold at one time, in bytes: before the work
 // begins, when the parents are read and paired, and beside the buffers of the
 // work, which don't exist before.
-type held struct{ before, running int64 }
+type held struct {
+	before, running int64
+	// Of a slerp.Sweep: the most that one tensor takes, and the scratch of one goroutine.
+	state, scratch int64
+}
 
 // held estimates what is in memory.
 func (t *tables) held() held {
@@ -271,7 +276,21 @@ func (p *planner) held() held {
 			t.most = max(t.most, int64(p.Layout.Files[i].Tensors))
 		}
 	}
-	return t.held()
+	h := t.held()
+	h.state, h.scratch = p.sweepBytes()
+	return h
+}
+
+// sweepBytes returns the most that the sweep of a tensor takes, and its scratch.
+func (p *planner) sweepBytes() (state, scratch int64) {
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		if t.Op.Needs() == method.Passes {
+			s, own := t.Op.(method.Sweeper).Sweep(t.Shapes()).Memory()
+			state, scratch = max(state, s), max(scratch, own)
+		}
+	}
+	return state, scratch
 }
 
 // sourceBytes is what the operands hold when they are read: the lists of all
