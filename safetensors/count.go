@@ -1,6 +1,9 @@
 package safetensors
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // A tensor takes at least minHeaderEntry bytes of a header, and MinIndexEntry
 // of an index.
@@ -34,24 +37,52 @@ func CountHeader(r io.ReaderAt, size int64, exact bool) (tensors, text int64, er
 	return tensors, text, err
 }
 
-// CountIndex counts the tensors of an index of size bytes, and the bytes of
-// their names.
-func CountIndex(r io.ReaderAt, size int64) (tensors, text int64, err error) {
+// An IndexCount is what an index holds.
+type IndexCount struct {
+	Tensors int64
+	Text    int64 // bytes of their names
+	Largest int64 // tensors of the file that has most; 0 if there are too many files to tell
+}
+
+// Files of an index are told apart by the first bytes of their names, up to so many
+// files.
+const (
+	countedFiles = 1 << 14
+	countedName  = 256
+)
+
+// CountIndex counts what is in an index of size bytes, without holding it.
+func CountIndex(r io.ReaderAt, size int64) (c IndexCount, err error) {
 	if size > MaxIndex {
-		return 0, 0, malformed("an index of %d bytes is longer than %d", size, MaxIndex)
+		return c, malformed("an index of %d bytes is longer than %d", size, MaxIndex)
 	}
 	s := newScanner(r, "index", 0, max(0, size))
+	files := map[string]int64{}
 	var ignored int64
 	err = s.count(func(name []byte) error {
 		if string(name) != "weight_map" || s.peek() != '{' {
 			return s.skip()
 		}
 		return s.count(func([]byte) error {
-			tensors++
+			c.Tensors++
+			if s.peek() == '"' && len(files) <= countedFiles {
+				value := s.want(countedName)
+				value = value[:min(len(value), countedName)]
+				if end := bytes.IndexByte(value[1:], '"'); end >= 0 {
+					value = value[:end+1]
+				}
+				files[string(value)]++
+			}
 			return s.skip()
-		}, &text)
+		}, &c.Text)
 	}, &ignored)
-	return tensors, text, err
+	for _, n := range files {
+		c.Largest = max(c.Largest, n)
+	}
+	if len(files) > countedFiles {
+		c.Largest = 0
+	}
+	return c, err
 }
 
 // count reads an object as object does, and adds up the bytes of its names

@@ -171,12 +171,12 @@ func (m *Model) admitIndexes(pool *mmapio.Pool, dir string) error {
 		if err != nil {
 			continue
 		}
-		n, text, err := safetensors.CountIndex(f, f.Size())
+		n, err := safetensors.CountIndex(f, f.Size())
 		f.Close()
 		if err != nil {
 			continue // reading it will show
 		}
-		c := Count{Tensors: n, Text: text}
+		c := Count{Tensors: n.Tensors, Text: n.Text, most: n.Largest}
 		c.addFolder(dir, filepath.Ext(strings.TrimSuffix(path, ".index.json")))
 		if err := m.admit(c); err != nil {
 			return err
@@ -184,6 +184,10 @@ func (m *Model) admitIndexes(pool *mmapio.Pool, dir string) error {
 	}
 	return nil
 }
+
+// metadataText is about the length of the metadata in a file of safetensors, as
+// CountHeader counts them.
+const metadataText = 32
 
 // addFolder counts what lies beside an index: all weight files of its format,
 // and config.json.
@@ -201,6 +205,9 @@ func (c *Count) addFolder(dir, ext string) {
 		case weights:
 			c.Files++
 			c.Bytes += st.Size()
+			if !c.Torch {
+				c.Text += metadataText
+			}
 		default:
 			c.countConfig(filepath.Join(dir, e.Name()))
 		}

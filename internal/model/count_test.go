@@ -33,7 +33,7 @@ func TestAdmitCountsFolder(t *testing.T) {
 	if !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
-	if want := (Count{Tensors: 2, Text: 7, Files: 2, Bytes: 8, Config: int64(len(config)), Members: 3}); last != want {
+	if want := (Count{Tensors: 2, Text: 7 + 2*metadataText, most: 1, Files: 2, Bytes: 8, Config: int64(len(config)), Members: 3}); last != want {
 		t.Errorf("counted %+v, want %+v", last, want)
 	}
 }
