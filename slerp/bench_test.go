@@ -138,3 +138,34 @@ func BenchmarkNearParent(b *testing.B) {
 		nearParent(1e-9, 1.2)
 	}
 }
+
+// benchmarkMixer counts the bytes of the operands; the output comes on top.
+func benchmarkMixer(b *testing.B, w Sweep, o Operands) {
+	chunks, bytes := sweepOperands(o)
+	dst := make([]byte, o.Elems()*int64(o.Out.Size()))
+	m := w.Mixer(new(Scratch))
+	throughput(b, bytes, func() { m.Mix(dst, chunks, 0) })
+}
+
+// benchmarkPass measures the first block of a pass again and again.
+func benchmarkPass(b *testing.B, w Sweep, o Operands) {
+	chunks, bytes := sweepOperands(o)
+	s := new(Scratch)
+	throughput(b, bytes, func() { w.Meter(s, 0).Add(chunks, 0) })
+}
+
+// sweepOperands makes weights of which each operand is near the first.
+func sweepOperands(o Operands) (chunks [][]byte, bytes int) {
+	r := source(9)
+	center := random(r, tensor.F64, int(o.Elems()), weights)
+	for _, d := range o.In {
+		v := make([]float64, o.Elems())
+		detected.decode64(tensor.F64, v, center)
+		for i := range v {
+			v[i] += r.NormFloat64() * 1e-3
+		}
+		chunks = append(chunks, encoded(d, v...))
+		bytes += len(chunks[0])
+	}
+	return chunks, bytes
+}

@@ -141,11 +141,21 @@ func encode64(d DType, dst []byte, src []float64) {
 			binary.LittleEndian.PutUint32(dst[4*i:], bits32(float32(x)))
 		}
 	case tensor.BF16:
+		dst = dst[:2*len(src)]
 		for i, x := range src {
+			if u := math.Float64bits(x); u<<1-leastBF16 < endBF16-leastBF16 {
+				binary.LittleEndian.PutUint16(dst[2*i:], narrowed(u, 7, 127))
+				continue
+			}
 			binary.LittleEndian.PutUint16(dst[2*i:], bf16Bits(roundOdd(x)))
 		}
 	case tensor.F16:
+		dst = dst[:2*len(src)]
 		for i, x := range src {
+			if u := math.Float64bits(x); u<<1-leastHalf < endHalf-leastHalf {
+				binary.LittleEndian.PutUint16(dst[2*i:], narrowed(u, 10, 15))
+				continue
+			}
 			binary.LittleEndian.PutUint16(dst[2*i:], halfBits(roundOdd(x)))
 		}
 	case tensor.F8E4M3:
@@ -157,6 +167,26 @@ func encode64(d DType, dst []byte, src []float64) {
 			dst[i] = e5m2Bits(x)
 		}
 	}
+}
+
+// The codes, shifted left by 1, of the float64 from which on a magnitude is a normal
+// number of the type, and of the power of two that follows the largest.
+const (
+	leastBF16 = (1023 - 126) << 53
+	endBF16   = (1023 + 128) << 53
+	leastHalf = (1023 - 14) << 53
+	endHalf   = (1023 + 16) << 53
+)
+
+// narrowed rounds the float64 with the code u to a 16-bit type, in integers: adding
+// just less than half a unit of the last place kept, and the last bit kept, carries
+// where nearest-even rounds up. The magnitude is a normal number of the type or
+// rounds to infinity.
+func narrowed(u uint64, mant, bias int) uint16 {
+	drop := 52 - mant
+	size := u &^ (1 << 63)
+	size = (size + (1<<(drop-1) - 1) + size>>drop&1) >> drop
+	return uint16(u>>63<<15) | uint16(size-uint64(1023-bias)<<mant)
 }
 
 func bits64(x float64) uint64 {

@@ -58,6 +58,9 @@ func TestMethods(t *testing.T) {
 		{"linear, normalize: false", LinearMethod{}, params{n: 2, of: weight(1, 3), flags: map[string]bool{"normalize": false}}, &Linear{[]float64{1, 3}, 1}, ""},
 		{"linear without a weight", LinearMethod{}, params{n: 2, of: weight(1)}, nil, "weight"},
 		{"passthrough", PassthroughMethod{}, params{n: 1}, &Linear{[]float64{1}, 1}, ""},
+		{"nearswap", NearswapMethod{}, params{n: 2, based: true, base: 1, values: map[string]float64{"t": 0.1}}, Nearswap{1, 0.1}, ""},
+		{"nearswap, t < 0", NearswapMethod{}, params{n: 2, based: true, values: map[string]float64{"t": -1}}, Nearswap{0, 0}, ""},
+		{"nearswap without t", NearswapMethod{}, params{n: 2, based: true}, nil, "t"},
 		{"passthrough, scaled", PassthroughMethod{}, params{n: 1, of: weight(0.5)}, &Linear{[]float64{0.5}, 1}, ""},
 	} {
 		op, missing := c.method.Op(c.params)
@@ -79,7 +82,7 @@ func TestMethods(t *testing.T) {
 			t.Errorf("%s: title %q, pairs %v", m.Name(), m.(Method).Title(), m.(Method).Pairs())
 		}
 	}
-	if len(names) != 3 || !names["slerp"] || !names["linear"] || !names["passthrough"] {
+	if len(names) != len(All()) || !names["slerp"] || !names["linear"] || !names["passthrough"] {
 		t.Errorf("methods %v", names)
 	}
 }
@@ -119,6 +122,12 @@ func TestChecks(t *testing.T) {
 		{"passthrough", "merge_method: passthrough\nmodels: [{model: a}]\n", ""},
 		{"passthrough of two", "merge_method: passthrough\n" + two, `and "b" is a second; give it a slice of its own`},
 		{"passthrough with a base", "merge_method: passthrough\nbase_model: b\nmodels: [{model: a}]\n", "write slices instead"},
+		{"nearswap", "merge_method: nearswap\nbase_model: a\nparameters: {t: 0.1}\n" + two, ""},
+		{"nearswap, a base that is not listed", "merge_method: nearswap\nbase_model: c\nparameters: {t: 0.1}\nmodels: [{model: a}]\n", ""},
+		{"nearswap without t", "merge_method: nearswap\nbase_model: a\n" + two, "nearswap needs t, how far"},
+		{"nearswap without a base", "merge_method: nearswap\nparameters: {t: 0.1}\n" + two, "nearswap needs base_model"},
+		{"nearswap of three", "merge_method: nearswap\nbase_model: c\nparameters: {t: 0.1}\n" + two, `nearswap merges 1 other model into base_model "c", and "b" is one more`},
+		{"nearswap of one", "merge_method: nearswap\nbase_model: a\nparameters: {t: 0.1}\nmodels: [{model: a}]\n", "and here is none"},
 		{"no such method", "merge_method: ties\n" + two, "ties"},
 	} {
 		_, err := recipe.Parse("r.yml", []byte(c.text), All())

@@ -55,7 +55,7 @@ func TestSole(t *testing.T) {
 		op Op
 		k  int
 		ok bool
-	}{{Slerp{0}, 0, true}, {Slerp{1}, 1, true}, {Slerp{0.5}, 0, false}, {&Linear{[]float64{1}, 1}, 0, false}, {Follow{}, 0, false}} {
+	}{{Slerp{0}, 0, true}, {Slerp{1}, 1, true}, {Slerp{0.5}, 0, false}, {&Linear{[]float64{1}, 1}, 0, false}, {Follow{}, 0, false}, {Nearswap{1, 0}, 1, true}, {Nearswap{1, 0.1}, 0, false}} {
 		if k, ok := Sole(c.op); ok != c.ok || ok && k != c.k {
 			t.Errorf("%s: %d, %v; want %d, %v", c.op.Word(), k, ok, c.k, c.ok)
 		}

@@ -1,0 +1,143 @@
+package slerp
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// sweepShapes are those of 0 to 4 dimensions, empty ones, and sizes about a strip.
+var sweepShapes = [][]uint64{{}, {0}, {1}, {7}, {3, 0}, {0, 3}, {1, 1}, {strip - 1}, {2*strip + 9}, {5, 37}, {64, 8}, {200, 1}, {1, 200}, {3, strip + 1},
+	{2, 3, 11}, {4, 3, 16}, {2, 0, 5}, {2, 1, 3, 5}, {3, 2, 2, 64}}
+
+// A sample is the operands of a tensor, for tests.
+type sample struct {
+	Operands
+	x    [][]byte
+	base int // -1: none
+}
+
+// v returns element i of operand k.
+func (s *sample) v(k, i int) float64 { return value(s.In[k], code(s.In[k], s.x[k], i)) }
+
+// others returns the operands but the base, in order.
+func (s *sample) others() (list []int) {
+	for k := range s.In {
+		if k != s.base {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// newSample makes n operands of random types. If m is weights they are near each
+// other, and equal here and there.
+func newSample(r *rand.Rand, shape []uint64, n, base int, m mix) *sample {
+	s := &sample{Operands: Operands{Tensor: "t", Shape: shape, Out: allTypes[r.IntN(len(allTypes))]}, base: base}
+	d := allTypes[r.IntN(len(allTypes))]
+	for range n {
+		if r.IntN(2) == 0 {
+			d = allTypes[r.IntN(len(allTypes))]
+		}
+		s.In = append(s.In, d)
+	}
+	elems := int(s.Elems())
+	center := random(r, tensor.F64, elems, weights)
+	for _, d := range s.In {
+		p := random(r, d, elems, m)
+		if m == weights {
+			for i := range elems {
+				v := value(tensor.F64, code(tensor.F64, center, i))
+				if r.IntN(4) != 0 {
+					v += r.NormFloat64() * 0.01
+				}
+				c, _ := nearest(d, v)
+				putCode(d, p, i, c)
+			}
+		}
+		s.x = append(s.x, p)
+	}
+	return s
+}
+
+// tallied is the Counts of an output whose exact elements are want.
+func (s *sample) tallied(want []float64) (c Counts) {
+	for i, w := range want {
+		all := true
+		for k := range s.In {
+			all = all && finite(s.v(k, i))
+		}
+		_, over := nearest(s.Out, w)
+		switch {
+		case !all:
+			c.NonFinite++
+		case over || !finite(w):
+			c.Overflow++
+		}
+	}
+	return c
+}
+
+// hold runs a sweep in several ways and compares the output with want, of whose
+// elements each is known within its slack.
+func (s *sample) hold(t *testing.T, r *rand.Rand, begin func() Sweep, want []float64, slack func(i int) float64) Sweep {
+	t.Helper()
+	name := fmt.Sprintf("%v of %v to %v, base %d", s.Shape, s.In, s.Out, s.base)
+	var first []byte
+	var sweep Sweep
+	for _, chunk := range []int64{8, 1 << 30, 8 * (1 + r.Int64N(300)), strip} {
+		sweep = begin()
+		dst, counts := sweepAll(sweep, s.Operands, s.x, chunk, r)
+		if first == nil {
+			first = dst
+			if c := s.tallied(want); c != counts && slack == nil {
+				t.Fatalf("%s: %+v, want %+v", name, counts, c)
+			}
+		}
+		if !bytes.Equal(dst, first) {
+			t.Fatalf("%s: chunks of %d give another result", name, chunk)
+		}
+	}
+	for i, w := range want {
+		c, e := code(s.Out, first, i), 0.0
+		if slack != nil {
+			e = slack(i)
+		}
+		low, _ := nearest(s.Out, w-e)
+		high, _ := nearest(s.Out, w+e)
+		got := value(s.Out, c)
+		if w != w && c != nanCodes[s.Out] || w == w && !(value(s.Out, low) <= got && got <= value(s.Out, high)) && c != low {
+			var in []float64
+			for k := range s.In {
+				in = append(in, s.v(k, i))
+			}
+			t.Fatalf("%s: element %d of %v is %v, want %v", name, i, in, got, w)
+		}
+	}
+	return sweep
+}
+
+// The greatest magnitude is found at any place, and what is not finite is above all.
+func TestGreatest(t *testing.T) {
+	for n := range 9 {
+		for at := range n {
+			p := make([]float64, n)
+			for i := range p {
+				p[i] = float64(i%3) - 1
+			}
+			for _, v := range []float64{-2, math.MaxFloat64, math.Inf(-1), math.NaN()} {
+				p[at] = v
+				if got := greatest(p); got != math.Float64bits(v)<<1 {
+					t.Errorf("%v: %x", p, got)
+				}
+			}
+		}
+	}
+	if greatest(nil) != 0 {
+		t.Error("of nothing")
+	}
+}
