@@ -144,3 +144,12 @@ func (unmeasured) Take(int, Meter) {}
 
 // Figures returns nil.
 func (unmeasured) Figures() []Figure { return nil }
+
+// blocksOf returns the number of blocks that a tensor has.
+func blocksOf(o Operands) int { return int((o.Elems() + BlockElems - 1) / BlockElems) }
+
+// blockOf returns the elements of a block.
+func blockOf(o Operands, block int) Region {
+	from := int64(block) * BlockElems
+	return Region{From: from, Len: min(BlockElems, o.Elems()-from), Count: 1}
+}

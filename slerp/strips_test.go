@@ -89,7 +89,11 @@ func (s *sample) hold(t *testing.T, r *rand.Rand, begin func() Sweep, want []flo
 	name := fmt.Sprintf("%v of %v to %v, base %d", s.Shape, s.In, s.Out, s.base)
 	var first []byte
 	var sweep Sweep
-	for _, chunk := range []int64{8, 1 << 30, 8 * (1 + r.Int64N(300)), strip} {
+	chunks := []int64{8, 1 << 30, 8 * (1 + r.Int64N(300)), strip}
+	if s.Elems() > 1e5 {
+		chunks = []int64{8 * (1000 + r.Int64N(1000)), 1 << 30}
+	}
+	for _, chunk := range chunks {
 		sweep = begin()
 		dst, counts := sweepAll(sweep, s.Operands, s.x, chunk, r)
 		if first == nil {

@@ -41,7 +41,7 @@ const (
 
 // All returns the methods that recipes can name.
 func All() []recipe.Rules {
-	return []recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}}
+	return []recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}, RamMethod{}, RamMethod{Plus: true}}
 }
 
 // Params gives the parameters of a method for one tensor of the output.

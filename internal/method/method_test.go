@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"slerpmerge/internal/recipe"
+	"slerpmerge/slerp"
 )
 
 // params are those of a tensor, for tests.
@@ -61,6 +62,10 @@ func TestMethods(t *testing.T) {
 		{"nearswap", NearswapMethod{}, params{n: 2, based: true, base: 1, values: map[string]float64{"t": 0.1}}, Nearswap{1, 0.1}, ""},
 		{"nearswap, t < 0", NearswapMethod{}, params{n: 2, based: true, values: map[string]float64{"t": -1}}, Nearswap{0, 0}, ""},
 		{"nearswap without t", NearswapMethod{}, params{n: 2, based: true}, nil, "t"},
+		{"ram", RamMethod{}, params{n: 3, based: true, base: 2}, Ram{slerp.Ram{Base: 2, Epsilon: 1e-5}}, ""},
+		{"ram, epsilon", RamMethod{}, params{n: 3, based: true, values: map[string]float64{"epsilon": 0.1, "r": 3}}, Ram{slerp.Ram{Epsilon: 0.1}}, ""},
+		{"ramplus_tl", RamMethod{Plus: true}, params{n: 3, based: true}, Ram{slerp.Ram{Epsilon: 1e-5, R: 0.1, Alpha: 0.2}}, ""},
+		{"ramplus_tl, all", RamMethod{Plus: true}, params{n: 3, based: true, values: map[string]float64{"epsilon": 0, "r": 3, "alpha": 4}}, Ram{slerp.Ram{R: 3, Alpha: 4}}, ""},
 		{"passthrough, scaled", PassthroughMethod{}, params{n: 1, of: weight(0.5)}, &Linear{[]float64{0.5}, 1}, ""},
 	} {
 		op, missing := c.method.Op(c.params)
@@ -128,6 +133,10 @@ func TestChecks(t *testing.T) {
 		{"nearswap without a base", "merge_method: nearswap\nparameters: {t: 0.1}\n" + two, "nearswap needs base_model"},
 		{"nearswap of three", "merge_method: nearswap\nbase_model: c\nparameters: {t: 0.1}\n" + two, `nearswap merges 1 other model into base_model "c", and "b" is one more`},
 		{"nearswap of one", "merge_method: nearswap\nbase_model: a\nparameters: {t: 0.1}\nmodels: [{model: a}]\n", "and here is none"},
+		{"ram", "merge_method: ram\nbase_model: a\n" + two, ""},
+		{"ram without a base", "merge_method: ram\n" + two, "ram needs base_model"},
+		{"ram of one", "merge_method: ramplus_tl\nbase_model: a\nmodels: [{model: a}]\n", "ramplus_tl merges 1 other model at least into"},
+		{"ram, epsilon below 0", "merge_method: ram\nbase_model: a\nparameters: {epsilon: -1}\n" + two, `"-1" can't be epsilon, which is 0 or more`},
 		{"no such method", "merge_method: ties\n" + two, "ties"},
 	} {
 		_, err := recipe.Parse("r.yml", []byte(c.text), All())

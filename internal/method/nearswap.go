@@ -2,7 +2,6 @@ package method
 
 import (
 	"fmt"
-	"math"
 
 	"slerpmerge/internal/recipe"
 	"slerpmerge/slerp"
@@ -47,16 +46,11 @@ func (NearswapMethod) Parameters() []recipe.Parameter {
 }
 
 func validDistance(v float64, word string) (problem, warning string) {
-	switch {
-	case !finite(v):
-		return fmt.Sprintf("%s is not a number that t can be", word), ""
-	case v < 0:
-		return "", fmt.Sprintf("t = %v is negative, and counts as 0: the base model alone is taken", v)
+	if problem, _ = number("t")(v, word); problem == "" && v < 0 {
+		warning = fmt.Sprintf("t = %v is negative, and counts as 0: the base model alone is taken", v)
 	}
-	return "", ""
+	return problem, warning
 }
-
-func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
 // Base returns the role of base_model.
 func (NearswapMethod) Base() recipe.BaseRole { return recipe.BaseIsRequired }
