@@ -69,15 +69,10 @@ func (LinearMethod) Check(c *recipe.Check) {
 		if s.Broken() {
 			continue
 		}
-		for j, src := range s.Sources {
-			if c.Has("weight", k, j) {
-				continue
+		for j := range s.Sources {
+			if !c.Has("weight", k, j) {
+				c.Lacks("weight", k, j)
 			}
-			where := "; write parameters: {weight: 0.5} under it, or for all models under the file"
-			if src.Added {
-				where = ", which is merged too though models does not list it"
-			}
-			c.FailAt(src.Model.Pos, "linear needs a weight for every model, and there is none for %s%s", c.Quote(src.Model), where)
 		}
 	}
 }

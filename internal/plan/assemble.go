@@ -23,7 +23,7 @@ import (
 func (p *planner) assemble() error {
 	d := p.Recipe
 	for _, w := range d.Warnings {
-		p.warn("%s: %s", d.Place(w.Pos), w.Message)
+		p.warn("%s", d.Warning(w))
 	}
 	problems := append(checkModules(d, p.Primary), CheckLayers(d, p.Models)...)
 	for _, problem := range []*recipe.Problem{p.readTokens(), p.template()} {

@@ -3,14 +3,15 @@ package recipe
 import (
 	"slices"
 
-	"slerpmerge/internal/document"
 	"slerpmerge/internal/text"
 )
 
 // check holds the slices against rules that all methods have, and those that are
 // sound against the needs of the method.
-func (p *parser) check(t document.Table) {
+// hasBase says that there is a base_model, right or wrong; pos is that of the method.
+func (p *parser) check(hasBase bool, pos Pos) {
 	d := p.doc
+	missing := false
 	for i := range d.Slices {
 		s := &d.Slices[i]
 		base := s.base
@@ -19,7 +20,7 @@ func (p *parser) check(t document.Table) {
 		}
 		s.Base = slices.IndexFunc(s.Sources, func(src Source) bool { return base != nil && src.Model.Same(*base) })
 		switch {
-		case s.broken || base == nil && t.Has("base_model"):
+		case s.broken || base == nil && hasBase:
 			s.broken = true
 		case len(s.Sources) == 0:
 			p.FailAt(s.Pos, "the slice has no sources")
@@ -27,9 +28,31 @@ func (p *parser) check(t document.Table) {
 		default:
 			p.distinct(s)
 			p.lengths(s)
+			missing = p.measured(s, base) || missing
 		}
 	}
-	d.Rules.Check(&Check{Recipe: d, HasBase: t.Has("base_model"), parser: p, method: document.At(t.At["merge_method"].Value)})
+	c := &Check{Recipe: d, HasBase: hasBase, parser: p, method: pos}
+	if missing {
+		c.FailMethod("%s needs base_model: the model that the others are measured from, as a rule the one that they were tuned from", d.Method)
+	}
+	d.Rules.Check(c)
+}
+
+// measured makes sure that a slice has the base that its sources are measured from, and
+// reports whether the recipe lacks one. mergekit adds base_model to models,
+// but not to sources (0.1.5, normalize_config and validate_ids).
+func (p *parser) measured(s *Slice, base *ModelRef) (missing bool) {
+	role := p.doc.Rules.Base()
+	if role != BaseIsRequired && role != BaseIsOptional || s.Base >= 0 {
+		return false
+	}
+	if base == nil {
+		return role == BaseIsRequired
+	}
+	p.FailAt(s.Pos, "base_model %s is not among the sources of this slice, and the others are measured from its layers; add - {model: %s, layer_range: %s}",
+		text.QuoteWord(base.String()), text.QuoteWord(base.String()), s.Sources[0].Layers)
+	s.broken = true
+	return false
 }
 
 // Broken reports whether the slice has problems of its own, so that no more can be

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-
-	"slerpmerge/internal/fault"
 )
 
 // An Entry says which of several models in a PyTorch checkpoint is meant, as
@@ -27,11 +25,11 @@ func ParseEntries(args []string) ([]Entry, error) {
 			e.Key = form[2]
 		}
 		if e.Key == "" {
-			return nil, badEntry("--entry %q names no key", arg)
+			return nil, badFlag("entry", "--entry %q names no key", arg)
 		}
 		for _, other := range entries {
 			if other.Model == e.Model {
-				return nil, badEntry("--entry %s and --entry %s are about the same model", other, e)
+				return nil, badFlag("entry", "--entry %s and --entry %s are about the same model", other, e)
 			}
 		}
 		entries = append(entries, e)
@@ -57,8 +55,4 @@ func (r *Recipe) Entry(i int) Entry {
 		}
 	}
 	return found
-}
-
-func badEntry(format string, args ...any) error {
-	return &fault.FlagError{Name: "entry", Err: fmt.Errorf(format, args...)}
 }

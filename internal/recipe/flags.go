@@ -6,7 +6,7 @@ func Pair(rules Rules, primary, secondary string, t Setting) Recipe {
 	r := Recipe{Method: rules.Name(), Rules: rules, Slices: []Slice{{Sources: []Source{
 		{Model: ModelRef{Path: primary}, Whole: true},
 		{Model: ModelRef{Path: secondary}, Whole: true, Parent: 1},
-	}}}, Cast: DType{Auto: true}, OutDType: DType{Auto: true}, DType: DType{Auto: true}}
+	}}}, Cast: DType{Auto: true}, OutDType: DType{Auto: true}, DType: DType{Auto: true}, pair: true}
 	r.Set("t", t)
 	return r
 }

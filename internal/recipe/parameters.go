@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"math"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
@@ -12,8 +13,8 @@ import (
 // otherParameters are those that mergekit's other methods have, which recipes
 // are often copied from. Here as there they do nothing where they do not
 // belong.
-var otherParameters = []string{"density", "epsilon", "gamma", "int8_mask", "lambda", "normalize", "nuslerp_flatten", "nuslerp_row_wise",
-	"rescale", "scale", "select_topk", "t", "weight"}
+var otherParameters = []string{"alpha", "density", "eps", "epsilon", "filter_wise", "gamma", "int8_mask", "lambda", "max_iter", "normalize",
+	"normalize_weights", "nuslerp_flatten", "nuslerp_row_wise", "r", "rescale", "scale", "select_topk", "t", "tol", "weight"}
 
 // parameters reads the parameters of a level; shared is false for the level of
 // models and sources. Those that the method does not read only warn, as
@@ -46,15 +47,19 @@ func (p *parser) unread(key *yaml.Node, name string, own []Parameter) {
 	for _, o := range own {
 		names = append(names, o.Name)
 	}
+	reads := text.List(names, "and")
+	if len(names) == 0 {
+		reads = "no parameters"
+	}
 	if slices.Contains(otherParameters, name) {
-		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, text.List(names, "and"))
+		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, reads)
 		return
 	}
 	if near := text.Nearest(name, names); near != "" {
 		p.warn(key, "unknown parameter %s, did you mean %q? It does nothing", text.QuoteWord(name), near)
 		return
 	}
-	p.warn(key, "unknown parameter %s does nothing; %s reads %s", text.QuoteWord(name), p.doc.Method, text.List(names, "and"))
+	p.warn(key, "unknown parameter %s does nothing; %s reads %s", text.QuoteWord(name), p.doc.Method, reads)
 }
 
 // setting reads the value of a parameter: a scalar, a list of scalars, an
@@ -128,8 +133,8 @@ func (p *parser) values(n *yaml.Node, param Parameter) []float64 {
 			v, ok = s.AsBool()
 		}
 		var problem, warning string
-		if not == "" && param.Valid != nil {
-			problem, warning = param.Valid(v, f.Value)
+		if not == "" && (ok || math.IsNaN(v) || math.IsInf(v, 0)) {
+			problem, warning = param.check(v, f.Value)
 		}
 		switch {
 		case problem != "":
@@ -142,6 +147,9 @@ func (p *parser) values(n *yaml.Node, param Parameter) []float64 {
 			p.warn(c, "%s", warning)
 		}
 		values = append(values, v)
+	}
+	if problem := param.steady(values); problem != "" {
+		p.Fail(n, "%s", problem)
 	}
 	return values
 }

@@ -43,7 +43,11 @@ type parser struct {
 }
 
 func (p *parser) warn(n *yaml.Node, format string, args ...any) {
-	p.doc.Warnings = append(p.doc.Warnings, Problem{Pos: document.At(n), Message: fmt.Sprintf(format, args...)})
+	p.warnAt(document.At(n), format, args...)
+}
+
+func (p *parser) warnAt(pos Pos, format string, args ...any) {
+	p.doc.Warnings = append(p.doc.Warnings, Problem{Pos: pos, Message: fmt.Sprintf(format, args...)})
 }
 
 // misplaced knows parameters that stand beside "parameters", and revisions that
@@ -93,7 +97,7 @@ func (p *parser) document(n *yaml.Node) {
 	}
 	p.content(t, "a recipe", []string{"models", "slices", "modules"})
 	if p.known {
-		p.check(t)
+		p.check(t.Has("base_model"), document.At(t.At["merge_method"].Value))
 	}
 }
 
@@ -181,6 +185,9 @@ func (p *parser) models(n *yaml.Node) []Slice {
 	}
 	if base := p.doc.Base; base != nil && !slices.ContainsFunc(s.Sources, func(src Source) bool { return src.Model.Same(*base) }) {
 		s.Sources = append(s.Sources, Source{Pos: base.Pos, Model: *base, Whole: true, Added: true})
+		if p.known && p.doc.Rules.Base() == BaseIsModel {
+			p.warnAt(base.Pos, "%s is not among models, and is merged as one more of them, as mergekit does without a word; slices with sources leave it out", text.QuoteWord(base.String()))
+		}
 	}
 	return []Slice{s}
 }

@@ -45,7 +45,8 @@ type Recipe struct {
 	ChatTemplate string      // "auto", one of ChatTemplates, or a template; "" if not given
 	TemplatePos  Pos
 
-	Extrapolate bool // allows t outside 0 to 1
+	Seed        uint64 // of methods that drop elements at random
+	Extrapolate bool   // allows t outside 0 to 1
 	Missing     Missing
 	NonFinite   NonFinite
 	Tokenizer   Tokenizer
@@ -54,11 +55,27 @@ type Recipe struct {
 	Warnings []Problem // in the order of the file
 
 	file parameters
+	pair bool // made by Pair
 }
 
 // FromFile reports whether the recipe was read from a file, so that messages can
 // name places in it.
 func (r *Recipe) FromFile() bool { return r.Source != nil }
+
+// IsPair reports whether flags have made the recipe of a primary and a secondary.
+func (r *Recipe) IsPair() bool { return r.pair }
+
+// Role says what model i of Models is to the merge: "primary", "secondary", "base" or
+// "model".
+func (r *Recipe) Role(i int) string {
+	switch {
+	case r.pair || r.Method == Convert:
+		return []string{"primary", "secondary"}[i]
+	case i == 0 && r.Base != nil:
+		return "base"
+	}
+	return "model"
+}
 
 // OutputType returns the floating type of the output, Auto where no one type was asked
 // for.
@@ -89,7 +106,7 @@ func (r *Recipe) Set(name string, s Setting) {
 // models are.
 func (r *Recipe) Validate() error {
 	var errs []error
-	if !r.FromFile() {
+	if r.pair {
 		for _, rule := range r.file["t"] {
 			for _, v := range rule.Values {
 				if (v < 0 || v > 1) && !r.Extrapolate {
@@ -159,6 +176,7 @@ type Source struct {
 	Added  bool // not listed: base_model, which mergekit adds to models
 
 	params parameters
+	place  int // on the command line, from 1; 0 in a file and for an added one
 }
 
 // A Range is layers From to To, without To.
@@ -269,11 +287,11 @@ func (r *Recipe) number() {
 	}
 }
 
-// Models lists the models that the recipe merges: those of flags in their order,
-// those of a file each once, base_model first.
+// Models lists the models that the recipe merges, each once, the base first; those of
+// Pair in their order.
 func (r *Recipe) Models() []ModelRef {
 	var models []ModelRef
-	if !r.FromFile() {
+	if r.pair {
 		for _, src := range r.Slices[0].Sources {
 			models = append(models, src.Model)
 		}
@@ -307,6 +325,14 @@ func (r *Recipe) Parents() []string {
 		paths = append(paths, m.String())
 	}
 	return paths
+}
+
+// Warning returns the text of a warning, with its place in a file.
+func (r *Recipe) Warning(w Problem) string {
+	if !r.FromFile() {
+		return w.Message
+	}
+	return r.Place(w.Pos) + ": " + w.Message
 }
 
 // Place names a place of the recipe's file: "recipe.yml:3:5".

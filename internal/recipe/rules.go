@@ -2,6 +2,9 @@ package recipe
 
 import (
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 
 	"slerpmerge/internal/text"
 )
@@ -44,15 +47,55 @@ type Parameter struct {
 	Name      string
 	PerSource bool // each source may have its own
 	Boolean   bool
+	Integer   bool   // a whole number, which has no gradient
+	Default   string // what holds where a recipe gives no value, for help; "" if there must be one
+	Help      string // what it is, for the help of its flag
 	// Valid looks at a number: a problem refuses it, a warning does not. word is
 	// the number as it was written. Nil accepts any number.
 	Valid func(v float64, word string) (problem, warning string)
 }
 
-// A Check holds the slices of a file against the needs of its method.
+// check looks at a value, which is written as word.
+func (p Parameter) check(v float64, word string) (problem, warning string) {
+	switch {
+	case p.Valid != nil:
+		problem, warning = p.Valid(v, word)
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		problem = fmt.Sprintf("%s can't be %s: it would make the output NaN", text.QuoteWord(word), p.Name)
+	}
+	if problem == "" && p.Integer && v != math.Trunc(v) {
+		problem = fmt.Sprintf("%s is a whole number, not %s", p.Name, text.QuoteWord(word))
+	}
+	return problem, warning
+}
+
+// steady returns what is wrong with values between which a parameter would have to
+// be interpolated; "" if nothing is.
+func (p Parameter) steady(values []float64) string {
+	if p.Integer && slices.ContainsFunc(values, func(v float64) bool { return v != values[0] }) {
+		return p.Name + " is a whole number, so it can't change along the layers; filters can give it by tensors"
+	}
+	return ""
+}
+
+// FlagName returns the name that the flag of a parameter has.
+func FlagName(parameter string) string { return strings.ReplaceAll(parameter, "_", "-") }
+
+// Readers lists the methods that read a parameter.
+func Readers(methods []Rules, parameter string) []string {
+	var names []string
+	for _, m := range methods {
+		if slices.ContainsFunc(m.Parameters(), func(p Parameter) bool { return p.Name == parameter }) {
+			names = append(names, string(m.Name()))
+		}
+	}
+	return names
+}
+
+// A Check holds the slices of a recipe against the needs of its method.
 type Check struct {
 	*Recipe
-	HasBase bool // the file names a base_model, which may be wrong
+	HasBase bool // the recipe names a base model, which may be wrong
 	parser  *parser
 	method  Pos
 }
@@ -71,6 +114,19 @@ func (c *Check) FailAt(pos Pos, format string, args ...any) { c.parser.FailAt(po
 
 // FailMethod notes a problem with the place of merge_method.
 func (c *Check) FailMethod(format string, args ...any) { c.parser.FailAt(c.method, format, args...) }
+
+// Lacks notes that a source of a slice has no value of a parameter that each must have.
+func (c *Check) Lacks(param string, slice, source int) {
+	src := c.Slices[slice].Sources[source]
+	flag, where := FlagName(param), fmt.Sprintf("; write parameters: {%s: 0.5} under it, or for all models under the file", param)
+	switch {
+	case !c.FromFile():
+		where = fmt.Sprintf("; add --%s %d:0.5 for it, or --%s 0.5 for all", flag, src.place, flag)
+	case src.Added:
+		where = ", which is merged too though models does not list it"
+	}
+	c.FailAt(src.Model.Pos, "%s needs a %s for every model, and there is none for %s%s", c.Method, param, c.Quote(src.Model), where)
+}
 
 // Quote makes text of a file fit for a message.
 func (c *Check) Quote(s fmt.Stringer) string { return text.QuoteWord(s.String()) }

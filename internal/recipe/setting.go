@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"slerpmerge/internal/document"
 	"slerpmerge/internal/fault"
 	"slerpmerge/internal/text"
 )
@@ -131,14 +132,38 @@ func NoT(word string) string {
 // ParseTFlags reads the values of -t, in their order: numbers with commas
 // between them, which may follow a filter and "=".
 func ParseTFlags(args []string) (Setting, error) {
-	var s Setting
+	t := Parameter{Name: "t", Valid: func(v float64, word string) (problem, warning string) {
+		if !(math.Abs(v) <= MaxT) {
+			return NoT(word), ""
+		}
+		return "", ""
+	}}
+	s, _, err := t.parse(args)
+	return s, err
+}
+
+// parse reads the values of a parameter's flag, in their order. Warnings are
+// about values that hardly make sense.
+func (p Parameter) parse(args []string) (s Setting, warnings []string, err error) {
+	flag := FlagName(p.Name)
+	said := "--" + flag
+	if len(flag) == 1 {
+		said = "-" + flag
+	}
+	bad := func(format string, args ...any) error {
+		return &fault.FlagError{Name: flag, Err: fmt.Errorf(format, args...)}
+	}
+	example, form := "0.5", "a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1"
+	if p.Boolean {
+		example, form = "true", "true or false is missing"
+	}
 	for i, arg := range args {
 		var r Rule
 		list := arg
 		if at := strings.LastIndexByte(arg, '='); at >= 0 {
 			r.Filter, list = strings.TrimSpace(arg[:at]), arg[at+1:]
 			if r.Filter == "" {
-				return nil, badT("-t %s: a part of a tensor's name must come before \"=\", such as -t mlp=0.5", text.QuoteWord(arg))
+				return nil, nil, bad("%s %s: a part of a tensor's name must come before \"=\", such as %s mlp=%s", said, text.QuoteWord(arg), said, example)
 			}
 			if r.Filter == "*" {
 				r.Filter = ""
@@ -146,25 +171,44 @@ func ParseTFlags(args []string) (Setting, error) {
 		}
 		for word := range strings.SplitSeq(list, ",") {
 			word = strings.TrimSpace(word)
-			v, err := strconv.ParseFloat(word, 64)
-			switch {
-			case word == "":
-				return nil, badT("-t %s: a number is missing; it is one number, such as 0.5, or a list over the layers, such as 0,0.5,1", text.QuoteWord(arg))
-			case err != nil && !errors.Is(err, strconv.ErrRange):
-				return nil, badT("-t %s: %s is not a number", text.QuoteWord(arg), text.QuoteWord(word))
-			case !(math.Abs(v) <= MaxT):
-				return nil, badT("-t %s: %s", text.QuoteWord(arg), NoT(word))
+			if word == "" {
+				return nil, nil, bad("%s %s: %s", said, text.QuoteWord(arg), form)
+			}
+			v, not := p.word(word)
+			if not != "" {
+				return nil, nil, bad("%s %s: %s is %s", said, text.QuoteWord(arg), text.QuoteWord(word), not)
+			}
+			problem, warning := p.check(v, word)
+			if problem != "" {
+				return nil, nil, bad("%s %s: %s", said, text.QuoteWord(arg), problem)
+			}
+			if warning != "" {
+				warnings = append(warnings, said+": "+warning)
 			}
 			r.Values = append(r.Values, v)
 		}
+		if problem := p.steady(r.Values); problem != "" {
+			return nil, nil, bad("%s %s: %s", said, text.QuoteWord(arg), problem)
+		}
 		if i > 0 && s[i-1].Filter == "" {
-			return nil, badT("-t %s is never used: -t %s before it takes every tensor, so put that last", text.QuoteWord(arg), text.QuoteWord(args[i-1]))
+			return nil, nil, bad("%s %s is never used: %s %s before it takes every tensor, so put that last", said, text.QuoteWord(arg), said, text.QuoteWord(args[i-1]))
 		}
 		s = append(s, r)
 	}
-	return s, nil
+	return s, warnings, nil
 }
 
-func badT(format string, args ...any) error {
-	return &fault.FlagError{Name: "t", Err: fmt.Errorf(format, args...)}
+// word reads one value; not says what it is instead.
+func (p Parameter) word(word string) (v float64, not string) {
+	if p.Boolean {
+		if v, ok := document.PlainScalar(word).AsBool(); ok {
+			return v, ""
+		}
+		return 0, "neither true nor false"
+	}
+	v, err := strconv.ParseFloat(word, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, "not a number"
+	}
+	return v, ""
 }
