@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/method"
@@ -280,6 +282,9 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 			a.log.debug("tensor", msg, "name", t.Name, "branch", res.Outcome)
 		}
 	}
+	for _, line := range report.CameTo(r) {
+		a.log.info("method", line)
+	}
 	seconds := r.Duration.Seconds()
 	rate := float64(r.Written) / max(seconds, 1e-9)
 	peak := peakMemory()
@@ -300,16 +305,14 @@ func (a *app) summary(r *merge.Result, event string, asJSON bool) error {
 }
 
 func branchText(n map[method.Outcome]int, merged bool) string {
-	s := ""
-	for _, b := range []method.Outcome{method.Spherical, method.Straight, method.Equal, method.Copied, method.Converted} {
-		if n[b] > 0 || merged && slices.Contains([]method.Outcome{method.Spherical, method.Straight}, b) {
-			if s != "" {
-				s += ", "
-			}
-			s += fmt.Sprintf("%d %s", n[b], b)
+	own := []method.Outcome{method.Spherical, method.Straight, method.Equal, method.Copied, method.Converted}
+	var list []string
+	for _, b := range append(own, slices.DeleteFunc(slices.Sorted(maps.Keys(n)), func(b method.Outcome) bool { return slices.Contains(own, b) })...) {
+		if n[b] > 0 || merged && (b == method.Spherical || b == method.Straight) {
+			list = append(list, fmt.Sprintf("%d %s", n[b], b))
 		}
 	}
-	return s
+	return strings.Join(list, ", ")
 }
 
 func (a *app) printJSON(v any) error {

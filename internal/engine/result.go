@@ -38,7 +38,10 @@ type Detail struct {
 
 // detailOf returns the detail of a measured tensor.
 func detailOf(t *plan.Tensor, gram method.Gram, c method.Solution) *Detail {
-	d := &Detail{Weights: c.Weights, Figures: c.Figures, Norms: make([]float64, len(t.Operands))}
+	d := &Detail{Figures: c.Figures, Norms: make([]float64, len(t.Operands))}
+	for _, w := range c.Weights {
+		d.Weights = append(d.Weights, w/c.Divisor)
+	}
 	base, n := -1, len(t.Operands)
 	if b, ok := t.Op.(method.Based); ok {
 		base, n = b.Base(), n-1

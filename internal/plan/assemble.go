@@ -358,6 +358,9 @@ func (p *planner) finishType(t Tensor, base int) Tensor {
 		sum, t.Operands = withoutZeros(sum, t.Operands)
 		t.Op = sum
 	}
+	if k, ok := method.Sole(t.Op); ok && t.Blends() {
+		t.Operands = t.Operands[k : k+1]
+	}
 	if len(t.Operands) == 1 && (t.Blends() || sum != nil && sum.Weights[0] == sum.Divisor) {
 		one := t.Operands[0].Info().DType
 		t.Op = copyOrConvert(0, one, t.DType)

@@ -113,9 +113,9 @@ func (c *card) what() {
 	c.printf("%s, made with slerpmerge.\n\n", title(p))
 	c.printf("| | |\n|---|---|\n")
 	for i, m := range p.Models {
-		what := role(p, i)
+		what := p.Recipe.Role(i)
 		switch {
-		case p.Recipe.FromFile():
+		case !p.Recipe.IsPair():
 		case i == 0:
 			what += " (t = 0)"
 		default:
@@ -127,13 +127,17 @@ func (c *card) what() {
 		}
 		c.printf("| %s | %s%s |\n", what, link(m), revision)
 	}
-	if !p.Recipe.FromFile() {
+	if p.Recipe.IsPair() {
 		c.printf("| t | %s |\n", markdown(p.Recipe.Setting("t").String()))
 	}
 	c.printf("| element type | %s |\n| tensors | %d |\n\n", elementTypes(p), len(p.Tensors))
 	linear := "interpolated linearly, being almost parallel"
 	if !p.Pairs() {
 		linear = "added up or scaled, by the weights of the recipe"
+	}
+	equal := "equal in both parents, copied"
+	if len(p.Models) > 2 {
+		equal = "equal in all parents, copied"
 	}
 	n := c.r.Outcomes()
 	c.printf("| what was done | tensors |\n|---|---|\n")
@@ -142,13 +146,26 @@ func (c *card) what() {
 		what string
 	}{
 		{method.Spherical, "interpolated on the sphere"}, {method.Straight, linear},
-		{method.Equal, "equal in both parents, copied"}, {method.Copied, "copied from one parent"}, {method.Converted, "taken from one parent in another type"},
+		{method.Equal, equal}, {method.Copied, "copied from one parent"}, {method.Converted, "taken from one parent in another type"},
 	} {
 		if n[line.b] > 0 {
 			c.printf("| %s | %d |\n", line.what, n[line.b])
 		}
+		delete(n, line.b)
+	}
+	for _, b := range slices.Sorted(maps.Keys(n)) {
+		if n[b] > 0 {
+			c.printf("| merged by %s | %d |\n", b, n[b])
+		}
 	}
 	c.printf("\n")
+	if lines := CameTo(c.r); lines != nil {
+		c.printf("## What the method came to\n\n")
+		for _, line := range lines {
+			c.printf("- %s\n", markdown(line))
+		}
+		c.printf("\n")
+	}
 }
 
 // elementTypes names the types of the floating tensors, that of most bytes

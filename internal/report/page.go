@@ -110,7 +110,7 @@ func newPage(s *Survey, version string) *page {
 	for i, m := range pl.Models {
 		name := plain(m.Name())
 		names = append(names, name)
-		p.Models = append(p.Models, modelView{name, "the " + role(pl, i)})
+		p.Models = append(p.Models, modelView{name, "the " + pl.Recipe.Role(i)})
 	}
 	p.Roles = pl.Pairs() && len(names) == 2
 	for _, text := range s.Warnings {

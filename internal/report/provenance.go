@@ -33,17 +33,6 @@ const ProvenanceName = "slerpmerge.json"
 // one: always when a new member of "recipe" decides bytes.
 const schema = 1
 
-// role says what Plan.Models[i] is to the merge.
-func role(p *plan.Plan, i int) string {
-	switch {
-	case !p.Recipe.FromFile():
-		return []string{"primary", "secondary"}[i]
-	case i == 0 && p.Recipe.Base != nil:
-		return "base"
-	}
-	return "model"
-}
-
 // provenance is the content of slerpmerge.json, except for the member
 // "tensors", which is the last one.
 type provenance struct {
@@ -116,22 +105,36 @@ type outputFile struct {
 }
 
 type provTensor struct {
-	Name      string    `json:"name"`
-	Branch    string    `json:"branch"`
-	From      string    `json:"from,omitempty"`
-	Shares    string    `json:"shares_with,omitempty"`
-	Weights   []float64 `json:"weights,omitempty"` // of the models in from
-	Divisor   float64   `json:"divisor,omitempty"`
-	T         *float64  `json:"t,omitempty"`
-	Cos       *float64  `json:"cos,omitempty"`
-	Angle     *float64  `json:"angle_degrees,omitempty"`
-	NormA     *float64  `json:"norm_primary,omitempty"`
-	NormB     *float64  `json:"norm_secondary,omitempty"`
-	Overflow  int64     `json:"overflow,omitempty"`
-	Underflow int64     `json:"underflow,omitempty"`
-	NonFinite bool      `json:"nonfinite,omitempty"`
-	Differs   bool      `json:"differs,omitempty"`
-	Why       string    `json:"why,omitempty"`
+	Name    string    `json:"name"`
+	Branch  string    `json:"branch"`
+	From    string    `json:"from,omitempty"`
+	Shares  string    `json:"shares_with,omitempty"`
+	Weights []float64 `json:"weights,omitempty"` // of the models in from
+	Divisor float64   `json:"divisor,omitempty"`
+	T       *float64  `json:"t,omitempty"`
+	Cos     *float64  `json:"cos,omitempty"`
+	Angle   *float64  `json:"angle_degrees,omitempty"`
+	NormA   *float64  `json:"norm_primary,omitempty"`
+	NormB   *float64  `json:"norm_secondary,omitempty"`
+	// Of methods other than a slerp of two models: of each operand, base included
+	// (the norms are then those of the differences from it); of each pair without
+	// the base; of each operand; and what the method came to.
+	Norms        []*float64   `json:"norms,omitempty"`
+	Cosines      []*float64   `json:"cosines,omitempty"`
+	Coefficients []*float64   `json:"coefficients,omitempty"`
+	Figures      []provFigure `json:"figures,omitempty"`
+	Overflow     int64        `json:"overflow,omitempty"`
+	Underflow    int64        `json:"underflow,omitempty"`
+	NonFinite    bool         `json:"nonfinite,omitempty"`
+	Differs      bool         `json:"differs,omitempty"`
+	Why          string       `json:"why,omitempty"`
+}
+
+// provFigure is a slerp.Figure.
+type provFigure struct {
+	Name  string   `json:"name"`
+	Model string   `json:"model,omitempty"` // that it belongs to
+	Value *float64 `json:"value"`
 }
 
 // Provenance writes slerpmerge.json: a line for each tensor, so that two of them
@@ -145,7 +148,7 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 		if err != nil {
 			return err
 		}
-		parent.Role = role(p, i)
+		parent.Role = p.Recipe.Role(i)
 		v.Parents = append(v.Parents, parent)
 	}
 	for _, f := range p.Layout.Files {
@@ -244,6 +247,17 @@ func provLine(p *plan.Plan, i int, r *engine.TensorResult) provTensor {
 		line.Cos, line.Angle = number(r.Cos), number(r.Theta*180/math.Pi)
 		line.NormA, line.NormB = number(r.NormA), number(r.NormB)
 	}
+	if d := r.Detail; d != nil {
+		line.Norms, line.Cosines, line.Coefficients = numbers(d.Norms), numbers(d.Cosines), numbers(d.Weights)
+		for _, f := range d.Figures {
+			own := provFigure{Name: f.Name, Value: number(f.Value)}
+			if f.Of >= 0 {
+				own.Model = t.Operands[f.Of].Model.Name()
+			}
+			line.Figures = append(line.Figures, own)
+		}
+		line.From = from(p, t)
+	}
 	if p.Storage != nil && p.Storage[i] != i {
 		line.Shares = p.Tensors[p.Storage[i]].Name
 	}
@@ -263,8 +277,8 @@ func from(p *plan.Plan, t *plan.Tensor) string {
 		if !t.Uses(m) || t.Op.Needs() == method.Equality && t.Operands[0].Model != m {
 			continue
 		}
-		if len(p.Models) <= 2 && !p.Recipe.FromFile() {
-			names = append(names, role(p, i))
+		if (p.Pairs() || p.Recipe.Method == recipe.Convert) && !p.Recipe.FromFile() {
+			names = append(names, p.Recipe.Role(i))
 		} else {
 			names = append(names, m.Name())
 		}
@@ -278,6 +292,14 @@ func number(x float64) *float64 {
 		return nil
 	}
 	return &x
+}
+
+// numbers returns values for JSON.
+func numbers(list []float64) (out []*float64) {
+	for _, x := range list {
+		out = append(out, number(x))
+	}
+	return out
 }
 
 // headerHash returns the SHA-256 of a weight file's table, "" where it has none.
