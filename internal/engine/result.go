@@ -99,7 +99,7 @@ func (e *Engine) decide(i int, gram method.Gram, sweep slerp.Sweep, equal bool) 
 	angle := func(c slerp.Coefficients) {
 		r.Measured, r.Cos, r.Theta, r.NormA, r.NormB = true, c.Cos, c.Theta, c.NormA, c.NormB
 	}
-	if equal { // even of infinities: nothing is computed with them
+	if equal && method.CopiesEqual(t.Op) { // even of infinities: nothing is computed with them
 		if n == 2 && len(gram) == 1 {
 			angle(slerp.Angle(gram[0]))
 		}

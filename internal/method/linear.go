@@ -19,6 +19,9 @@ func (l *Linear) Solve(int, Gram) Solution {
 	return Solution{Weights: l.Weights, Divisor: l.Divisor, Outcome: Straight}
 }
 
+// ZeroSum reports whether the weights add up to 0 and are to be normalised.
+func (l *Linear) ZeroSum() bool { return l.Divisor == 0 }
+
 // LinearMethod is merge_method: linear, the weighted sum of any number of models.
 type LinearMethod struct{}
 

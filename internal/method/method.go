@@ -41,7 +41,8 @@ const (
 
 // All returns the methods that recipes can name.
 func All() []recipe.Rules {
-	return []recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}, RamMethod{}, RamMethod{Plus: true}}
+	return []recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}, RamMethod{}, RamMethod{Plus: true},
+		TaskArithmeticMethod{}, NuslerpMethod{}, MultiSlerpMethod{}, KarcherMethod{}, ModelStockMethod{}}
 }
 
 // Params gives the parameters of a method for one tensor of the output.
@@ -66,4 +67,25 @@ func Sole(op Op) (k int, ok bool) {
 		return s.Sole()
 	}
 	return 0, false
+}
+
+// CopiesEqual reports whether operands that all have the same bytes give these bytes, whatever they
+// are. If not, an Op with Needs InnerProducts is asked to Solve for them too.
+func CopiesEqual(op Op) bool {
+	o, has := op.(interface{ CopiesEqual() bool })
+	return !has || o.CopiesEqual()
+}
+
+// ZeroSum reports whether an Op would divide by a sum of weights that is 0.
+func ZeroSum(op Op) bool {
+	o, has := op.(interface{ ZeroSum() bool })
+	return has && o.ZeroSum()
+}
+
+func sumOf(w []float64) float64 {
+	sum := 0.0
+	for _, x := range w {
+		sum += x
+	}
+	return sum
 }

@@ -82,6 +82,9 @@ func TestMethods(t *testing.T) {
 	}
 	names := map[string]bool{}
 	for _, m := range All() {
+		if names[string(m.Name())] {
+			t.Errorf("two methods %s", m.Name())
+		}
 		names[string(m.Name())] = true
 		if m.(Method).Title() == "" || m.(Method).Pairs() != (m.Name() == "slerp") {
 			t.Errorf("%s: title %q, pairs %v", m.Name(), m.(Method).Title(), m.(Method).Pairs())

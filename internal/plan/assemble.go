@@ -290,7 +290,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 				shapes.Add(name, fmt.Sprintf("%s is %s in %s and %s in %s", text.Quote(name), text.Shape(first.Shape), t.Operands[0].Model.Name(), text.Shape(info.Shape), o.Model.Name()))
 			}
 		}
-		if sum := t.Sum(); sum != nil && sum.Divisor == 0 {
+		if method.ZeroSum(op) {
 			zero.Add(name, "")
 		}
 		p.Tensors = append(p.Tensors, p.finishType(t, values.Base()))

@@ -58,10 +58,10 @@ var wrong = []struct {
 	{"duplicate", pair + "merge_method: slerp\nparameters:\n  t: 0.5\n  t: 0.7\n", []string{`8:3 key "t" is already on line 7`}},
 	{"key that is a list", pair + "merge_method: slerp\n[a]: b\nparameters: {t: 1}", []string{`6:1 a key is text, not a list`}},
 
-	{"no method", pair + "parameters: {t: 1}\n", []string{`1:1 merge_method is missing; it is slerp, linear or passthrough`}},
+	{"no method", pair + "parameters: {t: 1}\n", []string{`1:1 merge_method is missing; it is slerp, linear, `}},
 	{"other method", pair + "merge_method: dare_ties\n", []string{`5:15 "dare_ties" is a method of mergekit that does not exist here`}},
 	{"unknown method", pair + "merge_method: Slerp\n", []string{`5:15 unknown method "Slerp", did you mean "slerp"?`}},
-	{"alien method", pair + "merge_method: frobnicate\n", []string{`5:15 unknown method "frobnicate"; merge_method is slerp, linear or passthrough`}},
+	{"alien method", pair + "merge_method: frobnicate\n", []string{`5:15 unknown method "frobnicate"; merge_method is slerp, linear, `}},
 	{"method number", pair + "merge_method: 1\n", []string{`5:15 merge_method is text, and 1 is not read as text; write it in quotes: "1"`}},
 
 	{"nothing to merge", "merge_method: slerp\nbase_model: a\nparameters: {t: 1}\n", []string{`1:1 nothing says what to merge`}},
@@ -404,9 +404,9 @@ func TestLimits(t *testing.T) {
 // The line shown is fit for a terminal, with the caret under the place.
 func TestExcerpt(t *testing.T) {
 	for _, c := range []struct{ src, want string }{
-		{"\ufeffmodls: 1\r\nmerge_method: ties", "r.yml:1:1: unknown key \"modls\", did you mean \"models\"?\n    1 | modls: 1\n      | ^\n" +
+		{"\ufeffmodls: 1\r\nmerge_method: !foo slerp", "r.yml:1:1: unknown key \"modls\", did you mean \"models\"?\n    1 | modls: 1\n      | ^\n" +
 			"r.yml:1:1: nothing says what to merge; a recipe has exactly one of models, slices and modules\n    1 | modls: 1\n      | ^\n" +
-			"r.yml:2:15: \"ties\" is a method of mergekit that does not exist here; merge_method is slerp, linear or passthrough\n    2 | merge_method: ties\n      |               ^"},
+			"r.yml:2:15: merge_method is text, not the tag \"!foo\"\n    2 | merge_method: !foo slerp\n      |               ^"},
 		{"merge_method: passthrough\nmodels: [{é: \"\\e[1m\", model: a}]\n", "r.yml:2:11: unknown key \"é\"; an entry of models has model and parameters\n    2 | models: [{é: \"\\e[1m\", model: a}]\n      |           ^"},
 		{"merge_method: passthrough\nmodels: [{model: " + strings.Repeat("a", 200) + ", modle: b}]\n", "r.yml:2:220: unknown key \"modle\", did you mean \"model\"?\n    2 | ..." + strings.Repeat("a", 47) + ", modle: b}]\n      |     " + strings.Repeat(" ", 48) + "^"},
 	} {
