@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"slerpmerge/internal/tensor"
 	"slerpmerge/slerp"
 )
 
@@ -45,6 +46,27 @@ func TestOps(t *testing.T) {
 		}
 		if c.op.Word() != c.word || c.op.Needs() != c.needs {
 			t.Errorf("%s: %q needs %d, want %q and %d", c.name, c.op.Word(), c.op.Needs(), c.word, c.needs)
+		}
+	}
+}
+
+// Operations that need passes make a Sweep of the same parameters.
+func TestSweepers(t *testing.T) {
+	o := slerp.Operands{Shape: []uint64{2, 3}, In: []slerp.DType{tensor.BF16, tensor.F32, tensor.F16}, Out: tensor.BF16}
+	for _, c := range []struct {
+		op   Op
+		word string
+	}{
+		{Nearswap{1, 0.1}, "nearswap"}, {Ram{slerp.Ram{Base: 1}}, "ram"}, {Ram{slerp.Ram{Base: 1, R: 0.1}}, "ramplus_tl"},
+		{NuslerpAxes{slerp.NuslerpAxes{Base: -1}}, "nuslerp"}, {FilterWise{slerp.FilterWise{Base: 1}}, "model_stock"},
+	} {
+		s, ok := c.op.(Sweeper)
+		if !ok || c.op.Word() != c.word || c.op.Needs() != Passes || c.op.Solve(3, nil).Outcome != Outcome(c.word) {
+			t.Errorf("%+v: %s needs %d, solution %+v", c.op, c.op.Word(), c.op.Needs(), c.op.Solve(3, nil))
+			continue
+		}
+		if _, scratch := s.Sweep(o).Memory(); scratch <= 0 || scratch > 3<<20 {
+			t.Errorf("%s: scratch %d", c.word, scratch)
 		}
 	}
 }

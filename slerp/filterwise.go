@@ -1,0 +1,116 @@
+package slerp
+
+import "math"
+
+// The constants of mergekit's model_stock (merge_methods/model_stock.py).
+const (
+	stockFloor    = 1e-6 // the least product of two lengths
+	stockSingular = 1e-6 // below this divisor the base stays
+)
+
+// FilterWise is model_stock with a t of its own for each row along the last axis.
+type FilterWise struct {
+	Base int // the operand that is the base; the others are two at least
+}
+
+// Sweep returns the Sweep of f on a tensor. The t of all rows, 8 bytes each, are
+// held until the output is made.
+func (f FilterWise) Sweep(o Operands) Sweep {
+	return &filterWise{FilterWise: f, o: o, rows: newRowBlocks(o)}
+}
+
+type filterWise struct {
+	FilterWise
+	o        Operands
+	rows     rowBlocks
+	measured bool
+	t        []float64 // of the rows
+}
+
+func (w *filterWise) Memory() (state, scratch int64) {
+	n := len(w.o.In)
+	return 8 * w.rows.rows, max(int64(n)*8*strip+rowSumsBytes(n-1), mixerBytes(w.o))
+}
+
+// Pass measures once.
+func (w *filterWise) Pass() (blocks int) {
+	if w.measured || w.o.Elems() == 0 {
+		return 0
+	}
+	w.measured = true
+	w.t = make([]float64, w.rows.rows)
+	return w.rows.count()
+}
+
+func (w *filterWise) Region(block int) Region { return w.rows.region(block) }
+
+func (w *filterWise) Meter(s *Scratch, _ int) Meter {
+	n := len(w.o.In) - 1
+	sums := newRowSums(n, w.o.In)
+	deltas := make([][]float64, 0, n)
+	return &stripMeter{newStrips(s, 0, w.o.In), func(x [][]float64, at int64) {
+		subtract(x, w.Base)
+		v := without(deltas, x, w.Base)
+		w.rows.split(at, len(v[0]), func(row int64, from, to int, last bool) {
+			sums.add(v, from, to)
+			if last {
+				sums.finish()
+				w.t[row] = stock(n, sums.product)
+				sums.reset()
+			}
+		})
+	}}
+}
+
+// Take has nothing to do: meters set the t of their rows.
+func (w *filterWise) Take(int, Meter) {}
+
+func (w *filterWise) Mixer(s *Scratch) Mixer {
+	n := float64(len(w.o.In) - 1)
+	return newStripMixer(s, w.o, func(y []float64, x [][]float64, at int64) {
+		w.rows.split(at, len(y), func(row int64, from, to int, _ bool) {
+			t := w.t[row]
+			for k, v := range x {
+				weight := t / n
+				if k == w.Base {
+					weight = 1 - t
+				}
+				weighted(y[from:to], v[from:to], weight, k > 0)
+			}
+		})
+	})
+}
+
+// Figures returns the number of rows, and the least, the mean and the greatest t.
+func (w *filterWise) Figures() []Figure {
+	if !w.measured {
+		return nil
+	}
+	least, mean, greatest := math.Inf(1), 0.0, math.Inf(-1)
+	for _, t := range w.t {
+		least, greatest = min(least, t), max(greatest, t)
+		mean += t / float64(len(w.t))
+	}
+	return []Figure{{"rows", -1, float64(len(w.t))}, {"least t", -1, least}, {"mean t", -1, mean}, {"greatest t", -1, greatest}}
+}
+
+// stock returns t of model_stock, the share of the mean of n models against the base, from
+// the inner products of their deltas.
+func stock(n int, product func(i, j int) Wide) float64 {
+	cos := 0.0
+	for i := range n {
+		for j := i + 1; j < n; j++ {
+			lengths := product(i, i).Sqrt().Times(product(j, j).Sqrt())
+			if lengths.Less(NewWide(stockFloor)) {
+				lengths = NewWide(stockFloor)
+			}
+			cos += max(-1, min(1, product(i, j).Over(lengths)))
+		}
+	}
+	cos /= float64(n * (n - 1) / 2)
+	divisor := 1 + float64(float64(n-1)*cos)
+	if math.Abs(divisor) < stockSingular {
+		return 0
+	}
+	return float64(n) * cos / divisor
+}
