@@ -169,3 +169,62 @@ func sweepOperands(o Operands) (chunks [][]byte, bytes int) {
 	}
 	return chunks, bytes
 }
+
+// Bytes are those of all operands that are read, and of what is written. The metric is
+// elements of the output.
+func BenchmarkTaskVectors(b *testing.B) {
+	const n = 1 << 18
+	for _, d := range []tensor.DType{tensor.BF16, tensor.F16, tensor.F32} {
+		o := Operands{Tensor: "w", Shape: []uint64{128, n / 128}, In: []tensor.DType{d, d, d, d}, Out: d}
+		x := tuned(source(1), o.In, 0, n, weights)
+		for name, v := range map[string]TaskVectors{
+			"ties":        {Sparsifier: Magnitude, Consensus: Elected, Normalize: true},
+			"breadcrumbs": {Sparsifier: Outliers},
+		} {
+			v.Weight, v.Density, v.Gamma, v.Epsilon, v.Lambda = []float64{0, 1, 0.5, 0.3}, []float64{0, 0.5, 0.3, 0.7}, []float64{0, 0.01, 0.01, 0.01}, []float64{0, 0.1, 0.1, 0.1}, 1
+			s := v.Sweep(o)
+			scratch := &Scratch{}
+			pass := 0
+			run := func(count int) func() {
+				return func() {
+					for k := range count {
+						r := s.Region(k)
+						m := s.Meter(scratch, k)
+						for at := r.From; at < r.From+r.Len; at += 1 << 15 {
+							m.Add(slicesOf(o, x, at, min(1<<15, r.From+r.Len-at)), at)
+						}
+						s.Take(k, m)
+					}
+				}
+			}
+			report := func(b *testing.B, f func()) {
+				throughput(b, 4*n*d.Size(), f)
+				b.ReportMetric(float64(n)*float64(b.N)/1e6/b.Elapsed().Seconds(), "M/s")
+			}
+			for count := s.Pass(); count > 0; count = s.Pass() {
+				pass++
+				if p := pass; s.Region(0).Len*int64(count) >= n/2 {
+					b.Run(fmt.Sprintf("%s/%v/pass%d", name, d, p), func(b *testing.B) { report(b, run(count)) })
+				} else {
+					run(count)()
+				}
+			}
+			dst := make([]byte, n*d.Size())
+			b.Run(fmt.Sprintf("%s/%v/mix", name, d), func(b *testing.B) {
+				report(b, func() {
+					for at := int64(0); at < n; at += 1 << 15 {
+						s.Mixer(scratch).Mix(dst[at*int64(d.Size()):][:(1<<15)*d.Size()], slicesOf(o, x, at, 1<<15), at)
+					}
+				})
+			})
+		}
+	}
+}
+
+func slicesOf(o Operands, x [][]byte, at, n int64) (chunks [][]byte) {
+	for k, d := range o.In {
+		size := int64(d.Size())
+		chunks = append(chunks, x[k][at*size:][:n*size])
+	}
+	return chunks
+}

@@ -2,12 +2,6 @@ package slerp
 
 import "math"
 
-// The constants of mergekit's model_stock (merge_methods/model_stock.py).
-const (
-	stockFloor    = 1e-6 // the least product of two lengths
-	stockSingular = 1e-6 // below this divisor the base stays
-)
-
 // FilterWise is model_stock with a t of its own for each row along the last axis.
 type FilterWise struct {
 	Base int // the operand that is the base; the others are two at least
@@ -49,7 +43,7 @@ func (w *filterWise) Meter(s *Scratch, _ int) Meter {
 	sums := newRowSums(n, w.o.In)
 	deltas := make([][]float64, 0, n)
 	return &stripMeter{newStrips(s, 0, w.o.In), func(x [][]float64, at int64) {
-		subtract(x, w.Base)
+		makeDeltas(x, w.Base)
 		v := without(deltas, x, w.Base)
 		w.rows.split(at, len(v[0]), func(row int64, from, to int, last bool) {
 			sums.add(v, from, to)
@@ -109,7 +103,7 @@ func stock(n int, product func(i, j int) Wide) float64 {
 	}
 	cos /= float64(n * (n - 1) / 2)
 	divisor := 1 + float64(float64(n-1)*cos)
-	if math.Abs(divisor) < stockSingular {
+	if math.Abs(divisor) < singular {
 		return 0
 	}
 	return float64(n) * cos / divisor

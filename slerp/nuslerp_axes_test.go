@@ -88,8 +88,8 @@ func (s *sample) cosine(a, b int, list []int, floor float64, product bool) (floa
 	return math.Max(-1, math.Min(1, cos)), true
 }
 
-// nuslerpOf is nuslerp along an axis in float64, and how far off it may be.
-func nuslerpOf(s *sample, t float64, columns bool) (want, slack []float64) {
+// nuslerpAt is nuslerp along an axis in float64, and how far off it may be.
+func nuslerpAt(s *sample, t float64, columns bool) (want, slack []float64) {
 	want, slack = make([]float64, s.Elems()), make([]float64, s.Elems())
 	list := s.others()
 	for _, group := range axis(s.Shape, columns) {
@@ -127,7 +127,7 @@ func TestNuslerpAxes(t *testing.T) {
 				}
 				s := newSample(r, shape, n, base, m)
 				a := NuslerpAxes{Base: base, T: r.Float64(), Columns: columns}
-				want, slack := nuslerpOf(s, a.T, columns)
+				want, slack := nuslerpAt(s, a.T, columns)
 				s.hold(t, r, func() Sweep { return a.Sweep(s.Operands) }, want, func(i int) float64 { return slack[i] })
 			}
 		}

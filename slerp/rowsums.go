@@ -63,7 +63,7 @@ func (r *rowSums) addPart(v [][]float64, from, to int) {
 			if r.far != nil {
 				addWideProducts(&r.far[p], a[from:to], b[from:to], lane)
 			} else {
-				addProducts(&r.lanes[p], a[from:to], b[from:to], lane)
+				addProductsFrom(&r.lanes[p], a[from:to], b[from:to], lane)
 			}
 			p++
 		}
@@ -105,8 +105,8 @@ func (r *rowSums) product(i, j int) Wide {
 	return r.total[i*r.n-i*(i-1)/2+j-i]
 }
 
-// addProducts adds the products of a and b to the lanes, from the given one on.
-func addProducts(l *[8]float64, a, b []float64, lane int) {
+// addProductsFrom adds the products of a and b to the lanes, from the given one on.
+func addProductsFrom(l *[8]float64, a, b []float64, lane int) {
 	for ; lane != 0 && len(a) > 0; lane = (lane + 1) & 7 {
 		l[lane] += float64(a[0] * b[0])
 		a, b = a[1:], b[1:]
@@ -129,7 +129,7 @@ func addProducts(l *[8]float64, a, b []float64, lane int) {
 	}
 }
 
-// addWideProducts is addProducts in lanes that have no ends.
+// addWideProducts is addProductsFrom in lanes that have no ends.
 func addWideProducts(l *[8]Wide, a, b []float64, lane int) {
 	for i, x := range a {
 		k := (lane + i) & 7
@@ -165,8 +165,8 @@ func (b rowBlocks) split(at int64, n int, do func(row int64, from, to int, last 
 	}
 }
 
-// subtract makes deltas of the others in place.
-func subtract(x [][]float64, base int) {
+// makeDeltas makes deltas of the others in place.
+func makeDeltas(x [][]float64, base int) {
 	for k, v := range x {
 		if k != base {
 			for j, b := range x[base][:len(v)] {

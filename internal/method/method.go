@@ -41,8 +41,8 @@ const (
 
 // All returns the methods that recipes can name.
 func All() []recipe.Rules {
-	return []recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}, RamMethod{}, RamMethod{Plus: true},
-		TaskArithmeticMethod{}, NuslerpMethod{}, MultiSlerpMethod{}, KarcherMethod{}, ModelStockMethod{}}
+	return append([]recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}, RamMethod{}, RamMethod{Plus: true},
+		TaskArithmeticMethod{}, NuslerpMethod{}, MultiSlerpMethod{}, KarcherMethod{}, ModelStockMethod{}}, taskVectorMethods()...)
 }
 
 // Params gives the parameters of a method for one tensor of the output.
@@ -58,6 +58,8 @@ type Params interface {
 	Flag(name string) (value, ok bool)
 	// Of returns the parameter of one operand.
 	Of(operand int, name string) (float64, bool)
+	// Seed returns the seed of the random numbers of the merge.
+	Seed() uint64
 }
 
 // Sole returns the operand whose values an Op takes alone, without anything being

@@ -27,6 +27,7 @@ func (p params) Base() int {
 	}
 	return p.base
 }
+func (p params) Seed() uint64                      { return 42 }
 func (p params) Value(name string) (float64, bool) { v, ok := p.values[name]; return v, ok }
 func (p params) Flag(name string) (value, ok bool) { value, ok = p.flags[name]; return value, ok }
 func (p params) Of(k int, name string) (float64, bool) {
@@ -140,7 +141,7 @@ func TestChecks(t *testing.T) {
 		{"ram without a base", "merge_method: ram\n" + two, "ram needs base_model"},
 		{"ram of one", "merge_method: ramplus_tl\nbase_model: a\nmodels: [{model: a}]\n", "ramplus_tl merges 1 other model at least into"},
 		{"ram, epsilon below 0", "merge_method: ram\nbase_model: a\nparameters: {epsilon: -1}\n" + two, `"-1" can't be epsilon, which is 0 or more`},
-		{"no such method", "merge_method: ties\n" + two, "ties"},
+		{"no such method", "merge_method: tie\n" + two, "tie"},
 	} {
 		_, err := recipe.Parse("r.yml", []byte(c.text), All())
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

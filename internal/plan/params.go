@@ -41,3 +41,6 @@ func (v params) Of(k int, name string) (float64, bool) {
 	own := v.sources[k]
 	return v.p.Recipe.SourceValue(name, v.slice, own.index, own.name, v.at)
 }
+
+// Seed returns the seed of the recipe.
+func (v params) Seed() uint64 { return v.p.Recipe.Seed }

@@ -58,10 +58,10 @@ var wrong = []struct {
 	{"duplicate", pair + "merge_method: slerp\nparameters:\n  t: 0.5\n  t: 0.7\n", []string{`8:3 key "t" is already on line 7`}},
 	{"key that is a list", pair + "merge_method: slerp\n[a]: b\nparameters: {t: 1}", []string{`6:1 a key is text, not a list`}},
 
-	{"no method", pair + "parameters: {t: 1}\n", []string{`1:1 merge_method is missing; it is slerp, linear, `}},
-	{"other method", pair + "merge_method: dare_ties\n", []string{`5:15 "dare_ties" is a method of mergekit that does not exist here`}},
+	{"no method", pair + "parameters: {t: 1}\n", []string{`1:1 merge_method is missing; it is slerp, linear`}},
+	{"other method", pair + "merge_method: arcee_fusion\n", []string{`5:15 "arcee_fusion" is a method of mergekit that does not exist here`}},
 	{"unknown method", pair + "merge_method: Slerp\n", []string{`5:15 unknown method "Slerp", did you mean "slerp"?`}},
-	{"alien method", pair + "merge_method: frobnicate\n", []string{`5:15 unknown method "frobnicate"; merge_method is slerp, linear, `}},
+	{"alien method", pair + "merge_method: frobnicate\n", []string{`5:15 unknown method "frobnicate"; merge_method is slerp, linear`}},
 	{"method number", pair + "merge_method: 1\n", []string{`5:15 merge_method is text, and 1 is not read as text; write it in quotes: "1"`}},
 
 	{"nothing to merge", "merge_method: slerp\nbase_model: a\nparameters: {t: 1}\n", []string{`1:1 nothing says what to merge`}},

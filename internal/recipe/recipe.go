@@ -45,12 +45,12 @@ type Recipe struct {
 	ChatTemplate string      // "auto", one of ChatTemplates, or a template; "" if not given
 	TemplatePos  Pos
 
-	Seed        uint64 // of methods that drop elements at random
-	Extrapolate bool   // allows t outside 0 to 1
+	Extrapolate bool // allows t outside 0 to 1
 	Missing     Missing
 	NonFinite   NonFinite
 	Tokenizer   Tokenizer
 	Vocab       Vocab
+	Seed        uint64 // of the methods that drop elements at random
 
 	Warnings []Problem // in the order of the file
 

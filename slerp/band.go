@@ -1,0 +1,519 @@
+package slerp
+
+import (
+	"math"
+	"math/bits"
+
+	"slerpmerge/internal/tensor"
+)
+
+// band is the sparsifier that keeps a range of ranks, those of Magnitude and Outliers.
+// It finds the keys at both ends: in one pass over the tensor if keys have 16 bits, else
+// in two. If some of the elements with such a key stay and others do not, another pass
+// counts them by granules, and the granule in which the last one lies is read again.
+type band struct {
+	*deltas
+	rank    DType
+	m       []bandModel
+	step    bandStep
+	counts  []bins // of each model
+	granule int64
+	open    []*bound // of which the cut is to be found
+	ties    [][]uint32
+	where   []int64 // the granules that are read again
+}
+
+type bandStep uint8
+
+const (
+	bandStart bandStep = iota
+	bandUpper
+	bandLower
+	bandTies
+	bandCut
+	bandDone
+)
+
+// bandModel is the range of one model: the ranks from from to to, without to,
+// in ascending order of the keys. Either end has a bound unless nothing is dropped there. If
+// both have the same key, first has all of it and last is nil.
+type bandModel struct {
+	from, to    int64
+	first, last *bound
+	// Before the cuts and from them on, codes of float64 from lo on and below hi stay.
+	lo, hi         [2]uint64
+	loCut, hiCut   int64
+	threshold, top float64
+}
+
+// bound is a key of which some elements stay.
+type bound struct {
+	q       int
+	bin     int
+	key     uint32
+	below   int64 // elements with lesser keys
+	ties    int64 // elements with this key
+	need    int64 // how many of them stay
+	lo, hi  uint64
+	cut     int64 // those before this index
+	granule int   // where the cut is
+	left    int64 // how many of them stay there
+}
+
+// newBand starts from the densities.
+func newBand(d *deltas, t TaskVectors) *band {
+	b := &band{deltas: d, rank: rankType(d.o.In), m: make([]bandModel, len(d.models)), granule: 1 << 16}
+	for b.granule < BlockElems && d.n/b.granule > 1<<12 {
+		b.granule *= 2
+	}
+	for q := range b.m {
+		density, gamma := d.of(t.Density, q, 1), 0.0
+		if t.Sparsifier == Outliers {
+			gamma = d.of(t.Gamma, q, 0)
+		}
+		m := &b.m[q]
+		switch keep := int64(density * float64(d.n)); {
+		case density >= 1:
+			m.to = d.n
+		case t.Sparsifier == Outliers:
+			top := int64(max(0, min(gamma, 1)) * float64(d.n))
+			m.from = max(0, d.n-keep-top)
+			m.to = m.from + max(0, keep)
+		case density > 0:
+			m.from, m.to = max(0, d.n-max(1, keep)), d.n
+		}
+	}
+	return b
+}
+
+// partial reports whether model q has a range that is neither empty nor all.
+func (b *band) partial(q int) bool { return b.m[q].to > b.m[q].from && b.m[q].to-b.m[q].from < b.n }
+
+// memory returns the bytes of the counts.
+func (b *band) memory() (state, scratch int64) {
+	granules := (b.n + b.granule - 1) / b.granule
+	for q := range b.m {
+		if !b.partial(q) {
+			continue
+		}
+		size := rankBins(b.rank)
+		ends := min(b.m[q].from, 1) + min(b.n-b.m[q].to, 1)
+		state += size*binBytes(b.n) + ends*granules*4
+		scratch += 4 * size
+	}
+	return state, scratch + 2*4*strip
+}
+
+// pass begins the next pass, or the one after if nothing has to be measured in it.
+func (b *band) pass() int {
+	for {
+		switch b.step {
+		case bandStart:
+			b.counts = make([]bins, len(b.m))
+			some := false
+			for q := range b.m {
+				if b.partial(q) {
+					b.counts[q] = newBins(b.n, rankBins(b.rank))
+					some = true
+				}
+			}
+			if !some {
+				b.step = bandCut // nothing to find
+				continue
+			}
+			b.step = bandUpper
+			return b.blocks(BlockElems)
+		case bandUpper:
+			b.findBins()
+			if b.rank == tensor.F32 {
+				b.step = bandLower
+				return b.blocks(BlockElems)
+			}
+			b.findKeys()
+			b.step = bandLower
+		case bandLower:
+			if b.rank == tensor.F32 {
+				b.findLow()
+				b.findKeys()
+			}
+			b.counts = nil
+			b.step = bandTies
+			if len(b.open) > 0 {
+				b.ties = make([][]uint32, len(b.open))
+				for k := range b.ties {
+					b.ties[k] = make([]uint32, b.blocks(b.granule))
+				}
+				return b.blocks(BlockElems)
+			}
+		case bandTies:
+			b.findGranules()
+			b.step = bandCut
+			if len(b.where) > 0 {
+				return len(b.where)
+			}
+		case bandCut:
+			b.settle()
+			b.step = bandDone
+		case bandDone:
+			return 0
+		}
+	}
+}
+
+// findBins finds the bins of both ends.
+func (b *band) findBins() {
+	for q := range b.m {
+		if !b.partial(q) {
+			continue
+		}
+		m := &b.m[q]
+		end := func(rank int64) *bound {
+			k, below := b.counts[q].find(0, rank)
+			return &bound{q: q, bin: k, key: uint32(k), below: below, ties: b.counts[q].at(k)}
+		}
+		if m.from > 0 {
+			m.first = end(m.from)
+		}
+		if m.to < b.n {
+			m.last = end(m.to - 1)
+		}
+		if b.rank == tensor.F32 {
+			b.counts[q].clear()
+		}
+	}
+}
+
+// findLow finds the other bits of the keys, within the bins.
+func (b *band) findLow() {
+	for q := range b.m {
+		m := &b.m[q]
+		within := func(e *bound, rank int64, first int) {
+			k, below := b.counts[q].find(first, rank-e.below)
+			e.key = uint32(e.bin)<<lowBits | uint32(k-first)
+			e.below += below
+			e.ties = b.counts[q].at(k)
+		}
+		if m.first != nil {
+			within(m.first, m.from, 0)
+		}
+		if m.last != nil {
+			first := shortBins
+			if m.first == nil || m.first.bin == m.last.bin {
+				first = 0
+			}
+			within(m.last, m.to-1, first)
+		}
+	}
+}
+
+// low returns the two bins of which countLow counts the keys of model q.
+func (b *band) low(q int) (first, last uint32) {
+	m := &b.m[q]
+	if m.first == nil {
+		return uint32(m.last.bin), math.MaxUint32
+	}
+	if m.last == nil {
+		return uint32(m.first.bin), math.MaxUint32
+	}
+	return uint32(m.first.bin), uint32(m.last.bin)
+}
+
+// findKeys sees how many elements with the keys at the ends stay.
+func (b *band) findKeys() {
+	for q := range b.m {
+		m := &b.m[q]
+		if m.first != nil && m.last != nil && m.first.key == m.last.key {
+			m.last = nil
+			m.top = b.magnitude(m.first.key)
+		}
+		if e := m.first; e != nil {
+			m.threshold = b.magnitude(e.key)
+			b.close(e, min(e.below+e.ties, m.to)-m.from)
+		}
+		if e := m.last; e != nil {
+			m.top = b.magnitude(e.key)
+			b.close(e, m.to-e.below)
+		}
+	}
+}
+
+// magnitude returns the value of a key.
+func (b *band) magnitude(key uint32) float64 {
+	var x [1]float32
+	switch b.rank {
+	case tensor.F32:
+		return float64(math.Float32frombits(key))
+	default:
+		decode32(b.rank, x[:], []byte{byte(key), byte(key >> 8)})
+	}
+	return float64(x[0])
+}
+
+// close notes how many elements of a bound stay.
+func (b *band) close(e *bound, need int64) {
+	e.need, e.cut = need, b.n
+	e.lo, e.hi = keyStart(b.rank, e.key), keyStart(b.rank, e.key+1)
+	if need < e.ties {
+		b.open = append(b.open, e)
+	}
+}
+
+// findGranules finds the granules with the last element that stays.
+func (b *band) findGranules() {
+	wanted := map[int]bool{}
+	for k, e := range b.open {
+		e.left = e.need
+		for g, c := range b.ties[k] {
+			if int64(c) < e.left {
+				e.left -= int64(c)
+				continue
+			}
+			e.granule = g
+			break
+		}
+		if !wanted[e.granule] {
+			wanted[e.granule] = true
+			b.where = append(b.where, int64(e.granule))
+		}
+	}
+	b.ties = nil
+}
+
+// settle fixes the codes that stay.
+func (b *band) settle() {
+	for q := range b.m {
+		m := &b.m[q]
+		m.hi = [2]uint64{math.MaxUint64, math.MaxUint64}
+		if e := m.first; e != nil {
+			m.lo, m.loCut = [2]uint64{e.lo, e.hi}, e.cut
+			if m.last == nil && m.to < b.n { // one key at both ends
+				m.hi, m.hiCut = [2]uint64{e.hi, e.lo}, e.cut
+			}
+		}
+		if e := m.last; e != nil {
+			m.hi, m.hiCut = [2]uint64{e.hi, e.lo}, e.cut
+		}
+	}
+	b.open, b.where = nil, nil
+}
+
+// region returns a block, or a granule that is read again.
+func (b *band) region(block int) Region {
+	if b.step == bandCut {
+		return b.block(int(b.where[block]), b.granule)
+	}
+	return b.block(block, BlockElems)
+}
+
+func (b *band) meter(s *Scratch, block int) Meter {
+	r := newDeltaStrips(b.deltas, s)
+	switch b.step {
+	case bandTies:
+		from := b.region(block).From
+		m := &tieMeter{b: b, r: r, from: from, counts: make([][]uint32, len(b.open))}
+		for k := range m.counts {
+			m.counts[k] = make([]uint32, BlockElems/b.granule)
+		}
+		return m
+	case bandCut:
+		m := &cutMeter{b: b, r: r, granule: int(b.where[block]), left: make([]int64, len(b.open)), cut: make([]int64, len(b.open))}
+		for k, e := range b.open {
+			m.left[k] = e.left
+		}
+		return m
+	}
+	m := &rankMeter{b: b, r: r, counts: make([][]uint32, len(b.m))}
+	for q := range m.counts {
+		if b.partial(q) {
+			m.counts[q] = s.Counts(q, rankBins(b.rank))
+			clear(m.counts[q])
+		}
+	}
+	return m
+}
+
+func (b *band) take(block int, m Meter) {
+	switch m := m.(type) {
+	case *rankMeter:
+		for q, h := range m.counts {
+			if h != nil {
+				b.counts[q].add(h)
+			}
+		}
+	case *tieMeter:
+		first := int(m.from / b.granule)
+		for k := range b.ties {
+			copy(b.ties[k][first:], m.counts[k])
+		}
+	case *cutMeter:
+		for k, e := range b.open {
+			if e.granule == m.granule {
+				e.cut = m.cut[k]
+			}
+		}
+	}
+}
+
+// figures returns the thresholds, and the shares of the elements that stay.
+func (b *band) figures() (list []Figure) {
+	for q, k := range b.models {
+		m := &b.m[q]
+		if b.n > 0 {
+			list = append(list, Figure{"kept", k, float64(max(0, m.to-m.from)) / float64(b.n)})
+		}
+		if m.first != nil {
+			list = append(list, Figure{"threshold", k, m.threshold})
+		}
+		if m.last != nil || m.first != nil && m.to < b.n {
+			list = append(list, Figure{"upper threshold", k, m.top})
+		}
+	}
+	return list
+}
+
+// rankMeter counts keys.
+type rankMeter struct {
+	b      *band
+	r      deltaStrips
+	counts [][]uint32
+	u, v   [strip]float32
+}
+
+func (m *rankMeter) Add(chunks [][]byte, _ int64) {
+	b := m.b
+	for i, n := range m.r.strips(chunks) {
+		m.r.load(chunks, i, n)
+		base, d := m.u[:n], m.v[:n]
+		if !b.wide {
+			detected.widen32(b.o.In[b.base], base, m.r.part(b.base))
+		}
+		for q, k := range b.models {
+			if m.counts[q] == nil {
+				continue
+			}
+			if b.wide {
+				for j, x := range m.r.delta64(k) {
+					d[j] = float32(x)
+				}
+			} else {
+				// Rounding the difference of two numbers of 24 bits to float64 first
+				// would give the same.
+				detected.widen32(b.o.In[k], d, m.r.part(k))
+				for j := range d {
+					d[j] -= base[j]
+				}
+			}
+			if b.step == bandUpper {
+				countKeys(b.rank, m.counts[q], d)
+			} else {
+				first, last := b.low(q)
+				countLow(m.counts[q], d, first, last)
+			}
+		}
+	}
+}
+
+// tieMeter counts the elements of a block with the keys of the open bounds, by
+// granules.
+type tieMeter struct {
+	b      *band
+	r      deltaStrips
+	from   int64
+	counts [][]uint32
+}
+
+func (m *tieMeter) Add(chunks [][]byte, at int64) {
+	for i, n := range m.r.strips(chunks) {
+		m.r.load(chunks, i, n)
+		var d []float64
+		of := -1
+		for k, e := range m.b.open {
+			if e.q != of {
+				d, of = m.r.delta64(m.b.models[e.q]), e.q
+			}
+			for p, end := int64(0), int64(0); p < int64(n); p = end {
+				x := at + int64(i) + p - m.from
+				g := x / m.b.granule
+				end = min(int64(n), p+(g+1)*m.b.granule-x)
+				m.counts[k][g] += uint32(countWithin(d[p:end], e.lo, e.hi))
+			}
+		}
+	}
+}
+
+// countWithin counts the elements whose codes without the sign are from lo on and below
+// hi.
+func countWithin(d []float64, lo, hi uint64) int {
+	n, width := uint64(0), hi-lo
+	for _, x := range d {
+		_, in := bits.Sub64(math.Float64bits(x)&^(1<<63)-lo, width, 0)
+		n += in
+	}
+	return int(n)
+}
+
+// cutMeter finds the last elements that stay of the open bounds of a granule.
+type cutMeter struct {
+	b         *band
+	r         deltaStrips
+	granule   int
+	left, cut []int64
+}
+
+func (m *cutMeter) Add(chunks [][]byte, at int64) {
+	for i, n := range m.r.strips(chunks) {
+		m.r.load(chunks, i, n)
+		for k, e := range m.b.open {
+			if e.granule != m.granule || m.left[k] == 0 {
+				continue
+			}
+			d := m.r.delta64(m.b.models[e.q])
+			for j, x := range d {
+				if u := math.Float64bits(x) &^ (1 << 63); u-e.lo < e.hi-e.lo {
+					m.left[k]--
+					if m.left[k] == 0 {
+						m.cut[k] = at + int64(i+j) + 1
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// keeper needs no scratch.
+func (b *band) keeper(*Scratch, int) keeper { return b }
+
+// keep drops what is outside the range.
+func (b *band) keep(q int, d []float64, at int64) (kept int) {
+	m := &b.m[q]
+	if m.to <= m.from {
+		clear(d)
+		return 0
+	}
+	for len(d) > 0 {
+		n, lo, hi := len(d), m.lo[1], m.hi[1]
+		if at < m.loCut {
+			n, lo = int(min(int64(n), m.loCut-at)), m.lo[0]
+		}
+		if at < m.hiCut {
+			n, hi = int(min(int64(n), m.hiCut-at)), m.hi[0]
+		}
+		kept += keepWithin(d[:n], lo, max(lo, hi))
+		d, at = d[n:], at+int64(n)
+	}
+	return kept
+}
+
+// keepWithin makes the elements zero whose codes without the sign are below lo, or not
+// below hi, and returns the number of the others.
+func keepWithin(d []float64, lo, hi uint64) int {
+	n, width := uint64(0), hi-lo
+	for j, x := range d {
+		u := math.Float64bits(x)
+		_, in := bits.Sub64(u&^(1<<63)-lo, width, 0)
+		n += in
+		d[j] = math.Float64frombits(u & -in)
+	}
+	return int(n)
+}

@@ -1,0 +1,388 @@
+package slerp
+
+import "math"
+
+// TaskVectors merges models by their differences from a base model, the deltas: a
+// Sparsifier drops some elements of each delta, those that stay are weighted, a
+// Consensus adds them up, and the sum is added to the base (docs/methods.md). The
+// models are the operands other than the base, in their order.
+//
+// A delta that is added is x - b of the exact values, rounded once to float64. For its
+// rank it is rounded once more, to the type in which mergekit would compute: the
+// widest type of the operands, and at most F32. Of two different types of 16 bits the
+// widest is F32. The types of 8 bits, in which mergekit can't compute, count as BF16.
+type TaskVectors struct {
+	Base       int // the index of the base among the operands
+	Sparsifier Sparsifier
+	Consensus  Consensus
+	// The parameters of each operand. Those of the base are not read. Nil is a
+	// density of 1, and 0 for the others.
+	Weight, Density, Gamma, Epsilon []float64
+	Lambda                          float64 // multiplies the sum of the deltas
+	Normalize                       bool    // divides the sum by that of the weights
+	Rescale                         bool    // gives a delta the sum of magnitudes that it had before elements were dropped
+	Seed                            uint64  // of the random sparsifiers
+}
+
+// A Sparsifier is a rule by which elements of a delta are dropped. A density of 1 or
+// more keeps all of them.
+type Sparsifier uint8
+
+const (
+	// Magnitude keeps the largest magnitudes: Density is their share, rounded down,
+	// but one at least. Of those exactly at the threshold the first in index order stay.
+	Magnitude Sparsifier = iota
+	// Outliers drops the largest magnitudes first, the share Gamma of all, and keeps
+	// the largest of the others, the share Density of all. Both are rounded down. Fewer
+	// outliers are dropped where the rest would not be enough. Of the elements exactly
+	// at either threshold the first in index order stay.
+	Outliers
+	numSparsifiers
+)
+
+// A Consensus is a rule by which the deltas of several models are added.
+type Consensus uint8
+
+const (
+	// Plain adds all deltas. Normalize divides by the sum of the weights, if its
+	// magnitude is 1e-8 at least.
+	Plain Consensus = iota
+	// Elected adds, element by element, the deltas that have the sign of their sum;
+	// a sum of zero counts as positive. Normalize divides by the sum of the weights of
+	// those models, if it is not 0. A delta of zero has neither sign.
+	Elected
+)
+
+// Sweep begins the work on a tensor.
+func (t TaskVectors) Sweep(o Operands) Sweep {
+	s := &taskSweep{TaskVectors: t, deltas: newDeltas(o, t.Base)}
+	s.scale = make([]float64, len(s.models))
+	for q := range s.scale {
+		s.scale[q] = 1
+	}
+	switch t.Sparsifier {
+	case Magnitude, Outliers:
+		s.sparse = newBand(&s.deltas, t)
+	}
+	return s
+}
+
+// deltas are the operands of a tensor as a base and models.
+type deltas struct {
+	o      Operands
+	n      int64 // elements
+	base   int
+	models []int // the operands other than the base
+	wide   bool  // F64 is among the types
+}
+
+func newDeltas(o Operands, base int) deltas {
+	check(append([]DType{o.Out}, o.In...)...)
+	d := deltas{o: o, n: o.Elems(), base: base}
+	for k, in := range o.In {
+		if k != base {
+			d.models = append(d.models, k)
+		}
+		d.wide = d.wide || in.Size() == 8
+	}
+	return d
+}
+
+// of returns the parameter of model q, or otherwise if there are none.
+func (d *deltas) of(list []float64, q int, otherwise float64) float64 {
+	if list == nil {
+		return otherwise
+	}
+	return list[d.models[q]]
+}
+
+// blocks returns the number of blocks of so many elements.
+func (d *deltas) blocks(size int64) int { return int((d.n + size - 1) / size) }
+
+// block returns the elements of one of them.
+func (d *deltas) block(k int, size int64) Region {
+	from := int64(k) * size
+	n := min(size, d.n-from)
+	return Region{From: from, Len: n, Stride: n, Count: 1}
+}
+
+// A sparsifier is the part of a Sweep that decides which elements of the deltas stay.
+// Its methods are those of a Sweep.
+type sparsifier interface {
+	memory() (state, scratch int64)
+	pass() (blocks int)
+	region(block int) Region
+	meter(s *Scratch, block int) Meter
+	take(block int, m Meter)
+	figures() []Figure
+	// partial reports whether some elements of model q stay and others may not.
+	partial(q int) bool
+	// keeper returns what drops elements, for one goroutine. It has the scratch from
+	// the place on for itself.
+	keeper(s *Scratch, place int) keeper
+}
+
+// A keeper drops elements of deltas.
+type keeper interface {
+	// keep makes those elements of d zero that are dropped, and returns how many stay.
+	// d is a strip of the delta of model q from element at on.
+	keep(q int, d []float64, at int64) (kept int)
+}
+
+// taskSweep is the Sweep of TaskVectors: the passes of the sparsifier, then one
+// that sums magnitudes if deltas are rescaled.
+type taskSweep struct {
+	TaskVectors
+	deltas
+	sparse sparsifier
+	step   taskStep
+	norms  []taskNorms // of each block and model
+	scale  []float64   // of each model
+	kept   []int64     // of each model, nil if they were not counted
+}
+
+type taskStep uint8
+
+const (
+	taskSparsify taskStep = iota
+	taskSum
+	taskMix
+)
+
+// taskNorms are the sums of the magnitudes of a delta in a block, before and after elements
+// were dropped, and how many stay.
+type taskNorms struct {
+	before, after float64
+	kept          int64
+}
+
+// Places of the scratch.
+const (
+	baseStrip = iota // of floats
+	sumStrip
+	electedStrip
+	divisorStrip
+	modelStrips
+)
+
+const stripBytes = 8 * strip
+
+// Memory returns the bytes of the counts and sums, and those of the strips.
+func (s *taskSweep) Memory() (state, scratch int64) {
+	state, scratch = s.sparse.memory()
+	if s.summed() {
+		state += int64(s.blocks(BlockElems)) * int64(len(s.models)) * 24
+	}
+	return state, scratch + int64(modelStrips+len(s.models))*stripBytes
+}
+
+// summed reports whether magnitudes have to be summed.
+func (s *taskSweep) summed() bool {
+	if !s.Rescale {
+		return false
+	}
+	for q := range s.models {
+		if s.sparse.partial(q) {
+			return true
+		}
+	}
+	return false
+}
+
+// Pass begins the next pass.
+func (s *taskSweep) Pass() int {
+	if s.n == 0 {
+		return 0
+	}
+	if s.step == taskSparsify {
+		if n := s.sparse.pass(); n > 0 {
+			return n
+		}
+		s.step = taskMix
+		if s.summed() {
+			s.step = taskSum
+			s.norms = make([]taskNorms, s.blocks(BlockElems)*len(s.models))
+			return s.blocks(BlockElems)
+		}
+	}
+	if s.step == taskSum {
+		s.rescale()
+		s.step = taskMix
+	}
+	return 0
+}
+
+// rescale finds the factors of the deltas. Where a sum is next to nothing, or not
+// finite, there is none.
+func (s *taskSweep) rescale() {
+	s.kept = make([]int64, len(s.models))
+	for q := range s.models {
+		var all taskNorms
+		for k := q; k < len(s.norms); k += len(s.models) {
+			all.before += s.norms[k].before
+			all.after += s.norms[k].after
+			s.kept[q] += s.norms[k].kept
+		}
+		const least = 1e-7
+		if all.before >= least && all.after >= least && finite(all.before) && finite(all.after) {
+			s.scale[q] = all.before / all.after
+		}
+	}
+	s.norms = nil
+}
+
+// Region returns the elements of a block.
+func (s *taskSweep) Region(block int) Region {
+	if s.step == taskSparsify {
+		return s.sparse.region(block)
+	}
+	return s.block(block, BlockElems)
+}
+
+// Meter returns the meter of the pass.
+func (s *taskSweep) Meter(scratch *Scratch, block int) Meter {
+	if s.step == taskSparsify {
+		return s.sparse.meter(scratch, block)
+	}
+	return &normMeter{
+		s:     s,
+		r:     newDeltaStrips(&s.deltas, scratch),
+		keep:  s.sparse.keeper(scratch, modelStrips+1),
+		lanes: make([][2][8]float64, len(s.models)),
+		kept:  make([]int64, len(s.models)),
+	}
+}
+
+// Take adds what a meter has measured.
+func (s *taskSweep) Take(block int, m Meter) {
+	if s.step == taskSparsify {
+		s.sparse.take(block, m)
+		return
+	}
+	n := m.(*normMeter)
+	for q := range s.models {
+		s.norms[block*len(s.models)+q] = taskNorms{fold(&n.lanes[q][0]), fold(&n.lanes[q][1]), n.kept[q]}
+	}
+}
+
+// Figures returns thresholds, the shares that stay, and the factors of the deltas.
+func (s *taskSweep) Figures() []Figure {
+	list := s.sparse.figures()
+	for q, k := range s.models {
+		if s.kept != nil && s.Sparsifier > Outliers { // they know it themselves
+			list = append(list, Figure{"kept", k, float64(s.kept[q]) / float64(s.n)})
+		}
+		if s.Rescale {
+			list = append(list, Figure{"scale", k, s.scale[q]})
+		}
+	}
+	return list
+}
+
+// normMeter sums magnitudes.
+type normMeter struct {
+	s     *taskSweep
+	r     deltaStrips
+	keep  keeper
+	lanes [][2][8]float64
+	kept  []int64
+}
+
+func (m *normMeter) Add(chunks [][]byte, at int64) {
+	for i, n := range m.r.strips(chunks) {
+		m.r.load(chunks, i, n)
+		for q, k := range m.s.models {
+			if !m.s.sparse.partial(q) {
+				continue
+			}
+			d := m.r.delta64(k)
+			sumMagnitudes(&m.lanes[q][0], d, at+int64(i))
+			m.kept[q] += int64(m.keep.keep(q, d, at+int64(i)))
+			sumMagnitudes(&m.lanes[q][1], d, at+int64(i))
+		}
+	}
+}
+
+// sumMagnitudes adds |d| to the lanes, those of element at and the next ones. What is not
+// finite is left out.
+func sumMagnitudes(l *[8]float64, d []float64, at int64) {
+	for j, x := range d {
+		if x = math.Abs(x); x <= math.MaxFloat64 {
+			l[(int(at)+j)&7] += x
+		}
+	}
+}
+
+// deltaStrips widens chunks of the operands strip by strip, and subtracts.
+type deltaStrips struct {
+	d      *deltas
+	chunks [][]byte
+	b, x   []float64
+	i, n   int
+	loaded bool // b
+}
+
+// newDeltaStrips borrows two strips.
+func newDeltaStrips(d *deltas, s *Scratch) deltaStrips {
+	return deltaStrips{d: d, b: s.Floats(baseStrip, strip), x: s.Floats(modelStrips, strip)}
+}
+
+// strips returns the places and lengths of the strips of chunks.
+func (r *deltaStrips) strips(chunks [][]byte) func(func(i, n int) bool) {
+	mustMatch(len(r.d.o.In), len(chunks))
+	n := elems(r.d.o.In[0], chunks[0])
+	for k, in := range r.d.o.In {
+		mustMatch(n, elems(in, chunks[k]))
+	}
+	return func(yield func(i, n int) bool) {
+		for i := 0; i < n; i += strip {
+			if !yield(i, min(strip, n-i)) {
+				return
+			}
+		}
+	}
+}
+
+// load goes to a strip.
+func (r *deltaStrips) load(chunks [][]byte, i, n int) {
+	r.chunks, r.i, r.n, r.loaded = chunks, i, n, false
+}
+
+// part returns the bytes of the strip of operand k.
+func (r *deltaStrips) part(k int) []byte {
+	size := r.d.o.In[k].Size()
+	return r.chunks[k][r.i*size:][:r.n*size]
+}
+
+// wideBase returns the strip of the base.
+func (r *deltaStrips) wideBase() []float64 {
+	if !r.loaded {
+		detected.decode64(r.d.o.In[r.d.base], r.b[:r.n], r.part(r.d.base))
+		r.loaded = true
+	}
+	return r.b[:r.n]
+}
+
+// delta64 returns the strip of the delta of operand k. It stays until the next one is
+// asked for.
+func (r *deltaStrips) delta64(k int) []float64 {
+	b, x := r.wideBase(), r.x[:r.n]
+	detected.decode64(r.d.o.In[k], x, r.part(k))
+	subtractFar(x, b)
+	return x
+}
+
+// subtractFar is x -= b. It returns a number whose sign bit is set if some difference is not
+// finite.
+func subtractFar(x, b []float64) (far uint64) {
+	b = b[:len(x)]
+	for j := range x {
+		d := x[j] - b[j]
+		x[j] = d
+		far |= math.Float64bits(d)&^(1<<63) + 1<<52
+	}
+	return far
+}
+
+// Unfit tells why an operand can't be merged with its density; "" if it can.
+func (t TaskVectors) Unfit(k int) string { return "" }

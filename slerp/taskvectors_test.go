@@ -1,0 +1,303 @@
+package slerp
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"slerpmerge/internal/tensor"
+)
+
+// plainKey is the key of a delta, rounded to the type of the ranks in one step.
+func plainKey(rank tensor.DType, d float64) uint64 {
+	c, _ := nearest(rank, d)
+	return c &^ (1 << (8*rank.Size() - 1))
+}
+
+// plainRank is the widest type, as the documentation has it.
+func plainRank(in []tensor.DType) tensor.DType {
+	has := func(d tensor.DType) bool { return slices.Contains(in, d) }
+	switch {
+	case has(tensor.F64), has(tensor.F32), has(tensor.F16) && has(tensor.BF16):
+		return tensor.F32
+	case has(tensor.F16):
+		return tensor.F16
+	}
+	return tensor.BF16
+}
+
+// plainBand sorts everything, and keeps the ranks from from on and below to. Of equal keys
+// the first in index order stay.
+func plainBand(rank tensor.DType, d []float64, from, to int) []bool {
+	order := make([]int, len(d))
+	keys := make([]uint64, len(d))
+	for i := range d {
+		order[i], keys[i] = i, plainKey(rank, d[i])
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return int(int64(keys[i]) - int64(keys[j])) })
+	stay := map[uint64]int{}
+	for _, i := range order[from:to] {
+		stay[keys[i]]++
+	}
+	kept := make([]bool, len(d))
+	for i := range d {
+		if stay[keys[i]] > 0 {
+			stay[keys[i]]--
+			kept[i] = true
+		}
+	}
+	return kept
+}
+
+// plainKept says which elements of a delta stay.
+func plainKept(t TaskVectors, o Operands, q, k int, d []float64) []bool {
+	n := len(d)
+	density := 1.0
+	if t.Density != nil {
+		density = t.Density[k]
+	}
+	all := slices.Repeat([]bool{true}, n)
+	rank := plainRank(o.In)
+	switch none := make([]bool, n); {
+	case density >= 1:
+		return all
+	case n == 0 || t.Sparsifier == Magnitude && density <= 0:
+		return none
+	case t.Sparsifier == Magnitude:
+		return plainBand(rank, d, n-max(1, int(density*float64(n))), n)
+	case t.Sparsifier == Outliers:
+		keep, top := int(density*float64(n)), int(t.Gamma[k]*float64(n))
+		from := max(0, n-keep-top)
+		return plainBand(rank, d, from, from+keep)
+	}
+	panic("no such sparsifier")
+}
+
+// plainNorm sums the finite magnitudes.
+func plainNorm(d []float64, kept []bool) float64 {
+	total := 0.0
+	for from := 0; from < len(d); from += BlockElems {
+		var l [8]float64
+		for i := from; i < min(len(d), from+BlockElems); i++ {
+			if kept[i] && finite(d[i]) {
+				l[i%8] += math.Abs(d[i])
+			}
+		}
+		total += ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
+	}
+	return total
+}
+
+// plainTask merges by the definition, element by element.
+func plainTask(t TaskVectors, o Operands, x [][]byte) ([]byte, Counts) {
+	n := int(o.Elems())
+	of := func(k, i int) float64 { return value(o.In[k], code(o.In[k], x[k], i)) }
+	var models []int
+	var deltas [][]float64
+	var masks [][]bool
+	var scale []float64
+	for k := range o.In {
+		if k == t.Base {
+			continue
+		}
+		d := make([]float64, n)
+		for i := range d {
+			d[i] = of(k, i) - of(t.Base, i)
+		}
+		kept := plainKept(t, o, len(models), k, d)
+		s := 1.0
+		if t.Rescale {
+			before, after := plainNorm(d, slices.Repeat([]bool{true}, n)), plainNorm(d, kept)
+			if before >= 1e-7 && after >= 1e-7 && finite(before) && finite(after) {
+				s = before / after
+			}
+		}
+		models, deltas, masks, scale = append(models, k), append(deltas, d), append(masks, kept), append(scale, s)
+	}
+	dst := make([]byte, n*o.Out.Size())
+	var c Counts
+	for i := range n {
+		v := make([]float64, len(models))
+		sum, total := 0.0, 0.0
+		for q, k := range models {
+			if masks[q][i] {
+				v[q] = deltas[q][i] * (t.Weight[k] * scale[q])
+			}
+			sum += v[q]
+			total += t.Weight[k]
+		}
+		y, divisor := sum, total
+		if t.Consensus == Elected {
+			y, divisor = 0, 0
+			for q, k := range models {
+				if sum >= 0 && v[q] > 0 || sum < 0 && v[q] < 0 {
+					y += v[q]
+					divisor += t.Weight[k]
+				}
+			}
+			if sum != sum {
+				y = sum
+			}
+			if divisor == 0 {
+				divisor = 1
+			}
+		} else if math.Abs(divisor) < 1e-8 {
+			divisor = 1
+		}
+		if t.Normalize {
+			y /= divisor
+		}
+		y = of(t.Base, i) + float64(t.Lambda*y)
+		code, over := nearest(o.Out, y)
+		all := true
+		for k := range o.In {
+			all = all && finite(of(k, i))
+		}
+		switch {
+		case !all:
+			c.NonFinite++
+		case over || !finite(y):
+			c.Overflow++
+		}
+		putCode(o.Out, dst, i, code)
+	}
+	return dst, c
+}
+
+// A fine-tune's tensors: those of the models differ from the base by little, in some
+// elements not at all, so that many deltas are equal.
+func tuned(r *rand.Rand, in []tensor.DType, base, n int, m mix) (x [][]byte) {
+	ref := make([]float64, n)
+	for i := range ref {
+		ref[i] = r.NormFloat64() * 0.02
+	}
+	for k, d := range in {
+		if m != weights {
+			x = append(x, random(r, d, n, m))
+			continue
+		}
+		p := make([]byte, n*d.Size())
+		for i := range n {
+			v := ref[i]
+			if k != base {
+				v += r.NormFloat64() * 1e-3
+			}
+			c, _ := nearest(d, v)
+			putCode(d, p, i, c)
+		}
+		x = append(x, p)
+	}
+	return x
+}
+
+// checkTask holds a merge to the definition, with blocks and chunks in disorder.
+func checkTask(t *testing.T, name string, v TaskVectors, o Operands, x [][]byte, r *rand.Rand) Sweep {
+	t.Helper()
+	want, wantCounts := plainTask(v, o, x)
+	var s Sweep
+	for _, chunk := range []int64{8, 1000, 1 << 15} {
+		if chunk == 8 && o.Elems() > 5000 {
+			continue
+		}
+		s = v.Sweep(o)
+		got, counts := sweepAll(s, o, x, chunk, r)
+		if counts != wantCounts {
+			t.Errorf("%s, chunks of %d: %+v, want %+v", name, chunk, counts, wantCounts)
+		}
+		if bytes.Equal(got, want) {
+			continue
+		}
+		for i := range int(o.Elems()) {
+			if g, w := code(o.Out, got, i), code(o.Out, want, i); g != w {
+				t.Errorf("%s, chunks of %d: element %d of %d is %#x, want %#x", name, chunk, i, o.Elems(), g, w)
+				break
+			}
+		}
+	}
+	return s
+}
+
+func (c Consensus) String() string { return [...]string{"plain", "elected"}[c] }
+
+// taskShapes are of any number of axes.
+var taskShapes = [][]uint64{nil, {0}, {1}, {7}, {8}, {1030}, {3, 700}, {5, 9, 23}, {2, 3, 4, 5}, {4, 0}}
+
+// All sparsifiers, types, shapes, numbers of models, densities: as the definition has it.
+func TestTaskVectors(t *testing.T) {
+	r := source(1)
+	pick := func(list ...float64) float64 { return list[r.IntN(len(list))] }
+	for trial := range 1500 {
+		count := 1 + r.IntN(8) + 1
+		v := TaskVectors{Base: r.IntN(count), Sparsifier: Sparsifier(r.IntN(int(numSparsifiers))), Consensus: Consensus(r.IntN(2)), Lambda: pick(1, 1, 0.5, -2),
+			Normalize: r.IntN(2) == 0, Rescale: r.IntN(2) == 0, Seed: r.Uint64()}
+		o := Operands{Tensor: fmt.Sprint("model.layers.", trial), Shape: taskShapes[r.IntN(len(taskShapes))], Out: allTypes[r.IntN(len(allTypes))]}
+		one := allTypes[r.IntN(len(allTypes))]
+		for range count {
+			in := allTypes[r.IntN(len(allTypes))]
+			if trial%3 > 0 {
+				in = one
+			}
+			o.In = append(o.In, in)
+			v.Weight = append(v.Weight, pick(1, 1, 0.5, 0.3, 0, -0.7))
+			v.Density = append(v.Density, pick(0, 1e-9, 0.01, 0.3, 0.5, 0.9, 0.999, 1, 1.5))
+			v.Gamma = append(v.Gamma, pick(0, 0.01, 0.01, 0.1, 0.6, 1))
+			v.Epsilon = append(v.Epsilon, pick(0, 0.005))
+		}
+		m := mix(0)
+		if trial%4 == 0 {
+			m = mix(r.IntN(int(numMixes)))
+		}
+		x := tuned(r, o.In, v.Base, int(o.Elems()), m)
+		if trial%5 == 0 && count > 2 { // equal models
+			k := (v.Base + 1) % count
+			o.In[k], x[k] = o.In[v.Base], x[v.Base]
+		}
+		checkTask(t, fmt.Sprintf("trial %d: %+v, %v %v to %v, mix %d", trial, v, o.Shape, o.In, o.Out, m), v, o, x, r)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// Keys of all codes that 16 bits have between them, and of NaN.
+func TestRankKey(t *testing.T) {
+	for _, d := range []tensor.DType{tensor.BF16, tensor.F16} {
+		top := uint32(0)
+		for u := uint64(0); u <= 0x7fff_ffff; u += 1021 {
+			for _, x := range []float32{math.Float32frombits(uint32(u)), -math.Float32frombits(uint32(u))} {
+				got, want := rankKey(d, x), plainKey(d, float64(x))
+				if uint64(got) != want {
+					t.Fatalf("%v of %v: %#x, want %#x", d, x, got, want)
+				}
+				top = max(top, got)
+			}
+		}
+		if uint64(top) != nanCodes[d] {
+			t.Errorf("%v: the greatest key is %#x", d, top)
+		}
+		for k := range uint64(shortBins) { // the middles between codes, and their neighbours
+			lo, hi := value(d, k), value(d, k+1)
+			if mid := float32((lo + hi) / 2); hi > lo && finite(hi) {
+				for _, x := range []float32{math.Nextafter32(mid, 0), mid, math.Nextafter32(mid, 1e38)} {
+					if got, want := rankKey(d, x), plainKey(d, float64(x)); uint64(got) != want {
+						t.Fatalf("%v of %v: %#x, want %#x", d, x, got, want)
+					}
+				}
+			}
+		}
+		for k := range uint32(shortBins) {
+			u := keyStart(d, k)
+			if u != math.MaxUint64 && rankKey(d, float32(math.Float64frombits(u))) < k || u > 0 && rankKey(d, float32(math.Float64frombits(min(u, nan64+1)-1))) >= k {
+				t.Fatalf("%v: key %#x starts at %#x", d, k, u)
+			}
+		}
+	}
+	for _, x := range []float32{0, 1, float32(math.Inf(-1)), float32(math.NaN()), math.Float32frombits(0xffc12345)} {
+		if got, want := rankKey(tensor.F32, x), plainKey(tensor.F32, float64(x)); uint64(got) != want {
+			t.Errorf("%v: %#x, want %#x", x, got, want)
+		}
+	}
+}
