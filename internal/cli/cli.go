@@ -78,7 +78,7 @@ type exited int
 func (a *app) run(ctx context.Context, args []string, stdin io.Reader) (code int) {
 	debug.SetGCPercent(usualGarbage)
 	a.log = newLogger(a.stderr, globals{LogFormat: logFormat(args)})
-	var g grammar
+	g := grammar{Merge: mergeCmd{mergeFlags: withMethods()}, Plan: planCmd{mergeFlags: withMethods()}}
 	bare := len(args) == 0
 	defer func() {
 		switch r := recover().(type) {
@@ -99,6 +99,7 @@ func (a *app) run(ctx context.Context, args []string, stdin io.Reader) (code int
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Help(help),
+		methodNames(),
 		kong.WithHyphenPrefixedParameters(true), // -t -0.5
 		kong.Bind(a),
 		kong.BindTo(ctx, (*context.Context)(nil)),

@@ -39,7 +39,13 @@ func (compareCmd) Help() string {
 
 // Run compares.
 func (c *compareCmd) Run(ctx context.Context, a *app) error {
-	flags := mergeFlags{Primary: c.Primary, Secondary: c.Secondary, Recipe: c.Recipe, T: c.T, Extrapolate: c.Extrapolate,
+	var models []string
+	for _, m := range []*string{c.Primary, c.Secondary} {
+		if m != nil {
+			models = append(models, *m)
+		}
+	}
+	flags := mergeFlags{Models: models, Recipe: c.Recipe, T: c.T, Extrapolate: c.Extrapolate,
 		outputFlags: outputFlags{DType: dtypeFlag{recipe.DType{Auto: true}}, Format: string(recipe.Safetensors), ShardSize: 5e9, MaxMemory: c.MaxMemory, Threads: c.Threads, Entry: c.Entry},
 		Missing:     string(recipe.MissingCopy), NonFinite: string(recipe.NonFiniteWarn), Vocab: string(recipe.VocabError), Tokenizer: string(recipe.TokenizerPrimary)}
 	r, err := flags.recipe("")

@@ -20,6 +20,7 @@ import (
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/text"
 )
 
 // byteSize is a flag such as 5GB (decimal) or 64MiB (binary).
@@ -126,9 +127,6 @@ func (d *dtypeFlag) Decode(ctx *kong.DecodeContext) error {
 	return err
 }
 
-// defaultT is t where no -t says another.
-const defaultT = 0.5
-
 // tFlags are all -t of a command line.
 type tFlags struct{ args []string }
 
@@ -142,16 +140,13 @@ func (t *tFlags) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// setting reads them. Tensors that none of them takes have the default.
-func (t tFlags) setting() (recipe.Setting, error) {
-	s, err := recipe.ParseTFlags(t.args)
-	if err != nil {
-		return nil, &requestError{err: err}
+// given returns them as values of the parameter t.
+func (t tFlags) given() []recipe.Value {
+	var all []recipe.Value
+	for _, arg := range t.args {
+		all = append(all, recipe.Value{Flag: "t", Text: arg})
 	}
-	if len(s) == 0 || s[len(s)-1].Filter != "" {
-		s = append(s, recipe.Rule{Values: []float64{defaultT}})
-	}
-	return s, nil
+	return all
 }
 
 // entryFlags are all --entry of a command line.
@@ -216,18 +211,38 @@ func refuseFlags(err error) error {
 
 // mergeFlags are shared by merge and plan.
 type mergeFlags struct {
-	Primary   *string `arg:"" optional:"" help:"The model that t = 0 gives: config and tokenizer come from it."`
-	Secondary *string `arg:"" optional:"" help:"The model that t = 1 gives."`
-	Recipe    string  `short:"r" placeholder:"FILE" help:"A mergekit YAML (slerp, linear or passthrough) in place of PRIMARY, SECONDARY and -t."`
+	Models []string `arg:"" optional:"" name:"model" help:"The models: two for SLERP, PRIMARY that t = 0 gives and SECONDARY that t = 1 gives, or as many as --method takes. Config and tokenizer come from the first, or from --base."`
+	Recipe string   `short:"r" placeholder:"FILE" help:"A mergekit YAML in place of models, method and parameters."`
 
+	Method      string `placeholder:"NAME" help:"Merge method: ${methods} (default slerp)."`
+	Base        string `placeholder:"MODEL" help:"Base model: what the models are measured from, for methods that do so; config and tokenizer come from it. Elsewhere it is merged only if it is listed too."`
 	T           tFlags `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"Interpolation parameter: 0 is primary, 1 is secondary (default 0.5). Several values are spread over the layers; NAME= limits them to tensors with NAME in their names. Repeatable; the first match applies."`
 	Extrapolate bool   `help:"Allow -t outside 0 to 1."`
+	Seed        uint64 `placeholder:"N" help:"Seed of methods that drop elements at random, also beside a recipe (default 0)."`
+	kong.Plugins
+	methodFlags methodFlags `kong:"-"`
 	outputFlags
 	Missing   string `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: error, copy or zero (default ${default})."`
 	NonFinite string `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: error or warn (default ${default})."`
 	Vocab     string `enum:"error,base,extend,truncate,zero,mean,gradient" default:"error" placeholder:"POLICY" help:"Vocabulary rows that only one parent has: error, base, extend, truncate, zero, mean or gradient (default ${default})."`
 	Tokenizer string `enum:"primary,secondary,seed" default:"primary" placeholder:"WHOSE" help:"Model whose tokenizer files are copied: primary, secondary, or seed, which is LLM-SLERP-Merge's rule (default ${default})."`
 	Compat    string `enum:",seed" default:"" placeholder:"seed" help:"seed: merge as LLM-SLERP-Merge does: t 0.5, zeros for tensors that one parent lacks, float32, its tokenizer rule."`
+}
+
+// withMethods returns merge flags that have those of all methods' parameters.
+func withMethods() mergeFlags {
+	f := mergeFlags{methodFlags: newMethodFlags(method.All())}
+	f.Plugins = f.methodFlags.plugin()
+	return f
+}
+
+// methodNames are for the help of --method.
+func methodNames() kong.Vars {
+	var names []string
+	for _, m := range method.All() {
+		names = append(names, string(m.Name()))
+	}
+	return kong.Vars{"methods": text.List(names, "or")}
 }
 
 // recipe turns the flags into a checked recipe.
@@ -237,19 +252,27 @@ func (f *mergeFlags) recipe(output string) (recipe.Request, error) {
 	if f.Recipe != "" {
 		r.Recipe, err = f.file()
 	} else {
-		r.Recipe, err = f.pair()
+		r.Recipe, err = f.line()
 	}
 	if err != nil {
 		return r, err
 	}
-	r.Output, r.Extrapolate = output, f.Extrapolate
+	return r, f.fill(&r, output)
+}
+
+// fill puts what is said beside models and parameters into a request, and checks it.
+func (f *mergeFlags) fill(r *recipe.Request, output string) error {
+	r.Output, r.Extrapolate, r.Seed = output, f.Extrapolate, f.Seed
 	r.Missing, r.NonFinite = recipe.Missing(f.Missing), recipe.NonFinite(f.NonFinite)
 	r.Tokenizer, r.Vocab = recipe.Tokenizer(f.Tokenizer), recipe.Vocab(f.Vocab)
-	if err := f.put(&r); err != nil {
-		return r, err
+	if err := f.put(r); err != nil {
+		return err
 	}
-	return r, f.compat(&r)
+	return f.compat(r)
 }
+
+// given returns the values of parameters.
+func (f *mergeFlags) given() []recipe.Value { return append(f.T.given(), f.methodFlags.given()...) }
 
 // compat sets what LLM-SLERP-Merge does where the flags do not say otherwise
 // already.
@@ -257,36 +280,66 @@ func (f *mergeFlags) compat(r *recipe.Request) error {
 	if f.Compat == "" {
 		return nil
 	}
-	if f.Recipe != "" || len(f.T.args) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
-		return &requestError{msg: "--compat seed sets -t, --dtype, --vocab, --missing and --tokenizer: omit them and --recipe"}
+	if f.Recipe != "" || f.Method != "" || len(f.given()) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
+		return &requestError{msg: "--compat seed sets --method, -t, --dtype, --vocab, --missing and --tokenizer: omit them and --recipe"}
 	}
 	r.DType = recipe.DType{To: tensor.F32}
 	r.Vocab, r.Missing, r.Tokenizer = recipe.VocabZero, recipe.MissingZero, recipe.TokenizerSeed
 	return nil
 }
 
-// pair takes the two models from the command line.
-func (f *mergeFlags) pair() (r recipe.Recipe, err error) {
-	if f.Primary != nil {
-		if ext := filepath.Ext(*f.Primary); ext == ".yml" || ext == ".yaml" { // mergekit-yaml takes it so
-			return r, &requestError{msg: *f.Primary + " is not a model", hint: "to run a recipe: slerpmerge merge --recipe " + *f.Primary + " -o DIR"}
+// line takes the models and their method from the command line.
+func (f *mergeFlags) line() (r recipe.Recipe, err error) {
+	rules := recipe.Rules(method.SlerpMethod{})
+	if f.Method != "" {
+		if rules, err = rulesOf(f.Method); err != nil {
+			return r, err
 		}
 	}
-	for _, arg := range []struct {
-		what  string
-		value *string
-	}{{"PRIMARY", f.Primary}, {"SECONDARY", f.Secondary}} {
+	if len(f.Models) > 0 {
+		if ext := filepath.Ext(f.Models[0]); ext == ".yml" || ext == ".yaml" { // mergekit-yaml takes it so
+			return r, &requestError{msg: f.Models[0] + " is not a model", hint: "to run a recipe: slerpmerge merge --recipe " + f.Models[0] + " -o DIR"}
+		}
+	}
+	pair := rules.(method.Method).Pairs()
+	roles := []string{"PRIMARY", "SECONDARY"}
+	for i, m := range f.Models {
 		switch {
-		case f.Primary == nil:
-			return r, &requestError{msg: "two models are needed, PRIMARY and SECONDARY, or --recipe FILE"}
-		case arg.value == nil:
-			return r, &requestError{msg: "two models are needed: " + arg.what + " is missing"}
-		case *arg.value == "":
-			return r, &requestError{msg: arg.what + " is empty: name a model folder or weight file"}
+		case m != "":
+		case pair && i < 2:
+			return r, &requestError{msg: roles[i] + " is empty: name a model folder or weight file"}
+		default:
+			return r, &requestError{msg: fmt.Sprintf("model %d is empty: name a model folder or weight file", i+1)}
 		}
 	}
-	t, err := f.T.setting()
-	return recipe.Pair(method.SlerpMethod{}, *f.Primary, *f.Secondary, t), err
+	switch {
+	case pair && len(f.Models) == 0:
+		return r, &requestError{msg: "two models are needed, PRIMARY and SECONDARY, or --recipe FILE"}
+	case pair && len(f.Models) == 1:
+		return r, &requestError{msg: "two models are needed: SECONDARY is missing"}
+	case len(f.Models) == 0:
+		return r, &requestError{msg: "no models are named: " + f.Method + " merges those that stand on the command line"}
+	}
+	r, err = recipe.Line{Rules: rules, Methods: method.All(), Models: f.Models, Base: f.Base, Seed: f.Seed, Values: f.given()}.Recipe()
+	if err == nil {
+		return r, nil
+	}
+	e := &requestError{err: err}
+	if pair && len(f.Models) > 2 {
+		e.hint = "--method NAME merges any number of models; NAME is " + text.List(manifold(), "or")
+	}
+	return r, e
+}
+
+// manifold lists the methods that merge any number of models.
+func manifold() []string {
+	var names []string
+	for _, m := range method.All() {
+		if m := m.(method.Method); !m.Pairs() {
+			names = append(names, string(m.Name()))
+		}
+	}
+	return names
 }
 
 // maxRecipe bounds a recipe file; recipe.Parse has a limit of its own.
@@ -311,10 +364,16 @@ func unopened(what string, err error) error {
 // file reads the recipe file.
 func (f *mergeFlags) file() (r recipe.Recipe, err error) {
 	switch {
-	case f.Primary != nil:
+	case len(f.Models) > 0:
 		return r, &requestError{msg: "--recipe names the models: omit PRIMARY and SECONDARY"}
+	case f.Method != "":
+		return r, &requestError{msg: "--recipe sets the method: omit --method"}
+	case f.Base != "":
+		return r, &requestError{msg: "--recipe sets the base: omit --base"}
 	case len(f.T.args) > 0:
 		return r, &requestError{msg: "--recipe sets t: omit -t"}
+	case len(f.given()) > 0:
+		return r, &requestError{msg: fmt.Sprintf("--recipe sets the parameters: omit --%s", f.given()[0].Flag)}
 	}
 	file, err := disk.OpenRegular(f.Recipe)
 	if err != nil {

@@ -32,7 +32,7 @@ type jobCommand struct {
 }
 
 func newJobGrammar(a *app) *jobGrammar {
-	g := &jobGrammar{app: a}
+	g := &jobGrammar{app: a, mergeCmd: mergeCmd{mergeFlags: withMethods()}}
 	g.merge = newJobCommand(&g.mergeCmd, "a", "b")
 	g.convert = newJobCommand(&g.convertCmd, "a")
 	return g
@@ -49,7 +49,7 @@ var (
 )
 
 func newJobCommand(to any, models ...string) jobCommand {
-	parser, err := kong.New(to, kong.Name("job"), kong.WithHyphenPrefixedParameters(true))
+	parser, err := kong.New(to, kong.Name("job"), methodNames(), kong.WithHyphenPrefixedParameters(true))
 	if err != nil {
 		panic("cli: internal error: " + err.Error())
 	}
@@ -80,7 +80,7 @@ func (g *jobGrammar) Check(k batch.Kind, f batch.Flag) error {
 		return errors.New(strings.TrimPrefix(err.Error(), "--"+f.Name+": "))
 	}
 	if f.Name == "t" {
-		_, err := g.mergeCmd.T.setting()
+		_, err := recipe.ParseTFlags(g.mergeCmd.T.args)
 		return err
 	}
 	return nil

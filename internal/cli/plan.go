@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -53,18 +54,32 @@ func (a *app) writeRecipe(r recipe.Request, file string) error {
 	}
 	out := r.DType
 	if out.Auto {
-		var same bool
-		out, same, err = plan.KeptType(models[0], models[1])
-		if err != nil {
-			return err
+		same := true
+		for _, other := range models[1:] {
+			kept, alike, err := plan.KeptType(models[0], other)
+			if err != nil {
+				return err
+			}
+			same = same && alike
+			if !kept.Auto {
+				out = kept
+			}
 		}
 		if !same {
 			a.log.warn("the recipe can't say that every tensor keeps the primary's type: where the parents' types differ, mergekit takes the wider one; --dtype names one for all")
 		}
 	}
-	text, err := recipe.WriteYAML(reference(models[0]), reference(models[1]), r.Setting("t"), out)
+	names, layers := make([]recipe.ModelRef, len(models)), make([]int, len(models))
+	for i, m := range models {
+		names[i] = reference(m)
+		_, layers[i], _ = m.TextStack()
+	}
+	text, err := r.YAML(names, layers, out)
 	if err != nil {
 		return &requestError{msg: err.Error()}
+	}
+	if r.Seed != 0 {
+		a.log.warn(fmt.Sprintf("the recipe does not have the seed: run it with --seed %d", r.Seed))
 	}
 	if file == "-" {
 		_, err = a.stdout.Write(text)
@@ -194,7 +209,10 @@ func planOf(p *plan.Plan) planJSON {
 				weight := sum.Weights[k] / sum.Divisor
 				s.Parent, s.Weight = o.Model.Name(), &weight
 			} else {
-				s.Parent = []string{"primary", "secondary"}[k]
+				s.Parent = o.Model.Name()
+				if p.Pairs() || p.Recipe.Method == recipe.Convert {
+					s.Parent = []string{"primary", "secondary"}[k]
+				}
 			}
 			j.Sources = append(j.Sources, s)
 		}

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/plan"
+	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/text"
 )
 
@@ -19,13 +21,9 @@ const maxFiles = 8
 func (a *app) printPlan(p *plan.Plan) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for i, m := range p.Models {
-		role := "model"
-		switch {
-		case !p.Pairs():
-		case i == 0 && p.Recipe.Base != nil:
-			role = "base"
-		case !p.Recipe.FromFile():
-			role = []string{"primary", "secondary"}[i]
+		role := p.Recipe.Role(i)
+		if m, ok := p.Recipe.Rules.(method.Method); !ok || p.Recipe.FromFile() && m.Base() == recipe.BaseIsModel {
+			role = "model"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", role, clean(m.Path), text.Count(len(m.Tensors), "tensor"), size(m.Bytes()))
 	}

@@ -101,7 +101,7 @@ func (s *session) questions(ctx context.Context) error {
 		return err
 	}
 	s.matches = nil
-	preset := strconv.FormatFloat(defaultT, 'g', -1, 64)
+	preset := strconv.FormatFloat(recipe.DefaultT, 'g', -1, 64)
 	if err := s.ask(ctx, "t, from 0 (primary) to 1 (secondary) ["+preset+"]", preset, func(answer string) error {
 		a.t = answer
 		return s.checkCommand()
@@ -214,8 +214,8 @@ func (s *session) args() []string {
 // what the printed line runs can't differ. card reports whether there is to be
 // one.
 func (s *session) recipe() (r recipe.Request, card bool, err error) {
-	var c mergeCmd
-	parser, err := kong.New(&c, kong.Name("merge"), kong.WithHyphenPrefixedParameters(true))
+	c := mergeCmd{mergeFlags: withMethods()}
+	parser, err := kong.New(&c, kong.Name("merge"), methodNames(), kong.WithHyphenPrefixedParameters(true))
 	if err != nil {
 		panic("cli: internal error: " + err.Error())
 	}

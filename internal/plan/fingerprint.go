@@ -31,8 +31,21 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 	say("slerpmerge %q %q", version, extra)
 	say("%q %v %q %d", r.Method, r.OutputType(), r.Format, r.ShardSize)
 	say("%q %q %q %q", r.Missing, r.NonFinite, r.Tokenizer, r.Vocab)
-	for _, rule := range r.Setting("t") {
-		say("t %q %v", rule.Filter, rule.Values)
+	for _, g := range r.Given() {
+		name := g.Name
+		if g.Place > 0 {
+			name = fmt.Sprintf("%d:%s", g.Place, g.Name)
+		}
+		for _, rule := range g.Setting {
+			say("%s %q %v", name, rule.Filter, rule.Values)
+		}
+	}
+	if r.Base != nil && !r.FromFile() {
+		_, place := r.Listed()
+		say("base %d", place)
+	}
+	if r.Seed != 0 {
+		say("seed %d", r.Seed)
 	}
 	say("file %q", r.Source)
 	for _, m := range p.Models {

@@ -32,6 +32,9 @@ type Value struct{ Flag, Text string }
 // the others from it; it comes first then. Errors are *fault.FlagError, or one that
 // names everything that the method can't do.
 func (l Line) Recipe() (Recipe, error) {
+	if l.Rules.Base() == BaseIsMember {
+		return l.pair()
+	}
 	r, err := l.frame()
 	if err == nil {
 		err = l.parameters(&r)
@@ -40,6 +43,43 @@ func (l Line) Recipe() (Recipe, error) {
 		err = r.checkLine(l.Methods)
 	}
 	return r, err
+}
+
+// DefaultT is t where flags give no other.
+const DefaultT = 0.5
+
+// pair returns the recipe of a method that goes from one model to another: from the base,
+// if one is named.
+func (l Line) pair() (r Recipe, err error) {
+	var texts []string
+	for _, v := range l.Values {
+		if v.Flag != "t" {
+			return r, l.unread(v.Flag)
+		}
+		texts = append(texts, v.Text)
+	}
+	t, err := ParseTFlags(texts)
+	if err != nil {
+		return r, err
+	}
+	if len(t) == 0 || t[len(t)-1].Filter != "" {
+		t = append(t, Rule{Values: []float64{DefaultT}})
+	}
+	name := l.Rules.Name()
+	switch n := len(l.Models); {
+	case n < 2:
+		return r, fmt.Errorf("%s merges two models, and here is one", name)
+	case n > 2:
+		return r, badFlag("method", "%s merges two models, and %s is a third", name, text.QuoteWord(l.Models[2]))
+	}
+	first, second := l.Models[0], l.Models[1]
+	if base := (ModelRef{Path: l.Base}); l.Base != "" && !base.Same(ModelRef{Path: first}) {
+		if !base.Same(ModelRef{Path: second}) {
+			return r, badFlag("base", "--base %s is neither of the two models; for %s it is the one that t = 0 gives", text.QuoteWord(l.Base), name)
+		}
+		first, second = second, first
+	}
+	return Pair(l.Rules, first, second, t), nil
 }
 
 // frame returns the recipe without values.
@@ -52,8 +92,8 @@ func (l Line) frame() (Recipe, error) {
 	}
 	role := l.Rules.Base()
 	switch {
-	case role == BaseIsMember:
-		return r, fmt.Errorf("%s goes from one model to the other; Pair makes its recipes", r.Method)
+	case role == BaseIsMember: // no record has one
+		return r, fmt.Errorf("%s has recipes of pairs alone", r.Method)
 	case role == BaseIsRequired && r.Base == nil:
 		return r, badFlag("base", "%s needs --base MODEL: the model that the others are measured from, as a rule the one that they were tuned from", r.Method)
 	}
@@ -153,10 +193,7 @@ func (r *Recipe) give(g Given) error {
 
 // unread refuses the flag of a parameter that the method does not have.
 func (l Line) unread(flag string) error {
-	said := "--" + flag
-	if len(flag) == 1 {
-		said = "-" + flag
-	}
+	said := said(flag)
 	for _, m := range l.Methods {
 		for _, p := range m.Parameters() {
 			if FlagName(p.Name) == flag {

@@ -201,3 +201,56 @@ func TestLine(t *testing.T) {
 		}
 	}
 }
+
+// A recipe that is written of flags has the same operands and values.
+func TestYAMLOfLine(t *testing.T) {
+	values := []recipe.Value{{Flag: "weight", Text: "2:mlp=0,1"}, {Flag: "weight", Text: "2:0.75"}, {Flag: "weight", Text: "1e-7"}, {Flag: "normalize", Text: "mlp=false"}, {Flag: "normalize", Text: "true"}}
+	for _, c := range []struct {
+		line recipe.Line
+		has  string
+	}{
+		{recipe.Line{Rules: stubOf("linear"), Models: []string{"a", "b", "c"}, Values: values}, "models:\n  - model: a\n  - model: b\n    parameters:\n      weight:\n        - filter: mlp\n          value: [0, 1]\n        - value: 0.75\n  - model: c\nparameters:\n"},
+		{recipe.Line{Rules: stubOf("linear"), Models: []string{"a", "b", "c"}, Base: "c", Values: values}, "base_model: c\n"},
+		{recipe.Line{Rules: stubOf("linear"), Models: []string{"a", "b", "c"}, Base: "d", Values: values}, "      - model: b\n        layer_range: [0, 4]\n        parameters:\n          weight:\n"},
+		{recipe.Line{Rules: stubOf("deltas"), Models: []string{"a", "b", "c"}, Base: "d", Values: values}, "models:\n  - model: d\n  - model: a\n  - model: b\n    parameters:\n"},
+		{recipe.Line{Rules: stubOf("deltas"), Models: []string{"a", "b", "c"}, Base: "c", Values: values}, "base_model: c\n"},
+	} {
+		r, err := c.line.Recipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers := make([]int, len(r.Models()))
+		for i := range layers {
+			layers[i] = 4
+		}
+		src, err := r.YAML(r.Models(), layers, recipe.DType{Auto: true})
+		if err != nil || !strings.Contains(string(src), c.has) {
+			t.Errorf("%v\n%s\nlacks\n%s", err, src, c.has)
+			continue
+		}
+		back, err := recipe.Parse("written.yml", src, stubs)
+		if err != nil || len(back.Warnings) > 0 {
+			t.Errorf("%v %v\n%s", err, back.Warnings, src)
+			continue
+		}
+		if !reflect.DeepEqual(back.Parents(), r.Parents()) || back.Slices[0].Base != r.Slices[0].Base || len(back.Slices[0].Sources) != len(r.Slices[0].Sources) {
+			t.Errorf("%v, base %d; want %v, %d\n%s", back.Parents(), back.Slices[0].Base, r.Parents(), r.Slices[0].Base, src)
+			continue
+		}
+		for j, source := range r.Slices[0].Sources {
+			if !back.Slices[0].Sources[j].Model.Same(source.Model) {
+				t.Errorf("source %d is %s, want %s\n%s", j, back.Slices[0].Sources[j].Model, source.Model, src)
+			}
+			for _, name := range []string{"mlp.x", "attn"} {
+				want, _ := r.SourceValue("weight", 0, j, name, 0.25)
+				if got, ok := back.SourceValue("weight", 0, j, name, 0.25); !ok || got != want {
+					t.Errorf("weight of %s for source %d: %v, want %v\n%s", name, j, got, want, src)
+				}
+				on, _ := r.Flag("normalize", 0, name, 0.25)
+				if got, ok := back.Flag("normalize", 0, name, 0.25); !ok || got != on {
+					t.Errorf("normalize of %s: %v, want %v\n%s", name, got, on, src)
+				}
+			}
+		}
+	}
+}

@@ -146,10 +146,7 @@ func ParseTFlags(args []string) (Setting, error) {
 // about values that hardly make sense.
 func (p Parameter) parse(args []string) (s Setting, warnings []string, err error) {
 	flag := FlagName(p.Name)
-	said := "--" + flag
-	if len(flag) == 1 {
-		said = "-" + flag
-	}
+	said := said(flag)
 	bad := func(format string, args ...any) error {
 		return &fault.FlagError{Name: flag, Err: fmt.Errorf(format, args...)}
 	}
@@ -196,6 +193,14 @@ func (p Parameter) parse(args []string) (s Setting, warnings []string, err error
 		s = append(s, r)
 	}
 	return s, warnings, nil
+}
+
+// said writes a flag as users do.
+func said(flag string) string {
+	if flag == "t" {
+		return "-t"
+	}
+	return "--" + flag
 }
 
 // word reads one value; not says what it is instead.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
 )
@@ -90,6 +91,11 @@ func TestParseTFlags(t *testing.T) {
 	}
 }
 
+func writeYAML(primary, secondary recipe.ModelRef, s recipe.Setting, out recipe.DType) ([]byte, error) {
+	r := recipe.Pair(method.SlerpMethod{}, primary.Path, secondary.Path, s)
+	return r.YAML([]recipe.ModelRef{primary, secondary}, nil, out)
+}
+
 // Written settings are read with the same meaning.
 func TestWriteYAML(t *testing.T) {
 	auto := recipe.DType{Auto: true}
@@ -108,7 +114,7 @@ func TestWriteYAML(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			src, err := recipe.WriteYAML(c.primary, c.secondary, s, c.out)
+			src, err := writeYAML(c.primary, c.secondary, s, c.out)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +135,7 @@ func TestWriteYAML(t *testing.T) {
 			}
 		})
 	}
-	if _, err := recipe.WriteYAML(recipe.ModelRef{Path: "a\xff"}, recipe.ModelRef{Path: "b"}, nil, auto); err == nil {
+	if _, err := writeYAML(recipe.ModelRef{Path: "a\xff"}, recipe.ModelRef{Path: "b"}, nil, auto); err == nil {
 		t.Error("a name that is not UTF-8")
 	}
 }

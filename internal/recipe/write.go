@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -9,39 +10,86 @@ import (
 	"slerpmerge/internal/document"
 )
 
-// WriteYAML writes a SLERP merge as a recipe that means the same to mergekit:
-// primary is the base model, out the type of the files, kept when Auto.
-func WriteYAML(primary, secondary ModelRef, t Setting, out DType) ([]byte, error) {
-	var b strings.Builder
-	b.WriteString("merge_method: slerp\n")
-	b.WriteString("models:\n")
-	for _, m := range []ModelRef{primary, secondary} {
-		if !utf8.ValidString(m.Path + m.Revision) {
-			return nil, fmt.Errorf("the name %q is not UTF-8, so no recipe can have it", m.Path)
-		}
-		fmt.Fprintf(&b, "  - model: %s\n", yamlModel(m))
+// YAML writes a merge of flags as a recipe that means the same to mergekit. names
+// are the models as it is to call them, in the order of Models, layers the numbers of
+// layers that they have, and out is the type of the files, kept when Auto. The recipe
+// does not have the seed.
+func (r *Recipe) YAML(names []ModelRef, layers []int, out DType) ([]byte, error) {
+	w := yamlWriter{recipe: r}
+	for _, m := range names {
+		w.utf8("name", m.Path+m.Revision)
 	}
-	fmt.Fprintf(&b, "base_model: %s\n", yamlModel(primary))
-	b.WriteString("parameters:\n")
-	if len(t) == 1 && t[0].Filter == "" {
-		fmt.Fprintf(&b, "  t: %s\n", yamlValues(t[0].Values))
+	w.printf("merge_method: %s\n", r.Method)
+	if r.Base != nil && r.Slices[0].Base < 0 && !r.pair {
+		// Among models the base would be one more of them.
+		w.printf("slices:\n  - sources:\n")
+		for _, src := range r.Slices[0].Sources {
+			n := layers[src.Parent]
+			if first := layers[r.Slices[0].Sources[0].Parent]; n != first || n == 0 {
+				return nil, fmt.Errorf("the models have %d and %d layers, and no recipe can say so while the base is none of them", first, n)
+			}
+			w.printf("      - model: %s\n        layer_range: [0, %d]\n", yamlModel(names[src.Parent]), n)
+			w.parameters("        ", src.place)
+		}
 	} else {
-		b.WriteString("  t:\n")
-		for _, r := range t {
-			if !utf8.ValidString(r.Filter) {
-				return nil, fmt.Errorf("the filter %q is not UTF-8, so no recipe can have it", r.Filter)
-			}
-			if r.Filter != "" {
-				fmt.Fprintf(&b, "    - filter: %s\n      value: %s\n", document.WriteText(r.Filter), yamlValues(r.Values))
-			} else {
-				fmt.Fprintf(&b, "    - value: %s\n", yamlValues(r.Values))
+		w.printf("models:\n")
+		for _, src := range r.Slices[0].Sources {
+			w.printf("  - model: %s\n", yamlModel(names[src.Parent]))
+			if src.place > 0 {
+				w.parameters("    ", src.place)
 			}
 		}
 	}
-	if !out.Auto {
-		fmt.Fprintf(&b, "out_dtype: %s\n", LongName(out.To))
+	if r.Base != nil || r.pair {
+		w.printf("base_model: %s\n", yamlModel(names[0]))
 	}
-	return []byte(b.String()), nil
+	w.parameters("", 0)
+	if !out.Auto {
+		w.printf("out_dtype: %s\n", LongName(out.To))
+	}
+	return []byte(w.text.String()), w.err
+}
+
+// A yamlWriter gathers the text of a recipe.
+type yamlWriter struct {
+	recipe *Recipe
+	text   strings.Builder
+	err    error // the first one
+}
+
+func (w *yamlWriter) printf(format string, args ...any) { fmt.Fprintf(&w.text, format, args...) }
+
+func (w *yamlWriter) utf8(what, s string) {
+	if !utf8.ValidString(s) && w.err == nil {
+		w.err = fmt.Errorf("the %s %q is not UTF-8, so no recipe can have it", what, s)
+	}
+}
+
+// parameters writes those of a model, or of all for place 0.
+func (w *yamlWriter) parameters(indent string, place int) {
+	head := indent + "parameters:\n"
+	for _, g := range w.recipe.Given() {
+		if g.Place != place {
+			continue
+		}
+		w.printf("%s", head)
+		head = ""
+		i := slices.IndexFunc(w.recipe.Rules.Parameters(), func(p Parameter) bool { return p.Name == g.Name })
+		boolean := i >= 0 && w.recipe.Rules.Parameters()[i].Boolean
+		if len(g.Setting) == 1 && g.Setting[0].Filter == "" {
+			w.printf("%s  %s: %s\n", indent, g.Name, yamlValues(g.Setting[0].Values, boolean))
+			continue
+		}
+		w.printf("%s  %s:\n", indent, g.Name)
+		for _, rule := range g.Setting {
+			w.utf8("filter", rule.Filter)
+			if rule.Filter != "" {
+				w.printf("%s    - filter: %s\n%s      value: %s\n", indent, document.WriteText(rule.Filter), indent, yamlValues(rule.Values, boolean))
+			} else {
+				w.printf("%s    - value: %s\n", indent, yamlValues(rule.Values, boolean))
+			}
+		}
+	}
 }
 
 // yamlModel writes a model as path@revision where that can't be misread: a +
@@ -57,13 +105,15 @@ func yamlModel(m ModelRef) string {
 	return "{model: {path: " + document.WriteText(m.Path) + revision + "}}"
 }
 
-func yamlValues(values []float64) string {
-	if len(values) == 1 {
-		return yamlNumber(values[0])
-	}
+func yamlValues(values []float64, boolean bool) string {
 	words := make([]string, len(values))
 	for i, v := range values {
-		words[i] = yamlNumber(v)
+		if words[i] = yamlNumber(v); boolean {
+			words[i] = strconv.FormatBool(v != 0)
+		}
+	}
+	if len(values) == 1 {
+		return words[0]
 	}
 	return "[" + strings.Join(words, ", ") + "]"
 }

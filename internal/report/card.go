@@ -127,8 +127,13 @@ func (c *card) what() {
 		}
 		c.printf("| %s | %s%s |\n", what, link(m), revision)
 	}
-	if p.Recipe.IsPair() {
-		c.printf("| t | %s |\n", markdown(p.Recipe.Setting("t").String()))
+	for _, g := range p.Recipe.Given() {
+		what := g.Name
+		if g.Place > 0 {
+			models, _ := p.Recipe.Listed()
+			what += " of " + p.Models[slices.IndexFunc(p.Recipe.Models(), models[g.Place-1].Same)].Name()
+		}
+		c.printf("| %s | %s |\n", markdown(what), markdown(g.Setting.String()))
 	}
 	c.printf("| element type | %s |\n| tensors | %d |\n\n", elementTypes(p), len(p.Tensors))
 	linear := "interpolated linearly, being almost parallel"
@@ -239,7 +244,12 @@ func (c *card) recipe() {
 	if p.Recipe.FromFile() {
 		text = strings.TrimSpace(string(p.Recipe.Source)) + "\n"
 	} else {
-		yaml, err := recipe.WriteYAML(ref(p.Models[0]), ref(p.Models[1]), p.Recipe.Setting("t"), c.outType())
+		names, layers := make([]recipe.ModelRef, len(p.Models)), make([]int, len(p.Models))
+		for i, m := range p.Models {
+			names[i] = ref(m)
+			_, layers[i], _ = m.TextStack()
+		}
+		yaml, err := p.Recipe.YAML(names, layers, c.outType())
 		if err != nil { // a name or filter that is no UTF-8
 			return
 		}
@@ -279,6 +289,9 @@ func (c *card) flags() string {
 		if f.value != f.usual && f.value != "" {
 			s += " --" + f.name + " " + f.value
 		}
+	}
+	if r.Seed != 0 {
+		s += fmt.Sprintf(" --seed %d", r.Seed)
 	}
 	return s
 }

@@ -33,6 +33,9 @@ const ProvenanceName = "slerpmerge.json"
 // one: always when a new member of "recipe" decides bytes.
 const schema = 1
 
+// flagSchema is that of a merge by flags of another method than SLERP, or with a seed.
+const flagSchema = 2
+
 // provenance is the content of slerpmerge.json, except for the member
 // "tensors", which is the last one.
 type provenance struct {
@@ -48,8 +51,8 @@ type provenance struct {
 }
 
 type provRecipe struct {
-	Method    string     `json:"merge_method"` // "slerp" or "convert"
-	T         []provRule `json:"t,omitempty"`
+	Method    string     `json:"merge_method"` // "convert", or that of flags or of the document
+	T         []provRule `json:"t,omitempty"`  // of two models
 	DType     string     `json:"dtype"`
 	ShardSize int64      `json:"shard_size"`
 	Vocab     string     `json:"vocab,omitempty"`
@@ -60,6 +63,18 @@ type provRecipe struct {
 	Extrapolate bool   `json:"extrapolate,omitempty"`
 	Document    string `json:"document,omitempty"`      // the recipe file
 	Name        string `json:"document_name,omitempty"` // without its folder
+
+	// Of another method than SLERP by flags, and of a seed: flagSchema.
+	Base       *int            `json:"base,omitempty"` // the base's place among the models that were listed, from 1; 0 if it was not listed
+	Parameters []provParameter `json:"parameters,omitempty"`
+	Seed       uint64          `json:"seed,omitempty"`
+}
+
+// provParameter is the value of a parameter, of one model or of all.
+type provParameter struct {
+	Name  string     `json:"name"`
+	Model int        `json:"model,omitempty"` // its place among those that were listed, from 1
+	Rules []provRule `json:"rules"`
 }
 
 // provRule is one rule of t: the values for tensors whose names contain the
@@ -141,8 +156,9 @@ type provFigure struct {
 // can be compared with diff.
 func Provenance(w io.Writer, r *merge.Result, version string) error {
 	p := r.Plan
-	v := provenance{Schema: schema, Tool: "slerpmerge", Version: version, Finger: r.Fingerprint, Recipe: provRecipeOf(p.Recipe),
+	v := provenance{Tool: "slerpmerge", Version: version, Finger: r.Fingerprint, Recipe: provRecipeOf(p.Recipe),
 		Output: provOutput{Format: string(p.Recipe.Format), Companions: []string{}}, Counts: map[string]int{}, Warn: append([]string{}, r.Warnings...)}
+	v.Schema = schemaOf(v.Recipe, p.Recipe)
 	for i, m := range p.Models {
 		parent, err := provParentOf(m)
 		if err != nil {
@@ -204,18 +220,42 @@ func provRecipeOf(r *recipe.Recipe) provRecipe {
 		return v
 	}
 	v.Vocab, v.Missing, v.NonFinite, v.Tokenizer = string(r.Vocab), string(r.Missing), string(r.NonFinite), string(r.Tokenizer)
+	v.Seed = r.Seed
 	if r.FromFile() {
 		v.Document, v.Name = string(r.Source), filepath.Base(r.Name)
 		return v
 	}
 	v.Extrapolate = r.Extrapolate
-	for _, rule := range r.Setting("t") {
-		// JSON holds no other text than UTF-8, and no tensor has another name.
-		if utf8.ValidString(rule.Filter) {
-			v.T = append(v.T, provRule{rule.Filter, rule.Values})
-		}
+	if r.IsPair() {
+		v.T = provRules(r.Setting("t"))
+		return v
+	}
+	if _, place := r.Listed(); r.Base != nil {
+		v.Base = &place
+	}
+	for _, g := range r.Given() {
+		v.Parameters = append(v.Parameters, provParameter{g.Name, g.Place, provRules(g.Setting)})
 	}
 	return v
+}
+
+// provRules records a setting.
+func provRules(s recipe.Setting) (rules []provRule) {
+	for _, rule := range s {
+		// JSON holds no other text than UTF-8, and no tensor has another name.
+		if utf8.ValidString(rule.Filter) {
+			rules = append(rules, provRule{rule.Filter, rule.Values})
+		}
+	}
+	return rules
+}
+
+// schemaOf returns the schema that a recipe needs.
+func schemaOf(v provRecipe, r *recipe.Recipe) int {
+	if v.Seed != 0 || !r.FromFile() && !r.IsPair() && r.Method != recipe.Convert {
+		return flagSchema
+	}
+	return schema
 }
 
 // provParentOf records the identity of a parent.
@@ -277,7 +317,7 @@ func from(p *plan.Plan, t *plan.Tensor) string {
 		if !t.Uses(m) || t.Op.Needs() == method.Equality && t.Operands[0].Model != m {
 			continue
 		}
-		if (p.Pairs() || p.Recipe.Method == recipe.Convert) && !p.Recipe.FromFile() {
+		if p.Recipe.IsPair() || p.Recipe.Method == recipe.Convert {
 			names = append(names, p.Recipe.Role(i))
 		} else {
 			names = append(names, m.Name())

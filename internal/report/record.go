@@ -95,7 +95,7 @@ func bare(err error) error {
 type schemaError struct{ schema int }
 
 func (e *schemaError) Error() string {
-	return fmt.Sprintf("has schema %d, and only %d can be read", e.schema, schema)
+	return fmt.Sprintf("has schema %d, and only %d to %d can be read", e.schema, schema, flagSchema)
 }
 
 // An allowance reads no more bytes than it is allowed to.
@@ -171,7 +171,7 @@ func (v *provenance) member(d *jsontext.Decoder, name string, parents ...json.Op
 		if err := json.UnmarshalDecode(d, &v.Schema); err != nil {
 			return err
 		}
-		if v.Schema != schema {
+		if v.Schema < schema || v.Schema > flagSchema {
 			return &schemaError{v.Schema}
 		}
 		return nil
@@ -257,20 +257,20 @@ func (rec *Record) Recipe() (recipe.Recipe, error) {
 
 func (v *provenance) recipe() (r recipe.Recipe, err error) {
 	p := &v.Recipe
-	var t recipe.Setting
-	for _, rule := range p.T {
-		if len(rule.Values) == 0 {
-			return r, errors.New("a rule of t without values")
-		}
-		t = append(t, recipe.Rule{Filter: rule.Filter, Values: rule.Values})
+	t, err := settingOf("t", p.T)
+	if err != nil {
+		return r, err
 	}
-	paths := make([]string, 2)
-	for i := range min(2, len(v.Parents)) {
+	paths := make([]string, max(2, len(v.Parents)))
+	for i := range v.Parents {
 		paths[i] = v.Parents[i].Path
 	}
+	byFlags := p.Base != nil || p.Parameters != nil
 	switch {
+	case v.Schema < flagSchema && (byFlags || p.Seed != 0):
+		return r, fmt.Errorf("schema %d has no seed, and no parameters of methods", v.Schema)
 	case recipe.Method(p.Method) == recipe.Convert:
-		if p.T != nil || p.Document != "" || p.Missing != "" || p.NonFinite != "" || p.Tokenizer != "" || p.Vocab != "" {
+		if p.T != nil || byFlags || p.Seed != 0 || p.Document != "" || p.Missing != "" || p.NonFinite != "" || p.Tokenizer != "" || p.Vocab != "" {
 			return r, errors.New("a conversion has no t, no document and no policies")
 		}
 		r = recipe.Conversion(paths[0])
@@ -281,15 +281,20 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 		if err != nil {
 			return r, fmt.Errorf("document: %v", err) // which is not the user's to correct
 		}
-		if recipe.Method(p.Method) != file.Method || p.T != nil {
-			return r, errors.New("merge_method and t belong in the document, not beside it")
+		if recipe.Method(p.Method) != file.Method || p.T != nil || byFlags {
+			return r, errors.New("merge_method and parameters belong in the document, not beside it")
 		}
 		r = *file
-	case recipe.Method(p.Method) != method.SlerpMethod{}.Name() || len(t) == 0:
+	case recipe.Method(p.Method) != method.SlerpMethod{}.Name():
+		if r, err = p.line(paths[:len(v.Parents)]); err != nil {
+			return r, err
+		}
+	case len(t) == 0 || byFlags:
 		return r, fmt.Errorf("no document, and no t for method %s", text.Quote(p.Method))
 	default:
 		r = recipe.Pair(method.SlerpMethod{}, paths[0], paths[1], t)
 	}
+	r.Seed = p.Seed
 	if n := len(r.Models()); len(v.Parents) != n {
 		return r, fmt.Errorf("it has %d parents, the record %d", n, len(v.Parents))
 	}
@@ -304,6 +309,51 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 	}
 	r.Entries = (&Record{head: *v}).Entries()
 	return r, r.Validate()
+}
+
+// settingOf reads the rules of a parameter.
+func settingOf(name string, rules []provRule) (s recipe.Setting, err error) {
+	for _, rule := range rules {
+		if len(rule.Values) == 0 {
+			return nil, fmt.Errorf("a rule of %s without values", text.Quote(name))
+		}
+		s = append(s, recipe.Rule{Filter: rule.Filter, Values: rule.Values})
+	}
+	return s, nil
+}
+
+// line makes the recipe of flags of a method. parents are the models, the base first.
+func (p *provRecipe) line(parents []string) (r recipe.Recipe, err error) {
+	l := recipe.Line{Methods: method.All(), Models: parents, Seed: p.Seed}
+	for _, m := range l.Methods {
+		if string(m.Name()) == p.Method {
+			l.Rules = m
+		}
+	}
+	switch {
+	case l.Rules == nil:
+		return r, fmt.Errorf("no method %s is known", text.Quote(p.Method))
+	case p.T != nil:
+		return r, fmt.Errorf("t belongs among the parameters of method %s", p.Method)
+	case p.Base != nil && (len(parents) == 0 || *p.Base < 0 || *p.Base > len(parents)):
+		return r, errors.New("no parent can be the base")
+	case p.Base != nil:
+		l.Base, l.Models = parents[0], slices.Clone(parents[1:])
+		if *p.Base > 0 {
+			l.Models = slices.Insert(l.Models, *p.Base-1, l.Base)
+		}
+	}
+	var given []recipe.Given
+	for _, x := range p.Parameters {
+		s, err := settingOf(x.Name, x.Rules)
+		if err != nil {
+			return r, err
+		}
+		if len(s) > 0 { // else all of its filters were no text
+			given = append(given, recipe.Given{Name: x.Name, Place: x.Model, Setting: s})
+		}
+	}
+	return l.With(given)
 }
 
 // policies reports whether those of a merge are all known.

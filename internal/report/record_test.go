@@ -26,8 +26,9 @@ const recipeText = "merge_method: linear\nmodels:\n  - model: a\n    parameters:
 // recordOf writes a record as Provenance does, with lines for two tensors.
 func recordOf(t testing.TB, r recipe.Recipe, parents ...provParent) []byte {
 	t.Helper()
-	v := provenance{Schema: schema, Tool: "slerpmerge", Version: "v1", Recipe: provRecipeOf(&r), Parents: parents,
+	v := provenance{Tool: "slerpmerge", Version: "v1", Recipe: provRecipeOf(&r), Parents: parents,
 		Output: provOutput{Format: string(r.Format), Companions: []string{"tokenizer.json"}}}
+	v.Schema = schemaOf(v.Recipe, &r)
 	head, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +58,16 @@ func documented(t testing.TB, change func(*recipe.Recipe)) recipe.Recipe {
 	return complete(*d, change)
 }
 
+// byFlags is a linear merge by flags.
+func byFlags(t testing.TB, l recipe.Line) recipe.Recipe {
+	l.Rules, l.Methods = method.LinearMethod{}, method.All()
+	r, err := l.Recipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return complete(r, nil)
+}
+
 func converted(d recipe.DType, shard int64) recipe.Recipe {
 	r := recipe.Conversion("a")
 	r.DType, r.Format, r.ShardSize = d, recipe.Bin, shard
@@ -81,8 +92,15 @@ func TestRecordRoundTrip(t *testing.T) {
 			r.DType = recipe.DType{To: tensor.F32}
 			r.Vocab, r.Missing, r.Tokenizer = recipe.VocabZero, recipe.MissingZero, recipe.TokenizerSeed
 		}), two()},
-		"convert":  {converted(recipe.DType{To: tensor.F16}, 7), []provParent{{Path: "a"}}},
-		"document": {documented(t, func(r *recipe.Recipe) { r.DType = recipe.DType{To: tensor.F64} }), two()},
+		"flags of a method": {byFlags(t, recipe.Line{Models: []string{"a", "b", "c"}, Base: "b", Values: []recipe.Value{
+			{Flag: "weight", Text: "2:mlp=0.1,0.2"}, {Flag: "weight", Text: "0.3"}, {Flag: "normalize", Text: "false"}}}),
+			[]provParent{{Path: "b"}, {Path: "a"}, {Path: "c"}}},
+		"a base apart": {byFlags(t, recipe.Line{Models: []string{"a", "b"}, Base: "c", Seed: 7, Values: []recipe.Value{{Flag: "weight", Text: "1"}}}),
+			[]provParent{{Path: "c"}, {Path: "a"}, {Path: "b"}}},
+		"no base":                {byFlags(t, recipe.Line{Models: []string{"a", "b"}, Values: []recipe.Value{{Flag: "weight", Text: "1"}}}), two()},
+		"a document with a seed": {documented(t, func(r *recipe.Recipe) { r.Seed, r.DType = 1<<64-1, recipe.DType{To: tensor.F32} }), two()},
+		"convert":                {converted(recipe.DType{To: tensor.F16}, 7), []provParent{{Path: "a"}}},
+		"document":               {documented(t, func(r *recipe.Recipe) { r.DType = recipe.DType{To: tensor.F64} }), two()},
 	} {
 		v, err := readRecord(bytes.NewReader(recordOf(t, c.r, c.parents...)), nil)
 		if err != nil {
@@ -119,7 +137,7 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // refused are changes to a good record, and a part of what is said of them.
 var refused = []struct{ from, to, want string }{
-	{`"schema": 1,`, `"schema": 2,`, "has schema 2"},
+	{`"schema": 1,`, `"schema": 3,`, "has schema 3"},
 	{`"schema": 1,`, ``, `"schema" must come first`},
 	{`"schema": 1,`, `"schema": 1, "schema": 1,`, "schema"},
 	{`"schema": 1,`, `"schema": "1",`, "schema"},
@@ -132,7 +150,7 @@ var refused = []struct{ from, to, want string }{
 	{`"dtype": "auto"`, `"dtype": "int8"`, "element type"},
 	{`"dtype": "auto"`, `"dtype": "auto", "seed": 1`, "seed"},
 	{`"dtype": "auto"`, `"DType": "auto"`, "DType"},
-	{`"merge_method": "slerp"`, `"merge_method": "ties"`, "no document, and no t for method ties"},
+	{`"merge_method": "slerp"`, `"merge_method": "tiles"`, "no method tiles is known"},
 	{`"merge_method": "slerp"`, `"merge_method": "convert"`, "no t, no document and no policies"},
 	{`"merge_method": "slerp"`, `"merge_method": "linear"`, "method linear"},
 	{`"missing": "copy"`, `"missing": "drop"`, "policies"},
@@ -156,7 +174,36 @@ var refused = []struct{ from, to, want string }{
 	{"]\n}\n", "", "EOF"},
 }
 
+// refusedLines are changes to a record of flags of a method.
+var refusedLines = []struct{ from, to, want string }{
+	{`"schema": 2,`, `"schema": 1,`, "schema 1 has no seed"},
+	{`"base": 2`, `"base": 4`, "no parent can be the base"},
+	{`"base": 2`, `"base": -1`, "no parent can be the base"},
+	{`"name": "weight"`, `"name": "density"`, "linear has no parameter density there"},
+	{`"model": 3`, `"model": 4`, "there is no model 4"},
+	{`0.25`, ``, "a rule of weight without values"},
+	{`"merge_method": "linear"`, `"merge_method": "slerp"`, "no t for method slerp"},
+	{`"merge_method": "linear"`, `"merge_method": "convert"`, "a conversion has no t"},
+	{`"path": "c"`, `"path": "a"`, "stands twice"},
+	{`"dtype": "auto"`, `"dtype": "auto", "document": "merge_method: linear\nmodels: [{model: a}]\nparameters: {weight: 1}\n"`, "belong in the document"},
+}
+
 func TestRecordRefused(t *testing.T) {
+	of := string(recordOf(t, byFlags(t, recipe.Line{Models: []string{"a", "b", "c"}, Base: "b", Values: []recipe.Value{{Flag: "weight", Text: "3:0.25"}, {Flag: "weight", Text: "0.5"}}}),
+		provParent{Path: "b"}, provParent{Path: "a"}, provParent{Path: "c"}))
+	for _, c := range refusedLines {
+		if !strings.Contains(of, c.from) {
+			t.Fatalf("%q is not in the record:\n%s", c.from, of)
+		}
+		v, err := readRecord(strings.NewReader(strings.Replace(of, c.from, c.to, 1)), nil)
+		if err == nil {
+			_, err = v.recipe()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q for %q: error %v, want %q", c.to, c.from, err, c.want)
+		}
+	}
+
 	good := string(recordOf(t, merged(nil), two()...))
 	for _, c := range refused {
 		if !strings.Contains(good, c.from) {

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"slerpmerge/internal/method"
+	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/text"
+)
+
+// methodFlags are the flags of the parameters of all methods, made from what the methods
+// say of them, except -t. kong reads them as a plugin.
+type methodFlags struct {
+	names  []string      // of the flags, in the order of the fields of values
+	values reflect.Value // a pointer to a struct of valueFlag and switchFlag
+}
+
+// valueFlag are all values of one flag.
+type valueFlag struct{ args []string }
+
+// Decode takes one more for kong.
+func (f *valueFlag) Decode(ctx *kong.DecodeContext) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("value", &text); err != nil {
+		return err
+	}
+	f.args = append(f.args, strings.TrimPrefix(text, "="))
+	return nil
+}
+
+// switchFlag are all values of a flag that is true or false: --normalize,
+// --no-normalize, --normalize=true, --normalize=mlp=false.
+type switchFlag struct{ args []string }
+
+// IsBool tells kong that no value need follow.
+func (switchFlag) IsBool() bool { return true }
+
+// Decode takes one more for kong.
+func (f *switchFlag) Decode(ctx *kong.DecodeContext) error {
+	text := "true"
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		text = fmt.Sprint(ctx.Scan.Pop().Value)
+	}
+	f.args = append(f.args, text)
+	return nil
+}
+
+// paramGroup is the title of these flags in the help.
+const paramGroup = "Parameters of methods, for merges without a recipe file:"
+
+// newMethodFlags makes the flags of the methods' parameters.
+func newMethodFlags(methods []recipe.Rules) methodFlags {
+	var f methodFlags
+	var fields []reflect.StructField
+	for _, m := range methods {
+		for _, p := range m.Parameters() {
+			name := recipe.FlagName(p.Name)
+			if name == "t" || slices.Contains(f.names, name) {
+				continue
+			}
+			f.names = append(f.names, name)
+			form, help, any := paramForm(methods, p.Name)
+			field := reflect.StructField{Name: fmt.Sprintf("F%d", len(fields)), Type: reflect.TypeFor[valueFlag]()}
+			tag := fmt.Sprintf("name:%q help:%q group:%q", name, help, paramGroup)
+			if any.Boolean {
+				field.Type = reflect.TypeFor[switchFlag]()
+				tag += ` negatable:""`
+			} else {
+				tag += fmt.Sprintf(" placeholder:%q", form)
+			}
+			field.Tag = reflect.StructTag(tag)
+			fields = append(fields, field)
+		}
+	}
+	f.values = reflect.New(reflect.StructOf(fields))
+	return f
+}
+
+// paramForm says what the flag of a parameter takes, and what it is for.
+func paramForm(methods []recipe.Rules, name string) (form, help string, any recipe.Parameter) {
+	form = "[PATTERN=]VALUE[,...]"
+	var defaults []string
+	for _, m := range methods {
+		i := slices.IndexFunc(m.Parameters(), func(p recipe.Parameter) bool { return p.Name == name })
+		if i < 0 {
+			continue
+		}
+		p := m.Parameters()[i]
+		any.Boolean = any.Boolean || p.Boolean
+		if p.PerSource {
+			form = "[N:][PATTERN=]VALUE[,...]"
+		}
+		if help == "" {
+			help = p.Help
+		}
+		if p.Default != "" && !slices.Contains(defaults, p.Default) {
+			defaults = append(defaults, p.Default)
+		}
+	}
+	if help == "" {
+		help = "The parameter " + name
+	}
+	help = strings.TrimSuffix(help, ".")
+	if len(defaults) == 1 {
+		help += " (default " + defaults[0] + ")"
+	}
+	readers := recipe.Readers(methods, name)
+	if len(readers) > 4 {
+		readers = append(readers[:3:3], fmt.Sprintf("%d more", len(readers)-3))
+	}
+	return form, help + ". For " + text.List(readers, "and") + ".", any
+}
+
+// plugin returns what kong embeds.
+func (f methodFlags) plugin() kong.Plugins { return kong.Plugins{f.values.Interface()} }
+
+// given returns the values in the order of the flags.
+func (f methodFlags) given() []recipe.Value {
+	if !f.values.IsValid() { // of a command that has none
+		return nil
+	}
+	var all []recipe.Value
+	for i, name := range f.names {
+		var args []string
+		switch v := f.values.Elem().Field(i).Interface().(type) {
+		case valueFlag:
+			args = v.args
+		case switchFlag:
+			args = v.args
+		}
+		for _, arg := range args {
+			all = append(all, recipe.Value{Flag: name, Text: arg})
+		}
+	}
+	return all
+}
+
+// rulesOf finds the method of --method.
+func rulesOf(name string) (recipe.Rules, error) {
+	var names []string
+	for _, m := range method.All() {
+		if string(m.Name()) == name {
+			return m, nil
+		}
+		names = append(names, string(m.Name()))
+	}
+	e := &requestError{msg: fmt.Sprintf("there is no method %s", text.QuoteWord(name)), hint: "methods are " + text.List(names, "and")}
+	// People write them with - too.
+	if near := text.Nearest(strings.ReplaceAll(name, "-", "_"), names); near != "" {
+		e.msg += ", did you mean " + strconv.Quote(near) + "?"
+	}
+	return nil, e
+}
