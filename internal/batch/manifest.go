@@ -32,9 +32,10 @@ type Job struct {
 	Name   string
 	Kind   Kind
 	Output Word
-	// The inputs are Primary and Secondary, or Recipe, or Model, which is
+	// The inputs are Primary and Secondary, or Models, or Recipe, or Model, which is
 	// converted. The others are empty.
 	Primary, Secondary, Recipe, Model Word
+	Models                            []Word
 	After                             []Word // jobs to be done before this one
 	Flags                             []Flag // its own and the defaults that apply
 	Task                              Task
@@ -65,8 +66,10 @@ type Flag struct {
 type FlagForm struct {
 	Name string // the long one
 	Bool bool   // it takes no value
-	List bool   // it may be given more than once
-	Pair bool   // it has no place beside a recipe, so that a default does not apply there
+	// Switch is for one that takes true and false as values.
+	Switch bool
+	List   bool // it may be given more than once
+	Pair   bool // it has no place beside a recipe, so that a default does not apply there
 }
 
 // A Grammar knows the command line.

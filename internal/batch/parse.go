@@ -3,6 +3,7 @@ package batch
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -49,7 +50,7 @@ type parser struct {
 
 // The keys of a job that are not flags.
 var (
-	mergeKeys   = []string{"name", "primary", "secondary", "recipe", "output", "after"}
+	mergeKeys   = []string{"name", "primary", "secondary", "models", "recipe", "output", "after"}
 	convertKeys = []string{"name", "model", "output", "after"}
 )
 
@@ -190,6 +191,15 @@ func (p *parser) job(n *yaml.Node, defaults []Flag) *Job {
 			}
 		}
 	}
+	if v := t.Value("models"); v != nil && slices.Contains(keys, "models") {
+		for _, item := range p.Items(v, "models") {
+			word, ok := p.Text(item, "a model")
+			if ok && word == "" {
+				p.Fail(item, "the model is empty")
+			}
+			j.Models = append(j.Models, Word{document.At(item), word})
+		}
+	}
 	if !t.Has("output") {
 		p.Fail(n, "the job has no output; write output: and the folder to be made")
 	}
@@ -216,17 +226,17 @@ func (p *parser) job(n *yaml.Node, defaults []Flag) *Job {
 func (p *parser) form(t document.Table, j *Job) bool {
 	pair, recipe, model := t.Has("primary") || t.Has("secondary"), t.Has("recipe"), t.Has("model")
 	n := 0
-	for _, has := range []bool{pair, recipe, model} {
+	for _, has := range []bool{pair, t.Has("models"), recipe, model} {
 		if has {
 			n++
 		}
 	}
 	switch {
 	case n == 0:
-		p.Fail(t.Node, "nothing says what to do; a job has primary and secondary, or recipe, or model, which is converted")
+		p.Fail(t.Node, "nothing says what to do; a job has primary and secondary, or models, or recipe, or model, which is converted")
 		return false
 	case n > 1:
-		p.Fail(t.Node, "the job says more than one thing; it has primary and secondary, or recipe, or model, which is converted")
+		p.Fail(t.Node, "the job says more than one thing; it has primary and secondary, or models, or recipe, or model, which is converted")
 		return false
 	case pair && !t.Has("secondary"):
 		p.Fail(t.At["primary"].Key, "the job has no secondary, the model that t = 1 gives")
@@ -333,12 +343,15 @@ func (p *parser) value(n *yaml.Node, form FlagForm) (word string, number, ok boo
 	if n = document.Follow(n); n.Kind == yaml.ScalarNode {
 		switch s, not := document.ReadScalar(n); {
 		case not != "" || s.Kind == document.Null:
+		case s.Kind == document.Boolean && form.Switch:
+			return strconv.FormatBool(s.Value != 0), false, true
 		case s.Kind == document.Boolean:
 			p.Fail(n, "%s takes a value, and %s is read as true or false; write it in quotes if it is meant", form.Name, s.Text)
 			return "", false, false
 		default:
+			// 1:0.5 is a number too, of base 60; as a value it is that of the first model.
 			_, number = s.AsNumber()
-			return s.Text, number, true
+			return s.Text, number && !strings.Contains(s.Text, ":"), true
 		}
 	}
 	p.Fail(n, "%s takes values, not %s", form.Name, document.KindName(n))

@@ -37,7 +37,7 @@ type batchCmd struct {
 func (batchCmd) Help() string {
 	return `Example: slerpmerge batch nightly.yaml -q --time-budget 4h --status state.json
 
-A job has name, output, and primary and secondary, or recipe, or model (to convert it); and any flag of merge or convert by its long name. Flags under "defaults" hold for all jobs. A job that reads another job's output runs after it; "after: NAME" adds other dependencies.
+A job has name, output, and primary and secondary, or models (a list, for method), or recipe, or model (to convert it); and any flag of merge or convert by its long name. Flags under "defaults" hold for all jobs. A job that reads another job's output runs after it; "after: NAME" adds other dependencies.
 
     defaults: {dtype: bfloat16}
     jobs:

@@ -326,7 +326,7 @@ func (f *mergeFlags) line() (r recipe.Recipe, err error) {
 	}
 	e := &requestError{err: err}
 	if pair && len(f.Models) > 2 {
-		e.hint = "--method NAME merges any number of models; NAME is " + text.List(manifold(), "or")
+		e.hint = "the output folder is named with -o; --method NAME merges any number of models; NAME is " + text.List(manifold(), "or")
 	}
 	return r, e
 }

@@ -33,8 +33,8 @@ type jobCommand struct {
 
 func newJobGrammar(a *app) *jobGrammar {
 	g := &jobGrammar{app: a, mergeCmd: mergeCmd{mergeFlags: withMethods()}}
-	g.merge = newJobCommand(&g.mergeCmd, "a", "b")
-	g.convert = newJobCommand(&g.convertCmd, "a")
+	g.merge = newJobCommand(&g.mergeCmd, g.mergeCmd.methodFlags.names, "a", "b")
+	g.convert = newJobCommand(&g.convertCmd, nil, "a")
 	return g
 }
 
@@ -45,10 +45,11 @@ var notForJobs = []string{"help", "output", "recipe", "json", "dry-run"}
 // a recipe.
 var (
 	listFlags = []string{"t", "entry"}
-	pairFlags = []string{"t", "extrapolate", "compat"}
+	pairFlags = []string{"t", "extrapolate", "compat", "method", "base"}
 )
 
-func newJobCommand(to any, models ...string) jobCommand {
+// newJobCommand makes the command. parameters are the flags of the methods' parameters.
+func newJobCommand(to any, parameters []string, models ...string) jobCommand {
 	parser, err := kong.New(to, kong.Name("job"), methodNames(), kong.WithHyphenPrefixedParameters(true))
 	if err != nil {
 		panic("cli: internal error: " + err.Error())
@@ -56,8 +57,9 @@ func newJobCommand(to any, models ...string) jobCommand {
 	c := jobCommand{parser: parser, models: models}
 	for _, f := range parser.Model.Flags {
 		if !slices.Contains(notForJobs, f.Name) {
-			c.flags = append(c.flags, batch.FlagForm{Name: f.Name, Bool: f.IsBool(),
-				List: slices.Contains(listFlags, f.Name), Pair: slices.Contains(pairFlags, f.Name)})
+			own := slices.Contains(parameters, f.Name)
+			c.flags = append(c.flags, batch.FlagForm{Name: f.Name, Bool: f.IsBool() && !own, Switch: f.IsBool() && own,
+				List: own || slices.Contains(listFlags, f.Name), Pair: own || slices.Contains(pairFlags, f.Name)})
 		}
 	}
 	return c
@@ -116,9 +118,9 @@ func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
 		args = append(args, flagArgs(f)...)
 	}
 	args = append(args, "--")
-	for _, m := range []string{j.Model.Text, j.Primary.Text, j.Secondary.Text} {
-		if m != "" {
-			args = append(args, expandHome(m))
+	for _, m := range append([]batch.Word{j.Model, j.Primary, j.Secondary}, j.Models...) {
+		if m.Text != "" {
+			args = append(args, expandHome(m.Text))
 		}
 	}
 	if err := g.command(j.Kind).parse(args); err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -52,7 +53,30 @@ func (f *switchFlag) Decode(ctx *kong.DecodeContext) error {
 }
 
 // paramGroup is the title of these flags in the help.
-const paramGroup = "Parameters of methods, for merges without a recipe file:"
+const paramGroup = "Parameters of methods. VALUE is a number, or several that are spread over the layers, such as 0,0.5,1. NAME=VALUE limits it to tensors with NAME in their names, N:VALUE to the N-th model:"
+
+// paramHelp says what the parameters of mergekit's names are, where a method does not.
+var paramHelp = map[string]string{
+	"weight":            "Weight of a model",
+	"density":           "Share of the differences from the base that are kept",
+	"gamma":             "Share of the largest differences that are dropped",
+	"epsilon":           "Width of the range of densities, or the difference below which elements count as equal",
+	"lambda":            "Factor of the sum of the differences",
+	"normalize":         "Divide by the sum of the weights",
+	"normalize_weights": "Divide the weights by their sum",
+	"rescale":           "Make up for what was dropped",
+	"int8_mask":         "Accepted, and without effect",
+	"select_topk":       "Share of the elements that differ most among the models and are kept",
+	"filter_wise":       "Give every row coefficients of its own",
+	"nuslerp_flatten":   "Take every tensor as one vector",
+	"nuslerp_row_wise":  "Without flatten: take every column as a vector, instead of every row",
+	"eps":               "Least norm that counts",
+	"max_iter":          "Largest number of steps",
+	"tol":               "Size of a step at which they end",
+	"scale":             "Factor of a model",
+	"r":                 "Strength of the factor of elements that only one model changes",
+	"alpha":             "Bound of that factor",
+}
 
 // newMethodFlags makes the flags of the methods' parameters.
 func newMethodFlags(methods []recipe.Rules) methodFlags {
@@ -84,7 +108,7 @@ func newMethodFlags(methods []recipe.Rules) methodFlags {
 
 // paramForm says what the flag of a parameter takes, and what it is for.
 func paramForm(methods []recipe.Rules, name string) (form, help string, any recipe.Parameter) {
-	form = "[PATTERN=]VALUE[,...]"
+	form = "VALUE"
 	var defaults []string
 	for _, m := range methods {
 		i := slices.IndexFunc(m.Parameters(), func(p recipe.Parameter) bool { return p.Name == name })
@@ -94,7 +118,7 @@ func paramForm(methods []recipe.Rules, name string) (form, help string, any reci
 		p := m.Parameters()[i]
 		any.Boolean = any.Boolean || p.Boolean
 		if p.PerSource {
-			form = "[N:][PATTERN=]VALUE[,...]"
+			form = "[N:]VALUE"
 		}
 		if help == "" {
 			help = p.Help
@@ -103,9 +127,7 @@ func paramForm(methods []recipe.Rules, name string) (form, help string, any reci
 			defaults = append(defaults, p.Default)
 		}
 	}
-	if help == "" {
-		help = "The parameter " + name
-	}
+	help = cmp.Or(help, paramHelp[name], "The parameter "+name)
 	help = strings.TrimSuffix(help, ".")
 	if len(defaults) == 1 {
 		help += " (default " + defaults[0] + ")"
