@@ -23,7 +23,7 @@ var places = []struct {
 }{{"cache", cacheBytes}, {"memory", memoryBytes}}
 
 // operands are reused, so that memory is paid for once.
-var operands [3][]byte
+var operands [9][]byte
 
 // operand gives the i-th operand of n elements, filled with weights.
 func operand(i int, d tensor.DType, n int) []byte {
@@ -68,6 +68,62 @@ func BenchmarkMeasure(b *testing.B) {
 				m := NewInnerProducts(d[0], d[1])
 				throughput(b, len(x)+len(y), func() { m.Add(x, y) })
 			})
+		}
+	}
+}
+
+// nanoseconds reports the time for each element, and runs as throughput does.
+func nanoseconds(b *testing.B, bytes, elements int, f func()) {
+	throughput(b, bytes, f)
+	b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/float64(elements), "ns/elem")
+}
+
+// several are count operands of n elements of one type.
+func several(d tensor.DType, count, n int) (in []DType, x [][]byte) {
+	for i := range count {
+		in, x = append(in, d), append(x, operand(i, d, n))
+	}
+	return in, x
+}
+
+var counts = []int{2, 3, 4, 5, 8}
+
+// BenchmarkProducts has the base, where there is one, as the last operand.
+func BenchmarkProducts(b *testing.B) {
+	for _, at := range places {
+		for _, d := range []tensor.DType{tensor.BF16, tensor.F16, tensor.F32} {
+			for _, count := range counts {
+				for base := range 2 {
+					b.Run(fmt.Sprintf("%s/%v/%d+%d", at.name, d, count, base), func(b *testing.B) {
+						n := at.size / d.Size()
+						in, x := several(d, count+base, n)
+						p := NewProducts(in, base*(count+1)-1)
+						nanoseconds(b, len(in)*at.size, n, func() { p.Add(x) })
+					})
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkWeightedSum(b *testing.B) {
+	for _, at := range places {
+		for _, d := range [][2]tensor.DType{{tensor.BF16, tensor.BF16}, {tensor.F16, tensor.F16}, {tensor.F32, tensor.F32},
+			{tensor.F32, tensor.BF16}, {tensor.BF16, tensor.F32}} {
+			for _, count := range counts {
+				for _, divisor := range []float64{1, 3} {
+					b.Run(fmt.Sprintf("%s/%v,%v/%d/%v", at.name, d[0], d[1], count, divisor), func(b *testing.B) {
+						n := at.size / max(d[0].Size(), d[1].Size())
+						in, x := several(d[0], count, n)
+						dst := operand(count, d[1], n)
+						k, w := NewWeightedSum(d[1], in), make([]float64, count)
+						for i := range w {
+							w[i] = 0.3
+						}
+						nanoseconds(b, len(dst)+count*len(x[0]), n, func() { k.Sum(dst, x, w, divisor) })
+					})
+				}
+			}
 		}
 	}
 }

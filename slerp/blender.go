@@ -122,7 +122,7 @@ func (k *Blender) strip64(dst, a, b []byte, s0, s1 float64) (c Counts) {
 	k.set.decode64(k.a, da, a)
 	k.set.decode64(k.b, db, b)
 	blend64(dy, da, db, s0, s1)
-	encode64(k.out, dst, dy)
+	k.set.encode64(k.out, dst, dy)
 	for i, y := range dy {
 		if overflows(y, k.limit) && finite(da[i]) && finite(db[i]) {
 			c.Overflow++

@@ -88,6 +88,9 @@ func (set kernelSet) decode64(d DType, dst []float64, src []byte) {
 		}
 		return
 	}
+	if set.widen64(d, dst, src, nil) {
+		return
+	}
 	var strip [64]float32
 	for i := 0; i < len(dst); i += len(strip) {
 		part := strip[:min(len(strip), len(dst)-i)]
@@ -128,9 +131,18 @@ func encode32(d DType, dst []byte, src []float32) {
 	}
 }
 
-// encode64 rounds src to the type once: the 16-bit types by way of a float32
+// encode64 rounds src to the type once, with the kernels of this machine.
+func encode64(d DType, dst []byte, src []float64) { detected.encode64(d, dst, src) }
+
+func (set kernelSet) encode64(d DType, dst []byte, src []float64) {
+	if !set.narrow64(d, dst, src) {
+		round64(d, dst, src)
+	}
+}
+
+// round64 is encode64 in Go: the 16-bit types by way of a float32
 // that is rounded to odd, which no second rounding can mistake for a tie.
-func encode64(d DType, dst []byte, src []float64) {
+func round64(d DType, dst []byte, src []float64) {
 	switch d {
 	case tensor.F64:
 		for i, x := range src {

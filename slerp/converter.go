@@ -91,7 +91,7 @@ func (k *Converter) strip(dst, src []byte) (c Counts) {
 	if k.in == tensor.F64 {
 		xs := k.double[:n]
 		k.set.decode64(k.in, xs, src)
-		encode64(k.out, dst, xs)
+		k.set.encode64(k.out, dst, xs)
 		for _, x := range xs {
 			c.count(x, k.limit, k.vanish)
 		}

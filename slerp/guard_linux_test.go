@@ -47,11 +47,17 @@ func TestFences(t *testing.T) {
 					if got, want := m.Gram(), measured(da, db, x, y); got != want {
 						t.Fatal(fmt.Sprint(da, db, n), got, want)
 					}
+					p := NewProducts([]DType{da, db, da}, n%3-1)
+					p.Add([][]byte{x, y, x})
+					if got, want := p.Grams(nil), productsOf(p.in, p.base, [][]byte{x, y, x}); !sameGrams(got, want) {
+						t.Fatal(fmt.Sprint(da, db, n), got, want)
+					}
 					out := allTypes[(n+int(da))%len(allTypes)]
 					if n%3 > 0 {
 						out = da
 					}
 					NewBlender(out, da, db).Blend(side(d, n*out.Size()), x, y, 0.4, 0.7)
+					NewWeightedSum(out, []DType{da, db}).Sum(side(d, n*out.Size()), [][]byte{x, y}, []float64{0.4, 0.7}, 3)
 					NewConverter(db, da).Convert(side(d, n*db.Size()), x)
 				}
 			}

@@ -1315,3 +1315,1281 @@ loop:
 
 DATA vanishF16<>+0(SB)/4, $0x32ffffff
 GLOBL vanishF16<>(SB), RODATA|NOPTR, $4
+
+// func widenBF16ToF64(dst *float64, src *byte, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·widenBF16ToF64(SB), NOSPLIT, $192-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	LEAQ (SP), DX
+	ADDQ $0x3f, DX
+	ANDQ $-64, DX
+	MOVQ n+16(FP), BX
+
+loop:
+	PREFETCHT0 2048(CX)
+	VPMOVZXWD  (CX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVDQU    Y0, (DX)
+	VPMOVZXWD  16(CX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVDQU    Y0, 32(DX)
+	VCVTPS2PD  (DX), Y0
+	VMOVUPD    Y0, (AX)
+	VCVTPS2PD  16(DX), Y0
+	VMOVUPD    Y0, 32(AX)
+	VCVTPS2PD  32(DX), Y0
+	VMOVUPD    Y0, 64(AX)
+	VCVTPS2PD  48(DX), Y0
+	VMOVUPD    Y0, 96(AX)
+	ADDQ       $0x20, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x10, BX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func minusBF16(dst *float64, src *byte, base *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·minusBF16(SB), NOSPLIT, $192-32
+	MOVQ base+16(FP), AX
+	MOVQ dst+0(FP), CX
+	MOVQ src+8(FP), DX
+	LEAQ (SP), BX
+	ADDQ $0x3f, BX
+	ANDQ $-64, BX
+	MOVQ n+24(FP), SI
+
+loop:
+	PREFETCHT0 2048(DX)
+	VPMOVZXWD  (DX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVDQU    Y0, (BX)
+	VPMOVZXWD  16(DX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVDQU    Y0, 32(BX)
+	VCVTPS2PD  (BX), Y0
+	VSUBPD     (AX), Y0, Y0
+	VMOVUPD    Y0, (CX)
+	VCVTPS2PD  16(BX), Y0
+	VSUBPD     32(AX), Y0, Y0
+	VMOVUPD    Y0, 32(CX)
+	VCVTPS2PD  32(BX), Y0
+	VSUBPD     64(AX), Y0, Y0
+	VMOVUPD    Y0, 64(CX)
+	VCVTPS2PD  48(BX), Y0
+	VSUBPD     96(AX), Y0, Y0
+	VMOVUPD    Y0, 96(CX)
+	ADDQ       $0x20, DX
+	ADDQ       $0x80, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x10, SI
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func widenF16ToF64(dst *float64, src *byte, n int)
+// Requires: AVX, F16C, MMX+
+TEXT ·widenF16ToF64(SB), NOSPLIT, $192-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	LEAQ (SP), DX
+	ADDQ $0x3f, DX
+	ANDQ $-64, DX
+	MOVQ n+16(FP), BX
+
+loop:
+	PREFETCHT0 2048(CX)
+	VCVTPH2PS  (CX), Y0
+	VMOVUPS    Y0, (DX)
+	VCVTPH2PS  16(CX), Y0
+	VMOVUPS    Y0, 32(DX)
+	VCVTPS2PD  (DX), Y0
+	VMOVUPD    Y0, (AX)
+	VCVTPS2PD  16(DX), Y0
+	VMOVUPD    Y0, 32(AX)
+	VCVTPS2PD  32(DX), Y0
+	VMOVUPD    Y0, 64(AX)
+	VCVTPS2PD  48(DX), Y0
+	VMOVUPD    Y0, 96(AX)
+	ADDQ       $0x20, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x10, BX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func minusF16(dst *float64, src *byte, base *float64, n int)
+// Requires: AVX, F16C, MMX+
+TEXT ·minusF16(SB), NOSPLIT, $192-32
+	MOVQ base+16(FP), AX
+	MOVQ dst+0(FP), CX
+	MOVQ src+8(FP), DX
+	LEAQ (SP), BX
+	ADDQ $0x3f, BX
+	ANDQ $-64, BX
+	MOVQ n+24(FP), SI
+
+loop:
+	PREFETCHT0 2048(DX)
+	VCVTPH2PS  (DX), Y0
+	VMOVUPS    Y0, (BX)
+	VCVTPH2PS  16(DX), Y0
+	VMOVUPS    Y0, 32(BX)
+	VCVTPS2PD  (BX), Y0
+	VSUBPD     (AX), Y0, Y0
+	VMOVUPD    Y0, (CX)
+	VCVTPS2PD  16(BX), Y0
+	VSUBPD     32(AX), Y0, Y0
+	VMOVUPD    Y0, 32(CX)
+	VCVTPS2PD  32(BX), Y0
+	VSUBPD     64(AX), Y0, Y0
+	VMOVUPD    Y0, 64(CX)
+	VCVTPS2PD  48(BX), Y0
+	VSUBPD     96(AX), Y0, Y0
+	VMOVUPD    Y0, 96(CX)
+	ADDQ       $0x20, DX
+	ADDQ       $0x80, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x10, SI
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func widenF32ToF64(dst *float64, src *byte, n int)
+// Requires: AVX, MMX+
+TEXT ·widenF32ToF64(SB), NOSPLIT, $192-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	LEAQ (SP), DX
+	ADDQ $0x3f, DX
+	ANDQ $-64, DX
+	MOVQ n+16(FP), DX
+
+loop:
+	PREFETCHT0 2048(CX)
+	VCVTPS2PD  (CX), Y0
+	VMOVUPD    Y0, (AX)
+	VCVTPS2PD  16(CX), Y0
+	VMOVUPD    Y0, 32(AX)
+	VCVTPS2PD  32(CX), Y0
+	VMOVUPD    Y0, 64(AX)
+	VCVTPS2PD  48(CX), Y0
+	VMOVUPD    Y0, 96(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x10, DX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func minusF32(dst *float64, src *byte, base *float64, n int)
+// Requires: AVX, MMX+
+TEXT ·minusF32(SB), NOSPLIT, $192-32
+	MOVQ base+16(FP), AX
+	MOVQ dst+0(FP), CX
+	MOVQ src+8(FP), DX
+	LEAQ (SP), BX
+	ADDQ $0x3f, BX
+	ANDQ $-64, BX
+	MOVQ n+24(FP), BX
+
+loop:
+	PREFETCHT0 2048(DX)
+	VCVTPS2PD  (DX), Y0
+	VSUBPD     (AX), Y0, Y0
+	VMOVUPD    Y0, (CX)
+	VCVTPS2PD  16(DX), Y0
+	VSUBPD     32(AX), Y0, Y0
+	VMOVUPD    Y0, 32(CX)
+	VCVTPS2PD  32(DX), Y0
+	VSUBPD     64(AX), Y0, Y0
+	VMOVUPD    Y0, 64(CX)
+	VCVTPS2PD  48(DX), Y0
+	VSUBPD     96(AX), Y0, Y0
+	VMOVUPD    Y0, 96(CX)
+	ADDQ       $0x40, DX
+	ADDQ       $0x80, CX
+	ADDQ       $0x80, AX
+	SUBQ       $0x10, BX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func triangle2Fused(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX, FMA3
+TEXT ·triangle2Fused(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+
+loop:
+	VMOVUPD     (CX), Y6
+	VMOVUPD     2048(CX), Y7
+	VFMADD231PD Y6, Y6, Y0
+	VFMADD231PD Y6, Y7, Y2
+	VFMADD231PD Y7, Y7, Y4
+	VMOVUPD     32(CX), Y6
+	VMOVUPD     2080(CX), Y7
+	VFMADD231PD Y6, Y6, Y1
+	VFMADD231PD Y6, Y7, Y3
+	VFMADD231PD Y7, Y7, Y5
+	ADDQ        $0x40, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     Y2, 64(AX)
+	VMOVUPD     Y3, 96(AX)
+	VMOVUPD     Y4, 128(AX)
+	VMOVUPD     Y5, 160(AX)
+	VZEROUPPER
+	RET
+
+// func triangle3Fused(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX, FMA3
+TEXT ·triangle3Fused(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	VMOVUPD 320(AX), Y10
+	VMOVUPD 352(AX), Y11
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+
+loop:
+	VMOVUPD     (CX), Y12
+	VMOVUPD     2048(CX), Y13
+	VMOVUPD     4096(CX), Y14
+	VFMADD231PD Y12, Y12, Y0
+	VFMADD231PD Y12, Y13, Y2
+	VFMADD231PD Y12, Y14, Y4
+	VFMADD231PD Y13, Y13, Y6
+	VFMADD231PD Y13, Y14, Y8
+	VFMADD231PD Y14, Y14, Y10
+	VMOVUPD     32(CX), Y12
+	VMOVUPD     2080(CX), Y13
+	VMOVUPD     4128(CX), Y14
+	VFMADD231PD Y12, Y12, Y1
+	VFMADD231PD Y12, Y13, Y3
+	VFMADD231PD Y12, Y14, Y5
+	VFMADD231PD Y13, Y13, Y7
+	VFMADD231PD Y13, Y14, Y9
+	VFMADD231PD Y14, Y14, Y11
+	ADDQ        $0x40, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     Y2, 64(AX)
+	VMOVUPD     Y3, 96(AX)
+	VMOVUPD     Y4, 128(AX)
+	VMOVUPD     Y5, 160(AX)
+	VMOVUPD     Y6, 192(AX)
+	VMOVUPD     Y7, 224(AX)
+	VMOVUPD     Y8, 256(AX)
+	VMOVUPD     Y9, 288(AX)
+	VMOVUPD     Y10, 320(AX)
+	VMOVUPD     Y11, 352(AX)
+	VZEROUPPER
+	RET
+
+// func row4Fused(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX, FMA3
+TEXT ·row4Fused(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD     (CX), Y8
+	VFMADD231PD (DX), Y8, Y0
+	VFMADD231PD 2048(DX), Y8, Y2
+	VFMADD231PD 4096(DX), Y8, Y4
+	VFMADD231PD 6144(DX), Y8, Y6
+	VMOVUPD     32(CX), Y8
+	VFMADD231PD 32(DX), Y8, Y1
+	VFMADD231PD 2080(DX), Y8, Y3
+	VFMADD231PD 4128(DX), Y8, Y5
+	VFMADD231PD 6176(DX), Y8, Y7
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x08, BX
+	JNZ         loop
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     Y2, 64(AX)
+	VMOVUPD     Y3, 96(AX)
+	VMOVUPD     Y4, 128(AX)
+	VMOVUPD     Y5, 160(AX)
+	VMOVUPD     Y6, 192(AX)
+	VMOVUPD     Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func row5Fused(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX, FMA3
+TEXT ·row5Fused(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD     (CX), Y10
+	VFMADD231PD (DX), Y10, Y0
+	VFMADD231PD 2048(DX), Y10, Y2
+	VFMADD231PD 4096(DX), Y10, Y4
+	VFMADD231PD 6144(DX), Y10, Y6
+	VFMADD231PD 8192(DX), Y10, Y8
+	VMOVUPD     32(CX), Y10
+	VFMADD231PD 32(DX), Y10, Y1
+	VFMADD231PD 2080(DX), Y10, Y3
+	VFMADD231PD 4128(DX), Y10, Y5
+	VFMADD231PD 6176(DX), Y10, Y7
+	VFMADD231PD 8224(DX), Y10, Y9
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x08, BX
+	JNZ         loop
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     Y2, 64(AX)
+	VMOVUPD     Y3, 96(AX)
+	VMOVUPD     Y4, 128(AX)
+	VMOVUPD     Y5, 160(AX)
+	VMOVUPD     Y6, 192(AX)
+	VMOVUPD     Y7, 224(AX)
+	VMOVUPD     Y8, 256(AX)
+	VMOVUPD     Y9, 288(AX)
+	VZEROUPPER
+	RET
+
+// func row6Fused(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX, FMA3
+TEXT ·row6Fused(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	VMOVUPD 320(AX), Y10
+	VMOVUPD 352(AX), Y11
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD     (CX), Y12
+	VFMADD231PD (DX), Y12, Y0
+	VFMADD231PD 2048(DX), Y12, Y2
+	VFMADD231PD 4096(DX), Y12, Y4
+	VFMADD231PD 6144(DX), Y12, Y6
+	VFMADD231PD 8192(DX), Y12, Y8
+	VFMADD231PD 10240(DX), Y12, Y10
+	VMOVUPD     32(CX), Y12
+	VFMADD231PD 32(DX), Y12, Y1
+	VFMADD231PD 2080(DX), Y12, Y3
+	VFMADD231PD 4128(DX), Y12, Y5
+	VFMADD231PD 6176(DX), Y12, Y7
+	VFMADD231PD 8224(DX), Y12, Y9
+	VFMADD231PD 10272(DX), Y12, Y11
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x08, BX
+	JNZ         loop
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     Y2, 64(AX)
+	VMOVUPD     Y3, 96(AX)
+	VMOVUPD     Y4, 128(AX)
+	VMOVUPD     Y5, 160(AX)
+	VMOVUPD     Y6, 192(AX)
+	VMOVUPD     Y7, 224(AX)
+	VMOVUPD     Y8, 256(AX)
+	VMOVUPD     Y9, 288(AX)
+	VMOVUPD     Y10, 320(AX)
+	VMOVUPD     Y11, 352(AX)
+	VZEROUPPER
+	RET
+
+// func row7Fused(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX, FMA3
+TEXT ·row7Fused(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	VMOVUPD 320(AX), Y10
+	VMOVUPD 352(AX), Y11
+	VMOVUPD 384(AX), Y12
+	VMOVUPD 416(AX), Y13
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD     (CX), Y14
+	VFMADD231PD (DX), Y14, Y0
+	VFMADD231PD 2048(DX), Y14, Y2
+	VFMADD231PD 4096(DX), Y14, Y4
+	VFMADD231PD 6144(DX), Y14, Y6
+	VFMADD231PD 8192(DX), Y14, Y8
+	VFMADD231PD 10240(DX), Y14, Y10
+	VFMADD231PD 12288(DX), Y14, Y12
+	VMOVUPD     32(CX), Y14
+	VFMADD231PD 32(DX), Y14, Y1
+	VFMADD231PD 2080(DX), Y14, Y3
+	VFMADD231PD 4128(DX), Y14, Y5
+	VFMADD231PD 6176(DX), Y14, Y7
+	VFMADD231PD 8224(DX), Y14, Y9
+	VFMADD231PD 10272(DX), Y14, Y11
+	VFMADD231PD 12320(DX), Y14, Y13
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x08, BX
+	JNZ         loop
+	VMOVUPD     Y0, (AX)
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     Y2, 64(AX)
+	VMOVUPD     Y3, 96(AX)
+	VMOVUPD     Y4, 128(AX)
+	VMOVUPD     Y5, 160(AX)
+	VMOVUPD     Y6, 192(AX)
+	VMOVUPD     Y7, 224(AX)
+	VMOVUPD     Y8, 256(AX)
+	VMOVUPD     Y9, 288(AX)
+	VMOVUPD     Y10, 320(AX)
+	VMOVUPD     Y11, 352(AX)
+	VMOVUPD     Y12, 384(AX)
+	VMOVUPD     Y13, 416(AX)
+	VZEROUPPER
+	RET
+
+// func triangle2Rounded(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·triangle2Rounded(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+
+loop:
+	VMOVUPD (CX), Y6
+	VMOVUPD 2048(CX), Y7
+	VMULPD  Y6, Y6, Y8
+	VADDPD  Y8, Y0, Y0
+	VMULPD  Y6, Y7, Y6
+	VADDPD  Y6, Y2, Y2
+	VMULPD  Y7, Y7, Y6
+	VADDPD  Y6, Y4, Y4
+	VMOVUPD 32(CX), Y6
+	VMOVUPD 2080(CX), Y7
+	VMULPD  Y6, Y6, Y8
+	VADDPD  Y8, Y1, Y1
+	VMULPD  Y6, Y7, Y6
+	VADDPD  Y6, Y3, Y3
+	VMULPD  Y7, Y7, Y6
+	VADDPD  Y6, Y5, Y5
+	ADDQ    $0x40, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VZEROUPPER
+	RET
+
+// func triangle3Rounded(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·triangle3Rounded(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	VMOVUPD 320(AX), Y10
+	VMOVUPD 352(AX), Y11
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+
+loop:
+	VMOVUPD (CX), Y12
+	VMOVUPD 2048(CX), Y13
+	VMOVUPD 4096(CX), Y14
+	VMULPD  Y12, Y12, Y15
+	VADDPD  Y15, Y0, Y0
+	VMULPD  Y12, Y13, Y15
+	VADDPD  Y15, Y2, Y2
+	VMULPD  Y12, Y14, Y12
+	VADDPD  Y12, Y4, Y4
+	VMULPD  Y13, Y13, Y12
+	VADDPD  Y12, Y6, Y6
+	VMULPD  Y13, Y14, Y12
+	VADDPD  Y12, Y8, Y8
+	VMULPD  Y14, Y14, Y12
+	VADDPD  Y12, Y10, Y10
+	VMOVUPD 32(CX), Y12
+	VMOVUPD 2080(CX), Y13
+	VMOVUPD 4128(CX), Y14
+	VMULPD  Y12, Y12, Y15
+	VADDPD  Y15, Y1, Y1
+	VMULPD  Y12, Y13, Y15
+	VADDPD  Y15, Y3, Y3
+	VMULPD  Y12, Y14, Y12
+	VADDPD  Y12, Y5, Y5
+	VMULPD  Y13, Y13, Y12
+	VADDPD  Y12, Y7, Y7
+	VMULPD  Y13, Y14, Y12
+	VADDPD  Y12, Y9, Y9
+	VMULPD  Y14, Y14, Y12
+	VADDPD  Y12, Y11, Y11
+	ADDQ    $0x40, CX
+	SUBQ    $0x08, DX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VMOVUPD Y6, 192(AX)
+	VMOVUPD Y7, 224(AX)
+	VMOVUPD Y8, 256(AX)
+	VMOVUPD Y9, 288(AX)
+	VMOVUPD Y10, 320(AX)
+	VMOVUPD Y11, 352(AX)
+	VZEROUPPER
+	RET
+
+// func row4Rounded(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·row4Rounded(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD (CX), Y8
+	VMULPD  (DX), Y8, Y9
+	VADDPD  Y9, Y0, Y0
+	VMULPD  2048(DX), Y8, Y9
+	VADDPD  Y9, Y2, Y2
+	VMULPD  4096(DX), Y8, Y9
+	VADDPD  Y9, Y4, Y4
+	VMULPD  6144(DX), Y8, Y8
+	VADDPD  Y8, Y6, Y6
+	VMOVUPD 32(CX), Y8
+	VMULPD  32(DX), Y8, Y9
+	VADDPD  Y9, Y1, Y1
+	VMULPD  2080(DX), Y8, Y9
+	VADDPD  Y9, Y3, Y3
+	VMULPD  4128(DX), Y8, Y9
+	VADDPD  Y9, Y5, Y5
+	VMULPD  6176(DX), Y8, Y8
+	VADDPD  Y8, Y7, Y7
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VMOVUPD Y6, 192(AX)
+	VMOVUPD Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func row5Rounded(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·row5Rounded(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD (CX), Y10
+	VMULPD  (DX), Y10, Y11
+	VADDPD  Y11, Y0, Y0
+	VMULPD  2048(DX), Y10, Y11
+	VADDPD  Y11, Y2, Y2
+	VMULPD  4096(DX), Y10, Y11
+	VADDPD  Y11, Y4, Y4
+	VMULPD  6144(DX), Y10, Y11
+	VADDPD  Y11, Y6, Y6
+	VMULPD  8192(DX), Y10, Y10
+	VADDPD  Y10, Y8, Y8
+	VMOVUPD 32(CX), Y10
+	VMULPD  32(DX), Y10, Y11
+	VADDPD  Y11, Y1, Y1
+	VMULPD  2080(DX), Y10, Y11
+	VADDPD  Y11, Y3, Y3
+	VMULPD  4128(DX), Y10, Y11
+	VADDPD  Y11, Y5, Y5
+	VMULPD  6176(DX), Y10, Y11
+	VADDPD  Y11, Y7, Y7
+	VMULPD  8224(DX), Y10, Y10
+	VADDPD  Y10, Y9, Y9
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VMOVUPD Y6, 192(AX)
+	VMOVUPD Y7, 224(AX)
+	VMOVUPD Y8, 256(AX)
+	VMOVUPD Y9, 288(AX)
+	VZEROUPPER
+	RET
+
+// func row6Rounded(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·row6Rounded(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	VMOVUPD 320(AX), Y10
+	VMOVUPD 352(AX), Y11
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD (CX), Y12
+	VMULPD  (DX), Y12, Y13
+	VADDPD  Y13, Y0, Y0
+	VMULPD  2048(DX), Y12, Y13
+	VADDPD  Y13, Y2, Y2
+	VMULPD  4096(DX), Y12, Y13
+	VADDPD  Y13, Y4, Y4
+	VMULPD  6144(DX), Y12, Y13
+	VADDPD  Y13, Y6, Y6
+	VMULPD  8192(DX), Y12, Y13
+	VADDPD  Y13, Y8, Y8
+	VMULPD  10240(DX), Y12, Y12
+	VADDPD  Y12, Y10, Y10
+	VMOVUPD 32(CX), Y12
+	VMULPD  32(DX), Y12, Y13
+	VADDPD  Y13, Y1, Y1
+	VMULPD  2080(DX), Y12, Y13
+	VADDPD  Y13, Y3, Y3
+	VMULPD  4128(DX), Y12, Y13
+	VADDPD  Y13, Y5, Y5
+	VMULPD  6176(DX), Y12, Y13
+	VADDPD  Y13, Y7, Y7
+	VMULPD  8224(DX), Y12, Y13
+	VADDPD  Y13, Y9, Y9
+	VMULPD  10272(DX), Y12, Y12
+	VADDPD  Y12, Y11, Y11
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VMOVUPD Y6, 192(AX)
+	VMOVUPD Y7, 224(AX)
+	VMOVUPD Y8, 256(AX)
+	VMOVUPD Y9, 288(AX)
+	VMOVUPD Y10, 320(AX)
+	VMOVUPD Y11, 352(AX)
+	VZEROUPPER
+	RET
+
+// func row7Rounded(l *[8]float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·row7Rounded(SB), NOSPLIT, $0-32
+	MOVQ    l+0(FP), AX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	VMOVUPD 256(AX), Y8
+	VMOVUPD 288(AX), Y9
+	VMOVUPD 320(AX), Y10
+	VMOVUPD 352(AX), Y11
+	VMOVUPD 384(AX), Y12
+	VMOVUPD 416(AX), Y13
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+loop:
+	VMOVUPD (CX), Y14
+	VMULPD  (DX), Y14, Y15
+	VADDPD  Y15, Y0, Y0
+	VMULPD  2048(DX), Y14, Y15
+	VADDPD  Y15, Y2, Y2
+	VMULPD  4096(DX), Y14, Y15
+	VADDPD  Y15, Y4, Y4
+	VMULPD  6144(DX), Y14, Y15
+	VADDPD  Y15, Y6, Y6
+	VMULPD  8192(DX), Y14, Y15
+	VADDPD  Y15, Y8, Y8
+	VMULPD  10240(DX), Y14, Y15
+	VADDPD  Y15, Y10, Y10
+	VMULPD  12288(DX), Y14, Y14
+	VADDPD  Y14, Y12, Y12
+	VMOVUPD 32(CX), Y14
+	VMULPD  32(DX), Y14, Y15
+	VADDPD  Y15, Y1, Y1
+	VMULPD  2080(DX), Y14, Y15
+	VADDPD  Y15, Y3, Y3
+	VMULPD  4128(DX), Y14, Y15
+	VADDPD  Y15, Y5, Y5
+	VMULPD  6176(DX), Y14, Y15
+	VADDPD  Y15, Y7, Y7
+	VMULPD  8224(DX), Y14, Y15
+	VADDPD  Y15, Y9, Y9
+	VMULPD  10272(DX), Y14, Y15
+	VADDPD  Y15, Y11, Y11
+	VMULPD  12320(DX), Y14, Y14
+	VADDPD  Y14, Y13, Y13
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x08, BX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VMOVUPD Y6, 192(AX)
+	VMOVUPD Y7, 224(AX)
+	VMOVUPD Y8, 256(AX)
+	VMOVUPD Y9, 288(AX)
+	VMOVUPD Y10, 320(AX)
+	VMOVUPD Y11, 352(AX)
+	VMOVUPD Y12, 384(AX)
+	VMOVUPD Y13, 416(AX)
+	VZEROUPPER
+	RET
+
+// func sumBF16(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumBF16(SB), NOSPLIT, $192-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         w+16(FP), DX
+	MOVQ         operands+24(FP), BX
+	MOVQ         n+32(FP), SI
+	LEAQ         (SP), DI
+	ADDQ         $0x3f, DI
+	ANDQ         $-64, DI
+	VBROADCASTSD divisor+40(FP), Y0
+	MOVQ         divisor+40(FP), R8
+	MOVQ         $0x3ff0000000000000, R9
+	XORQ         R10, R10
+
+loop:
+	VMOVUPD (AX), Y1
+	VMOVUPD 32(AX), Y2
+	VMOVUPD 64(AX), Y3
+	VMOVUPD 96(AX), Y4
+	XORQ    R11, R11
+
+operand:
+	MOVQ         (CX)(R11*8), R12
+	VBROADCASTSD (DX)(R11*8), Y5
+	ADDQ         R10, R12
+	PREFETCHT0   2048(R12)
+	VPMOVZXWD    (R12), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VMOVDQU      Y6, (DI)
+	VPMOVZXWD    16(R12), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VMOVDQU      Y6, 32(DI)
+	VCVTPS2PD    (DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y1, Y1
+	VCVTPS2PD    16(DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VCVTPS2PD    32(DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y3, Y3
+	VCVTPS2PD    48(DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y4, Y4
+	INCQ         R11
+	CMPQ         R11, BX
+	JNE          operand
+	CMPQ         R8, R9
+	JE           whole
+	VDIVPD       Y0, Y1, Y1
+	VDIVPD       Y0, Y2, Y2
+	VDIVPD       Y0, Y3, Y3
+	VDIVPD       Y0, Y4, Y4
+
+whole:
+	VMOVUPD Y1, (AX)
+	VMOVUPD Y2, 32(AX)
+	VMOVUPD Y3, 64(AX)
+	VMOVUPD Y4, 96(AX)
+	ADDQ    $0x20, R10
+	ADDQ    $0x80, AX
+	SUBQ    $0x10, SI
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func sumF16(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+// Requires: AVX, F16C, MMX+
+TEXT ·sumF16(SB), NOSPLIT, $192-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         w+16(FP), DX
+	MOVQ         operands+24(FP), BX
+	MOVQ         n+32(FP), SI
+	LEAQ         (SP), DI
+	ADDQ         $0x3f, DI
+	ANDQ         $-64, DI
+	VBROADCASTSD divisor+40(FP), Y0
+	MOVQ         divisor+40(FP), R8
+	MOVQ         $0x3ff0000000000000, R9
+	XORQ         R10, R10
+
+loop:
+	VMOVUPD (AX), Y1
+	VMOVUPD 32(AX), Y2
+	VMOVUPD 64(AX), Y3
+	VMOVUPD 96(AX), Y4
+	XORQ    R11, R11
+
+operand:
+	MOVQ         (CX)(R11*8), R12
+	VBROADCASTSD (DX)(R11*8), Y5
+	ADDQ         R10, R12
+	PREFETCHT0   2048(R12)
+	VCVTPH2PS    (R12), Y6
+	VMOVUPS      Y6, (DI)
+	VCVTPH2PS    16(R12), Y6
+	VMOVUPS      Y6, 32(DI)
+	VCVTPS2PD    (DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y1, Y1
+	VCVTPS2PD    16(DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VCVTPS2PD    32(DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y3, Y3
+	VCVTPS2PD    48(DI), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y4, Y4
+	INCQ         R11
+	CMPQ         R11, BX
+	JNE          operand
+	CMPQ         R8, R9
+	JE           whole
+	VDIVPD       Y0, Y1, Y1
+	VDIVPD       Y0, Y2, Y2
+	VDIVPD       Y0, Y3, Y3
+	VDIVPD       Y0, Y4, Y4
+
+whole:
+	VMOVUPD Y1, (AX)
+	VMOVUPD Y2, 32(AX)
+	VMOVUPD Y3, 64(AX)
+	VMOVUPD Y4, 96(AX)
+	ADDQ    $0x20, R10
+	ADDQ    $0x80, AX
+	SUBQ    $0x10, SI
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func sumF32(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+// Requires: AVX, MMX+
+TEXT ·sumF32(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         w+16(FP), DX
+	MOVQ         operands+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSD divisor+40(FP), Y0
+	MOVQ         divisor+40(FP), DI
+	MOVQ         $0x3ff0000000000000, R8
+	XORQ         R9, R9
+
+loop:
+	VMOVUPD (AX), Y1
+	VMOVUPD 32(AX), Y2
+	VMOVUPD 64(AX), Y3
+	VMOVUPD 96(AX), Y4
+	XORQ    R10, R10
+
+operand:
+	MOVQ         (CX)(R10*8), R11
+	VBROADCASTSD (DX)(R10*8), Y5
+	ADDQ         R9, R11
+	PREFETCHT0   2048(R11)
+	VCVTPS2PD    (R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y1, Y1
+	VCVTPS2PD    16(R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VCVTPS2PD    32(R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y3, Y3
+	VCVTPS2PD    48(R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y4, Y4
+	INCQ         R10
+	CMPQ         R10, BX
+	JNE          operand
+	CMPQ         DI, R8
+	JE           whole
+	VDIVPD       Y0, Y1, Y1
+	VDIVPD       Y0, Y2, Y2
+	VDIVPD       Y0, Y3, Y3
+	VDIVPD       Y0, Y4, Y4
+
+whole:
+	VMOVUPD Y1, (AX)
+	VMOVUPD Y2, 32(AX)
+	VMOVUPD Y3, 64(AX)
+	VMOVUPD Y4, 96(AX)
+	ADDQ    $0x40, R9
+	ADDQ    $0x80, AX
+	SUBQ    $0x10, SI
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func sumF64(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+// Requires: AVX, MMX+
+TEXT ·sumF64(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         w+16(FP), DX
+	MOVQ         operands+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSD divisor+40(FP), Y0
+	MOVQ         divisor+40(FP), DI
+	MOVQ         $0x3ff0000000000000, R8
+	XORQ         R9, R9
+
+loop:
+	VMOVUPD (AX), Y1
+	VMOVUPD 32(AX), Y2
+	VMOVUPD 64(AX), Y3
+	VMOVUPD 96(AX), Y4
+	XORQ    R10, R10
+
+operand:
+	MOVQ         (CX)(R10*8), R11
+	VBROADCASTSD (DX)(R10*8), Y5
+	ADDQ         R9, R11
+	PREFETCHT0   2048(R11)
+	VMOVUPD      (R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y1, Y1
+	VMOVUPD      32(R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y2, Y2
+	VMOVUPD      64(R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y3, Y3
+	VMOVUPD      96(R11), Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       Y6, Y4, Y4
+	INCQ         R10
+	CMPQ         R10, BX
+	JNE          operand
+	CMPQ         DI, R8
+	JE           whole
+	VDIVPD       Y0, Y1, Y1
+	VDIVPD       Y0, Y2, Y2
+	VDIVPD       Y0, Y3, Y3
+	VDIVPD       Y0, Y4, Y4
+
+whole:
+	VMOVUPD Y1, (AX)
+	VMOVUPD Y2, 32(AX)
+	VMOVUPD Y3, 64(AX)
+	VMOVUPD Y4, 96(AX)
+	ADDQ    $0x80, R9
+	ADDQ    $0x80, AX
+	SUBQ    $0x10, SI
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func narrowF64ToF32(dst *byte, src *float64, n int) (bad uint32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·narrowF64ToF32(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VPBROADCASTD magnitude<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         n+16(FP), DX
+
+loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2048(CX)
+	VMOVUPD      (CX), Y2
+	VCVTPD2PSY   Y2, X3
+	VMOVUPD      32(CX), Y2
+	VCVTPD2PSY   Y2, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVUPS      Y2, (AX)
+	VPAND        Y0, Y2, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VMOVUPD      64(CX), Y2
+	VCVTPD2PSY   Y2, X3
+	VMOVUPD      96(CX), Y2
+	VCVTPD2PSY   Y2, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVUPS      Y2, 32(AX)
+	VPAND        Y0, Y2, Y2
+	VPMAXUD      Y2, Y1, Y1
+	ADDQ         $0x40, AX
+	ADDQ         $0x80, CX
+	SUBQ         $0x10, DX
+	JNZ          loop
+	VPBROADCASTD beyond7F7FFFFF<>+0(SB), Y0
+	VPCMPGTD     Y0, Y1, Y0
+	VPMOVMSKB    Y0, AX
+	MOVL         AX, bad+24(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF64ToBF16(dst *byte, src *float64, n int) (bad uint32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·narrowF64ToBF16(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VPBROADCASTQ cut<>+0(SB), Y0
+	VPBROADCASTD magnitude<>+0(SB), Y1
+	VPXOR        Y2, Y2, Y2
+	VPBROADCASTD one<>+0(SB), Y3
+	VPCMPEQD     Y4, Y4, Y4
+	MOVQ         n+16(FP), DX
+
+loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2048(CX)
+	VMOVUPD      (CX), Y5
+	VPAND        Y0, Y5, Y6
+	VPADDQ       Y0, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPANDN       Y5, Y0, Y5
+	VCVTPD2PSY   Y5, X7
+	VMOVUPD      32(CX), Y5
+	VPAND        Y0, Y5, Y6
+	VPADDQ       Y0, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPANDN       Y5, Y0, Y5
+	VCVTPD2PSY   Y5, X5
+	VINSERTF128  $0x01, X5, Y7, Y5
+	VPAND        Y1, Y5, Y6
+	VPMAXUD      Y6, Y2, Y2
+	VPSUBD       Y3, Y6, Y6
+	VPMINUD      Y6, Y4, Y4
+	VPSRLD       $0x10, Y5, Y6
+	VPAND        one32<>+0(SB), Y6, Y6
+	VPADDD       belowHalf32<>+0(SB), Y5, Y5
+	VPADDD       Y6, Y5, Y5
+	VMOVUPD      64(CX), Y6
+	VPAND        Y0, Y6, Y8
+	VPADDQ       Y0, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPANDN       Y6, Y0, Y6
+	VCVTPD2PSY   Y6, X7
+	VMOVUPD      96(CX), Y6
+	VPAND        Y0, Y6, Y8
+	VPADDQ       Y0, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPANDN       Y6, Y0, Y6
+	VCVTPD2PSY   Y6, X6
+	VINSERTF128  $0x01, X6, Y7, Y6
+	VPAND        Y1, Y6, Y8
+	VPMAXUD      Y8, Y2, Y2
+	VPSUBD       Y3, Y8, Y8
+	VPMINUD      Y8, Y4, Y4
+	VPSRLD       $0x10, Y6, Y8
+	VPAND        one32<>+0(SB), Y8, Y8
+	VPADDD       belowHalf32<>+0(SB), Y6, Y6
+	VPADDD       Y8, Y6, Y6
+	VPSRLD       $0x10, Y5, Y5
+	VPSRLD       $0x10, Y6, Y6
+	VPACKUSDW    Y6, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x80, CX
+	SUBQ         $0x10, DX
+	JNZ          loop
+	VPBROADCASTD beyond7F7F7FFF<>+0(SB), Y0
+	VPCMPGTD     Y0, Y2, Y0
+	VPBROADCASTD small<>+0(SB), Y1
+	VPMINUD      Y1, Y4, Y1
+	VPCMPEQD     Y1, Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPMOVMSKB    Y0, AX
+	MOVL         AX, bad+24(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF64ToF16(dst *byte, src *float64, n int) (bad uint32)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·narrowF64ToF16(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VPBROADCASTQ cut<>+0(SB), Y0
+	VPBROADCASTD magnitude<>+0(SB), Y1
+	VPXOR        Y2, Y2, Y2
+	MOVQ         n+16(FP), DX
+
+loop:
+	PREFETCHT0   2048(AX)
+	PREFETCHT0   2048(CX)
+	VMOVUPD      (CX), Y3
+	VPAND        Y0, Y3, Y4
+	VPADDQ       Y0, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPANDN       Y3, Y0, Y3
+	VCVTPD2PSY   Y3, X5
+	VMOVUPD      32(CX), Y3
+	VPAND        Y0, Y3, Y4
+	VPADDQ       Y0, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPANDN       Y3, Y0, Y3
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VPAND        Y1, Y3, Y4
+	VPMAXUD      Y4, Y2, Y2
+	VCVTPS2PH    $0x00, Y3, (AX)
+	VMOVUPD      64(CX), Y3
+	VPAND        Y0, Y3, Y4
+	VPADDQ       Y0, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPANDN       Y3, Y0, Y3
+	VCVTPD2PSY   Y3, X5
+	VMOVUPD      96(CX), Y3
+	VPAND        Y0, Y3, Y4
+	VPADDQ       Y0, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPANDN       Y3, Y0, Y3
+	VCVTPD2PSY   Y3, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VPAND        Y1, Y3, Y4
+	VPMAXUD      Y4, Y2, Y2
+	VCVTPS2PH    $0x00, Y3, 16(AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x80, CX
+	SUBQ         $0x10, DX
+	JNZ          loop
+	VPBROADCASTD beyond477FEFFF<>+0(SB), Y0
+	VPCMPGTD     Y0, Y2, Y0
+	VPMOVMSKB    Y0, AX
+	MOVL         AX, bad+24(FP)
+	VZEROUPPER
+	RET

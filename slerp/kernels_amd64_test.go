@@ -4,6 +4,7 @@ package slerp
 
 import (
 	"bytes"
+	"math"
 	"testing"
 
 	"slerpmerge/internal/tensor"
@@ -52,6 +53,35 @@ func TestKernelsEqualDefinition(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestSumKernelsEqualDefinition does so for sums and products of any number of tensors.
+func TestSumKernelsEqualDefinition(t *testing.T) {
+	t.Parallel()
+	skipWithoutAsm(t)
+	r := source(14)
+	for i := range 3000 {
+		n, count := r.IntN(71), 1+r.IntN(9)
+		if i%10 == 0 {
+			n = r.IntN(2*strip + 100)
+		}
+		in, x := someTensors(r, count, n, mix(r.IntN(int(numMixes))))
+		base := max(-1, r.IntN(2*count)-count)
+		fast, slow := NewProducts(in, base), noKernels.newProducts(in, base)
+		fast.Add(x)
+		slow.Add(x)
+		if !sameGrams(fast.Grams(nil), slow.Grams(nil)) {
+			t.Fatalf("products of %d of %v, base %d: %x, defined as %x", n, in, base, fast.Grams(nil), slow.Grams(nil))
+		}
+		out := allTypes[1+r.IntN(3)]
+		w, divisor := someSum(r, count)
+		got, want := make([]byte, n*out.Size()), make([]byte, n*out.Size())
+		c := NewWeightedSum(out, in).Sum(got, x, w, divisor)
+		defined := noKernels.newWeightedSum(out, in).Sum(want, x, w, divisor)
+		if !bytes.Equal(got, want) || c != defined {
+			t.Fatalf("sums of %d of %v to %v with %v over %v: bytes or counts differ", n, in, out, w, divisor)
 		}
 	}
 }
@@ -142,6 +172,24 @@ func TestKernelsKeepTheirWork(t *testing.T) {
 					t.Errorf("converting %v to %v, mix %d: gave up", in, out, m)
 				}
 			}
+		}
+	}
+	for _, out := range allTypes[1:4] {
+		src := make([]float64, n)
+		detected.decode64(tensor.F16, src, random(r, tensor.F16, n, sparse))
+		dst := make([]byte, n*out.Size())
+		if !detected.narrow64(out, dst, src) {
+			t.Errorf("narrowing to %v: gave up", out)
+		}
+		for _, i := range []int{0, n - 1} {
+			was := src[i]
+			if src[i] = limit(out); detected.narrow64(out, dst, src) {
+				t.Errorf("narrowing to %v: overlooked the overflow at %d", out, i)
+			}
+			if src[i] = math.Float64frombits(0x7ff0_0000_0000_0001); detected.narrow64(out, dst, src) {
+				t.Errorf("narrowing to %v: overlooked the NaN at %d", out, i)
+			}
+			src[i] = was
 		}
 	}
 	for _, out := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16} {

@@ -19,3 +19,18 @@ func (kernelSet) joinKernel(out DType, wide bool) joinFunc { return nil }
 func (kernelSet) convertKernel(out, in DType) convertFunc { return nil }
 
 func (kernelSet) narrowKernel(out DType) narrowFunc { return nil }
+
+func (kernelSet) widen64(d DType, dst []float64, src []byte, base []float64) bool { return false }
+
+func (kernelSet) narrow64(d DType, dst []byte, src []float64) bool { return false }
+
+func (kernelSet) addWeighted(d DType, y []float64, x [][]byte, at int, w []float64, divisor float64) bool {
+	return false
+}
+
+// A tile is not made.
+type tile struct{}
+
+func (kernelSet) tiles(n int, exact bool) []tile { return nil }
+
+func (p *Products) addTiles(m int) bool { return false }

@@ -15,8 +15,8 @@ type Products struct {
 	base  int
 	pair  *InnerProducts // does all the work for two tensors without a base
 	n     int            // operands, the base not counted
-	exact bool           // products are: of at most 32 bits, no base
 	wide  bool           // there are F64 values
+	tiles []tile         // kernels that cover all pairs, if there are
 	x     []float64      // a strip of each operand and, if there is one, the base
 	lanes [][8]float64   // for each i <= j, in row order: (0,0), (0,1)... (1,1)...
 	far   [][8]Wide      // instead of lanes, once a block has had F64 values near the ends
@@ -34,7 +34,7 @@ func NewProducts(in []DType, base int) *Products { return detected.newProducts(i
 
 func (set kernelSet) newProducts(in []DType, base int) *Products {
 	check(in...)
-	p := &Products{set: set, in: in, base: base, n: len(in), exact: base < 0}
+	p := &Products{set: set, in: in, base: base, n: len(in)}
 	if base >= 0 {
 		p.n--
 	}
@@ -44,11 +44,14 @@ func (set kernelSet) newProducts(in []DType, base int) *Products {
 	}
 	for _, d := range in {
 		if d == tensor.F64 {
-			p.wide, p.exact = true, false
+			p.wide = true
 		}
 	}
 	p.x = make([]float64, len(in)*productStrip)
 	p.lanes = make([][8]float64, p.n*(p.n+1)/2)
+	if p.n > 1 {
+		p.tiles = set.tiles(p.n, base < 0 && !p.wide)
+	}
 	return p
 }
 
@@ -92,18 +95,31 @@ func (p *Products) strip(chunks [][]byte, at, m int) {
 		p.set.decode64(p.in[p.base], base, part(p.base))
 	}
 	i := 0
-	for k := range chunks {
-		if k != p.base {
-			p.set.decode64(p.in[k], p.operand(i)[:m], part(k))
-			i++
+	for k, d := range p.in {
+		if k == p.base {
+			continue
+		}
+		x := p.operand(i)[:m]
+		switch {
+		case p.wide:
+			p.set.decode64(d, x, part(k))
+		case !p.set.widen64(d, x, part(k), base):
+			p.set.decode64(d, x, part(k))
+			subtract(x, base)
+		}
+		i++
+	}
+	if p.wide {
+		if p.leaves(base, m) {
+			p.addWide(base, m)
+			return
+		}
+		for i := range p.n {
+			subtract(p.operand(i), base)
 		}
 	}
-	if p.wide && p.leaves(base, m) {
-		p.addWide(base, m)
+	if p.addTiles(m) {
 		return
-	}
-	for i := range p.n {
-		subtract(p.operand(i), base)
 	}
 	s := 0
 	for i := range p.n {

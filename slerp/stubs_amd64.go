@@ -91,3 +91,165 @@ func narrowBF16(dst *byte, src *byte, n int) (bad uint32, underflow uint32)
 //
 //go:noescape
 func narrowF16(dst *byte, src *byte, n int) (bad uint32, underflow uint32)
+
+// widenBF16ToF64 widens BF16 to F64.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func widenBF16ToF64(dst *float64, src *byte, n int)
+
+// minusBF16 widens BF16 to F64 and subtracts the base.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func minusBF16(dst *float64, src *byte, base *float64, n int)
+
+// widenF16ToF64 widens F16 to F64.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func widenF16ToF64(dst *float64, src *byte, n int)
+
+// minusF16 widens F16 to F64 and subtracts the base.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func minusF16(dst *float64, src *byte, base *float64, n int)
+
+// widenF32ToF64 widens F32 to F64.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func widenF32ToF64(dst *float64, src *byte, n int)
+
+// minusF32 widens F32 to F64 and subtracts the base.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func minusF32(dst *float64, src *byte, base *float64, n int)
+
+// triangle2Fused adds the products of all pairs of 2 operands from x on to 3 times 8 lanes, in row order. y is not used.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func triangle2Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// triangle3Fused adds the products of all pairs of 3 operands from x on to 6 times 8 lanes, in row order. y is not used.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func triangle3Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// row4Fused adds the products of operand x with 4 operands from y on to 4 times 8 lanes.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row4Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// row5Fused adds the products of operand x with 5 operands from y on to 5 times 8 lanes.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row5Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// row6Fused adds the products of operand x with 6 operands from y on to 6 times 8 lanes.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row6Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// row7Fused adds the products of operand x with 7 operands from y on to 7 times 8 lanes.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row7Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// triangle2Rounded adds the products of all pairs of 2 operands from x on to 3 times 8 lanes, in row order. y is not used.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func triangle2Rounded(l *[8]float64, x *float64, y *float64, n int)
+
+// triangle3Rounded adds the products of all pairs of 3 operands from x on to 6 times 8 lanes, in row order. y is not used.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func triangle3Rounded(l *[8]float64, x *float64, y *float64, n int)
+
+// row4Rounded adds the products of operand x with 4 operands from y on to 4 times 8 lanes.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row4Rounded(l *[8]float64, x *float64, y *float64, n int)
+
+// row5Rounded adds the products of operand x with 5 operands from y on to 5 times 8 lanes.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row5Rounded(l *[8]float64, x *float64, y *float64, n int)
+
+// row6Rounded adds the products of operand x with 6 operands from y on to 6 times 8 lanes.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row6Rounded(l *[8]float64, x *float64, y *float64, n int)
+
+// row7Rounded adds the products of operand x with 7 operands from y on to 7 times 8 lanes.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row7Rounded(l *[8]float64, x *float64, y *float64, n int)
+
+// sumBF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands.
+// n is a multiple of 16, not 0; so many operands there are, not 0.
+//
+//go:noescape
+func sumBF16(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+
+// sumF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands.
+// n is a multiple of 16, not 0; so many operands there are, not 0.
+//
+//go:noescape
+func sumF16(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+
+// sumF32 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands.
+// n is a multiple of 16, not 0; so many operands there are, not 0.
+//
+//go:noescape
+func sumF32(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+
+// sumF64 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F64 operands.
+// n is a multiple of 16, not 0; so many operands there are, not 0.
+//
+//go:noescape
+func sumF64(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+
+// narrowF64ToF32 rounds F64 to F32.
+// n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func narrowF64ToF32(dst *byte, src *float64, n int) (bad uint32)
+
+// narrowF64ToBF16 rounds F64 to BF16, once. It leaves subnormal results to the caller.
+// n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func narrowF64ToBF16(dst *byte, src *float64, n int) (bad uint32)
+
+// narrowF64ToF16 rounds F64 to F16, once.
+// n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func narrowF64ToF16(dst *byte, src *float64, n int) (bad uint32)

@@ -1,10 +1,13 @@
 package slerp
 
+import "math"
+
 // A WeightedSum computes dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor, of one
 // tensor or more, with one rounding to the output type. The arithmetic is float64:
 // the products are rounded, added in order, and the sum is divided. It has a
 // fixed scratch of 16 KiB and serves one goroutine at a time.
 type WeightedSum struct {
+	set   kernelSet
 	out   DType
 	in    []DType
 	limit float64
@@ -13,9 +16,11 @@ type WeightedSum struct {
 
 // NewWeightedSum makes a WeightedSum for an output and inputs of the given types,
 // which must have arithmetic (DType.Blends).
-func NewWeightedSum(out DType, in []DType) *WeightedSum {
+func NewWeightedSum(out DType, in []DType) *WeightedSum { return detected.newWeightedSum(out, in) }
+
+func (set kernelSet) newWeightedSum(out DType, in []DType) *WeightedSum {
 	check(append([]DType{out}, in...)...)
-	return &WeightedSum{out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
+	return &WeightedSum{set: set, out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
 }
 
 // Sum fills dst, which must not overlap the inputs. All hold the same number
@@ -30,27 +35,13 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 		mustMatch(n, elems(k.in[i], x[i]))
 	}
 	for at := 0; at < n; at += strip {
-		m := min(strip, n-at)
-		y := k.y[:m]
-		for i := range x {
-			v := k.x[:m]
-			detected.decode64(k.in[i], v, x[i][at*k.in[i].Size():][:m*k.in[i].Size()])
-			if i == 0 { // not added to 0, which would lose a -0
-				for j := range v {
-					y[j] = w[i] * v[j]
-				}
-				continue
-			}
-			for j := range v {
-				y[j] += float64(w[i] * v[j])
-			}
+		y := k.y[:min(strip, n-at)]
+		k.sum(y, x, at, w, divisor)
+		part := dst[at*k.out.Size():][:len(y)*k.out.Size()]
+		if k.set.narrow64(k.out, part, y) {
+			continue
 		}
-		if divisor != 1 {
-			for j := range y {
-				y[j] /= divisor
-			}
-		}
-		encode64(k.out, dst[at*k.out.Size():][:m*k.out.Size()], y)
+		round64(k.out, part, y)
 		for j := range y {
 			switch {
 			case !overflows(y[j], k.limit):
@@ -64,11 +55,46 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 	return c
 }
 
+// sum fills y with sums of the elements from index at on.
+func (k *WeightedSum) sum(y []float64, x [][]byte, at int, w []float64, divisor float64) {
+	for j := range y {
+		y[j] = negZero // which, unlike 0, does not turn a sum of -0 into 0
+	}
+	for i := 0; i < len(x); {
+		// Operands of one type are added together.
+		d, from := k.in[i], i
+		for i < len(x) && k.in[i] == d {
+			i++
+		}
+		by := 1.0
+		if i == len(x) {
+			by = divisor
+		}
+		if k.set.addWeighted(d, y, x[from:i], at, w[from:i], by) {
+			continue
+		}
+		v := k.x[:len(y)]
+		for j, p := range x[from:i] {
+			k.set.decode64(d, v, p[at*d.Size():][:len(v)*d.Size()])
+			for e := range v {
+				y[e] += float64(w[from+j] * v[e])
+			}
+		}
+		if by != 1 {
+			for e := range y {
+				y[e] /= by
+			}
+		}
+	}
+}
+
+var negZero = math.Copysign(0, -1)
+
 // finite reports whether element i is finite in all inputs.
 func (k *WeightedSum) finite(x [][]byte, i int) bool {
 	var v [1]float64
 	for n, d := range k.in {
-		detected.decode64(d, v[:], x[n][i*d.Size():][:d.Size()])
+		k.set.decode64(d, v[:], x[n][i*d.Size():][:d.Size()])
 		if !finite(v[0]) {
 			return false
 		}

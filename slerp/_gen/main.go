@@ -41,6 +41,8 @@ func main() {
 	widenF16()
 	narrowBF16()
 	narrowF16()
+	products()
+	sumKernels()
 	Generate()
 }
 
