@@ -97,10 +97,7 @@ func (m groupMeter) sums(into method.Gram) method.Gram { return m.Grams(into[:0]
 
 // gram returns a meter for one block. It serves again and again.
 func (w *arithmetic) gram(t *plan.Tensor, in []input) gramMeter {
-	base := -1
-	if b, ok := t.Op.(method.Based); ok {
-		base = b.Base()
-	}
+	base := method.BaseOf(t.Op)
 	if len(in) == 2 && base < 0 {
 		m := w.innerProducts(in[0].typ, in[1].typ)
 		m.Reset()

@@ -42,9 +42,9 @@ func detailOf(t *plan.Tensor, gram method.Gram, c method.Solution) *Detail {
 	for _, w := range c.Weights {
 		d.Weights = append(d.Weights, w/c.Divisor)
 	}
-	base, n := -1, len(t.Operands)
-	if b, ok := t.Op.(method.Based); ok {
-		base, n = b.Base(), n-1
+	base, n := method.BaseOf(t.Op), len(t.Operands)
+	if base >= 0 {
+		n--
 	}
 	if n < 2 {
 		return d
@@ -134,16 +134,16 @@ func (e *Engine) decide(i int, gram method.Gram, sweep slerp.Sweep, equal bool) 
 // -1 if none has. In deltas those of the base show in all.
 func nonFinite(t *plan.Tensor, gram method.Gram) int {
 	n := len(t.Operands)
-	b, ok := t.Op.(method.Based)
-	if !ok {
+	base := method.BaseOf(t.Op)
+	if base < 0 {
 		return gram.NonFinite(n)
 	}
 	switch k := gram.NonFinite(n - 1); {
 	case k < 0:
 		return k
 	case k == 0 && !slices.ContainsFunc(gram, slerp.Gram.Finite):
-		return b.Base()
-	case k >= b.Base():
+		return base
+	case k >= base:
 		return k + 1
 	default:
 		return k

@@ -22,11 +22,19 @@ type Op interface {
 	Solve(n int, gram Gram) Solution
 }
 
-// A Based is an Op with Needs Deltas.
+// A Based is an Op that can have Needs Deltas.
 type Based interface {
 	Op
 	// Base returns the index of the operand that the others are measured from.
 	Base() int
+}
+
+// BaseOf returns the operand that the others are measured from, -1 if there is none.
+func BaseOf(op Op) int {
+	if b, ok := op.(Based); ok && op.Needs() == Deltas {
+		return b.Base()
+	}
+	return -1
 }
 
 // A Sweeper is an Op with Needs Passes.
