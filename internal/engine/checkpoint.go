@@ -143,33 +143,45 @@ const maxNoted = 4096
 
 // Note returns the note of a checkpoint for all that is written, once Run has
 // returned.
-func (e *Engine) Note() []byte {
+func (e *Engine) Note() []byte { return e.Notes()[0] }
+
+// Notes returns the notes of all outputs.
+func (e *Engine) Notes() [][]byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.note()
+	return e.notes()
 }
 
-// note is Note. The caller holds mu.
-func (e *Engine) note() []byte {
+// notes is Notes. The caller holds mu.
+func (e *Engine) notes() (all [][]byte) {
+	for v := range e.outs {
+		all = append(all, e.note(v))
+	}
+	e.noted = e.whole
+	return all
+}
+
+// note is the note of one output. The caller holds mu.
+func (e *Engine) note(v int) []byte {
+	results := e.outs[v].results
 	var n record
 	for _, i := range e.order[e.noted:e.whole] {
-		if e.results[i] != (TensorResult{}) {
+		if results[i] != (TensorResult{}) {
 			if n.Done == nil {
 				n.Done = make([]tensorNote, 0, e.whole-e.noted)
 			}
-			n.Done = append(n.Done, noteOf(int(i), &e.results[i]))
+			n.Done = append(n.Done, noteOf(int(i), &results[i]))
 		}
 	}
-	e.noted = e.whole
 	// The one that is being written, and those measured ahead of it.
 	for k, i := range e.order[e.whole:min(max(e.whole+1, e.scan), len(e.order))] {
 		st := e.flight[int(i)]
-		if !st.ready() && (k > 0 || e.results[i] == (TensorResult{})) {
+		if !st.ready() && (k > 0 || results[i] == (TensorResult{})) {
 			continue
 		}
-		t := noteOf(int(i), &e.results[i])
-		if st.ready() && st.mix.sweep == nil { // else it is measured again
-			t.setMix(st.mix)
+		t := noteOf(int(i), &results[i])
+		if st.ready() && st.mixes[v].sweep == nil { // else it is measured again
+			t.setMix(st.mixes[v])
 		}
 		n.Under = append(n.Under, t)
 	}
@@ -186,6 +198,39 @@ func (e *Engine) note() []byte {
 // Restore takes up the work of an earlier run, before Run: its notes, and the
 // place where its bytes end.
 func (e *Engine) Restore(at writer.Mark, notes [][]byte) error {
+	return e.RestoreOfMany(at, [][][]byte{notes})
+}
+
+// RestoreOfMany is Restore for several outputs, whose bytes all end at the same
+// place.
+func (e *Engine) RestoreOfMany(at writer.Mark, notes [][][]byte) error {
+	under := map[int]int{} // how many outputs have a mix of a tensor
+	for v := range e.outs {
+		if err := e.restoreNotes(v, notes[v], under); err != nil {
+			return err
+		}
+	}
+	for i, n := range under {
+		if n < len(e.outs) {
+			delete(e.flight, i) // it is measured again
+		}
+	}
+	if err := e.between(at); err != nil {
+		return err
+	}
+	e.skip(at)
+	for _, i := range e.order[e.whole:] {
+		if e.flight[int(i)].ready() {
+			e.ahead++
+		}
+	}
+	e.scan, e.noted = e.whole, e.whole
+	return nil
+}
+
+// restoreNotes takes up the notes of one output.
+func (e *Engine) restoreNotes(v int, notes [][]byte, under map[int]int) error {
+	results := e.outs[v].results
 	var last record
 	for _, text := range notes {
 		last = record{}
@@ -194,10 +239,10 @@ func (e *Engine) Restore(at writer.Mark, notes [][]byte) error {
 		}
 		for _, list := range [][]tensorNote{last.Done, last.Under} {
 			for k := range list {
-				if i := list[k].Tensor; i < 0 || i >= len(e.results) {
+				if i := list[k].Tensor; i < 0 || i >= len(results) {
 					return errors.New("its journal names tensors that do not exist")
 				}
-				e.results[list[k].Tensor] = list[k].result()
+				results[list[k].Tensor] = list[k].result()
 			}
 		}
 	}
@@ -211,18 +256,12 @@ func (e *Engine) Restore(at writer.Mark, notes [][]byte) error {
 			return errors.New("its journal does not fit the plan")
 		}
 		e.large[n.Tensor] = true
-		e.flight[n.Tensor] = &state{mix: m}
-	}
-	if err := e.between(at); err != nil {
-		return err
-	}
-	e.skip(at)
-	for _, i := range e.order[e.whole:] {
-		if e.flight[int(i)].ready() {
-			e.ahead++
+		if e.flight[n.Tensor] == nil {
+			e.flight[n.Tensor] = &state{}
 		}
+		e.flight[n.Tensor].mixes = append(e.flight[n.Tensor].mixes, m)
+		under[n.Tensor]++
 	}
-	e.scan, e.noted = e.whole, e.whole
 	return nil
 }
 

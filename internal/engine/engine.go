@@ -49,7 +49,7 @@ type Engine struct {
 	work
 	storage  []int // Plan.Storage
 	warnNaN  bool
-	out      Output
+	outs     []target
 	progress func(int64)
 	crcs     bool         // the format has checksums of the tensors
 	noCopy   atomic.Bool  // the system can't copy from file to file here
@@ -68,13 +68,20 @@ type Engine struct {
 	ahead    int            // large tensors measured or being measured, not yet handed out whole
 	whole    int            // index into order: those before are written whole
 	noted    int            // likewise: those before are in a note
-	results  []TensorResult
+}
+
+// A target is one output of the run. All have the same tensors, of the same operands;
+// their operations differ in a parameter.
+type target struct {
+	out     Output
+	tensors []plan.Tensor
+	results []TensorResult // guarded by Engine.mu
 }
 
 // A state is the progress of one large tensor.
 type state struct {
 	measure *measurement // nil when all of it is measured
-	mix     mix
+	mixes   []mix        // by output
 }
 
 // ready reports whether all of it is measured.
@@ -97,13 +104,22 @@ const maxAhead = 2
 // New returns an engine that writes the files of a layout, which may leave out
 // tensors of the plan.
 func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
-	e := &Engine{storage: p.Storage, warnNaN: opt.WarnNonFinite, out: out, progress: opt.Progress}
+	return NewOfMany([]*plan.Plan{p}, layout, []Output{out}, opt)
+}
+
+// NewOfMany returns an engine that writes several outputs, each by a plan of its
+// own. The plans are Alike, and the budget of the first counts all. What is measured is measured once.
+func NewOfMany(plans []*plan.Plan, layout *writer.Layout, outs []Output, opt Options) *Engine {
+	p := plans[0]
+	e := &Engine{storage: p.Storage, warnNaN: opt.WarnNonFinite, progress: opt.Progress}
+	for k, out := range outs {
+		e.outs = append(e.outs, target{out, plans[k].Tensors, make([]TensorResult, len(p.Tensors))})
+	}
 	e.init(p, opt)
 	if opt.DropPages {
 		e.dropper = &pageDropper{tensors: p.Tensors, opener: &e.opener}
 	}
 	e.large, e.flight = make([]bool, len(p.Tensors)), make(map[int]*state)
-	e.results = make([]TensorResult, len(p.Tensors))
 	e.order = make([]int32, 0, len(p.Tensors))
 	for _, f := range layout.Files {
 		e.crcs = e.crcs || f.HasCRCs
@@ -118,7 +134,7 @@ func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
 		whole: func(i int) bool { return p.Tensors[i].Blends() && !e.large[i] },
 		last:  func(i int) bool { return p.Tensors[i].Op.Needs() == method.Passes && e.large[i] }}
 	e.finished = make([]*piece, e.budget.Buffers)
-	for range e.budget.Buffers {
+	for range e.budget.Buffers * len(outs) {
 		e.free = append(e.free, newBuffer(e.budget.Piece))
 	}
 	e.readAhead = newReadAhead(&e.work, func() bool { return e.next == nil })
@@ -157,11 +173,8 @@ func (e *Engine) take() (t task, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for e.err == nil && e.next != nil {
-		if len(e.free) > 0 && e.nextReady() {
+		if len(e.free) >= len(e.outs) && e.nextReady() {
 			p := e.next
-			p.room = e.free[len(e.free)-1]
-			p.buf = aligned(p.room, p.off)[:p.len]
-			e.free = e.free[:len(e.free)-1]
 			e.handOut(p)
 			return task{piece: p}, true
 		}
@@ -185,12 +198,23 @@ func (e *Engine) nextReady() bool {
 
 // handOut accounts for a piece that a worker takes and cuts the next one.
 func (e *Engine) handOut(p *piece) {
+	for range e.outs[1:] {
+		p.more = append(p.more, fill{spans: slices.Clone(p.spans)})
+	}
+	for v := range e.outs {
+		f, n := p.of(v), len(e.free)-1
+		f.room = e.free[n]
+		f.buf = aligned(f.room, p.off)[:p.len]
+		e.free = e.free[:n]
+	}
 	read := int64(0)
 	for k := range p.spans {
 		s := &p.spans[k]
 		t := &e.tensors[s.tensor]
 		if st := e.flight[s.tensor]; st != nil {
-			s.mix = st.mix
+			for v := range st.mixes {
+				p.of(v).spans[k].mix = st.mixes[v]
+			}
 		}
 		if !e.large[s.tensor] {
 			share := parentBytes(t)

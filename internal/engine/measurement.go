@@ -148,10 +148,14 @@ func (e *Engine) endMeasuring(m *measurement) {
 		sum = sum.Add(g)
 	}
 	st := e.flight[m.tensor]
-	var err error
-	if e.results[m.tensor], st.mix, err = e.decide(m.tensor, sum, m.sweep, !m.differ.Load()); err != nil && e.err == nil {
-		e.err = err
-		e.readAhead.poke()
+	for v := range e.outs {
+		r, mix, err := e.decide(v, m.tensor, sum, m.sweep, !m.differ.Load())
+		if err != nil && e.err == nil {
+			e.err = err
+			e.readAhead.poke()
+		}
+		e.outs[v].results[m.tensor] = r
+		st.mixes = append(st.mixes, mix)
 	}
 	st.measure = nil
 	e.wake.Broadcast()

@@ -68,15 +68,15 @@ func TestPageDropper(t *testing.T) {
 			d := &pageDropper{opener: &opener, tensors: []plan.Tensor{
 				{Info: c.out, Operands: find("x")},
 				{Info: tensor.Info{DType: tensor.U8, Shape: []uint64{far}}, Operands: find("far")}}}
-			d.written(&piece{spans: []span{{tensor: 0, off: c.off, len: c.n}}})
+			d.written(&piece{fill: fill{spans: []span{{tensor: 0, off: c.off, len: c.n}}}})
 			if len(got) > 0 {
 				t.Errorf("%v is dropped at once", got)
 			}
-			d.written(&piece{spans: []span{{tensor: 1, len: 1 << 20}}})
+			d.written(&piece{fill: fill{spans: []span{{tensor: 1, len: 1 << 20}}}})
 			if len(got) > 0 {
 				t.Errorf("%v is dropped a MiB behind", got)
 			}
-			d.written(&piece{spans: []span{{tensor: 1, off: 1 << 20, len: dropDistance - 1<<20}}})
+			d.written(&piece{fill: fill{spans: []span{{tensor: 1, off: 1 << 20, len: dropDistance - 1<<20}}}})
 			for i := range c.want {
 				c.want[i].of = find("x")[0]
 			}

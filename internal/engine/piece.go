@@ -11,15 +11,29 @@ import (
 // the writer writes at once. Between its spans may lie bytes of the format,
 // such as ZIP headers, which the writer puts in.
 type piece struct {
-	seq   int
-	file  int
-	off   int64 // in the file
-	len   int64
+	seq  int
+	file int
+	off  int64 // in the file
+	len  int64
+	fill               // of the first output
+	more []fill        // of the others
+	from tensor.Copier // the system copies it from there, instead of buf; nil as a rule
+}
+
+// A fill is the content of a piece for one output.
+type fill struct {
 	spans []span
 	crcs  []uint32 // CRC-32 of the spans, nil where the format has none
 	buf   []byte
-	room  []byte        // that buf is in
-	from  tensor.Copier // the system copies it from there, instead of buf; nil as a rule
+	room  []byte // that buf is in
+}
+
+// of returns the content for one output.
+func (p *piece) of(output int) *fill {
+	if output == 0 {
+		return &p.fill
+	}
+	return &p.more[output-1]
 }
 
 // values counts the bytes of tensors in a piece.

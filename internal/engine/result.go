@@ -91,10 +91,10 @@ func (e *NonFiniteError) Hints() []fault.Hint {
 	return fault.Suggest("%s merges all the same; the whole tensor becomes NaN", fault.Flag{Name: "nonfinite", Value: "warn"})
 }
 
-// decide turns the Gram matrix of a tensor into what is to be done with it, and
-// its result.
-func (e *Engine) decide(i int, gram method.Gram, sweep slerp.Sweep, equal bool) (r TensorResult, m mix, err error) {
-	t := &e.tensors[i]
+// decide turns the Gram matrix of a tensor into what is to be done with it for output
+// v, and its result.
+func (e *Engine) decide(v, i int, gram method.Gram, sweep slerp.Sweep, equal bool) (r TensorResult, m mix, err error) {
+	t := &e.outs[v].tensors[i]
 	n := len(t.Operands)
 	angle := func(c slerp.Coefficients) {
 		r.Measured, r.Cos, r.Theta, r.NormA, r.NormB = true, c.Cos, c.Theta, c.NormA, c.NormB
@@ -152,18 +152,18 @@ func nonFinite(t *plan.Tensor, gram method.Gram) int {
 
 // decideAlone is decide for a caller that does not hold mu, which guards the
 // results: a checkpoint reads them.
-func (e *Engine) decideAlone(i int, gram method.Gram, sweep slerp.Sweep, equal bool) (mix, error) {
-	r, m, err := e.decide(i, gram, sweep, equal)
+func (e *Engine) decideAlone(v, i int, gram method.Gram, sweep slerp.Sweep, equal bool) (mix, error) {
+	r, m, err := e.decide(v, i, gram, sweep, equal)
 	e.mu.Lock()
-	e.results[i] = r
+	e.outs[v].results[i] = r
 	e.mu.Unlock()
 	return m, err
 }
 
 // notFinite says that a parent of a weighted sum has a NaN or Inf.
-func (e *Engine) notFinite(i int) error {
+func (e *Engine) notFinite(v, i int) error {
 	e.mu.Lock()
-	e.results[i].NonFinite = true
+	e.outs[v].results[i].NonFinite = true
 	e.mu.Unlock()
 	if e.warnNaN {
 		return nil
@@ -179,21 +179,27 @@ func (e *Engine) notFinite(i int) error {
 func (e *Engine) differs(i int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.results[i].Differs
+	return e.outs[0].results[i].Differs
 }
 
 func (e *Engine) markDiffers(i int) {
 	e.mu.Lock()
-	e.results[i].Differs = true
+	for v := range e.outs {
+		e.outs[v].results[i].Differs = true
+	}
 	e.mu.Unlock()
 }
 
 // Warnings returns a line for each kind of event that the user should know of.
-func (e *Engine) Warnings() []string {
+func (e *Engine) Warnings() []string { return e.WarningsOf(0) }
+
+// WarningsOf is Warnings for one output.
+func (e *Engine) WarningsOf(v int) []string {
 	var nonFinite, over, under, differ tally
 	whole := true // of a tensor whose coefficients are NaN
-	for i := range e.results {
-		r, name := &e.results[i], e.tensors[i].Name
+	results := e.outs[v].results
+	for i := range results {
+		r, name := &results[i], e.tensors[i].Name
 		if r.NonFinite {
 			nonFinite.add(name, 1)
 			whole = whole && e.tensors[i].Blends()
@@ -249,12 +255,16 @@ func (t *tally) where() string {
 // Results completes the results of tensors that were not measured, and returns
 // them, parallel to the plan's tensors. A tensor that shares another's bytes has
 // its result. Call it once, after Run.
-func (e *Engine) Results() []TensorResult {
-	for i := range e.results {
+func (e *Engine) Results() []TensorResult { return e.ResultsOf(0) }
+
+// ResultsOf is Results for one output.
+func (e *Engine) ResultsOf(v int) []TensorResult {
+	results := e.outs[v].results
+	for i := range results {
 		if e.storage != nil {
-			e.results[i] = e.results[e.storage[i]] // itself, or an earlier one
+			results[i] = results[e.storage[i]] // itself, or an earlier one
 		}
-		r, t := &e.results[i], &e.tensors[i]
+		r, t := &results[i], &e.outs[v].tensors[i]
 		if r.NonFinite { // all of it is NaN, and said to be
 			r.Overflow = 0
 		}
@@ -266,5 +276,5 @@ func (e *Engine) Results() []TensorResult {
 			r.Outcome = t.Op.Solve(len(t.Operands), nil).Outcome
 		}
 	}
-	return e.results
+	return results
 }

@@ -41,8 +41,8 @@ func (w *arithmetic) mixPart(ctx context.Context, dst []byte, in []input, size, 
 // sweepOnce measures and computes a tensor whose operands fit the hold buffer, in
 // as many passes as its method wants. What has to be read into a buffer is read
 // one time, as in once.
-func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, i int) (counts slerp.Counts, err error) {
-	t := &w.e.tensors[i]
+func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, v, i int) (counts slerp.Counts, err error) {
+	t := &w.e.outs[v].tensors[i]
 	n := t.Elems()
 	same, err := w.load(ctx, in, n)
 	if err != nil {
@@ -65,7 +65,7 @@ func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, i int) (
 			}
 		}
 	}
-	mix, err := w.e.decideAlone(i, nil, s, same)
+	mix, err := w.e.decideAlone(v, i, nil, s, same)
 	if err != nil {
 		return counts, err
 	}
@@ -83,7 +83,7 @@ func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, i int) (
 		counts.Add(mixer.Mix(dst[at*size:][:int64(len(chunks[0]))/in[0].size*size], chunks, at))
 	})
 	if err == nil && counts.NonFinite > 0 {
-		err = w.e.notFinite(i)
+		err = w.e.notFinite(v, i)
 	}
 	return counts, err
 }

@@ -106,23 +106,27 @@ func (w *worker) fill(ctx context.Context, p *piece) error {
 		return nil
 	}
 	for k := range p.spans {
-		if err := w.e.stopped(); err != nil {
-			return err
-		}
-		s := &p.spans[k]
-		dst := p.buf[s.at:][:s.len]
-		if err := w.fillSpan(ctx, dst, s); err != nil {
-			return err
-		}
-		if w.e.crcs { // here, where it is in the cache, and not on the writer's time
-			p.crcs = append(p.crcs, crc32.ChecksumIEEE(dst))
+		for v := range w.e.outs {
+			if err := w.e.stopped(); err != nil {
+				return err
+			}
+			f := p.of(v)
+			s := &f.spans[k]
+			dst := f.buf[s.at:][:s.len]
+			if err := w.fillSpan(ctx, dst, s, v); err != nil {
+				return err
+			}
+			if w.e.crcs { // here, where it is in the cache, and not on the writer's time
+				f.crcs = append(f.crcs, crc32.ChecksumIEEE(dst))
+			}
 		}
 	}
 	return nil
 }
 
-func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span) (err error) {
-	e, t := w.e, &w.e.tensors[s.tensor]
+// fillSpan computes a span of output v.
+func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span, v int) (err error) {
+	e, t := w.e, &w.e.outs[v].tensors[s.tensor]
 	parts := s.len < t.Bytes() || e.large[s.tensor]
 	in := e.inputs(w.in, s.tensor, parts)
 	if !parts {
@@ -134,14 +138,14 @@ func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span) (err error) 
 	case t.Blends() && e.large[s.tensor]:
 		s.counts, err = w.blendAndTail(ctx, dst, in, t, *s)
 		if err == nil && s.mix.sweep != nil && s.counts.NonFinite > 0 {
-			err = e.notFinite(s.tensor)
+			err = e.notFinite(v, s.tensor)
 		}
 		return err
 	case needs == method.Passes:
-		s.counts, err = w.sweepOnce(ctx, dst, in, s.tensor)
+		s.counts, err = w.sweepOnce(ctx, dst, in, v, s.tensor)
 		return err
 	case t.Blends():
-		s.counts, err = w.once(ctx, dst, in, s.tensor)
+		s.counts, err = w.once(ctx, dst, in, v, s.tensor)
 		return err
 	}
 	if k, ok := sole(t); ok {
@@ -151,7 +155,7 @@ func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span) (err error) 
 	c := t.Op.Solve(len(in), nil)
 	s.counts, err = w.sum(ctx, dst, in, t.DType, s.off, mix{weights: c.Weights, divisor: c.Divisor})
 	if err == nil && s.counts.NonFinite > 0 {
-		err = e.notFinite(s.tensor)
+		err = e.notFinite(v, s.tensor)
 	}
 	return err
 }
@@ -244,7 +248,7 @@ func (w *worker) part(in []input, k int, at, n int64) []byte {
 // of each is measured and blended at one time. Of more, what has to be read into
 // a buffer is read one time, and kept there; of what has views, views are taken
 // again for the blending: that costs less than a copy.
-func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (counts slerp.Counts, err error) {
+func (w *worker) once(ctx context.Context, dst []byte, in []input, v, i int) (counts slerp.Counts, err error) {
 	n, step := w.e.tensors[i].Elems(), chunkElems(in)
 	w.parts(in, n)
 	var sum method.Gram
@@ -256,7 +260,7 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (count
 		if n <= step {
 			w.block = products.sums(w.block)
 			var combine combiner
-			if combine, _, err = w.solve(i, in, sum.Add(w.block), same); err == nil {
+			if combine, _, err = w.solve(v, i, in, sum.Add(w.block), same); err == nil {
 				counts = combine(dst, chunks)
 			}
 			return
@@ -279,7 +283,7 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, i int) (count
 		w.block = products.sums(w.block)
 		sum = sum.Add(w.block)
 	}
-	combine, needed, err := w.solve(i, in, sum, same)
+	combine, needed, err := w.solve(v, i, in, sum, same)
 	if err != nil {
 		return counts, err
 	}
@@ -302,9 +306,9 @@ func (w *worker) show(ctx context.Context, in []input, at, n int64, do func(chun
 
 // solve decides about a measured tensor. It gives what makes the output, and of
 // how many of the operands.
-func (w *worker) solve(i int, in []input, sum method.Gram, same bool) (combine combiner, needed int, err error) {
+func (w *worker) solve(v, i int, in []input, sum method.Gram, same bool) (combine combiner, needed int, err error) {
 	out := w.e.tensors[i].DType
-	mix, err := w.e.decideAlone(i, sum, nil, same)
+	mix, err := w.e.decideAlone(v, i, sum, nil, same)
 	switch {
 	case err != nil:
 		return nil, 0, err

@@ -17,7 +17,7 @@ func (e *Engine) write(ctx context.Context) {
 		if p == nil {
 			return
 		}
-		moved, values := len(p.buf), p.values()
+		moved, values := len(p.buf)*len(e.outs), p.values()
 		if p.from != nil { // read there, too
 			moved *= 2
 		}
@@ -59,7 +59,13 @@ func (e *Engine) put(ctx context.Context, p *piece) error {
 	if p.from != nil {
 		return e.copy(ctx, p)
 	}
-	return e.out.Write(p.file, p.buf, p.off, p.crcs)
+	for v := range e.outs {
+		f := p.of(v)
+		if err := e.outs[v].out.Write(p.file, f.buf, p.off, f.crcs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // account counts a piece as written, gives its memory back, and makes the work
@@ -68,26 +74,37 @@ func (e *Engine) account(p *piece) error {
 	if e.dropper != nil {
 		e.dropper.written(p)
 	}
-	note, due := e.written(p, e.out.CheckpointDue())
+	due := false
+	for v := range e.outs {
+		due = e.outs[v].out.CheckpointDue() || due
+	}
+	notes, due := e.written(p, due)
 	e.wake.Broadcast()
 	if !due {
 		return nil
 	}
-	return e.out.Checkpoint(note)
+	for v := range e.outs {
+		if err := e.outs[v].out.Checkpoint(notes[v]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // written counts a piece and gives its memory back. The note is for a checkpoint,
 // if one is due: by the Output, or since there is so much to note.
-func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
+func (e *Engine) written(p *piece, byOutput bool) (notes [][]byte, due bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.count(p)
 	if due = byOutput || e.whole-e.noted >= maxNoted; due {
-		note = e.note()
+		notes = e.notes()
 	}
-	e.free = append(e.free, p.room)
+	for v := range e.outs {
+		e.free = append(e.free, p.of(v).room)
+	}
 	e.cut.spare = append(e.cut.spare, p.spans)
-	return note, due
+	return notes, due
 }
 
 // count adds the counts of a piece to the results, now that the piece is
@@ -95,9 +112,11 @@ func (e *Engine) written(p *piece, byOutput bool) (note []byte, due bool) {
 func (e *Engine) count(p *piece) {
 	for k := range p.spans {
 		s := &p.spans[k]
-		r := &e.results[s.tensor]
-		r.Overflow += s.counts.Overflow
-		r.Underflow += s.counts.Underflow
+		for v := range e.outs {
+			r, c := &e.outs[v].results[s.tensor], &p.of(v).spans[k].counts
+			r.Overflow += c.Overflow
+			r.Underflow += c.Underflow
+		}
 		if s.off+s.len < e.tensors[s.tensor].Bytes() {
 			continue
 		}
@@ -139,9 +158,15 @@ func (e *Engine) copier(p *piece) tensor.Copier {
 // written, and later ones are not tried.
 func (e *Engine) copy(ctx context.Context, p *piece) error {
 	s := &p.spans[0]
-	err := e.out.Copy(p.file, p.off, p.len, func(dst *os.File, off int64) error {
-		return p.from.CopyTo(dst, off, s.off, s.len)
-	})
+	var err error
+	for v := range e.outs {
+		err = e.outs[v].out.Copy(p.file, p.off, p.len, func(dst *os.File, off int64) error {
+			return p.from.CopyTo(dst, off, s.off, s.len)
+		})
+		if err != nil {
+			break
+		}
+	}
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
@@ -151,5 +176,10 @@ func (e *Engine) copy(ctx context.Context, p *piece) error {
 	if err := e.inputs(nil, s.tensor, true)[k].read(ctx, p.buf, s.off); err != nil {
 		return err
 	}
-	return e.out.Write(p.file, p.buf, p.off, nil)
+	for v := range e.outs {
+		if err := e.outs[v].out.Write(p.file, p.buf, p.off, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
