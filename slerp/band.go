@@ -484,6 +484,10 @@ func (m *cutMeter) Add(chunks [][]byte, at int64) {
 // keeper needs no scratch.
 func (b *band) keeper(*Scratch, int) keeper { return b }
 
+func (b *band) prepare([][]byte, int, int, int64) {}
+func (b *band) grain() int64                      { return 1 }
+func (b *band) span() int64                       { return 0 }
+
 // keep drops what is outside the range.
 func (b *band) keep(q int, d []float64, at int64) (kept int) {
 	m := &b.m[q]

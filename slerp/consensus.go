@@ -44,7 +44,7 @@ func (m *taskMixer) Mix(dst []byte, chunks [][]byte, at int64) (c Counts) {
 	s := m.s
 	mustMatch(elems(s.o.Out, dst), elems(s.o.In[0], chunks[0]))
 	size := s.o.Out.Size()
-	for i, n := range m.r.strips(chunks) {
+	for i, n := range m.r.spans(chunks, s.sparse.span(), func(i, n int) { m.keep.prepare(chunks, i, n, at+int64(i)) }) {
 		m.r.load(chunks, i, n)
 		b := m.r.wideBase()
 		far := uint64(0)

@@ -7,6 +7,9 @@ import "math/rand/v2"
 // goroutines' scratch that is used again.
 func sweepAll(s Sweep, o Operands, x [][]byte, chunk int64, rng *rand.Rand) (dst []byte, counts Counts) {
 	scratch := []*Scratch{{}, {}}
+	if g, ok := s.(Grained); ok {
+		chunk = max(1, chunk/g.Grain()) * g.Grain()
+	}
 	cut := func(at, n int64) [][]byte {
 		var chunks [][]byte
 		for k, d := range o.In {

@@ -1,6 +1,9 @@
 package slerp
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // TaskVectors merges models by their differences from a base model, the deltas: a
 // Sparsifier drops some elements of each delta, those that stay are weighted, a
@@ -37,6 +40,17 @@ const (
 	// outliers are dropped where the rest would not be enough. Of the elements exactly
 	// at either threshold the first in index order stay.
 	Outliers
+	// Random keeps every element with the probability Density.
+	Random
+	// Ranked keeps the elements of a row with the probability Density-Epsilon for the
+	// least magnitude to Density+Epsilon for the greatest, in even steps: rows are the
+	// elements along axis 1, and vectors. Of equal elements the first in index order
+	// has the lesser rank. A row of one element has the probability Density.
+	//
+	// Of a tensor of three axes or more, with more than 65536 elements for an index of
+	// axis 0, rows are those along the last axis; and of rows above 65536 elements so many
+	// are ranked together.
+	Ranked
 	numSparsifiers
 )
 
@@ -63,6 +77,12 @@ func (t TaskVectors) Sweep(o Operands) Sweep {
 	switch t.Sparsifier {
 	case Magnitude, Outliers:
 		s.sparse = newBand(&s.deltas, t)
+	case Random:
+		s.sparse = newBernoulli(&s.deltas, t)
+	case Ranked:
+		s.sparse = newMagprune(&s.deltas, t)
+	default:
+		panic(fmt.Sprintf("slerp: internal error: no sparsifier %d", t.Sparsifier))
 	}
 	return s
 }
@@ -96,6 +116,14 @@ func (d *deltas) of(list []float64, q int, otherwise float64) float64 {
 	return list[d.models[q]]
 }
 
+// A Grained is a Sweep that is given elements in whole grains: every chunk begins at a
+// multiple of Grain and holds a multiple of it, or all that is left of the tensor, whether or
+// not that is a multiple of 8. A grain of 1 is no wish. No grain has more than 65536 elements.
+type Grained interface {
+	Sweep
+	Grain() int64
+}
+
 // blocks returns the number of blocks of so many elements.
 func (d *deltas) blocks(size int64) int { return int((d.n + size - 1) / size) }
 
@@ -120,10 +148,18 @@ type sparsifier interface {
 	// keeper returns what drops elements, for one goroutine. It has the scratch from
 	// the place on for itself.
 	keeper(s *Scratch, place int) keeper
+	// grain is that of the Sweep.
+	grain() int64
+	// span returns the elements that the keeper wants to be prepared for at a time, a
+	// multiple of the grain; 0 if it does not.
+	span() int64
 }
 
 // A keeper drops elements of deltas.
 type keeper interface {
+	// prepare is shown the next span: elements i to i+n of chunks, the first of which has the
+	// index at in the tensor.
+	prepare(chunks [][]byte, i, n int, at int64)
 	// keep makes those elements of d zero that are dropped, and returns how many stay.
 	// d is a strip of the delta of model q from element at on.
 	keep(q int, d []float64, at int64) (kept int)
@@ -171,7 +207,7 @@ const stripBytes = 8 * strip
 func (s *taskSweep) Memory() (state, scratch int64) {
 	state, scratch = s.sparse.memory()
 	if s.summed() {
-		state += int64(s.blocks(BlockElems)) * int64(len(s.models)) * 24
+		state += int64(s.blocks(s.sumBlock())) * int64(len(s.models)) * 24
 	}
 	return state, scratch + int64(modelStrips+len(s.models))*stripBytes
 }
@@ -201,8 +237,9 @@ func (s *taskSweep) Pass() int {
 		s.step = taskMix
 		if s.summed() {
 			s.step = taskSum
-			s.norms = make([]taskNorms, s.blocks(BlockElems)*len(s.models))
-			return s.blocks(BlockElems)
+			blocks := s.blocks(s.sumBlock())
+			s.norms = make([]taskNorms, blocks*len(s.models))
+			return blocks
 		}
 	}
 	if s.step == taskSum {
@@ -236,8 +273,17 @@ func (s *taskSweep) Region(block int) Region {
 	if s.step == taskSparsify {
 		return s.sparse.region(block)
 	}
-	return s.block(block, BlockElems)
+	return s.block(block, s.sumBlock())
 }
+
+// sumBlock returns the elements of a block of the pass that sums: whole grains.
+func (s *taskSweep) sumBlock() int64 {
+	g := s.Grain()
+	return max(1, BlockElems/g) * g
+}
+
+// Grain returns the length of a row that is ranked, or 1.
+func (s *taskSweep) Grain() int64 { return s.sparse.grain() }
 
 // Meter returns the meter of the pass.
 func (s *taskSweep) Meter(scratch *Scratch, block int) Meter {
@@ -269,7 +315,7 @@ func (s *taskSweep) Take(block int, m Meter) {
 func (s *taskSweep) Figures() []Figure {
 	list := s.sparse.figures()
 	for q, k := range s.models {
-		if s.kept != nil && s.Sparsifier > Outliers { // they know it themselves
+		if s.kept != nil && s.sparse.partial(q) && s.Sparsifier > Outliers { // the others know it themselves
 			list = append(list, Figure{"kept", k, float64(s.kept[q]) / float64(s.n)})
 		}
 		if s.Rescale {
@@ -289,7 +335,7 @@ type normMeter struct {
 }
 
 func (m *normMeter) Add(chunks [][]byte, at int64) {
-	for i, n := range m.r.strips(chunks) {
+	for i, n := range m.r.spans(chunks, m.s.sparse.span(), func(i, n int) { m.keep.prepare(chunks, i, n, at+int64(i)) }) {
 		m.r.load(chunks, i, n)
 		for q, k := range m.s.models {
 			if !m.s.sparse.partial(q) {
@@ -329,15 +375,31 @@ func newDeltaStrips(d *deltas, s *Scratch) deltaStrips {
 
 // strips returns the places and lengths of the strips of chunks.
 func (r *deltaStrips) strips(chunks [][]byte) func(func(i, n int) bool) {
+	return r.spans(chunks, 0, nil)
+}
+
+// spans does the same for spans of so many elements, each of which is prepared first and begins
+// with a strip. A span of 0 is all.
+func (r *deltaStrips) spans(chunks [][]byte, span int64, prepare func(i, n int)) func(func(i, n int) bool) {
 	mustMatch(len(r.d.o.In), len(chunks))
 	n := elems(r.d.o.In[0], chunks[0])
 	for k, in := range r.d.o.In {
 		mustMatch(n, elems(in, chunks[k]))
 	}
 	return func(yield func(i, n int) bool) {
-		for i := 0; i < n; i += strip {
-			if !yield(i, min(strip, n-i)) {
-				return
+		long := n
+		if span > 0 {
+			long = int(span)
+		}
+		for from := 0; from < n; from += long {
+			end := min(n, from+long)
+			if span > 0 {
+				prepare(from, end-from)
+			}
+			for i := from; i < end; i += strip {
+				if !yield(i, min(strip, end-i)) {
+					return
+				}
 			}
 		}
 	}
@@ -383,6 +445,3 @@ func subtractFar(x, b []float64) (far uint64) {
 	}
 	return far
 }
-
-// Unfit tells why an operand can't be merged with its density; "" if it can.
-func (t TaskVectors) Unfit(k int) string { return "" }

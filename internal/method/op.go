@@ -44,6 +44,13 @@ type Sweeper interface {
 	Sweep(o slerp.Operands) slerp.Sweep
 }
 
+// A Refuser is an Op with parameters that may not fit together.
+type Refuser interface {
+	Op
+	// Refusal says what is wrong with them; "" if nothing is.
+	Refusal() string
+}
+
 // A Measure is something that is known only when the operands were read.
 type Measure uint8
 

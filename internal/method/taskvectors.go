@@ -55,6 +55,10 @@ func taskVectorMethods() []recipe.Rules {
 		TaskVectorMethod{"ties", "TIES: a merge of task vectors by magnitude and sign", slerp.Magnitude, slerp.Elected, true, false},
 		TaskVectorMethod{"breadcrumbs", "Model Breadcrumbs: a merge of task vectors without their smallest and largest elements", slerp.Outliers, slerp.Plain, false, false},
 		TaskVectorMethod{"breadcrumbs_ties", "Model Breadcrumbs with TIES: a merge of task vectors without their smallest and largest elements, by sign", slerp.Outliers, slerp.Elected, false, false},
+		TaskVectorMethod{"dare_linear", "DARE: a merge of task vectors of which elements are dropped at random", slerp.Random, slerp.Plain, false, true},
+		TaskVectorMethod{"dare_ties", "DARE with TIES: a merge of task vectors of which elements are dropped at random, by sign", slerp.Random, slerp.Elected, false, true},
+		TaskVectorMethod{"della", "DELLA: a merge of task vectors of which elements are dropped at random by their ranks, by sign", slerp.Ranked, slerp.Elected, true, true},
+		TaskVectorMethod{"della_linear", "Linear DELLA: a merge of task vectors of which elements are dropped at random by their ranks", slerp.Ranked, slerp.Plain, false, true},
 	}
 }
 
@@ -75,8 +79,11 @@ func (m TaskVectorMethod) Parameters() []recipe.Parameter {
 		{Name: "rescale", Boolean: true},
 		{Name: "int8_mask", Boolean: true},
 	}
-	if m.sparsifier == slerp.Outliers {
+	switch m.sparsifier {
+	case slerp.Outliers:
 		list = append(list, recipe.Parameter{Name: "gamma", PerSource: true, Valid: validShare("gamma")})
+	case slerp.Ranked:
+		list = append(list, recipe.Parameter{Name: "epsilon", PerSource: true, Valid: validShare("epsilon")})
 	}
 	return list
 }

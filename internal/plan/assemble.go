@@ -238,7 +238,7 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 		}
 	}
 	lead := max(0, slices.IndexFunc(sides, func(s *side) bool { return s.last == p.Primary }))
-	var shapes, without, missing, zero text.Names
+	var shapes, without, missing, zero, unfit text.Names
 	lacks := ""
 	gaps := gaps{rules: rules, base: d.Slices[k].Base, sides: sides}
 	for joint := range join(sides, lead) {
@@ -282,6 +282,10 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 			lacks = lack
 			continue
 		}
+		if r, ok := op.(method.Refuser); ok && r.Refusal() != "" {
+			unfit.Add(name, r.Refusal())
+			continue
+		}
 		t.Op = op
 		first := t.Operands[0].Info()
 		t.Shape, t.DType = first.Shape, first.DType
@@ -300,6 +304,9 @@ func (p *planner) add(k int, rules method.Method, sides []*side) {
 	}
 	if n := zero.Count(); n > 0 {
 		p.block("the weights of %s add up to 0, and can't be normalised: %s", text.Count(n, "tensor"), zero.String())
+	}
+	if n := unfit.Count(); n > 0 {
+		p.block("the parameters of %s do not fit together: %s (%s)", text.Count(n, "tensor"), unfit.First, unfit.String())
 	}
 	if n := missing.Count(); n > 0 {
 		what := fmt.Sprintf("%s in some of the models only: %s", text.Count(n, "tensor"), missing.String())
