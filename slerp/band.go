@@ -122,12 +122,12 @@ func (b *band) pass() int {
 				continue
 			}
 			b.step = bandUpper
-			return b.blocks(BlockElems)
+			return b.blocks(b.length)
 		case bandUpper:
 			b.findBins()
 			if b.rank == tensor.F32 {
 				b.step = bandLower
-				return b.blocks(BlockElems)
+				return b.blocks(b.length)
 			}
 			b.findKeys()
 			b.step = bandLower
@@ -143,7 +143,7 @@ func (b *band) pass() int {
 				for k := range b.ties {
 					b.ties[k] = make([]uint32, b.blocks(b.granule))
 				}
-				return b.blocks(BlockElems)
+				return b.blocks(b.length)
 			}
 		case bandTies:
 			b.findGranules()
@@ -302,7 +302,7 @@ func (b *band) region(block int) Region {
 	if b.step == bandCut {
 		return b.block(int(b.where[block]), b.granule)
 	}
-	return b.block(block, BlockElems)
+	return b.block(block, b.length)
 }
 
 func (b *band) meter(s *Scratch, block int) Meter {
@@ -312,7 +312,7 @@ func (b *band) meter(s *Scratch, block int) Meter {
 		from := b.region(block).From
 		m := &tieMeter{b: b, r: r, from: from, counts: make([][]uint32, len(b.open))}
 		for k := range m.counts {
-			m.counts[k] = make([]uint32, BlockElems/b.granule)
+			m.counts[k] = make([]uint32, b.length/b.granule)
 		}
 		return m
 	case bandCut:

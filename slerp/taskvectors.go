@@ -94,11 +94,12 @@ type deltas struct {
 	base   int
 	models []int // the operands other than the base
 	wide   bool  // F64 is among the types
+	length int64 // of a block
 }
 
 func newDeltas(o Operands, base int) deltas {
 	check(append([]DType{o.Out}, o.In...)...)
-	d := deltas{o: o, n: o.Elems(), base: base}
+	d := deltas{o: o, n: o.Elems(), base: base, length: BlockElems}
 	for k, in := range o.In {
 		if k != base {
 			d.models = append(d.models, k)
@@ -279,7 +280,7 @@ func (s *taskSweep) Region(block int) Region {
 // sumBlock returns the elements of a block of the pass that sums: whole grains.
 func (s *taskSweep) sumBlock() int64 {
 	g := s.Grain()
-	return max(1, BlockElems/g) * g
+	return max(1, s.length/g) * g
 }
 
 // Grain returns the length of a row that is ranked, or 1.

@@ -118,11 +118,11 @@ func plainShares(rank tensor.DType, shape []uint64, d []float64, density, epsilo
 }
 
 // plainNorm sums the finite magnitudes.
-func plainNorm(d []float64, kept []bool) float64 {
+func plainNorm(d []float64, kept []bool, block int) float64 {
 	total := 0.0
-	for from := 0; from < len(d); from += BlockElems {
+	for from := 0; from < len(d); from += block {
 		var l [8]float64
-		for i := from; i < min(len(d), from+BlockElems); i++ {
+		for i := from; i < min(len(d), from+block); i++ {
 			if kept[i] && finite(d[i]) {
 				l[i%8] += math.Abs(d[i])
 			}
@@ -133,7 +133,7 @@ func plainNorm(d []float64, kept []bool) float64 {
 }
 
 // plainTask merges by the definition, element by element.
-func plainTask(t TaskVectors, o Operands, x [][]byte) ([]byte, Counts) {
+func plainTask(t TaskVectors, o Operands, x [][]byte, block int) ([]byte, Counts) {
 	n := int(o.Elems())
 	of := func(k, i int) float64 { return value(o.In[k], code(o.In[k], x[k], i)) }
 	var models []int
@@ -151,7 +151,7 @@ func plainTask(t TaskVectors, o Operands, x [][]byte) ([]byte, Counts) {
 		kept := plainKept(t, o, len(models), k, d)
 		s := 1.0
 		if t.Rescale {
-			before, after := plainNorm(d, slices.Repeat([]bool{true}, n)), plainNorm(d, kept)
+			before, after := plainNorm(d, slices.Repeat([]bool{true}, n), block), plainNorm(d, kept, block)
 			if before >= 1e-7 && after >= 1e-7 && finite(before) && finite(after) {
 				s = before / after
 			}
@@ -234,16 +234,29 @@ func tuned(r *rand.Rand, in []tensor.DType, base, n int, m mix) (x [][]byte) {
 	return x
 }
 
+// Blocks are smaller here than elsewhere, and granules too.
+const testBlock, testGranule = 512, 64
+
 // checkTask holds a merge to the definition, with blocks and chunks in disorder.
 func checkTask(t *testing.T, name string, v TaskVectors, o Operands, x [][]byte, r *rand.Rand) Sweep {
 	t.Helper()
-	want, wantCounts := plainTask(v, o, x)
+	block := testBlock
+	if v.Sparsifier == Ranked {
+		grain := int(newRankRow(o.Shape).len)
+		block = max(1, block/max(1, grain)) * max(1, grain)
+	}
+	want, wantCounts := plainTask(v, o, x, block)
 	var s Sweep
 	for _, chunk := range []int64{8, 1000, 1 << 15} {
 		if chunk == 8 && o.Elems() > 5000 {
 			continue
 		}
 		s = v.Sweep(o)
+		own := s.(*taskSweep)
+		own.length = testBlock
+		if b, ok := own.sparse.(*band); ok {
+			b.granule = testGranule
+		}
 		got, counts := sweepAll(s, o, x, chunk, r)
 		if counts != wantCounts {
 			t.Errorf("%s, chunks of %d: %+v, want %+v", name, chunk, counts, wantCounts)
@@ -264,7 +277,7 @@ func checkTask(t *testing.T, name string, v TaskVectors, o Operands, x [][]byte,
 func (c Consensus) String() string { return [...]string{"plain", "elected"}[c] }
 
 // taskShapes are of any number of axes.
-var taskShapes = [][]uint64{nil, {0}, {1}, {7}, {8}, {1030}, {3, 700}, {5, 9, 23}, {2, 3, 4, 5}, {4, 0}}
+var taskShapes = [][]uint64{nil, {0}, {1}, {7}, {8}, {1030}, {3, 700}, {5, 9, 23}, {2, 3, 4, 5}, {4, 0}, {2, 1500}, {4099}}
 
 // All sparsifiers, types, shapes, numbers of models, densities: as the definition has it.
 func TestTaskVectors(t *testing.T) {
@@ -341,4 +354,155 @@ func TestRankKey(t *testing.T) {
 			t.Errorf("%v: %#x, want %#x", x, got, want)
 		}
 	}
+}
+
+// The counts of a tensor of 2^32 elements and more.
+func TestBins(t *testing.T) {
+	small, large := newBins(math.MaxUint32, 4), newBins(math.MaxUint32+1, 4)
+	for _, b := range []*bins{&small, &large} {
+		for range 3 {
+			b.add([]uint32{0, 1 << 30, 0, 7})
+		}
+		if k, below := b.find(0, 3<<30-1); k != 1 || below != 0 {
+			t.Errorf("bin %d, %d below", k, below)
+		}
+		if k, below := b.find(0, 3<<30); k != 3 || below != 3<<30 {
+			t.Errorf("bin %d, %d below", k, below)
+		}
+		if b.at(3) != 21 || b.at(0) != 0 {
+			t.Errorf("%d and %d", b.at(3), b.at(0))
+		}
+		b.clear()
+		if b.at(1) != 0 {
+			t.Error("not cleared")
+		}
+	}
+	large.add([]uint32{1 << 31, 0, 0, 0})
+	large.add([]uint32{1 << 31, 0, 1, 0})
+	if k, below := large.find(0, 1<<32); k != 2 || below != 1<<32 {
+		t.Errorf("bin %d, %d below", k, below)
+	}
+}
+
+// The memory is what Memory says, and that of 8 models fits the smallest budget twice.
+func TestTaskMemory(t *testing.T) {
+	for _, d := range []tensor.DType{tensor.BF16, tensor.F32} {
+		for sparsifier := range numSparsifiers {
+			v := TaskVectors{Sparsifier: sparsifier, Consensus: Elected, Normalize: true, Rescale: true, Lambda: 1}
+			o := Operands{Tensor: "w", Shape: []uint64{3, 70000}, Out: d}
+			for range 9 {
+				o.In = append(o.In, d)
+				v.Weight, v.Density = append(v.Weight, 1), append(v.Density, 0.5)
+				v.Gamma, v.Epsilon = append(v.Gamma, 0.01), append(v.Epsilon, 0.1)
+			}
+			x := tuned(source(1), o.In, 0, int(o.Elems()), weights)
+			s := v.Sweep(o)
+			state, most := s.Memory()
+			if state > 3<<20 || most > 3<<20 {
+				t.Errorf("%v, %d: %d and %d bytes", d, sparsifier, state, most)
+			}
+			var held int64
+			scratch := &Scratch{}
+			for n := s.Pass(); n > 0; n = s.Pass() {
+				held = max(held, s.(*taskSweep).held())
+				for k := range n {
+					r := s.Region(k)
+					m := s.Meter(scratch, k)
+					m.Add(slicesOf(o, x, r.From, r.Len), r.From)
+					s.Take(k, m)
+				}
+			}
+			held = max(held, s.(*taskSweep).held())
+			s.Mixer(scratch).Mix(make([]byte, len(x[0])), x, 0)
+			var lent int64
+			for _, f := range scratch.floats {
+				lent += int64(8 * cap(f))
+			}
+			for _, c := range scratch.counts {
+				lent += int64(4 * cap(c))
+			}
+			for _, b := range scratch.bytes {
+				lent += int64(cap(b))
+			}
+			if lent > most || lent < most*3/4 || held > state || held < state*3/4 {
+				t.Errorf("%v, %d: %d bytes of state for %d, %d of scratch for %d", d, sparsifier, held, state, lent, most)
+			}
+		}
+	}
+}
+
+// held is what the Sweep holds now.
+func (s *taskSweep) held() (n int64) {
+	n = int64(cap(s.norms)) * 24
+	if b, ok := s.sparse.(*band); ok {
+		for _, c := range b.counts {
+			n += int64(4*cap(c.small) + 8*cap(c.large))
+		}
+		for _, list := range b.ties {
+			n += int64(4 * cap(list))
+		}
+	}
+	return n
+}
+
+// The thresholds, whatever the values: all elements are sorted to compare.
+func FuzzBand(f *testing.F) {
+	seed := func(d tensor.DType, from, to uint16, values ...float64) {
+		f.Add(uint8(slices.Index(allTypes, d)), encoded(d, values...), from, to)
+	}
+	seed(tensor.F32, 2, 5, 0, 1, -1, 1, 2, -0.5)
+	seed(tensor.F32, 1, 6, 1, 1, 1, 1, 1, 1, 1)
+	seed(tensor.BF16, 3, 9, 1e-3, -1e-3, 2e-3, 0, 0, 0, 1e-3, 5, -1e-3, 7)
+	seed(tensor.F16, 0, 3, 6e-8, -6e-5, 6.1e-5, 65504, math.Inf(-1), math.NaN())
+	seed(tensor.F64, 4, 5, 1e-300, 1e300, math.NaN(), math.NaN(), 1, 1+1e-15, 0, -1)
+	seed(tensor.F8E4M3, 2, 3, 448, -448, 1, 0.001953125, 0)
+	seed(tensor.F32, 1, 1, 3, 4)
+	f.Fuzz(func(t *testing.T, kind uint8, p []byte, from, to uint16) {
+		d := allTypes[int(kind)%len(allTypes)]
+		n := len(p) / d.Size()
+		if n == 0 || n > 1<<12 {
+			return
+		}
+		p = p[:n*d.Size()]
+		first := int(from) % (n + 1)
+		last := first + int(to)%(n-first+1)
+		o := Operands{Shape: []uint64{uint64(n)}, In: []DType{d, d}, Out: d}
+		all := newDeltas(o, 0)
+		all.length = testBlock
+		b := newBand(&all, TaskVectors{Density: []float64{0, 0.5}})
+		b.granule = testGranule
+		b.m[0].from, b.m[0].to = int64(first), int64(last)
+		x := [][]byte{make([]byte, len(p)), p}
+		scratch := &Scratch{}
+		for count := b.pass(); count > 0; count = b.pass() {
+			for k := count - 1; k >= 0; k-- {
+				r := b.region(k)
+				m := b.meter(scratch, k)
+				for at := r.From; at < r.From+r.Len; at += 40 {
+					m.Add(slicesOf(o, x, at, min(40, r.From+r.Len-at)), at)
+				}
+				b.take(k, m)
+			}
+		}
+		delta := make([]float64, n)
+		for i := range delta {
+			delta[i] = value(d, code(d, p, i))
+		}
+		want := plainBand(plainRank(o.In), delta, first, last)
+		got := slices.Repeat([]float64{1}, n)
+		detected.decode64(d, got, p)
+		kept := b.keep(0, got, 0)
+		count := 0
+		for i := range want {
+			if want[i] {
+				count++
+			}
+			if stays := got[i] != 0; stays && !want[i] || !stays && want[i] && delta[i] != 0 {
+				t.Fatalf("%v %v, ranks %d to %d: element %d stays: %v, want %v", d, delta, first, last, i, stays, want[i])
+			}
+		}
+		if kept != count || count != last-first {
+			t.Fatalf("%d stay, want %d", kept, count)
+		}
+	})
 }
