@@ -17,7 +17,7 @@ import (
 // nil if nothing could. methods are those that exist.
 func Parse(name string, src []byte, methods []Rules) (*Recipe, error) {
 	top, problem := document.Load(src, document.Form{Noun: "a recipe", Has: "merge_method and models, slices or modules",
-		Several: ", and run them with \"slerpmerge batch\", whose jobs can use the results of others"})
+		Several: "; \"slerpmerge merge --recipe\" and \"mergekit-multi\" run all of them"})
 	if problem != nil {
 		return nil, document.NewError(name, src, []Problem{*problem})
 	}
@@ -77,6 +77,9 @@ func (p *parser) document(n *yaml.Node) {
 		if unknown(k) && (document.Shared(n, t.At[k].Value) || !p.Suspect(t, k, documentKeys)) {
 			p.warn(t.At[k].Key, "key %s has no meaning in a recipe and is ignored, as in mergekit", text.QuoteWord(k))
 		}
+	}
+	if v := t.Value("name"); v != nil && document.Follow(v).Kind == yaml.ScalarNode {
+		d.title, d.titlePos = document.Follow(v).Value, document.At(v)
 	}
 	p.method(t)
 	if v := t.Value("base_model"); v != nil {

@@ -23,7 +23,7 @@ type (
 // [Parse] reads a mergekit configuration as mergekit 0.1.5 does.
 type Recipe struct {
 	Name   string // of the file
-	Source []byte // the file; nil if the recipe was made of flags
+	Source []byte // the file, or its document; nil if the recipe was made of flags
 
 	Method  Method
 	Rules   Rules     // of the method
@@ -56,6 +56,10 @@ type Recipe struct {
 
 	file parameters
 	pair bool // made by Pair
+
+	title    string // name, which a document of several has
+	titlePos Pos
+	whole    []byte // the file, of which Source is one document; nil if it is all
 }
 
 // FromFile reports whether the recipe was read from a file, so that messages can
@@ -315,7 +319,11 @@ func (r *Recipe) Models() []ModelRef {
 
 // Reject returns the error of problems that show once the models are known.
 func (r *Recipe) Reject(problems ...Problem) *DocumentError {
-	return document.NewError(r.Name, r.Source, problems)
+	src := r.whole
+	if src == nil {
+		src = r.Source
+	}
+	return document.NewError(r.Name, src, problems)
 }
 
 // Parents returns the models as they are to be opened, in the order of Models.
