@@ -66,7 +66,7 @@ func TestAdderIsBlender(t *testing.T) {
 }
 
 // weighted is element by element what Sum promises.
-func weighted(out DType, in []DType, x [][]byte, w []float64, divisor float64) ([]byte, Counts) {
+func weightedBytes(out DType, in []DType, x [][]byte, w []float64, divisor float64) ([]byte, Counts) {
 	n := len(x[0]) / in[0].Size()
 	dst := make([]byte, n*out.Size())
 	var c Counts
@@ -117,7 +117,7 @@ func TestWeightedSum(t *testing.T) {
 			for count := 1; count <= 9; count++ {
 				in, x := someTensors(r, count, n, mix(r.IntN(int(numMixes))))
 				w, divisor := someSum(r, count)
-				want, counts := weighted(out, in, x, w, divisor)
+				want, counts := weightedBytes(out, in, x, w, divisor)
 				room := bytes.Repeat([]byte{0xa5}, len(want)+40+n%9)
 				dst := room[n%9 : n%9+len(want)]
 				got := NewWeightedSum(out, in).Sum(dst, x, w, divisor)
@@ -147,7 +147,7 @@ func TestWeightedSumLong(t *testing.T) {
 			in, x := someTensors(r, count, n, weights)
 			w, divisor := someSum(r, count)
 			putCode(in[1], x[1], strip+7, nanCodes[in[1]]-r.Uint64()%3)
-			want, counts := weighted(out, in, x, w, divisor)
+			want, counts := weightedBytes(out, in, x, w, divisor)
 			got := make([]byte, len(want))
 			c := NewWeightedSum(out, in).Sum(got, x, w, divisor)
 			if !bytes.Equal(got, want) || c != counts {
