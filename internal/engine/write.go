@@ -17,7 +17,7 @@ func (e *Engine) write(ctx context.Context) {
 		if p == nil {
 			return
 		}
-		moved, values := len(p.buf)*len(e.outs), p.values()
+		moved, values := len(p.buf)*len(e.outs), p.values()*int64(len(e.outs))
 		if p.from != nil { // read there, too
 			moved *= 2
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"slerpmerge/internal/engine"
@@ -75,86 +76,201 @@ func (e *SuspendedError) Unwrap() error { return e.Err }
 // kept beside it, and the error is a *SuspendedError. Others are those of the
 // readers and the writer, *engine.NonFiniteError, and the cause of ctx.
 func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
-	start := time.Now()
-	if err := p.Refusal(); err != nil {
-		return nil, err
-	}
-	opts := p.OutputOptions()
-	opts.Fingerprint, opts.Restart, opts.Warn = opt.Fingerprint, opt.Restart, opt.Warn
-	opts.DropPages, opts.KeepCached = opt.DropPages, opt.KeepCached
-	out, e, err := begin(p, opts, opt)
+	results, err := Together(ctx, []*plan.Plan{p}, p.Budget, []Options{opt})
 	if err != nil {
 		return nil, err
 	}
-	r, err := work(ctx, p, out, e, opt)
-	if err == nil {
-		r.Duration = time.Since(start)
-		return r, nil
+	return results[0], nil
+}
+
+// Together carries out plans that are Alike, within one budget: parents are read and
+// measured once for all. Each has options of its own; those of the run are the
+// first's. Outputs that an earlier run has left at different places are made one
+// after the other. The results are those of the plans that were carried out, in order;
+// the error is that of Run.
+func Together(ctx context.Context, plans []*plan.Plan, budget plan.Budget, opts []Options) ([]*Result, error) {
+	members := make([]*member, len(plans))
+	for k, p := range plans {
+		if err := p.Refusal(); err != nil {
+			return nil, err
+		}
+		members[k] = &member{plan: p, opt: opts[k]}
 	}
-	if !keeps(err) {
+	defer func() {
+		for _, m := range members {
+			m.leave()
+		}
+	}()
+	for _, m := range members {
+		if err := m.open(); err != nil {
+			return nil, err
+		}
+	}
+	results := make([]*Result, len(plans))
+	for k, m := range members {
+		if results[k] != nil {
+			continue
+		}
+		group, at := []*member{m}, []int{k}
+		for j, n := range members[k+1:] {
+			if n.earlier.At.File == m.earlier.At.File && n.earlier.At.Off == m.earlier.At.Off {
+				group, at = append(group, n), append(at, k+1+j)
+			}
+		}
+		done, err := runGroup(ctx, group, budget)
+		for j, r := range done {
+			results[at[j]] = r
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// A member is one output of a run.
+type member struct {
+	plan    *plan.Plan
+	opt     Options
+	out     *writer.Output
+	earlier writer.Previous
+	begun   bool // by an engine
+}
+
+// open opens the output. earlier has no place and no notes if nothing is resumed.
+func (m *member) open() error {
+	opts := m.plan.OutputOptions()
+	opts.Fingerprint, opts.Restart, opts.Warn = m.opt.Fingerprint, m.opt.Restart, m.opt.Warn
+	opts.DropPages, opts.KeepCached = m.opt.DropPages, m.opt.KeepCached
+	out, err := writer.Create(m.plan.Run.Output, opts)
+	if err != nil {
+		return err
+	}
+	if err := out.Presize(m.plan.Layout); err != nil {
 		out.Abort()
+		return err
+	}
+	m.out, m.earlier = out, out.Previous()
+	if m.earlier.Why != "" || opts.Restart {
+		m.earlier.At, m.earlier.Notes = writer.Mark{}, nil
+	}
+	return nil
+}
+
+// resumes reports whether the work of an earlier run is kept.
+func (m *member) resumes() bool { return m.earlier.Found && m.earlier.Why == "" && !m.opt.Restart }
+
+// leave keeps the work of an earlier run on an output that was not begun.
+func (m *member) leave() {
+	if m.out != nil && !m.begun {
+		m.out.Suspend(nil)
+	}
+}
+
+// runGroup carries out plans whose outputs begin at one place.
+func runGroup(ctx context.Context, group []*member, budget plan.Budget) ([]*Result, error) {
+	start := time.Now()
+	e, err := begin(group, budget)
+	if err != nil {
 		return nil, err
 	}
-	at, serr := out.Suspend(e.Note())
-	if serr != nil && ctx.Err() != nil { // worse than being stopped; else err is why
-		err = serr
+	results, err := work(ctx, group, e)
+	for _, r := range results {
+		r.Duration = time.Since(start)
 	}
-	if done := p.Layout.Before(at); done > 0 {
-		err = &SuspendedError{Err: err, Done: done, Total: p.Layout.TotalBytes}
+	if err == nil {
+		return results, nil
 	}
-	return nil, err
+	rest := group[len(results):]
+	if !keeps(err) {
+		for _, m := range rest {
+			m.out.Abort()
+		}
+		return results, err
+	}
+	var done, total int64
+	notes := e.Notes()
+	for k, m := range rest {
+		at, serr := m.out.Suspend(notes[len(results)+k])
+		if serr != nil && ctx.Err() != nil { // worse than being stopped; else err is why
+			err = serr
+		}
+		done, total = done+m.plan.Layout.Before(at), total+m.plan.Layout.TotalBytes
+	}
+	if done > 0 {
+		err = &SuspendedError{Err: err, Done: done, Total: total}
+	}
+	return results, err
 }
 
-// begin opens the output, and an engine that starts where an earlier run
-// ended.
-func begin(p *plan.Plan, opts writer.Options, opt Options) (*writer.Output, *engine.Engine, error) {
+// begin makes an engine that starts where an earlier run ended.
+func begin(group []*member, budget plan.Budget) (*engine.Engine, error) {
+	first := group[0]
 	for {
-		out, err := writer.Create(p.Run.Output, opts)
-		if err != nil {
-			return nil, nil, err
+		var plans []*plan.Plan
+		var outs []engine.Output
+		var notes [][][]byte
+		for _, m := range group {
+			p := *m.plan
+			p.Budget = budget
+			m.begun = true
+			plans, outs, notes = append(plans, &p), append(outs, m.out), append(notes, m.earlier.Notes)
 		}
-		if err := out.Presize(p.Layout); err != nil {
-			out.Abort()
-			return nil, nil, err
-		}
-		opt.Pool.SetLimit(p.Budget.Pool)
-		e := engine.New(p, p.Layout, out, engine.Options{
-			WarnNonFinite: p.Recipe.NonFinite == recipe.NonFiniteWarn,
-			IOLimit:       opt.IOLimit,
-			DropPages:     opt.DropPages,
-			Progress:      opt.Progress,
-			Wrap:          opt.Wrap,
+		first.opt.Pool.SetLimit(budget.Pool)
+		e := engine.NewOfMany(plans, first.plan.Layout, outs, engine.Options{
+			WarnNonFinite: first.plan.Recipe.NonFinite == recipe.NonFiniteWarn,
+			IOLimit:       first.opt.IOLimit,
+			DropPages:     first.opt.DropPages,
+			Progress:      first.opt.Progress,
+			Wrap:          first.opt.Wrap,
 		})
-		earlier := out.Previous()
-		if !earlier.Found || opts.Restart {
-			return out, e, nil
-		}
-		resumed := Resumed{Total: p.Layout.TotalBytes, Why: earlier.Why}
-		if earlier.Why == "" {
-			if err := e.Restore(earlier.At, earlier.Notes); err != nil {
-				out.Abort() // its kept work is useless
+		if slices.ContainsFunc(group, (*member).resumes) {
+			if err := e.RestoreOfMany(first.earlier.At, notes); err != nil {
+				for _, m := range group { // their kept work is useless
+					m.out.Abort()
+					m.begun, m.out = false, nil
+				}
+				for _, m := range group {
+					if err := m.open(); err != nil {
+						return nil, err
+					}
+				}
 				continue
 			}
-			resumed.Done = p.Layout.Before(earlier.At)
 		}
-		if opt.Resumed != nil {
-			opt.Resumed(resumed)
+		for _, m := range group {
+			if m.opt.Resumed != nil && m.earlier.Found && !m.opt.Restart {
+				m.opt.Resumed(Resumed{Done: m.plan.Layout.Before(m.earlier.At), Total: m.plan.Layout.TotalBytes, Why: m.earlier.Why})
+			}
 		}
-		return out, e, nil
+		return e, nil
 	}
 }
 
-// work runs the engine and writes the other files.
-func work(ctx context.Context, p *plan.Plan, out *writer.Output, e *engine.Engine, opt Options) (*Result, error) {
+// work runs the engine and finishes the outputs one by one.
+func work(ctx context.Context, group []*member, e *engine.Engine) (results []*Result, err error) {
 	if err := e.Run(ctx); err != nil {
 		return nil, err
 	}
 	e.Release() // the record of many tensors is as large as the buffers
-	if err := out.Checkpoint(e.Note()); err != nil {
+	for k, m := range group {
+		r, err := finish(ctx, m, e, k)
+		if err != nil {
+			return results, err
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// finish writes the other files of output k, and publishes it.
+func finish(ctx context.Context, m *member, e *engine.Engine, k int) (*Result, error) {
+	p, out, opt := m.plan, m.out, m.opt
+	if err := out.Checkpoint(e.Notes()[k]); err != nil {
 		return nil, err
 	}
-	r := &Result{Plan: p, Tensors: e.Results(), Written: p.OutputBytes, Fingerprint: opt.Fingerprint}
-	r.Warnings = append(append(r.Warnings, p.Warnings...), e.Warnings()...)
+	r := &Result{Plan: p, Tensors: e.ResultsOf(k), Written: p.OutputBytes, Fingerprint: opt.Fingerprint}
+	r.Warnings = append(append(r.Warnings, p.Warnings...), e.WarningsOf(k)...)
 	if err := putCompanions(ctx, out, p); err != nil {
 		return nil, err
 	}

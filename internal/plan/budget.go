@@ -138,7 +138,8 @@ func budget(threads int, piece int64, table held) Budget {
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
 	sweeps := int64(threads)*table.scratch + int64(threads+sweepsAhead)*table.state
-	running := withHeap(table.running+sweeps+recordBytes+int64(threads)*(b.Hold+threadBytes)+int64(b.Buffers)*(piece+writer.Alignment), b.Pool)
+	buffers := int64(b.Buffers) * int64(1+table.more) * (piece + writer.Alignment)
+	running := withHeap(table.running+sweeps+recordBytes+int64(threads)*(b.Hold+threadBytes)+buffers, b.Pool)
 	b.Total = max(running, withHeap(table.before, minPool))
 	return b
 }

@@ -125,6 +125,7 @@ type Plan struct {
 	// the merge; its text is among the Blockers.
 	OutputErr error
 
+	held     held             // what its tables take
 	problems []recipe.Problem // the Blockers of a recipe file, with their places
 	tokensOf *model.Model     // whose tokenizer files it changes
 	hint     string           // for the only one of the Blockers

@@ -183,7 +183,8 @@ func (p *planner) lay() error {
 			return err
 		}
 	}
-	p.Budget, err = newBudget(p.Run.MaxMemory, p.Run.Threads, p.held())
+	p.Plan.held = p.held()
+	p.Budget, err = newBudget(p.Run.MaxMemory, p.Run.Threads, p.Plan.held)
 	p.Budget.gathering(p.Run.MaxMemory, p.gatherBytes())
 	return err
 }

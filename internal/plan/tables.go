@@ -71,6 +71,7 @@ type held struct {
 	before, running int64
 	// Of a slerp.Sweep: the most that one tensor takes, and the scratch of one goroutine.
 	state, scratch int64
+	more           int // outputs beside the first
 }
 
 // held estimates what is in memory.
