@@ -212,7 +212,9 @@ func refuseFlags(err error) error {
 // mergeFlags are shared by merge and plan.
 type mergeFlags struct {
 	Models []string `arg:"" optional:"" name:"model" help:"The models: two for SLERP, PRIMARY that t = 0 gives and SECONDARY that t = 1 gives, or as many as --method takes. Config and tokenizer come from the first, or from --base."`
-	Recipe string   `short:"r" placeholder:"FILE" help:"A mergekit YAML in place of models, method and parameters."`
+	Recipe string   `short:"r" placeholder:"FILE" help:"A mergekit YAML in place of models, method and parameters. Of several documents later ones can merge what earlier ones make."`
+
+	IntermediateDir string `placeholder:"DIR" help:"Keep in DIR what the other documents of a recipe of several make (default: beside the output, and removed at the end)."`
 
 	Method      string `placeholder:"NAME" help:"Merge method: ${methods} (default slerp)."`
 	Base        string `placeholder:"MODEL" help:"Base model: what the models are measured from, for methods that do so; config and tokenizer come from it. Elsewhere it is merged only if it is listed too."`
@@ -247,17 +249,35 @@ func methodNames() kong.Vars {
 
 // recipe turns the flags into a checked recipe.
 func (f *mergeFlags) recipe(output string) (recipe.Request, error) {
-	var r recipe.Request
-	var err error
-	if f.Recipe != "" {
-		r.Recipe, err = f.file()
-	} else {
+	r, several, err := f.orders(output, work{}, false)
+	if err == nil && several != nil {
+		err = &requestError{msg: f.Recipe + " has several documents; merge and plan alone take such files"}
+	}
+	return r, err
+}
+
+// orders turns the flags into a checked recipe, or into a chain where the recipe file has
+// several documents. w is for the output; all is that of mergeFlags.chain.
+func (f *mergeFlags) orders(output string, w work, all bool) (r recipe.Request, several *chain, err error) {
+	if f.Recipe == "" {
 		r.Recipe, err = f.line()
+	} else {
+		var s *recipe.Stages
+		if s, err = f.file(); err == nil {
+			if len(s.All) > 1 {
+				several, err = f.chain(s, output, w, all)
+				return r, several, err
+			}
+			r.Recipe = *s.Output.Recipe
+		}
+	}
+	if err == nil && f.IntermediateDir != "" && !all {
+		err = &requestError{msg: "--intermediate-dir is for a recipe of several documents"}
 	}
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
-	return r, f.fill(&r, output)
+	return r, nil, f.fill(&r, output)
 }
 
 // fill puts what is said beside models and parameters into a request, and checks it.
@@ -362,31 +382,31 @@ func unopened(what string, err error) error {
 }
 
 // file reads the recipe file.
-func (f *mergeFlags) file() (r recipe.Recipe, err error) {
+func (f *mergeFlags) file() (*recipe.Stages, error) {
 	switch {
 	case len(f.Models) > 0:
-		return r, &requestError{msg: "--recipe names the models: omit PRIMARY and SECONDARY"}
+		return nil, &requestError{msg: "--recipe names the models: omit PRIMARY and SECONDARY"}
 	case f.Method != "":
-		return r, &requestError{msg: "--recipe sets the method: omit --method"}
+		return nil, &requestError{msg: "--recipe sets the method: omit --method"}
 	case f.Base != "":
-		return r, &requestError{msg: "--recipe sets the base: omit --base"}
+		return nil, &requestError{msg: "--recipe sets the base: omit --base"}
 	case len(f.T.args) > 0:
-		return r, &requestError{msg: "--recipe sets t: omit -t"}
+		return nil, &requestError{msg: "--recipe sets t: omit -t"}
 	case len(f.given()) > 0:
-		return r, &requestError{msg: fmt.Sprintf("--recipe sets the parameters: omit --%s", f.given()[0].Flag)}
+		return nil, &requestError{msg: fmt.Sprintf("--recipe sets the parameters: omit --%s", f.given()[0].Flag)}
 	}
 	file, err := disk.OpenRegular(f.Recipe)
 	if err != nil {
-		return r, unopened("--recipe", err)
+		return nil, unopened("--recipe", err)
 	}
 	defer file.Close()
 	src, err := io.ReadAll(io.LimitReader(file, maxRecipe))
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	parsed, err := recipe.Parse(f.Recipe, src, method.All())
-	if err != nil {
-		return r, withModels(parsed, err)
+	parsed, err := recipe.ParseStages(f.Recipe, src, method.All())
+	if err != nil && parsed != nil && len(parsed.All) == 1 {
+		return nil, withModels(parsed.All[0].Recipe, err)
 	}
-	return *parsed, nil
+	return parsed, err
 }

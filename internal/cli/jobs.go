@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"slerpmerge/internal/batch"
+	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/mmapio"
 )
@@ -131,7 +132,10 @@ func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
 	if j.Kind == batch.Convert {
 		t.recipe, t.work, err = g.convertCmd.order()
 	} else {
-		t.recipe, t.work, err = g.mergeCmd.order()
+		var several *chain
+		if t.recipe, t.work, several, err = g.mergeCmd.order(); several != nil {
+			return &chainTask{app: g.app, name: j.Name, chain: several}, err
+		}
 	}
 	if doc := (*recipe.DocumentError)(nil); errors.As(err, &doc) {
 		return nil, doc
@@ -181,4 +185,59 @@ func (t *jobTask) with(overwrite bool) recipe.Request {
 	r := t.recipe
 	r.Overwrite = r.Overwrite || overwrite
 	return r
+}
+
+// A chainTask is a job whose recipe has several documents.
+type chainTask struct {
+	app   *app
+	name  string
+	chain *chain
+}
+
+// Output returns the folder to be made.
+func (t *chainTask) Output() string { return t.chain.output.request.Output }
+
+// Parents returns the models that are read and that are not made on the way.
+func (t *chainTask) Parents() []string { return t.chain.leaves() }
+
+// Survey plans the stages that can be planned.
+func (t *chainTask) Survey(ctx context.Context, overwrite bool) (*batch.Survey, error) {
+	c := t.with(overwrite)
+	s := &batch.Survey{}
+	v, err := c.view(ctx, t.app, func(_ *stage, p *plan.Plan) error {
+		s.Warnings = append(s.Warnings, p.Warnings...)
+		return nil
+	})
+	if len(v.Stages) < len(c.stages) {
+		return nil, err
+	}
+	s.Fingerprint, s.Refusal = c.output.fingerprint, err
+	for _, j := range v.Stages {
+		if j.State != "done" {
+			s.Bytes += j.Bytes
+		}
+	}
+	return s, nil
+}
+
+// Run makes the stages.
+func (t *chainTask) Run(ctx context.Context, overwrite bool) (*batch.Result, error) {
+	a := *t.app
+	a.log = t.app.log.named(t.name)
+	r, err := t.with(overwrite).run(ctx, &a)
+	if err != nil || r == nil {
+		return &batch.Result{}, err
+	}
+	return &batch.Result{Bytes: r.Written}, a.summary(r, batch.EventJobDone, false)
+}
+
+// with returns the chain as it was before anything was looked at, allowed to replace the
+// output or not.
+func (t *chainTask) with(overwrite bool) *chain {
+	c := t.chain
+	c.output.request.Overwrite = c.output.request.Overwrite || overwrite
+	for _, st := range c.stages {
+		st.state, st.ours, st.wrong = stageIdle, false, ""
+	}
+	return c
 }

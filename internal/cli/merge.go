@@ -43,18 +43,26 @@ func (mergeCmd) Help() string {
 
 // Run merges.
 func (c *mergeCmd) Run(ctx context.Context, a *app) error {
-	r, w, err := c.order()
-	if err != nil {
+	r, w, several, err := c.order()
+	switch {
+	case err != nil:
 		return err
+	case several != nil:
+		return a.carryOutChain(ctx, several)
 	}
 	return a.carryOut(ctx, r, w)
 }
 
-// order returns the request of the command line.
-func (c *mergeCmd) order() (recipe.Request, work, error) {
-	r, err := c.recipe(c.Output)
+// order returns the request of the command line, or the chain where the recipe has several
+// documents.
+func (c *mergeCmd) order() (recipe.Request, work, *chain, error) {
+	w := work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, html: c.HTML, run: c.runFlags}
+	r, several, err := c.orders(c.Output, w, false)
 	r.Overwrite = c.Overwrite
-	return r, work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, html: c.HTML, run: c.runFlags}, err
+	if several != nil && several.output != nil {
+		several.output.request.Overwrite = c.Overwrite
+	}
+	return r, w, several, err
 }
 
 // work says how a recipe is to be carried out.
@@ -62,6 +70,7 @@ type work struct {
 	dryRun, json, card bool
 	html               string // a page to write, "" for none
 	run                runFlags
+	fingerprint        string // of the run; "" for that of its plan
 }
 
 // choices returns the settings beside the recipe on which the output depends.
@@ -72,11 +81,11 @@ func (w work) choices() []string {
 // carryOut does what merge and convert do once the recipe is known.
 func (a *app) carryOut(ctx context.Context, r recipe.Request, w work) error {
 	if r.Output == "" && !w.dryRun {
-		return &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
+		return errNoOutput
 	}
 	if w.dryRun {
 		if w.html != "" {
-			return &requestError{msg: "--html reports what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
+			return errDryPage
 		}
 		return a.showPlan(ctx, r, w.json)
 	}
@@ -85,7 +94,7 @@ func (a *app) carryOut(ctx context.Context, r recipe.Request, w work) error {
 	switch {
 	case errors.As(err, &done):
 		if w.html != "" {
-			a.log.warn("no page is written, since nothing was done: slerpmerge compare --html makes one of the two models")
+			a.log.warn(noPage)
 		}
 		return a.nothingToDo(done.plan, w.json)
 	case err != nil:
@@ -93,6 +102,14 @@ func (a *app) carryOut(ctx context.Context, r recipe.Request, w work) error {
 	}
 	return a.summary(res, "done", w.json)
 }
+
+// What is wrong with the flags that say what to do.
+var (
+	errNoOutput = &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
+	errDryPage  = &requestError{msg: "--html reports what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
+)
+
+const noPage = "no page is written, since nothing was done: slerpmerge compare --html makes one of the two models"
 
 // A doneError says that the output of a command exists already.
 type doneError struct{ plan *plan.Plan }
@@ -134,7 +151,10 @@ func (a *app) attempt(ctx context.Context, r recipe.Request, w work) (*merge.Res
 	if refusal != nil && !errors.As(refusal, &exists) {
 		return nil, refusal
 	}
-	fingerprint, err := p.Fingerprint(a.version, w.choices()...)
+	fingerprint := w.fingerprint
+	if fingerprint == "" {
+		fingerprint, err = p.Fingerprint(a.version, w.choices()...)
+	}
 	switch {
 	case err != nil:
 		return nil, err

@@ -30,9 +30,14 @@ func (planCmd) Help() string {
 
 // Run plans.
 func (c *planCmd) Run(ctx context.Context, a *app) error {
-	r, err := c.recipe(c.Output)
-	if err != nil {
+	r, several, err := c.orders(c.Output, work{card: true}, false)
+	switch {
+	case err != nil:
 		return err
+	case several != nil && c.WriteRecipe != "":
+		return errWrittenRecipe
+	case several != nil:
+		return a.showChain(ctx, several, c.JSON)
 	}
 	if c.WriteRecipe != "" {
 		if err := a.writeRecipe(r, c.WriteRecipe); err != nil || c.WriteRecipe == "-" {
@@ -42,10 +47,12 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	return a.showPlan(ctx, r, c.JSON)
 }
 
+var errWrittenRecipe = &requestError{msg: "--write-recipe turns flags into a recipe, and --recipe is one already"}
+
 // writeRecipe writes a merge by flags as a recipe file.
 func (a *app) writeRecipe(r recipe.Request, file string) error {
 	if r.FromFile() {
-		return &requestError{msg: "--write-recipe turns flags into a recipe, and --recipe is one already"}
+		return errWrittenRecipe
 	}
 	models, err := openParents(mmapio.NewPool(planPool), r, plan.Merging)
 	defer closeAll(models)

@@ -133,7 +133,11 @@ func (c *verifyCmd) open(pool *mmapio.Pool, rec *report.Record, r recipe.Request
 		m, err := model.OpenWith(pool, path, model.Options{Entry: (&recipe.Recipe{Entries: entries}).Entry(i).Key, Memory: plan.Unpickling(r.MaxMemory, models), Gatherer: gatherer, Admit: admission(r, plan.Verifying, models, len(paths))})
 		var unusable *model.UnusableError
 		if errors.As(err, &unusable) && len(c.Parents) == 0 {
-			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: c.parentsHint(rec)}
+			hint := c.parentsHint(rec)
+			if isStagesFolder(filepath.Dir(path)) {
+				hint = "it was made on the way, by a recipe of several documents, and removed; merge --intermediate-dir DIR keeps such models for verify"
+			}
+			return models, &requestError{msg: fmt.Sprintf("parent %d of %s is not where it was: %v", i+1, c.Out, err), hint: hint}
 		}
 		if err != nil {
 			return models, outOfMemory(err, r.MaxMemory, models)

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"slerpmerge/internal/model"
+	"slerpmerge/internal/recipe"
 )
 
 // Fingerprint stands for all that the output's bytes depend on: the recipe,
@@ -25,9 +26,45 @@ import (
 // changed behind the back of its file system.
 func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 	h := sha256.New()
+	describe(h, version, p.Recipe, extra)
+	for _, m := range p.Models {
+		if err := identify(h, m); err != nil {
+			return "", err
+		}
+	}
+	if p.tokensOf != nil && !slices.Contains(p.Models, p.tokensOf) {
+		if err := identify(h, p.tokensOf); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// FingerprintOf is [Plan.Fingerprint] before the parents can be opened: they are given by
+// what stands for their bytes, an [Identity], or the fingerprint of the run that
+// makes them.
+func FingerprintOf(version string, r *recipe.Recipe, parents []string, extra ...string) string {
+	h := sha256.New()
+	describe(h, version, r, extra)
+	for _, p := range parents {
+		fmt.Fprintf(h, "made %q\n", p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Identity stands for all that a model can give to an output.
+func Identity(m *model.Model) (string, error) {
+	h := sha256.New()
+	if err := identify(h, m); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// describe writes what the output depends on beside the parents.
+func describe(h hash.Hash, version string, r *recipe.Recipe, extra []string) {
 	// Every text is quoted, so that no two lists of texts run together alike.
 	say := func(format string, args ...any) { fmt.Fprintf(h, format+"\n", args...) }
-	r := p.Recipe
 	say("slerpmerge %q %q", version, extra)
 	say("%q %v %q %d", r.Method, r.OutputType(), r.Format, r.ShardSize)
 	say("%q %q %q %q", r.Missing, r.NonFinite, r.Tokenizer, r.Vocab)
@@ -48,17 +85,6 @@ func (p *Plan) Fingerprint(version string, extra ...string) (string, error) {
 		say("seed %d", r.Seed)
 	}
 	say("file %q", r.Source)
-	for _, m := range p.Models {
-		if err := identify(h, m); err != nil {
-			return "", err
-		}
-	}
-	if p.tokensOf != nil && !slices.Contains(p.Models, p.tokensOf) {
-		if err := identify(h, p.tokensOf); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // appendIdentity adds the line "tensor %q %v %v %d %d %q" of package fmt, of a
