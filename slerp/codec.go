@@ -95,8 +95,9 @@ func (set kernelSet) decode64(d DType, dst []float64, src []byte) {
 	for i := 0; i < len(dst); i += len(strip) {
 		part := strip[:min(len(strip), len(dst)-i)]
 		set.widen32(d, part, src[i*d.Size():])
+		wide := dst[i:][:len(part)]
 		for j, x := range part {
-			dst[i+j] = float64(x)
+			wide[j] = float64(x)
 		}
 	}
 }
@@ -217,7 +218,8 @@ func bits32(x float32) uint32 {
 
 // roundOdd rounds x to float32 so that an inexact result has an odd last bit
 // (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008):
-// rounding it again to 22 bits or fewer is as good as rounding x.
+// rounding it again to 22 bits or fewer is as good as rounding x, as no second
+// rounding can mistake it for a tie.
 func roundOdd(x float64) float32 {
 	y := float32(x)
 	u := math.Float32bits(y)

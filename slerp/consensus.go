@@ -7,15 +7,13 @@ func (s *taskSweep) Mixer(scratch *Scratch) Mixer {
 	m := &taskMixer{
 		s:     s,
 		r:     newDeltaStrips(&s.deltas, scratch),
-		keep:  s.sparse.keeper(scratch, modelStrips+len(s.models)),
-		sum:   scratch.Floats(sumStrip, strip),
+		keep:  s.sparse.keeper(scratch, taskStrips),
 		limit: limit(s.o.Out),
 	}
-	if s.Consensus == Elected {
-		m.elected, m.divisor = scratch.Floats(electedStrip, strip), scratch.Floats(divisorStrip, strip)
+	for k := range m.sums {
+		m.sums[k] = scratch.Floats(sumStrips+k, strip)
 	}
 	for q := range s.models {
-		m.v = append(m.v, scratch.Floats(modelStrips+q, strip))
 		w := s.of(s.Weight, q, 0)
 		m.weight = append(m.weight, w)
 		m.factor = append(m.factor, float64(w*s.scale[q]))
@@ -29,103 +27,124 @@ func (s *taskSweep) Mixer(scratch *Scratch) Mixer {
 
 // taskMixer is the Mixer of TaskVectors.
 type taskMixer struct {
-	s                     *taskSweep
-	r                     deltaStrips
-	keep                  keeper
-	v                     [][]float64 // the weighted deltas
-	sum, elected, divisor []float64
-	weight, factor        []float64
-	total                 float64 // of the weights, or 1
-	limit                 float64
+	s              *taskSweep
+	r              deltaStrips
+	keep           keeper
+	sums           [4][]float64 // of deltas; if signs count, of those of either sign, and of their weights
+	weight, factor []float64
+	total          float64 // of the weights, or 1
+	limit          float64
 }
 
-// Mix fills dst. All products and sums are rounded one by one, in the order of the models.
+// Mix fills dst. All products and sums are rounded one by one, in the order of the
+// models; where signs count, the positive products and the negative ones are added
+// apart, and the greater sum is elected.
 func (m *taskMixer) Mix(dst []byte, chunks [][]byte, at int64) (c Counts) {
 	s := m.s
 	mustMatch(elems(s.o.Out, dst), elems(s.o.In[0], chunks[0]))
 	size := s.o.Out.Size()
 	for i, n := range m.r.spans(chunks, s.sparse.span(), func(i, n int) { m.keep.prepare(chunks, i, n, at+int64(i)) }) {
 		m.r.load(chunks, i, n)
-		b := m.r.wideBase()
-		far := uint64(0)
-		sum := m.sum[:n]
-		clear(sum)
-		for q, k := range s.models {
-			v := m.v[q][:n]
-			detected.decode64(s.o.In[k], v, m.r.part(k))
-			far |= subtractFar(v, b)
-			m.keep.keep(q, v, at+int64(i))
-			addWeighted(v, sum, m.factor[q])
+		for k := range m.sums {
+			clear(m.sums[k][:n])
 		}
-		var y []float64
+		far := uint64(0)
+		for q, k := range s.models {
+			d := m.r.x[:n]
+			detected.decode64(s.o.In[k], d, m.r.part(k))
+			far |= subtractFar(d, m.r.wideBase())
+			m.keep.keep(q, d, at+int64(i))
+			m.add(q, d)
+		}
+		y := m.sums[0][:n]
 		if s.Consensus == Elected {
-			y = m.elect(n)
+			m.elect(y, far>>63 != 0)
 		} else {
-			y = sum
 			divide(y, m.total)
 		}
+		b := m.r.wideBase()
 		addTo(y, b, s.Lambda)
-		if far>>63 != 0 {
-			c.NonFinite += m.nonFinite(y, b)
-		}
 		encode64(s.o.Out, dst[i*size:][:n*size], y)
-		c.Overflow += m.overflows(y, b, far>>63 != 0)
+		c.Add(m.tally(y, far>>63 != 0))
 	}
 	return c
 }
 
-// addWeighted is v *= w, and adds the products to the sum.
-func addWeighted(v, sum []float64, w float64) {
-	sum = sum[:len(v)]
-	for j, x := range v {
-		x = float64(x * w)
-		v[j] = x
-		sum[j] += x
+// add adds a strip of a delta to the sums.
+func (m *taskMixer) add(q int, d []float64) {
+	switch {
+	case m.s.Consensus == Plain:
+		addWeighted(m.sums[0], d, m.factor[q])
+	case m.s.Normalize:
+		addSigned(m.sums[0], m.sums[1], m.sums[2], m.sums[3], d, m.factor[q], m.weight[q])
+	default:
+		addApart(m.sums[0], m.sums[1], d, m.factor[q])
 	}
 }
 
-// elect adds the deltas that have the sign of the sum, and divides.
-func (m *taskMixer) elect(n int) []float64 {
-	y, sum, divisor := m.elected[:n], m.sum[:n], m.divisor[:n]
-	clear(y)
-	clear(divisor)
-	for q := range m.v {
-		if m.s.Normalize {
-			electWith(y, divisor, m.v[q][:n], sum, m.weight[q])
-		} else {
-			elect(y, m.v[q][:n], sum)
-		}
-	}
-	if m.s.Normalize {
-		for j, d := range divisor {
-			u := math.Float64bits(d)
-			zero := ^uint64(int64(u<<1|-(u<<1)) >> 63)
-			y[j] /= math.Float64frombits(u&^zero | math.Float64bits(1)&zero)
-		}
-	}
-	return y
-}
-
-// elect adds to y the elements of v that have the sign of the sum, which is never -0.
-func elect(y, v, sum []float64) {
-	v, sum = v[:len(y)], sum[:len(y)]
-	for j := range y {
-		u := math.Float64bits(v[j])
-		agrees := (math.Float64bits(sum[j])^u)>>63 - 1
-		y[j] += math.Float64frombits(u & agrees)
+// addWeighted adds f*d to y.
+func addWeighted(y, d []float64, f float64) {
+	y = y[:len(d)]
+	for j, x := range d {
+		y[j] += float64(x * f)
 	}
 }
 
-// electWith does the same, and adds w to the divisor of those that are not zero.
-func electWith(y, divisor, v, sum []float64, w float64) {
-	divisor, v, sum = divisor[:len(y)], v[:len(y)], sum[:len(y)]
+// addApart adds f*d to plus where it is positive, and to minus where it is
+// negative.
+func addApart(plus, minus, d []float64, f float64) {
+	plus, minus = plus[:len(d)], minus[:len(d)]
+	for j, x := range d {
+		u := math.Float64bits(float64(x * f))
+		sign := uint64(int64(u) >> 63)
+		plus[j] += math.Float64frombits(u &^ sign)
+		minus[j] += math.Float64frombits(u & sign)
+	}
+}
+
+// addSigned does the same, and adds w to the weight of the sign unless the product
+// is 0.
+func addSigned(plus, minus, plusWeight, minusWeight, d []float64, f, w float64) {
+	plus, minus, plusWeight, minusWeight = plus[:len(d)], minus[:len(d)], plusWeight[:len(d)], minusWeight[:len(d)]
 	weight := math.Float64bits(w)
-	for j := range y {
-		u := math.Float64bits(v[j])
-		agrees := (math.Float64bits(sum[j])^u)>>63 - 1
-		y[j] += math.Float64frombits(u & agrees)
-		counts := uint64(int64(u<<1|-(u<<1))>>63) & agrees
-		divisor[j] += math.Float64frombits(weight & counts)
+	for j, x := range d {
+		u := math.Float64bits(float64(x * f))
+		sign := uint64(int64(u) >> 63)
+		plus[j] += math.Float64frombits(u &^ sign)
+		minus[j] += math.Float64frombits(u & sign)
+		u <<= 1
+		counts := uint64(int64(u|-u)>>63) & weight
+		plusWeight[j] += math.Float64frombits(counts &^ sign)
+		minusWeight[j] += math.Float64frombits(counts & sign)
+	}
+}
+
+// elect leaves in y, which is the sum of the positive products, the one of the two sums that
+// is greater, divided by the weights of its models. A NaN, which far allows for, has
+// no sign and is elected.
+func (m *taskMixer) elect(y []float64, far bool) {
+	minus, plusWeight, minusWeight := m.sums[1][:len(y)], m.sums[2][:len(y)], m.sums[3][:len(y)]
+	if far {
+		for j := range y {
+			if sum := y[j] + minus[j]; sum != sum {
+				y[j], minus[j] = sum, sum
+			}
+		}
+	}
+	if !m.s.Normalize {
+		for j, p := range y {
+			sign := uint64(int64(math.Float64bits(p+minus[j])) >> 63)
+			y[j] = math.Float64frombits(math.Float64bits(p)&^sign | math.Float64bits(minus[j])&sign)
+		}
+		return
+	}
+	one := math.Float64bits(1)
+	for j, p := range y {
+		sign := uint64(int64(math.Float64bits(p+minus[j])) >> 63)
+		sum := math.Float64frombits(math.Float64bits(p)&^sign | math.Float64bits(minus[j])&sign)
+		w := math.Float64bits(plusWeight[j])&^sign | math.Float64bits(minusWeight[j])&sign
+		zero := ^uint64(int64(w<<1|-(w<<1)) >> 63)
+		y[j] = sum / math.Float64frombits(w&^zero|one&zero)
 	}
 }
 
@@ -147,46 +166,35 @@ func addTo(y, b []float64, lambda float64) {
 	}
 }
 
-// nonFinite counts the elements with an operand that is not finite. Where a weighted
-// delta that stays is NaN, so is the element, whatever its sign.
-func (m *taskMixer) nonFinite(y, b []float64) (n int64) {
-	for j := range y {
-		if !m.finite(j, b) {
-			n++
-		}
-		if sum := m.sum[j]; m.s.Consensus == Elected && sum != sum {
-			y[j] = sum
+// tally counts the elements of y, made of finite operands, that are beyond the limit of the
+// output, and those with an operand that is not finite. far allows for such operands.
+func (m *taskMixer) tally(y []float64, far bool) (c Counts) {
+	top := uint64(0)
+	for _, x := range y {
+		top = max(top, math.Float64bits(x)<<1)
+	}
+	if !far && top < math.Float64bits(m.limit)<<1 {
+		return c
+	}
+	for j, x := range y {
+		switch {
+		case far && !m.finite(j):
+			c.NonFinite++
+		case overflows(x, m.limit):
+			c.Overflow++
 		}
 	}
-	return n
+	return c
 }
 
 // finite reports whether element j of the strip is finite in all operands.
-func (m *taskMixer) finite(j int, b []float64) bool {
-	ok := finite(b[j])
-	for _, k := range m.s.models {
+func (m *taskMixer) finite(j int) bool {
+	for k, in := range m.s.o.In {
 		var x [1]float64
-		size := m.s.o.In[k].Size()
-		detected.decode64(m.s.o.In[k], x[:], m.r.part(k)[j*size:][:size])
-		ok = ok && finite(x[0])
-	}
-	return ok
-}
-
-// overflows counts the elements that are finite in all operands and beyond the
-// limit of the output.
-func (m *taskMixer) overflows(y, b []float64, far bool) (n int64) {
-	top := uint64(0)
-	for _, x := range y {
-		top = max(top, math.Float64bits(x)&^(1<<63))
-	}
-	if top < math.Float64bits(m.limit) {
-		return 0
-	}
-	for j, x := range y {
-		if overflows(x, m.limit) && (!far || m.finite(j, b)) {
-			n++
+		detected.decode64(in, x[:], m.r.part(k)[j*in.Size():][:in.Size()])
+		if !finite(x[0]) {
+			return false
 		}
 	}
-	return n
+	return true
 }

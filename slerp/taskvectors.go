@@ -193,13 +193,12 @@ type taskNorms struct {
 	kept          int64
 }
 
-// Places of the scratch.
+// Places of the scratch of floats.
 const (
-	baseStrip = iota // of floats
-	sumStrip
-	electedStrip
-	divisorStrip
-	modelStrips
+	baseStrip = iota
+	deltaStrip
+	sumStrips
+	taskStrips = sumStrips + 4
 )
 
 const stripBytes = 8 * strip
@@ -210,7 +209,7 @@ func (s *taskSweep) Memory() (state, scratch int64) {
 	if s.summed() {
 		state += int64(s.blocks(s.sumBlock())) * int64(len(s.models)) * 24
 	}
-	return state, scratch + int64(modelStrips+len(s.models))*stripBytes
+	return state, scratch + taskStrips*stripBytes
 }
 
 // summed reports whether magnitudes have to be summed.
@@ -294,7 +293,7 @@ func (s *taskSweep) Meter(scratch *Scratch, block int) Meter {
 	return &normMeter{
 		s:     s,
 		r:     newDeltaStrips(&s.deltas, scratch),
-		keep:  s.sparse.keeper(scratch, modelStrips+1),
+		keep:  s.sparse.keeper(scratch, taskStrips),
 		lanes: make([][2][8]float64, len(s.models)),
 		kept:  make([]int64, len(s.models)),
 	}
@@ -371,7 +370,7 @@ type deltaStrips struct {
 
 // newDeltaStrips borrows two strips.
 func newDeltaStrips(d *deltas, s *Scratch) deltaStrips {
-	return deltaStrips{d: d, b: s.Floats(baseStrip, strip), x: s.Floats(modelStrips, strip)}
+	return deltaStrips{d: d, b: s.Floats(baseStrip, strip), x: s.Floats(deltaStrip, strip)}
 }
 
 // strips returns the places and lengths of the strips of chunks.

@@ -172,12 +172,20 @@ func plainTask(t TaskVectors, o Operands, x [][]byte, block int) ([]byte, Counts
 		}
 		y, divisor := sum, total
 		if t.Consensus == Elected {
-			y, divisor = 0, 0
+			var sums, weights [2]float64 // of the positive ones, of the negative ones
 			for q, k := range models {
-				if sum >= 0 && v[q] > 0 || sum < 0 && v[q] < 0 {
-					y += v[q]
-					divisor += t.Weight[k]
+				if v[q] != 0 {
+					sign := 0
+					if v[q] < 0 {
+						sign = 1
+					}
+					sums[sign] += v[q]
+					weights[sign] += t.Weight[k]
 				}
+			}
+			y, divisor = sums[0], weights[0]
+			if sums[0] < -sums[1] {
+				y, divisor = sums[1], weights[1]
 			}
 			if sum != sum {
 				y = sum
