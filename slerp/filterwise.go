@@ -43,7 +43,7 @@ func (w *filterWise) Meter(s *Scratch, _ int) Meter {
 	sums := newRowSums(n, w.o.In)
 	deltas := make([][]float64, 0, n)
 	return &stripMeter{newStrips(s, 0, w.o.In), func(x [][]float64, at int64) {
-		makeDeltas(x, w.Base)
+		toDeltas(x, w.Base)
 		v := without(deltas, x, w.Base)
 		w.rows.split(at, len(v[0]), func(row int64, from, to int, last bool) {
 			sums.add(v, from, to)

@@ -35,6 +35,7 @@ func filterWiseOf(s *sample) (want, slack []float64) {
 				w := t / n
 				if k == s.base {
 					w = 1 - t
+					size += math.Abs(s.v(k, i)) * (1 + math.Abs(t))
 				}
 				want[i] += float64(w * s.v(k, i))
 				size += math.Abs(w * s.v(k, i))

@@ -95,7 +95,7 @@ func (w *axes) Meter(s *Scratch, block int) Meter {
 	}
 	add := func(x [][]float64) [][]float64 {
 		if w.Base >= 0 {
-			makeDeltas(x, w.Base)
+			toDeltas(x, w.Base)
 		}
 		return without(pair, x, w.Base)
 	}

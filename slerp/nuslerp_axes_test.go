@@ -101,14 +101,16 @@ func nuslerpAt(s *sample, t float64, columns bool) (want, slack []float64) {
 		if !ok {
 			c0, c1 = math.NaN(), math.NaN()
 		}
+		// The sine of an angle near pi has few digits.
+		rough := 1e-7 + 1e-14/math.Max(1-cos*cos, 1e-30)
 		for _, i := range group {
 			x, y := s.v(list[0], i), s.v(list[1], i)
 			want[i] = float64(c0*x) + float64(c1*y)
-			slack[i] = (math.Abs(c0*x) + math.Abs(c1*y)) * 1e-7
+			slack[i] = (math.Abs(c0*x) + math.Abs(c1*y)) * rough
 			if s.base >= 0 {
 				b := s.v(s.base, i)
 				want[i] += float64((1 - c0 - c1) * b)
-				slack[i] += math.Abs(b) * 1e-7 * (1 + math.Abs(c0+c1))
+				slack[i] += math.Abs(b) * rough * (1 + math.Abs(c0+c1))
 			}
 		}
 	}

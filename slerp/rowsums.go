@@ -165,8 +165,8 @@ func (b rowBlocks) split(at int64, n int, do func(row int64, from, to int, last 
 	}
 }
 
-// makeDeltas makes deltas of the others in place.
-func makeDeltas(x [][]float64, base int) {
+// toDeltas makes deltas of the others in place.
+func toDeltas(x [][]float64, base int) {
 	for k, v := range x {
 		if k != base {
 			for j, b := range x[base][:len(v)] {

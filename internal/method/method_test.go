@@ -67,6 +67,8 @@ func TestMethods(t *testing.T) {
 		{"ram, epsilon", RamMethod{}, params{n: 3, based: true, values: map[string]float64{"epsilon": 0.1, "r": 3}}, Ram{slerp.Ram{Epsilon: 0.1}}, ""},
 		{"ramplus_tl", RamMethod{Plus: true}, params{n: 3, based: true}, Ram{slerp.Ram{Epsilon: 1e-5, R: 0.1, Alpha: 0.2}}, ""},
 		{"ramplus_tl, all", RamMethod{Plus: true}, params{n: 3, based: true, values: map[string]float64{"epsilon": 0, "r": 3, "alpha": 4}}, Ram{slerp.Ram{R: 3, Alpha: 4}}, ""},
+		{"sce", SCEMethod{}, params{n: 3, based: true, base: 2}, SCE{slerp.SCE{Base: 2, TopK: 1}}, ""},
+		{"sce, select_topk", SCEMethod{}, params{n: 3, based: true, values: map[string]float64{"select_topk": 0.1}}, SCE{slerp.SCE{TopK: 0.1}}, ""},
 		{"passthrough, scaled", PassthroughMethod{}, params{n: 1, of: weight(0.5)}, &Linear{[]float64{0.5}, 1}, ""},
 	} {
 		op, missing := c.method.Op(c.params)
@@ -144,6 +146,8 @@ func TestChecks(t *testing.T) {
 		{"ram of one", "merge_method: ramplus_tl\nbase_model: a\nmodels: [{model: a}]\n", "ramplus_tl merges 1 other model at least into"},
 		{"ram, epsilon below 0", "merge_method: ram\nbase_model: a\nparameters: {epsilon: -1}\n" + two, `"-1" can't be epsilon, which is 0 or more`},
 		{"no such method", "merge_method: tie\n" + two, "tie"},
+		{"sce", "merge_method: sce\nbase_model: a\nparameters: {select_topk: 0.1, int8_mask: true}\n" + two, ""},
+		{"sce without a base", "merge_method: sce\n" + two, "sce needs base_model"},
 	} {
 		_, err := recipe.Parse("r.yml", []byte(c.text), All())
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
