@@ -42,7 +42,7 @@ const (
 // All returns the methods that recipes can name.
 func All() []recipe.Rules {
 	return append([]recipe.Rules{SlerpMethod{}, LinearMethod{}, PassthroughMethod{}, NearswapMethod{}, RamMethod{}, RamMethod{Plus: true},
-		TaskArithmeticMethod{}, NuslerpMethod{}, MultiSlerpMethod{}, KarcherMethod{}, ModelStockMethod{}, SCEMethod{}}, taskVectorMethods()...)
+		TaskArithmeticMethod{}, NuslerpMethod{}, MultiSlerpMethod{}, KarcherMethod{}, ModelStockMethod{}, SCEMethod{}, ArceeFusionMethod{}}, taskVectorMethods()...)
 }
 
 // Params gives the parameters of a method for one tensor of the output.

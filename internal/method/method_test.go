@@ -69,6 +69,7 @@ func TestMethods(t *testing.T) {
 		{"ramplus_tl, all", RamMethod{Plus: true}, params{n: 3, based: true, values: map[string]float64{"epsilon": 0, "r": 3, "alpha": 4}}, Ram{slerp.Ram{R: 3, Alpha: 4}}, ""},
 		{"sce", SCEMethod{}, params{n: 3, based: true, base: 2}, SCE{slerp.SCE{Base: 2, TopK: 1}}, ""},
 		{"sce, select_topk", SCEMethod{}, params{n: 3, based: true, values: map[string]float64{"select_topk": 0.1}}, SCE{slerp.SCE{TopK: 0.1}}, ""},
+		{"arcee_fusion", ArceeFusionMethod{}, params{n: 2, based: true, base: 1}, ArceeFusion{slerp.ArceeFusion{Base: 1}}, ""},
 		{"passthrough, scaled", PassthroughMethod{}, params{n: 1, of: weight(0.5)}, &Linear{[]float64{0.5}, 1}, ""},
 	} {
 		op, missing := c.method.Op(c.params)
@@ -148,6 +149,8 @@ func TestChecks(t *testing.T) {
 		{"no such method", "merge_method: tie\n" + two, "tie"},
 		{"sce", "merge_method: sce\nbase_model: a\nparameters: {select_topk: 0.1, int8_mask: true}\n" + two, ""},
 		{"sce without a base", "merge_method: sce\n" + two, "sce needs base_model"},
+		{"arcee_fusion", "merge_method: arcee_fusion\nbase_model: a\n" + two, ""},
+		{"arcee_fusion of three", "merge_method: arcee_fusion\nbase_model: c\n" + two, "and \"b\" is one more"},
 	} {
 		_, err := recipe.Parse("r.yml", []byte(c.text), All())
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

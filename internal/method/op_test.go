@@ -59,7 +59,7 @@ func TestSweepers(t *testing.T) {
 	}{
 		{Nearswap{1, 0.1}, "nearswap"}, {Ram{slerp.Ram{Base: 1}}, "ram"}, {Ram{slerp.Ram{Base: 1, R: 0.1}}, "ramplus_tl"},
 		{NuslerpAxes{slerp.NuslerpAxes{Base: -1}}, "nuslerp"}, {FilterWise{slerp.FilterWise{Base: 1}}, "model_stock"},
-		{SCE{slerp.SCE{Base: 1, TopK: 0.1}}, "sce"},
+		{SCE{slerp.SCE{Base: 1, TopK: 0.1}}, "sce"}, {ArceeFusion{slerp.ArceeFusion{Base: 1}}, "arcee_fusion"},
 	} {
 		s, ok := c.op.(Sweeper)
 		if !ok || c.op.Word() != c.word || c.op.Needs() != Passes || c.op.Solve(3, nil).Outcome != Outcome(c.word) {

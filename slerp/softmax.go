@@ -1,0 +1,115 @@
+package slerp
+
+import "math"
+
+// Exponentials and divergences for rows of probabilities. Package math is not used, whose
+// exponential and logarithm are assembly on some machines and differ by machine in the
+// last bits. Conversions keep machines from fusing products into sums.
+
+// The argument of exp is a multiple of ln 2/64, in two words of which products with
+// integers up to 2^20 are exact in the first, and a rest.
+const (
+	expSteps = 0x1.71547652b82fep+6 // 64/ln 2
+	expStep1 = 0x1.62e42fef00000p-7
+	expStep2 = 0x1.473de6af278edp-40
+	// integral added to a number below 2^51 rounds it to an integer, which is in
+	// the lower bits of the sum.
+	integral = 0x1.8p52
+	// leastExp is the least argument: from there down e^x is e^-700.
+	leastExp = -700
+)
+
+// exp is e^x within 1.4 units in the last place, for a finite x up to 700: one half each for the table
+// and the last sum, and 0.31 for the Taylor series of the rest, of up to 0.0055, which ends
+// after the fifth power.
+func exp(x float64) float64 {
+	if x < leastExp {
+		x = leastExp
+	}
+	t := float64(x*expSteps) + integral
+	k := int64(math.Float64bits(t)<<32) >> 32
+	t -= integral
+	r := (x - float64(t*expStep1)) - float64(t*expStep2)
+	p := r + float64(float64(r*r)*(1.0/2+float64(r*(1.0/6+float64(r*(1.0/24+float64(r*(1.0/120))))))))
+	y := expTable[k&63]
+	y += float64(y * p)
+	return math.Float64frombits(math.Float64bits(y) + uint64(k>>6)<<52)
+}
+
+// expTable has 2^(k/64), rounded to nearest.
+var expTable = [64]float64{
+	0x1.0000000000000p+0, 0x1.02c9a3e778061p+0, 0x1.059b0d3158574p+0, 0x1.0874518759bc8p+0,
+	0x1.0b5586cf9890fp+0, 0x1.0e3ec32d3d1a2p+0, 0x1.11301d0125b51p+0, 0x1.1429aaea92de0p+0,
+	0x1.172b83c7d517bp+0, 0x1.1a35beb6fcb75p+0, 0x1.1d4873168b9aap+0, 0x1.2063b88628cd6p+0,
+	0x1.2387a6e756238p+0, 0x1.26b4565e27cddp+0, 0x1.29e9df51fdee1p+0, 0x1.2d285a6e4030bp+0,
+	0x1.306fe0a31b715p+0, 0x1.33c08b26416ffp+0, 0x1.371a7373aa9cbp+0, 0x1.3a7db34e59ff7p+0,
+	0x1.3dea64c123422p+0, 0x1.4160a21f72e2ap+0, 0x1.44e086061892dp+0, 0x1.486a2b5c13cd0p+0,
+	0x1.4bfdad5362a27p+0, 0x1.4f9b2769d2ca7p+0, 0x1.5342b569d4f82p+0, 0x1.56f4736b527dap+0,
+	0x1.5ab07dd485429p+0, 0x1.5e76f15ad2148p+0, 0x1.6247eb03a5585p+0, 0x1.6623882552225p+0,
+	0x1.6a09e667f3bcdp+0, 0x1.6dfb23c651a2fp+0, 0x1.71f75e8ec5f74p+0, 0x1.75feb564267c9p+0,
+	0x1.7a11473eb0187p+0, 0x1.7e2f336cf4e62p+0, 0x1.82589994cce13p+0, 0x1.868d99b4492edp+0,
+	0x1.8ace5422aa0dbp+0, 0x1.8f1ae99157736p+0, 0x1.93737b0cdc5e5p+0, 0x1.97d829fde4e50p+0,
+	0x1.9c49182a3f090p+0, 0x1.a0c667b5de565p+0, 0x1.a5503b23e255dp+0, 0x1.a9e6b5579fdbfp+0,
+	0x1.ae89f995ad3adp+0, 0x1.b33a2b84f15fbp+0, 0x1.b7f76f2fb5e47p+0, 0x1.bcc1e904bc1d2p+0,
+	0x1.c199bdd85529cp+0, 0x1.c67f12e57d14bp+0, 0x1.cb720dcef9069p+0, 0x1.d072d4a07897cp+0,
+	0x1.d5818dcfba487p+0, 0x1.da9e603db3285p+0, 0x1.dfc97337b9b5fp+0, 0x1.e502ee78b3ff6p+0,
+	0x1.ea4afa2a490dap+0, 0x1.efa1bee615a27p+0, 0x1.f50765b6e4540p+0, 0x1.fa7c1819e90d8p+0,
+}
+
+// softmax replaces the elements of v by e^(x - top) and adds these to the lanes.
+func softmax(l *[8]float64, v []float64, top float64, lane int) {
+	for j, x := range v {
+		y := exp(x - top)
+		v[j] = y
+		l[(lane+j)&7] += y
+	}
+}
+
+// probable is what mergekit adds to probabilities (0.1.5, merge_methods/arcee_fusion.py).
+const probable = 1e-8
+
+// divergence adds to the lanes the terms of the Kullback-Leibler divergence of the
+// probabilities u/sum from v/sum, each with 1e-8 added.
+//
+// The terms are P ln(P/Q) - P + Q, as the probabilities on both sides have the same sum.
+// They are not negative, and where P and Q are close there is no difference of large
+// numbers: with s = (P-Q)/(P+Q) a term is (P+Q) (s² + (1+s)(s³/3 + s⁵/5 + ...)).
+func divergence(l *[8]float64, u, v []float64, sumU, sumV float64, lane int) {
+	iu, iv := 1/sumU, 1/sumV
+	v = v[:len(u)]
+	for j, x := range u {
+		p, q := float64(x*iu)+probable, float64(v[j]*iv)+probable
+		both := p + q
+		s := (p - q) / both
+		z := float64(s * s)
+		if z > nearSquare {
+			l[(lane+j)&7] += max(0, float64(p*ln(p/q))-(p-q))
+			continue
+		}
+		tail := 1.0/3 + float64(z*(1.0/5+float64(z*(1.0/7+float64(z*(1.0/9+float64(z*(1.0/11+float64(z*(1.0/13))))))))))
+		l[(lane+j)&7] += float64(both * (z + float64(float64(z*s)*float64((1+s)*tail))))
+	}
+}
+
+// nearSquare is the greatest s² for which the series is used: what it leaves out is
+// less than 2^-55 of a term.
+const nearSquare = 1.0 / 256
+
+// ln is the natural logarithm of a normal x > 0, within 4 units in the last place where its size
+// is 0.1 at least. It is a multiple of ln 2 and twice the inverse hyperbolic tangent of (m-1)/(m+1), m from
+// 0.7 to 1.42.
+func ln(x float64) float64 {
+	u := math.Float64bits(x)
+	e := int64(u>>52) - 1023
+	m := math.Float64frombits(u&(1<<52-1) | one)
+	if m > math.Sqrt2 {
+		m, e = m/2, e+1
+	}
+	s := (m - 1) / (m + 1)
+	z := float64(s * s)
+	sum := 0.0
+	for n := 21.0; n > 1; n -= 2 {
+		sum = float64(z * (1/n + sum))
+	}
+	return float64(float64(e)*math.Ln2) + float64(2*s*(1+sum))
+}
