@@ -489,35 +489,37 @@ func (b *band) grain() int64                      { return 1 }
 func (b *band) span() int64                       { return 0 }
 
 // keep drops what is outside the range.
-func (b *band) keep(q int, d []float64, at int64) (kept int) {
+func (b *band) keep(q int, x, base []float64, at int64) (kept int, far uint64) {
 	m := &b.m[q]
 	if m.to <= m.from {
-		clear(d)
-		return 0
+		return 0, drop(x, base)
 	}
-	for len(d) > 0 {
-		n, lo, hi := len(d), m.lo[1], m.hi[1]
+	for len(x) > 0 {
+		n, lo, hi := len(x), m.lo[1], m.hi[1]
 		if at < m.loCut {
 			n, lo = int(min(int64(n), m.loCut-at)), m.lo[0]
 		}
 		if at < m.hiCut {
 			n, hi = int(min(int64(n), m.hiCut-at)), m.hi[0]
 		}
-		kept += keepWithin(d[:n], lo, max(lo, hi))
-		d, at = d[n:], at+int64(n)
+		k, f := keepWithin(x[:n], base[:n], lo, max(lo, hi))
+		kept, far = kept+k, far|f
+		x, base, at = x[n:], base[n:], at+int64(n)
 	}
-	return kept
+	return kept, far
 }
 
-// keepWithin makes the elements zero whose codes without the sign are below lo, or not
-// below hi, and returns the number of the others.
-func keepWithin(d []float64, lo, hi uint64) int {
+// keepWithin is x -= b, and makes the differences zero whose codes without the sign are below
+// lo, or not below hi. It returns the number of the others, and far as subtract.
+func keepWithin(x, b []float64, lo, hi uint64) (kept int, far uint64) {
 	n, width := uint64(0), hi-lo
-	for j, x := range d {
-		u := math.Float64bits(x)
+	b = b[:len(x)]
+	for j := range x {
+		u := math.Float64bits(x[j] - b[j])
+		far |= farBit(u)
 		_, in := bits.Sub64(u&^(1<<63)-lo, width, 0)
 		n += in
-		d[j] = math.Float64frombits(u & -in)
+		x[j] = math.Float64frombits(u & -in)
 	}
-	return int(n)
+	return int(n), far
 }

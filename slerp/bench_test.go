@@ -236,12 +236,14 @@ func BenchmarkTaskVectors(b *testing.B) {
 		for name, v := range map[string]TaskVectors{
 			"ties":        {Sparsifier: Magnitude, Consensus: Elected, Normalize: true},
 			"breadcrumbs": {Sparsifier: Outliers},
+			"dare_linear": {Sparsifier: Random, Rescale: true},
+			"della":       {Sparsifier: Ranked, Consensus: Elected, Normalize: true, Rescale: true},
 		} {
 			v.Weight, v.Density, v.Gamma, v.Epsilon, v.Lambda = []float64{0, 1, 0.5, 0.3}, []float64{0, 0.5, 0.3, 0.7}, []float64{0, 0.01, 0.01, 0.01}, []float64{0, 0.1, 0.1, 0.1}, 1
 			s := v.Sweep(o)
 			scratch := &Scratch{}
 			pass := 0
-			run := func(count int) func() {
+			run := func(count int, take bool) func() {
 				return func() {
 					for k := range count {
 						r := s.Region(k)
@@ -249,7 +251,9 @@ func BenchmarkTaskVectors(b *testing.B) {
 						for at := r.From; at < r.From+r.Len; at += 1 << 15 {
 							m.Add(slicesOf(o, x, at, min(1<<15, r.From+r.Len-at)), at)
 						}
-						s.Take(k, m)
+						if take {
+							s.Take(k, m)
+						}
 					}
 				}
 			}
@@ -260,10 +264,9 @@ func BenchmarkTaskVectors(b *testing.B) {
 			for count := s.Pass(); count > 0; count = s.Pass() {
 				pass++
 				if p := pass; s.Region(0).Len*int64(count) >= n/2 {
-					b.Run(fmt.Sprintf("%s/%v/pass%d", name, d, p), func(b *testing.B) { report(b, run(count)) })
-				} else {
-					run(count)()
+					b.Run(fmt.Sprintf("%s/%v/pass%d", name, d, p), func(b *testing.B) { report(b, run(count, false)) })
 				}
+				run(count, true)()
 			}
 			dst := make([]byte, n*d.Size())
 			b.Run(fmt.Sprintf("%s/%v/mix", name, d), func(b *testing.B) {

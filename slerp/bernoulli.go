@@ -36,15 +36,14 @@ func (b *bernoulli) prepare([][]byte, int, int, int64) {}
 
 func (b *bernoulli) partial(q int) bool { return b.share[q] > 0 && b.share[q] < drawAll }
 
-func (b *bernoulli) keep(q int, d []float64, at int64) (kept int) {
-	switch {
-	case b.share[q] == 0:
-		clear(d)
-		return 0
-	case b.share[q] == drawAll:
-		return len(d)
+func (b *bernoulli) keep(q int, x, base []float64, at int64) (kept int, far uint64) {
+	switch b.share[q] {
+	case 0:
+		return 0, drop(x, base)
+	case drawAll:
+		return len(x), subtract(x, base)
 	}
-	return b.keys[q].keep(d, at, b.share[q])
+	return b.keys[q].keep(x, base, at, b.share[q])
 }
 
 // A drawKey is the key of a generator of random numbers by counter: the number of an
@@ -88,29 +87,41 @@ func drawShare(p float64) uint64 {
 	return uint64(float64(p*drawAll) + 0.5)
 }
 
-// keep makes those elements zero whose number is not below the share, and returns how many
-// stay.
-func (k drawKey) keep(d []float64, at int64, share uint64) int {
-	n := uint64(0)
-	if at&1 == 1 && len(d) > 0 {
-		_, in := bits.Sub64(k.draw(at), share, 0)
+// keep is x -= b, and makes the differences zero whose number is not below the share. x begins
+// at element at. It returns how many of them stay, and far as subtract.
+func (k drawKey) keep(x, b []float64, at int64, share uint64) (kept int, far uint64) {
+	b = b[:len(x)]
+	n, j := uint64(0), 0
+	one := func(number uint64) {
+		u := math.Float64bits(x[j] - b[j])
+		far |= farBit(u)
+		_, in := bits.Sub64(number, share, 0)
 		n += in
-		d[0] = math.Float64frombits(math.Float64bits(d[0]) & -in)
-		d, at = d[1:], at+1
+		x[j] = math.Float64frombits(u & -in)
+		j++
 	}
-	i := uint64(at) >> 1
-	for ; len(d) >= 2; d, i = d[2:], i+1 {
+	if at&1 == 1 && len(x) > 0 {
+		one(k.draw(at))
+	}
+	n, far, j = k.keepPairs(x, b, j, uint64(at+1)>>1, share, n, far)
+	if j < len(x) {
+		one(k.draw(at + int64(j)))
+	}
+	return int(n), far
+}
+
+// keepPairs does the same for pairs of elements from x[j] on, of which the first has the number i
+// among the pairs.
+func (k drawKey) keepPairs(x, b []float64, j int, i, share, n, far uint64) (kept, some uint64, end int) {
+	for ; j+1 < len(x) && j+1 < len(b); j += 2 {
 		z := k.pair(i)
-		_, a := bits.Sub64(z&math.MaxUint32, share, 0)
-		_, b := bits.Sub64(z>>32, share, 0)
-		n += a + b
-		d[0] = math.Float64frombits(math.Float64bits(d[0]) & -a)
-		d[1] = math.Float64frombits(math.Float64bits(d[1]) & -b)
+		i++
+		u, v := math.Float64bits(x[j]-b[j]), math.Float64bits(x[j+1]-b[j+1])
+		far |= farBit(u) | farBit(v)
+		_, p := bits.Sub64(z&math.MaxUint32, share, 0)
+		_, q := bits.Sub64(z>>32, share, 0)
+		n += p + q
+		x[j], x[j+1] = math.Float64frombits(u&-p), math.Float64frombits(v&-q)
 	}
-	if len(d) > 0 {
-		_, in := bits.Sub64(k.pair(i)&math.MaxUint32, share, 0)
-		n += in
-		d[0] = math.Float64frombits(math.Float64bits(d[0]) & -in)
-	}
-	return int(n)
+	return n, far, j
 }

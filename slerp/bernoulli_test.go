@@ -23,7 +23,7 @@ func TestDrawFrequency(t *testing.T) {
 			for i := range d {
 				d[i] = 1
 			}
-			kept := newDrawKey(seed, "w", model).keep(d, 0, drawShare(p))
+			kept, _ := newDrawKey(seed, "w", model).keep(d, make([]float64, n), 0, drawShare(p))
 			sum := 0
 			for _, x := range d {
 				sum += int(x)
@@ -117,8 +117,16 @@ func TestDrawPlaces(t *testing.T) {
 			for j := range d {
 				d[j] = 1
 			}
-			key.keep(d, from, drawShare(0.5))
+			key.keep(d, make([]float64, n), from, drawShare(0.5))
+			mask, half := make([]byte, n), make([]uint32, n)
+			for j := range half {
+				half[j] = 1 << 31
+			}
+			key.masks(mask, half, from)
 			for j := range d {
+				if mask[j] != byte(d[j]) {
+					t.Errorf("%d elements from %d: the mask of element %d is %d", n, from, j, mask[j])
+				}
 				if want := key.draw(from+int64(j)) < 1<<31; (d[j] == 1) != want {
 					t.Errorf("%d elements from %d: element %d is %v, want %v", n, from, j, d[j], want)
 				}

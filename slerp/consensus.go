@@ -48,12 +48,12 @@ func (m *taskMixer) Mix(dst []byte, chunks [][]byte, at int64) (c Counts) {
 		for k := range m.sums {
 			clear(m.sums[k][:n])
 		}
-		far := uint64(0)
+		b, far := m.r.wideBase(), uint64(0)
 		for q, k := range s.models {
 			d := m.r.x[:n]
 			detected.decode64(s.o.In[k], d, m.r.part(k))
-			far |= subtractFar(d, m.r.wideBase())
-			m.keep.keep(q, d, at+int64(i))
+			_, some := m.keep.keep(q, d, b, at+int64(i))
+			far |= some
 			m.add(q, d)
 		}
 		y := m.sums[0][:n]
@@ -62,7 +62,6 @@ func (m *taskMixer) Mix(dst []byte, chunks [][]byte, at int64) (c Counts) {
 		} else {
 			divide(y, m.total)
 		}
-		b := m.r.wideBase()
 		addTo(y, b, s.Lambda)
 		encode64(s.o.Out, dst[i*size:][:n*size], y)
 		c.Add(m.tally(y, far>>63 != 0))

@@ -3,6 +3,7 @@ package slerp
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"slerpmerge/internal/tensor"
 )
@@ -82,13 +83,17 @@ func (m *magprune) span() int64 { return max(1, strip/m.grain()) * m.grain() }
 
 // memory returns the bytes of keys, orders and masks.
 func (m *magprune) memory() (state, scratch int64) {
-	return 0, m.span()*(3*4+int64(len(m.models))) + 2*stripBytes
+	return 0, m.span()*(3*4+int64(len(m.models))) + 4*m.binCount() + 2*stripBytes
 }
+
+// binCount returns the bins that keys are sorted to: enough for all keys of a row that are not
+// far from each other.
+func (m *magprune) binCount() int64 { return 4*min(m.grain(), 1<<13) + 1<<10 }
 
 func (m *magprune) keeper(s *Scratch, place int) keeper {
 	k := &magpruneKeeper{m: m, b: s.Floats(place, strip), x: s.Floats(place+1, strip)}
 	n := m.span()
-	k.key, k.order, k.other = s.Counts(0, n), s.Counts(1, n), s.Counts(2, n)
+	k.key, k.order, k.place, k.bins = s.Counts(0, n), s.Counts(1, n), s.Counts(2, n), s.Counts(3, m.binCount())
 	for q := range m.models {
 		k.masks = append(k.masks, s.Bytes(q, n))
 	}
@@ -97,11 +102,11 @@ func (m *magprune) keeper(s *Scratch, place int) keeper {
 
 // magpruneKeeper has the masks of a span.
 type magpruneKeeper struct {
-	m                 *magprune
-	b, x              []float64
-	key, order, other []uint32
-	masks             [][]byte // 1 for an element that stays
-	from              int64
+	m                       *magprune
+	b, x                    []float64
+	key, order, place, bins []uint32
+	masks                   [][]byte // 1 for an element that stays
+	from                    int64
 }
 
 // prepare makes the masks of the elements from i to i+n of chunks, whole rows, of which
@@ -118,56 +123,124 @@ func (k *magpruneKeeper) prepare(chunks [][]byte, i, n int, at int64) {
 			r.load(chunks, i+p, min(strip, n-p))
 			rankKeys(m.rank, k.key[p:], r.delta64(of))
 		}
+		vectors := int(m.row.vectors)
 		for p := 0; p < n; p += int(m.row.len) {
-			k.shares(q, p, min(int(m.row.len), n-p))
+			row := k.key[p:min(n, p+int(m.row.len))]
+			for v := range vectors {
+				k.draws(q, row[v:], (len(row)-v+vectors-1)/vectors)
+			}
 		}
-		mask := k.masks[q][:n]
-		for j, share := range k.key[:n] {
-			// 1 if the number is less.
-			mask[j] = byte((m.keys[q].draw(at+int64(j)) - uint64(share)) >> 63)
-		}
+		m.keys[q].masks(k.masks[q][:n], k.key[:n], at)
 	}
 }
 
-// shares puts the probabilities of a row, as shares of 2^32, in the place of its keys.
-func (k *magpruneKeeper) shares(q, from, n int) {
-	m := k.m
-	vectors := int(m.row.vectors)
-	length := n / vectors
-	key, order, other := k.key[from:from+n], k.order[:length], k.other[:length]
-	step := (m.high[q] - m.low[q]) / float64(length-1)
-	for v := range vectors {
-		for j := range order {
-			order[j] = uint32(v + j*vectors)
-		}
-		sorted := sortByKey(m.rank, key, order, other)
-		if length == 1 {
-			key[v] = share32(m.density[q])
-			continue
-		}
-		for r, j := range sorted {
-			key[j] = share32(m.low[q] + float64(float64(r)*step))
-		}
+// draws puts the probabilities of the elements of a vector, as shares of 2^32, in the place of their
+// keys: every so-manieth one of key, count in all.
+func (k *magpruneKeeper) draws(q int, key []uint32, count int) {
+	if count == 1 {
+		key[0] = share32(k.m.density[q])
+		return
 	}
+	// In units of 2^-48: 65536 steps add up to an error below 2^-32.
+	low, high := 1<<48*max(0, k.m.low[q]), 1<<48*min(1, k.m.high[q])
+	first, step := int64(low)+1<<15, int64(max(0, high-low)/float64(count-1))
+	stride := int(k.m.row.vectors)
+	share := func(rank uint32) uint32 { return uint32(min(uint64(first+int64(rank)*step)>>16, math.MaxUint32)) }
+	ranks, ok := k.bin(key, count, stride)
+	if ok { // a bin is a key
+		for i, j := 0, 0; j < count; i, j = i+stride, j+1 {
+			b := k.place[j]
+			key[i] = share(ranks[b])
+			ranks[b]++
+		}
+		return
+	}
+	order := k.order[:count]
+	for j, b := range k.place[:count] {
+		order[ranks[b]] = uint32(j * stride)
+		ranks[b]++
+	}
+	sortNear(key, order)
+	for r, i := range order {
+		key[i] = share(uint32(r))
+	}
+}
+
+// bin finds for each key of a vector a bin, in the order of the keys, and how many keys are
+// in lower bins. Each bin has one key, or several in a narrow range: then single is false.
+func (k *magpruneKeeper) bin(key []uint32, count, stride int) (below []uint32, single bool) {
+	place := k.place[:count]
+	least, most := uint32(math.MaxUint32), uint32(0)
+	for i, j := 0, 0; j < count; i, j = i+stride, j+1 {
+		x := key[i]
+		place[j] = x
+		least, most = min(least, x-1), max(most, x) // 0 becomes the greatest
+	}
+	least = max(1, least+1) // 1 if all are 0
+	// The bin of 0 is its own: many deltas are 0, and the others far from it.
+	bins := uint32(len(k.bins) - 1)
+	shift := 0
+	for most > 0 && (most-least)>>shift >= bins-1 {
+		shift++
+	}
+	used := uint32(1)
+	if most > 0 {
+		used = (most-least)>>shift + 2
+	}
+	below = k.bins[:used]
+	clear(below)
+	for j, x := range place {
+		x -= least
+		b := (x>>shift + 1) &^ uint32(int32(x)>>31) // keys have 31 bits: 0 alone has become negative
+		place[j] = b
+		below[b]++
+	}
+	sum := uint32(0)
+	for b, n := range below {
+		below[b] = sum
+		sum += n
+	}
+	return below, shift == 0
 }
 
 // share32 is drawShare within 32 bits.
 func share32(p float64) uint32 { return uint32(min(drawShare(p), math.MaxUint32)) }
 
+// masks fills mask with 1 for those elements from at on whose number is below the share.
+func (k drawKey) masks(mask []byte, share []uint32, at int64) {
+	share = share[:len(mask)]
+	j := 0
+	if at&1 == 1 && len(mask) > 0 {
+		mask[0] = byte((k.draw(at) - uint64(share[0])) >> 63)
+		j = 1
+	}
+	for i := uint64(at+1) >> 1; j+1 < len(mask) && j+1 < len(share); i, j = i+1, j+2 {
+		z := k.pair(i)
+		mask[j] = byte((z&math.MaxUint32 - uint64(share[j])) >> 63)
+		mask[j+1] = byte((z>>32 - uint64(share[j+1])) >> 63)
+	}
+	if j < len(mask) {
+		mask[j] = byte((k.draw(at+int64(j)) - uint64(share[j])) >> 63)
+	}
+}
+
 // keep drops what the masks of the span drop.
-func (k *magpruneKeeper) keep(q int, d []float64, at int64) (kept int) {
+func (k *magpruneKeeper) keep(q int, x, b []float64, at int64) (kept int, far uint64) {
 	switch {
 	case k.m.density[q] >= 1:
-		return len(d)
+		return len(x), subtract(x, b)
 	case !k.m.partial(q):
-		clear(d)
-		return 0
+		return 0, drop(x, b)
 	}
-	for j, in := range k.masks[q][at-k.from:][:len(d)] {
+	b = b[:len(x)]
+	mask := k.masks[q][at-k.from:][:len(x)]
+	for j, in := range mask {
+		u := math.Float64bits(x[j] - b[j])
+		far |= farBit(u)
 		kept += int(in)
-		d[j] = math.Float64frombits(math.Float64bits(d[j]) & -uint64(in))
+		x[j] = math.Float64frombits(u & -uint64(in))
 	}
-	return kept
+	return kept, far
 }
 
 // rankKeys fills key with the keys of d.
@@ -189,47 +262,19 @@ func rankKeys(t DType, key []uint32, d []float64) {
 	}
 }
 
-// sortByKey sorts indices by their keys, those of equal keys in the order that they
-// have. The result is in either of the two slices, which have the same length.
-func sortByKey(t DType, key, order, other []uint32) []uint32 {
-	if len(order) <= 48 {
-		for i := 1; i < len(order); i++ {
-			x, j := order[i], i
-			for ; j > 0 && key[order[j-1]] > key[x]; j-- {
-				order[j] = order[j-1]
-			}
-			order[j] = x
+// sortNear sorts indices by their keys, those of equal keys in the order that they have. Few
+// of them are far from their places.
+func sortNear(key, order []uint32) {
+	moves := 0
+	for i := 1; i < len(order); i++ {
+		x, j := order[i], i
+		for ; j > 0 && key[order[j-1]] > key[x]; j-- {
+			order[j] = order[j-1]
 		}
-		return order
-	}
-	digits := 2
-	if t == tensor.F32 {
-		digits = 4
-	}
-	var counts [4][256]uint32
-	for _, i := range order {
-		k := key[i]
-		counts[0][k&255]++
-		counts[1][k>>8&255]++
-		counts[2][k>>16&255]++
-		counts[3][k>>24&255]++
-	}
-	for d := range digits {
-		c, shift := &counts[d], 8*d
-		if c[key[order[0]]>>shift&255] == uint32(len(order)) {
-			continue
+		order[j] = x
+		if moves += i - j; moves > 16*len(order) { // many keys in one bin
+			slices.SortStableFunc(order, func(a, b uint32) int { return int(key[a]) - int(key[b]) })
+			return
 		}
-		sum := uint32(0)
-		for b, n := range c {
-			c[b] = sum
-			sum += n
-		}
-		for _, i := range order {
-			b := key[i] >> shift & 255
-			other[c[b]] = i
-			c[b]++
-		}
-		order, other = other, order
 	}
-	return order
 }

@@ -105,7 +105,7 @@ func (p *Products) strip(chunks [][]byte, at, m int) {
 			p.set.decode64(d, x, part(k))
 		case !p.set.widen64(d, x, part(k), base):
 			p.set.decode64(d, x, part(k))
-			subtract(x, base)
+			subtractBase(x, base)
 		}
 		i++
 	}
@@ -115,7 +115,7 @@ func (p *Products) strip(chunks [][]byte, at, m int) {
 			return
 		}
 		for i := range p.n {
-			subtract(p.operand(i), base)
+			subtractBase(p.operand(i), base)
 		}
 	}
 	if p.addTiles(m) {
@@ -133,7 +133,7 @@ func (p *Products) strip(chunks [][]byte, at, m int) {
 // operand is the strip of operand i, the base's for i = n.
 func (p *Products) operand(i int) []float64 { return p.x[i*productStrip:][:productStrip] }
 
-func subtract(x, base []float64) {
+func subtractBase(x, base []float64) {
 	for i, b := range base {
 		x[i] -= b
 	}

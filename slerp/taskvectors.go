@@ -161,9 +161,10 @@ type keeper interface {
 	// prepare is shown the next span: elements i to i+n of chunks, the first of which has the
 	// index at in the tensor.
 	prepare(chunks [][]byte, i, n int, at int64)
-	// keep makes those elements of d zero that are dropped, and returns how many stay.
-	// d is a strip of the delta of model q from element at on.
-	keep(q int, d []float64, at int64) (kept int)
+	// keep makes x the delta x - b, with those elements zero that are dropped, and returns
+	// how many stay. x is a strip of model q from element at on. The sign bit of far is set if some
+	// difference is not finite.
+	keep(q int, x, b []float64, at int64) (kept int, far uint64)
 }
 
 // taskSweep is the Sweep of TaskVectors: the passes of the sparsifier, then one
@@ -290,8 +291,11 @@ func (s *taskSweep) Meter(scratch *Scratch, block int) Meter {
 	if s.step == taskSparsify {
 		return s.sparse.meter(scratch, block)
 	}
+	zeros := scratch.Floats(sumStrips, strip)
+	clear(zeros)
 	return &normMeter{
 		s:     s,
+		zeros: zeros,
 		r:     newDeltaStrips(&s.deltas, scratch),
 		keep:  s.sparse.keeper(scratch, taskStrips),
 		lanes: make([][2][8]float64, len(s.models)),
@@ -330,6 +334,7 @@ type normMeter struct {
 	s     *taskSweep
 	r     deltaStrips
 	keep  keeper
+	zeros []float64
 	lanes [][2][8]float64
 	kept  []int64
 }
@@ -343,7 +348,8 @@ func (m *normMeter) Add(chunks [][]byte, at int64) {
 			}
 			d := m.r.delta64(k)
 			sumMagnitudes(&m.lanes[q][0], d, at+int64(i))
-			m.kept[q] += int64(m.keep.keep(q, d, at+int64(i)))
+			kept, _ := m.keep.keep(q, d, m.zeros[:n], at+int64(i))
+			m.kept[q] += int64(kept)
 			sumMagnitudes(&m.lanes[q][1], d, at+int64(i))
 		}
 	}
@@ -430,18 +436,30 @@ func (r *deltaStrips) wideBase() []float64 {
 func (r *deltaStrips) delta64(k int) []float64 {
 	b, x := r.wideBase(), r.x[:r.n]
 	detected.decode64(r.d.o.In[k], x, r.part(k))
-	subtractFar(x, b)
+	subtract(x, b)
 	return x
 }
 
-// subtractFar is x -= b. It returns a number whose sign bit is set if some difference is not
-// finite.
-func subtractFar(x, b []float64) (far uint64) {
+// subtract is x -= b. The sign bit of far is set if some difference is not finite.
+func subtract(x, b []float64) (far uint64) {
 	b = b[:len(x)]
 	for j := range x {
 		d := x[j] - b[j]
 		x[j] = d
-		far |= math.Float64bits(d)&^(1<<63) + 1<<52
+		far |= farBit(math.Float64bits(d))
+	}
+	return far
+}
+
+// farBit returns a number whose sign bit is set if u is the code of an infinity or of NaN.
+func farBit(u uint64) uint64 { return u&^(1<<63) + 1<<52 }
+
+// drop makes x zero. far is that of subtract.
+func drop(x, b []float64) (far uint64) {
+	b = b[:len(x)]
+	for j := range x {
+		far |= farBit(math.Float64bits(x[j] - b[j]))
+		x[j] = 0
 	}
 	return far
 }

@@ -306,7 +306,10 @@ func TestTaskVectors(t *testing.T) {
 			v.Weight = append(v.Weight, pick(1, 1, 0.5, 0.3, 0, -0.7))
 			v.Density = append(v.Density, pick(0, 1e-9, 0.01, 0.3, 0.5, 0.9, 0.999, 1, 1.5))
 			v.Gamma = append(v.Gamma, pick(0, 0.01, 0.01, 0.1, 0.6, 1))
-			v.Epsilon = append(v.Epsilon, pick(0, 0.005, 0.0099))
+			v.Epsilon = append(v.Epsilon, pick(0, 0.005, 0.0099, 0.15))
+			if k := len(v.Epsilon) - 1; v.Sparsifier == Ranked && v.Unfit(k) != "" {
+				v.Density[k] = 0.5
+			}
 		}
 		m := mix(0)
 		if trial%4 == 0 {
@@ -499,7 +502,7 @@ func FuzzBand(f *testing.F) {
 		want := plainBand(plainRank(o.In), delta, first, last)
 		got := slices.Repeat([]float64{1}, n)
 		detected.decode64(d, got, p)
-		kept := b.keep(0, got, 0)
+		kept, _ := b.keep(0, got, make([]float64, n), 0)
 		count := 0
 		for i := range want {
 			if want[i] {
