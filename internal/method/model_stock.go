@@ -62,6 +62,9 @@ func (ModelStockMethod) Op(p Params) (Op, string) {
 	if p.Operands() == 1 {
 		return alone(1, 0), ""
 	}
+	if rows, _ := p.Flag("filter_wise"); rows {
+		return FilterWise{slerp.FilterWise{Base: p.Base()}}, ""
+	}
 	return ModelStock{p.Base()}, ""
 }
 

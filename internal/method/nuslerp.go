@@ -72,6 +72,10 @@ func (NuslerpMethod) Op(p Params) (Op, string) {
 	if t == 0 || t == 1 { // nothing is blended
 		return alone(p.Operands(), list[int(t)]), missing
 	}
+	if flat, ok := p.Flag("nuslerp_flatten"); ok && !flat {
+		columns, _ := p.Flag("nuslerp_row_wise")
+		return NuslerpAxes{slerp.NuslerpAxes{Base: p.Base(), T: t, Columns: columns}}, missing
+	}
 	return Nuslerp{T: t, base: p.Base()}, missing
 }
 
