@@ -12,10 +12,13 @@ import (
 
 // detected is the set that this processor runs. It is never changed.
 var detected = func() kernelSet {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
-		return avx2
+	switch {
+	case !cpu.X86.HasAVX2 || !cpu.X86.HasFMA || !cpu.X86.HasF16C:
+		return noKernels
+	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW:
+		return avx512
 	}
-	return noKernels
+	return avx2
 }()
 
 // step is the number of elements that kernels take at a time. What is left is

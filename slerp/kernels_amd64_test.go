@@ -63,25 +63,32 @@ func TestSumKernelsEqualDefinition(t *testing.T) {
 	skipWithoutAsm(t)
 	r := source(14)
 	for i := range 3000 {
+		set := avx2 + kernelSet(r.IntN(int(detected)))
 		n, count := r.IntN(71), 1+r.IntN(9)
+		if i%20 == 0 {
+			count = 10 + r.IntN(12)
+		}
 		if i%10 == 0 {
 			n = r.IntN(2*strip + 100)
 		}
 		in, x := someTensors(r, count, n, mix(r.IntN(int(numMixes))))
 		base := max(-1, r.IntN(2*count)-count)
-		fast, slow := NewProducts(in, base), noKernels.newProducts(in, base)
+		fast, slow := set.newProducts(in, base), noKernels.newProducts(in, base)
 		fast.Add(x)
 		slow.Add(x)
 		if !sameGrams(fast.Grams(nil), slow.Grams(nil)) {
-			t.Fatalf("products of %d of %v, base %d: %x, defined as %x", n, in, base, fast.Grams(nil), slow.Grams(nil))
+			t.Fatalf("set %d: products of %d of %v, base %d: %x, defined as %x", set, n, in, base, fast.Grams(nil), slow.Grams(nil))
 		}
-		out := allTypes[1+r.IntN(3)]
+		out := in[0]
+		if i%3 == 0 {
+			out = allTypes[r.IntN(len(allTypes))]
+		}
 		w, divisor := someSum(r, count)
 		got, want := make([]byte, n*out.Size()), make([]byte, n*out.Size())
-		c := NewWeightedSum(out, in).Sum(got, x, w, divisor)
+		c := set.newWeightedSum(out, in).Sum(got, x, w, divisor)
 		defined := noKernels.newWeightedSum(out, in).Sum(want, x, w, divisor)
 		if !bytes.Equal(got, want) || c != defined {
-			t.Fatalf("sums of %d of %v to %v with %v over %v: bytes or counts differ", n, in, out, w, divisor)
+			t.Fatalf("set %d: sums of %d of %v to %v with %v over %v: bytes or counts differ", set, n, in, out, w, divisor)
 		}
 	}
 }

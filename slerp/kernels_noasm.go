@@ -24,13 +24,22 @@ func (kernelSet) widen64(d DType, dst []float64, src []byte, base []float64) boo
 
 func (kernelSet) narrow64(d DType, dst []byte, src []float64) bool { return false }
 
-func (kernelSet) addWeighted(d DType, y []float64, x [][]byte, at int, w []float64, divisor float64) bool {
+func (k *WeightedSum) mix(dst []byte, x [][]byte, at int, w []float64, divisor float64) bool {
 	return false
 }
 
-// A tile is not made.
+func (k *WeightedSum) add(d DType, y []float64, x [][]byte, at int, w []float64, divisor float64) bool {
+	return false
+}
+
+type fusedKernel *struct{}
+
 type tile struct{}
 
+func (kernelSet) fusedKernel(d DType, n int, based bool) fusedKernel { return nil }
+
 func (kernelSet) tiles(n int, exact bool) []tile { return nil }
+
+func (p *Products) addFused(chunks [][]byte, n int) bool { return false }
 
 func (p *Products) addTiles(m int) bool { return false }

@@ -16,10 +16,13 @@ type Products struct {
 	pair  *InnerProducts // does all the work for two tensors without a base
 	n     int            // operands, the base not counted
 	wide  bool           // there are F64 values
-	tiles []tile         // kernels that cover all pairs, if there are
-	x     []float64      // a strip of each operand and, if there is one, the base
+	x     []float64      // a strip of each operand and, if there is one, the base; or a scratch
 	lanes [][8]float64   // for each i <= j, in row order: (0,0), (0,1)... (1,1)...
 	far   [][8]Wide      // instead of lanes, once a block has had F64 values near the ends
+
+	fused     fusedKernel // one for all pairs, if there is
+	tiles     []tile      // several for all pairs, if there are
+	addresses []*byte
 }
 
 // productStrip is the number of elements of each operand that are widened at a
@@ -42,16 +45,21 @@ func (set kernelSet) newProducts(in []DType, base int) *Products {
 		p.pair = set.newInnerProducts(in[0], in[1])
 		return p
 	}
+	alike := true
 	for _, d := range in {
-		if d == tensor.F64 {
-			p.wide = true
-		}
+		alike = alike && d == in[0]
+		p.wide = p.wide || d == tensor.F64
+	}
+	p.lanes = make([][8]float64, p.n*(p.n+1)/2)
+	if alike {
+		p.fused = set.fusedKernel(in[0], p.n, base >= 0)
+	}
+	if p.fused != nil {
+		p.x, p.addresses = make([]float64, 8*len(in)), make([]*byte, len(in))
+		return p
 	}
 	p.x = make([]float64, len(in)*productStrip)
-	p.lanes = make([][8]float64, p.n*(p.n+1)/2)
-	if p.n > 1 {
-		p.tiles = set.tiles(p.n, base < 0 && !p.wide)
-	}
+	p.tiles = set.tiles(p.n, base < 0 && !p.wide)
 	return p
 }
 
@@ -78,7 +86,7 @@ func (p *Products) Add(chunks [][]byte) {
 	for i, d := range p.in {
 		mustMatch(n, elems(d, chunks[i]))
 	}
-	if p.n < 2 {
+	if p.n < 2 || p.addFused(chunks, n) {
 		return
 	}
 	for at := 0; at < n; at += productStrip {

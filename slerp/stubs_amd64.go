@@ -128,6 +128,42 @@ func widenF32ToF64(dst *float64, src *byte, n int)
 //go:noescape
 func minusF32(dst *float64, src *byte, base *float64, n int)
 
+// widenBF16ToF64Z widens BF16 to F64.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func widenBF16ToF64Z(dst *float64, src *byte, n int)
+
+// minusBF16Z widens BF16 to F64 and subtracts the base.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func minusBF16Z(dst *float64, src *byte, base *float64, n int)
+
+// widenF16ToF64Z widens F16 to F64.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func widenF16ToF64Z(dst *float64, src *byte, n int)
+
+// minusF16Z widens F16 to F64 and subtracts the base.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func minusF16Z(dst *float64, src *byte, base *float64, n int)
+
+// widenF32ToF64Z widens F32 to F64.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func widenF32ToF64Z(dst *float64, src *byte, n int)
+
+// minusF32Z widens F32 to F64 and subtracts the base.
+// n is a multiple of 16, not 0.
+//
+//go:noescape
+func minusF32Z(dst *float64, src *byte, base *float64, n int)
+
 // triangle2Fused adds the products of all pairs of 2 operands from x on to 3 times 8 lanes, in row order. y is not used.
 // Products are fused with the sum.
 // Strips of operands lie one after another. n is a multiple of 8, not 0.
@@ -169,6 +205,20 @@ func row6Fused(l *[8]float64, x *float64, y *float64, n int)
 //
 //go:noescape
 func row7Fused(l *[8]float64, x *float64, y *float64, n int)
+
+// triangle7FusedZ adds the products of all pairs of 7 operands from x on to 28 times 8 lanes, in row order. y is not used.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func triangle7FusedZ(l *[8]float64, x *float64, y *float64, n int)
+
+// row8FusedZ adds the products of operand x with 8 operands from y on to 8 times 8 lanes.
+// Products are fused with the sum.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
+//
+//go:noescape
+func row8FusedZ(l *[8]float64, x *float64, y *float64, n int)
 
 // triangle2Rounded adds the products of all pairs of 2 operands from x on to 3 times 8 lanes, in row order. y is not used.
 // Products are rounded.
@@ -212,37 +262,225 @@ func row6Rounded(l *[8]float64, x *float64, y *float64, n int)
 //go:noescape
 func row7Rounded(l *[8]float64, x *float64, y *float64, n int)
 
-// sumBF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands.
-// n is a multiple of 16, not 0; so many operands there are, not 0.
+// triangle7RoundedZ adds the products of all pairs of 7 operands from x on to 28 times 8 lanes, in row order. y is not used.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
 //
 //go:noescape
-func sumBF16(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+func triangle7RoundedZ(l *[8]float64, x *float64, y *float64, n int)
 
-// sumF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands.
-// n is a multiple of 16, not 0; so many operands there are, not 0.
+// row8RoundedZ adds the products of operand x with 8 operands from y on to 8 times 8 lanes.
+// Products are rounded.
+// Strips of operands lie one after another. n is a multiple of 8, not 0.
 //
 //go:noescape
-func sumF16(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+func row8RoundedZ(l *[8]float64, x *float64, y *float64, n int)
 
-// sumF32 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands.
-// n is a multiple of 16, not 0; so many operands there are, not 0.
+// gram3BF16 adds the products of all pairs of 3 BF16 operands to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
 //
 //go:noescape
-func sumF32(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+func gram3BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
 
-// sumF64 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F64 operands.
-// n is a multiple of 16, not 0; so many operands there are, not 0.
+// gram3BF16Based adds the products of all pairs of 3 BF16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
 //
 //go:noescape
-func sumF64(y *float64, x **byte, w *float64, operands int, n int, divisor float64)
+func gram3BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
 
-// narrowF64ToF32 rounds F64 to F32.
-// n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
+// gram4BF16 adds the products of all pairs of 4 BF16 operands to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
 //
 //go:noescape
-func narrowF64ToF32(dst *byte, src *float64, n int) (bad uint32)
+func gram4BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
 
-// narrowF64ToBF16 rounds F64 to BF16, once. It leaves subnormal results to the caller.
+// gram4BF16Based adds the products of all pairs of 4 BF16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram4BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram5BF16 adds the products of all pairs of 5 BF16 operands to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram5BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram5BF16Based adds the products of all pairs of 5 BF16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram5BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram6BF16 adds the products of all pairs of 6 BF16 operands to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram6BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram6BF16Based adds the products of all pairs of 6 BF16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram6BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram3F16 adds the products of all pairs of 3 F16 operands to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram3F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram3F16Based adds the products of all pairs of 3 F16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram3F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram4F16 adds the products of all pairs of 4 F16 operands to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram4F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram4F16Based adds the products of all pairs of 4 F16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram4F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram5F16 adds the products of all pairs of 5 F16 operands to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram5F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram5F16Based adds the products of all pairs of 5 F16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram5F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram6F16 adds the products of all pairs of 6 F16 operands to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram6F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram6F16Based adds the products of all pairs of 6 F16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram6F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram3F32 adds the products of all pairs of 3 F32 operands to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram3F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram3F32Based adds the products of all pairs of 3 F32 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram3F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram4F32 adds the products of all pairs of 4 F32 operands to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram4F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram4F32Based adds the products of all pairs of 4 F32 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram4F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram5F32 adds the products of all pairs of 5 F32 operands to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram5F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram5F32Based adds the products of all pairs of 5 F32 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram5F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram6F32 adds the products of all pairs of 6 F32 operands to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram6F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// gram6F32Based adds the products of all pairs of 6 F32 operands less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+//
+//go:noescape
+func gram6F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+
+// sumBF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes.
+// n is a multiple of 16, not 0; operands is not 0.
+//
+//go:noescape
+func sumBF16(y *float64, x **byte, offset int, w *float64, operands int, n int, divisor float64)
+
+// sumF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes.
+// n is a multiple of 16, not 0; operands is not 0.
+//
+//go:noescape
+func sumF16(y *float64, x **byte, offset int, w *float64, operands int, n int, divisor float64)
+
+// sumF32 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes.
+// n is a multiple of 16, not 0; operands is not 0.
+//
+//go:noescape
+func sumF32(y *float64, x **byte, offset int, w *float64, operands int, n int, divisor float64)
+
+// sumF64 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of F64 operands, which begin at an offset in bytes.
+// n is a multiple of 16, not 0; operands is not 0.
+//
+//go:noescape
+func sumF64(y *float64, x **byte, offset int, w *float64, operands int, n int, divisor float64)
+
+// mixBF16 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// n is a multiple of 16, not 0; operands is not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func mixBF16(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
+
+// mixF16 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// n is a multiple of 16, not 0; operands is not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func mixF16(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
+
+// mixF32 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// n is a multiple of 16, not 0; operands is not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func mixF32(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
+
+// mixBF16Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func mixBF16Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
+
+// mixF16Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func mixF16Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
+
+// mixF32Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func mixF32Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
+
+// narrowF64ToBF16 rounds F64 to BF16, once.
 // n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape
@@ -253,3 +491,9 @@ func narrowF64ToBF16(dst *byte, src *float64, n int) (bad uint32)
 //
 //go:noescape
 func narrowF64ToF16(dst *byte, src *float64, n int) (bad uint32)
+
+// narrowF64ToF32 rounds F64 to F32, once.
+// n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
+//
+//go:noescape
+func narrowF64ToF32(dst *byte, src *float64, n int) (bad uint32)

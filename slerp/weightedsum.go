@@ -10,7 +10,9 @@ type WeightedSum struct {
 	set   kernelSet
 	out   DType
 	in    []DType
+	alike bool // all types are the same
 	limit float64
+	p     []*byte
 	x, y  []float64
 }
 
@@ -20,7 +22,11 @@ func NewWeightedSum(out DType, in []DType) *WeightedSum { return detected.newWei
 
 func (set kernelSet) newWeightedSum(out DType, in []DType) *WeightedSum {
 	check(append([]DType{out}, in...)...)
-	return &WeightedSum{set: set, out: out, in: in, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
+	k := &WeightedSum{set: set, out: out, in: in, alike: true, limit: limit(out), x: make([]float64, strip), y: make([]float64, strip)}
+	for _, d := range in {
+		k.alike = k.alike && d == out
+	}
+	return k
 }
 
 // Sum fills dst, which must not overlap the inputs. All hold the same number
@@ -36,8 +42,11 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 	}
 	for at := 0; at < n; at += strip {
 		y := k.y[:min(strip, n-at)]
-		k.sum(y, x, at, w, divisor)
 		part := dst[at*k.out.Size():][:len(y)*k.out.Size()]
+		if k.mix(part, x, at, w, divisor) {
+			continue
+		}
+		k.sum(y, x, at, w, divisor)
 		if k.set.narrow64(k.out, part, y) {
 			continue
 		}
@@ -57,6 +66,7 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 
 // sum fills y with sums of the elements from index at on.
 func (k *WeightedSum) sum(y []float64, x [][]byte, at int, w []float64, divisor float64) {
+	negZero := math.Copysign(0, -1)
 	for j := range y {
 		y[j] = negZero // which, unlike 0, does not turn a sum of -0 into 0
 	}
@@ -70,7 +80,7 @@ func (k *WeightedSum) sum(y []float64, x [][]byte, at int, w []float64, divisor 
 		if i == len(x) {
 			by = divisor
 		}
-		if k.set.addWeighted(d, y, x[from:i], at, w[from:i], by) {
+		if k.add(d, y, x[from:i], at, w[from:i], by) {
 			continue
 		}
 		v := k.x[:len(y)]
@@ -87,8 +97,6 @@ func (k *WeightedSum) sum(y []float64, x [][]byte, at int, w []float64, divisor 
 		}
 	}
 }
-
-var negZero = math.Copysign(0, -1)
 
 // finite reports whether element i is finite in all inputs.
 func (k *WeightedSum) finite(x [][]byte, i int) bool {

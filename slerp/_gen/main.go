@@ -42,7 +42,7 @@ func main() {
 	narrowBF16()
 	narrowF16()
 	products()
-	sumKernels()
+	weightedSums()
 	Generate()
 }
 
@@ -56,17 +56,21 @@ type stream struct {
 }
 
 // loop runs body on step elements of the streams after another.
-func loop(body func(), streams ...stream) {
+func loop(body func(), streams ...stream) { loopTurns(step, body, streams, streams) }
+
+// loopTurns runs body on so many elements of the streams after another, and asks for
+// those to be fetched.
+func loopTurns(turn int, body func(), fetched, streams []stream) {
 	n := Load(Param("n"), GP64())
 	Label("loop")
-	for _, s := range streams {
+	for _, s := range fetched {
 		PREFETCHT0(at(s.p, ahead))
 	}
 	body()
 	for _, s := range streams {
-		ADDQ(operand.Imm(uint64(s.size*step)), s.p)
+		ADDQ(operand.Imm(uint64(s.size*turn)), s.p)
 	}
-	SUBQ(operand.Imm(step), n)
+	SUBQ(operand.Imm(uint64(turn)), n)
 	JNZ(operand.LabelRef("loop"))
 }
 
@@ -112,7 +116,7 @@ func every32(name string, v uint32) operand.Mem {
 	m, ok := constants[name]
 	if !ok {
 		m = GLOBL(name, attr.RODATA|attr.NOPTR)
-		for i := range 8 {
+		for i := range 16 {
 			DATA(4*i, operand.U32(v))
 		}
 		constants[name] = m

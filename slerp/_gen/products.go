@@ -8,187 +8,228 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// A source is an element type whose elements kernels widen to float64.
-type source struct {
-	name string
-	size int
-	// spread gives sixteen elements at m as four operands of quad; it may use 64
-	// bytes of scratch. The way over the stack pays because processors widen
-	// to float64 twice as fast from memory.
-	spread func(m, scratch operand.Mem) [4]operand.Mem
-	quad   func(m operand.Mem) reg.VecVirtual
-}
+// Products of any number of operands. A tile makes as many sums as the registers
+// hold, of strips of elements that were widened before. With AVX-512, a fused
+// kernel makes all sums of a few operands as they are stored.
 
-var sources = []source{
-	{"BF16", 2, func(m, s operand.Mem) [4]operand.Mem {
-		for i := range 2 {
-			x := YMM()
-			VPMOVZXWD(m.Offset(16*i), x)
-			VPSLLD(operand.Imm(16), x, x)
-			VMOVDQU(x, s.Offset(32*i))
+func products() {
+	for _, v := range []vector{ymm, zmm} {
+		for _, s := range sources {
+			widen64(v, s, false)
+			widen64(v, s, true)
 		}
-		return every(s, 16)
-	}, single64},
-	{"F16", 2, func(m, s operand.Mem) [4]operand.Mem {
-		half32(m, s)
-		half32(m.Offset(16), s.Offset(32))
-		return every(s, 16)
-	}, single64},
-	{"F32", 4, func(m, _ operand.Mem) [4]operand.Mem { return every(m, 16) }, single64},
-}
-
-// every is four places that many bytes apart.
-func every(m operand.Mem, bytes int) (p [4]operand.Mem) {
-	for i := range p {
-		p[i] = m.Offset(bytes * i)
 	}
-	return p
-}
-
-func double64(m operand.Mem) reg.VecVirtual {
-	y := YMM()
-	VMOVUPD(m, y)
-	return y
+	for _, exact := range []bool{true, false} {
+		triangle(ymm, 2, exact)
+		triangle(ymm, 3, exact)
+		for k := 4; k <= 7; k++ {
+			row(ymm, k, exact)
+		}
+		triangle(zmm, 7, exact)
+		row(zmm, 8, exact)
+	}
+	for _, s := range sources {
+		for k := 3; k <= 6; k++ {
+			fused(s, k, false)
+			fused(s, k, true)
+		}
+	}
 }
 
 // widen64 widens elements to float64; with minus it subtracts those of a base.
-func widen64(s source, minus bool) {
-	var base reg.GPVirtual
+func widen64(v vector, s source, minus bool) {
+	name, signature := "widen"+s.name+"ToF64"+v.suffix, "func(dst *float64, src *byte, n int)"
+	doc := name + " widens " + s.name + " to F64."
 	if minus {
-		name := "minus" + s.name
-		TEXT(name, NOSPLIT, "func(dst *float64, src *byte, base *float64, n int)")
-		Doc(name+" widens "+s.name+" to F64 and subtracts the base.", "n is a multiple of 16, not 0.")
-		base = pointer("base")
-	} else {
-		name := "widen" + s.name + "ToF64"
-		TEXT(name, NOSPLIT, "func(dst *float64, src *byte, n int)")
-		Doc(name+" widens "+s.name+" to F64.", "n is a multiple of 16, not 0.")
+		name, signature = "minus"+s.name+v.suffix, "func(dst *float64, src *byte, base *float64, n int)"
+		doc = name + " widens " + s.name + " to F64 and subtracts the base."
 	}
+	TEXT(name, NOSPLIT, signature)
+	Doc(doc, "n is a multiple of 16, not 0.")
 	Pragma("noescape")
 	dst, src := pointer("dst"), pointer("src")
-	stack, _ := scratch()
-	n := Load(Param("n"), GP64())
-	Label("loop")
-	PREFETCHT0(at(src, ahead))
-	for i, m := range s.spread(at(src, 0), stack) {
-		x := s.quad(m)
-		if minus {
-			VSUBPD(at(base, 32*i), x, x)
-		}
-		VMOVUPD(x, at(dst, 32*i))
-	}
-	ADDQ(operand.Imm(uint64(s.size*step)), src)
-	ADDQ(operand.Imm(8*step), dst)
+	streams := []stream{{src, s.size}, {dst, 8}}
+	var base reg.GPVirtual
 	if minus {
-		ADDQ(operand.Imm(8*step), base)
+		base = pointer("base")
+		streams = append(streams, stream{base, 8})
 	}
-	SUBQ(operand.Imm(step), n)
-	JNZ(operand.LabelRef("loop"))
+	room, _ := scratch()
+	loopTurns(step, func() {
+		for i, m := range s.spread(v, at(src, 0), room) {
+			x := s.load(v, m)
+			if minus {
+				VSUBPD(at(base, v.bytes*i), x, x)
+			}
+			VMOVUPD(x, at(dst, v.bytes*i))
+		}
+	}, streams[:1], streams)
 	VZEROUPPER()
 	RET()
+}
+
+// adder adds the product of x and y to acc. Products that are not exact must be
+// rounded before they are added.
+func (v vector) adder(exact bool) func(x operand.Op, y, acc reg.VecVirtual) {
+	if exact {
+		return func(x operand.Op, y, acc reg.VecVirtual) { VFMADD231PD(x, y, acc) }
+	}
+	return func(x operand.Op, y, acc reg.VecVirtual) {
+		p := v.reg()
+		VMULPD(x, y, p)
+		VADDPD(p, acc, acc)
+	}
 }
 
 // apart is the number of bytes from one operand's strip to the next: productStrip
 // elements in Go.
 const apart = 256 * 8
 
-// A tile makes the sums of products of one operand with several, or of all pairs
-// of a few: as many sums as the registers hold.
-type tile struct {
-	l   reg.GPVirtual
-	sum [][2]reg.VecVirtual // lanes 0 to 3 and 4 to 7
-	add func(x operand.Op, y, acc reg.VecVirtual)
-}
-
-// newTile begins a function. Products that are not exact must be rounded before
-// they are added.
-func newTile(kind string, sums int, exact bool, doc string) *tile {
-	name, how := kind+"Fused", "Products are fused with the sum."
+// tile is a kernel that adds to a number of sums, each of which has a register or
+// two for its 8 lanes. body does a part of eight elements.
+func tile(v vector, kind string, sums int, exact bool, doc string, body func(x, y reg.GPVirtual, part int, sum [][]reg.VecVirtual)) {
+	name, how := kind+"Fused"+v.suffix, "Products are fused with the sum."
 	if !exact {
-		name, how = kind+"Rounded", "Products are rounded."
+		name, how = kind+"Rounded"+v.suffix, "Products are rounded."
 	}
 	TEXT(name, NOSPLIT, "func(l *[8]float64, x, y *float64, n int)")
 	Doc(name+" "+doc, how, "Strips of operands lie one after another. n is a multiple of 8, not 0.")
 	Pragma("noescape")
-	t := &tile{l: pointer("l")}
-	for i := range sums {
-		pair := [2]reg.VecVirtual{YMM(), YMM()}
-		VMOVUPD(at(t.l, 64*i), pair[0])
-		VMOVUPD(at(t.l, 64*i+32), pair[1])
-		t.sum = append(t.sum, pair)
-	}
-	t.add = func(x operand.Op, y, acc reg.VecVirtual) { VFMADD231PD(x, y, acc) }
-	if !exact {
-		t.add = func(x operand.Op, y, acc reg.VecVirtual) {
-			p := YMM()
-			VMULPD(x, y, p)
-			VADDPD(p, acc, acc)
+	l, x, y := pointer("l"), pointer("x"), pointer("y")
+	n := Load(Param("n"), GP64())
+	sum := make([][]reg.VecVirtual, sums)
+	for i := range sum {
+		for _, m := range every(at(l, 64*i), v.bytes, 64) {
+			sum[i] = append(sum[i], v.double(m))
 		}
 	}
-	return t
-}
-
-// loop runs body for the halves of eight elements after another.
-func (t *tile) loop(body func(half int), pointers ...reg.GPVirtual) {
-	n := Load(Param("n"), GP64())
 	Label("loop")
-	body(0)
-	body(1)
-	for _, p := range pointers {
-		ADDQ(operand.Imm(64), p)
+	for part := range 64 / v.bytes {
+		body(x, y, part, sum)
 	}
+	ADDQ(bytes(64), x)
+	ADDQ(bytes(64), y)
 	SUBQ(operand.Imm(8), n)
-	JNZ(operand.LabelRef("loop"))
-	for i, pair := range t.sum {
-		VMOVUPD(pair[0], at(t.l, 64*i))
-		VMOVUPD(pair[1], at(t.l, 64*i+32))
+	JNZ(label("loop"))
+	for i, lanes := range sum {
+		for part, m := range every(at(l, 64*i), v.bytes, 64) {
+			VMOVUPD(lanes[part], m)
+		}
 	}
 	VZEROUPPER()
 	RET()
 }
 
 // row multiplies one operand with k.
-func row(k int, exact bool) {
-	t := newTile(fmt.Sprintf("row%d", k), k, exact, fmt.Sprintf("adds the products of operand x with %d operands from y on to %d times 8 lanes.", k, k))
-	x, y := pointer("x"), pointer("y")
-	t.loop(func(half int) {
-		v := double64(at(x, 32*half))
+func row(v vector, k int, exact bool) {
+	add := v.adder(exact)
+	doc := fmt.Sprintf("adds the products of operand x with %d operands from y on to %d times 8 lanes.", k, k)
+	tile(v, fmt.Sprintf("row%d", k), k, exact, doc, func(x, y reg.GPVirtual, part int, sum [][]reg.VecVirtual) {
+		off := v.bytes * part
+		one := v.double(at(x, off))
 		for i := range k {
-			t.add(at(y, apart*i+32*half), v, t.sum[i][half])
+			add(at(y, apart*i+off), one, sum[i][part])
 		}
-	}, x, y)
+	})
 }
 
 // triangle multiplies k operands with themselves and with each other.
-func triangle(k int, exact bool) {
+func triangle(v vector, k int, exact bool) {
 	sums := k * (k + 1) / 2
-	t := newTile(fmt.Sprintf("triangle%d", k), sums, exact, fmt.Sprintf("adds the products of all pairs of %d operands from x on to %d times 8 lanes, in row order. y is not used.", k, sums))
-	x := pointer("x")
-	t.loop(func(half int) {
-		v := make([]reg.VecVirtual, k)
-		for i := range v {
-			v[i] = double64(at(x, apart*i+32*half))
-		}
-		s := 0
-		for i := range v {
-			for j := i; j < k; j++ {
-				t.add(v[i], v[j], t.sum[s][half])
-				s++
-			}
-		}
-	}, x)
+	doc := fmt.Sprintf("adds the products of all pairs of %d operands from x on to %d times 8 lanes, in row order. y is not used.", k, sums)
+	tile(v, fmt.Sprintf("triangle%d", k), sums, exact, doc, func(x, _ reg.GPVirtual, part int, sum [][]reg.VecVirtual) {
+		pairs(v, k, k < 7, exact, sum, part, func(i int) operand.Mem { return at(x, apart*i+v.bytes*part) })
+	})
 }
 
-func products() {
-	for _, s := range sources {
-		widen64(s, false)
-		widen64(s, true)
-	}
-	for _, exact := range []bool{true, false} {
-		triangle(2, exact)
-		triangle(3, exact)
-		for k := 4; k <= 7; k++ {
-			row(k, exact)
+// pairs adds the products of all pairs of k vectors. If there are registers, it holds
+// them there.
+func pairs(v vector, k int, held, exact bool, sum [][]reg.VecVirtual, part int, place func(i int) operand.Mem) {
+	add := v.adder(exact)
+	x := make([]reg.VecVirtual, k)
+	if held {
+		for i := range x {
+			x[i] = v.double(place(i))
 		}
 	}
+	s := 0
+	for i := range x {
+		one := x[i]
+		if !held {
+			one = v.double(place(i))
+		}
+		add(one, one, sum[s][part])
+		s++
+		for j := i + 1; j < k; j++ {
+			if held {
+				add(x[j], one, sum[s][part])
+			} else {
+				add(place(j), one, sum[s][part])
+			}
+			s++
+		}
+	}
+}
+
+// fused multiplies k operands of one type, as they are stored, with themselves and with
+// each other, or their differences from a base, which is the last operand then.
+func fused(s source, k int, based bool) {
+	sums, operands := k*(k+1)/2, k
+	name := fmt.Sprintf("gram%d%s", k, s.name)
+	what := fmt.Sprintf("%d %s operands", k, s.name)
+	if based {
+		name, operands = name+"Based", k+1
+		what += " less a base, the last operand,"
+	}
+	TEXT(name, NOSPLIT, "func(l *[8]float64, x **byte, offset int, scratch *float64, n int)")
+	Doc(fmt.Sprintf("%s adds the products of all pairs of %s to %d times 8 lanes, in row order.", name, what, sums),
+		fmt.Sprintf("Operands begin at an offset in bytes. The scratch has %d bytes. n is a multiple of 16, not 0.", 64*operands))
+	Pragma("noescape")
+	l, x, offset, room := pointer("l"), pointer("x"), pointer("offset"), pointer("scratch")
+	var streams []stream
+	for i := range operands {
+		p := GP64()
+		MOVQ(at(x, 8*i), p)
+		ADDQ(offset, p)
+		streams = append(streams, stream{p, s.size})
+	}
+	add := zmm.adder(!based)
+	var sum []reg.VecVirtual
+	for i := range sums {
+		sum = append(sum, zmm.double(at(l, 64*i)))
+	}
+	loopTurns(step, func() {
+		var wide [2][]operand.Mem // of each operand, elements 0 to 7 and 8 to 15
+		for i, o := range streams {
+			for part, m := range s.spread(zmm, at(o.p, 0), at(room, 64*i)) {
+				wide[part] = append(wide[part], m)
+			}
+		}
+		for _, places := range wide {
+			var v []reg.VecVirtual
+			if based {
+				base := zmm.single(places[k])
+				for i := range k {
+					v = append(v, zmm.single(places[i]))
+					VSUBPD(base, v[i], v[i])
+				}
+			} else {
+				for i := range k {
+					v = append(v, zmm.single(places[i]))
+				}
+			}
+			t := 0
+			for i := range v {
+				for j := i; j < k; j++ {
+					add(v[j], v[i], sum[t])
+					t++
+				}
+			}
+		}
+	}, streams, streams)
+	for i, lanes := range sum {
+		VMOVUPD(lanes, at(l, 64*i))
+	}
+	VZEROUPPER()
+	RET()
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A vector is the kind of registers that a kernel uses: ymm with AVX2, zmm with AVX-512.
+type vector struct {
+	suffix string // of the names of kernels
+	bytes  int
+}
+
+var (
+	ymm = vector{"", 32}
+	zmm = vector{"Z", 64}
+)
+
+func (v vector) reg() reg.VecVirtual {
+	if v == zmm {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func (v vector) zero() reg.VecVirtual {
+	x := v.reg()
+	if v == zmm {
+		VPXORD(x, x, x)
+	} else {
+		VPXOR(x, x, x)
+	}
+	return x
+}
+
+// all32 and all64 are a number in every place.
+func (v vector) all32(name string, n uint32) reg.VecVirtual {
+	x := v.reg()
+	VPBROADCASTD(constant(name, operand.U32(n)), x)
+	return x
+}
+
+func (v vector) all64(name string, n uint64) reg.VecVirtual {
+	x := v.reg()
+	VPBROADCASTQ(constant(name, operand.U64(n)), x)
+	return x
+}
+
+// double loads F64 elements, single widens F32 elements.
+func (v vector) double(m operand.Mem) reg.VecVirtual {
+	x := v.reg()
+	VMOVUPD(m, x)
+	return x
+}
+
+func (v vector) single(m operand.Mem) reg.VecVirtual {
+	x := v.reg()
+	VCVTPS2PD(m, x)
+	return x
+}
+
+func (v vector) and(x operand.Op, y, to reg.VecVirtual) {
+	if v == zmm {
+		VPANDD(x, y, to)
+	} else {
+		VPAND(x, y, to)
+	}
+}
+
+func (v vector) load(m operand.Mem, x reg.VecVirtual) {
+	if v == zmm {
+		VMOVDQU32(m, x)
+	} else {
+		VMOVDQU(m, x)
+	}
+}
+
+func (v vector) store(x reg.VecVirtual, m operand.Mem) {
+	if v == zmm {
+		VMOVDQU32(x, m)
+	} else {
+		VMOVDQU(x, m)
+	}
+}
+
+// A source is an element type whose elements kernels widen to float64.
+type source struct {
+	name string
+	size int
+	// spread gives sixteen elements at m as operands of load; it may use 64
+	// bytes of scratch. The way over the scratch pays because processors widen
+	// to float64 twice as fast from memory.
+	spread func(v vector, m, scratch operand.Mem) []operand.Mem
+	load   func(v vector, m operand.Mem) reg.VecVirtual
+}
+
+var (
+	bf16 = source{"BF16", 2, func(v vector, m, s operand.Mem) []operand.Mem {
+		for i := 0; i < 64; i += v.bytes {
+			x := v.reg()
+			VPMOVZXWD(m.Offset(i/2), x)
+			VPSLLD(operand.Imm(16), x, x)
+			v.store(x, s.Offset(i))
+		}
+		return every(s, v.bytes/2, 64)
+	}, vector.single}
+	f16 = source{"F16", 2, func(v vector, m, s operand.Mem) []operand.Mem {
+		for i := 0; i < 64; i += v.bytes {
+			x := v.reg()
+			VCVTPH2PS(m.Offset(i/2), x)
+			VMOVUPS(x, s.Offset(i))
+		}
+		return every(s, v.bytes/2, 64)
+	}, vector.single}
+	f32 = source{"F32", 4, func(v vector, m, _ operand.Mem) []operand.Mem { return every(m, v.bytes/2, 64) }, vector.single}
+	f64 = source{"F64", 8, func(v vector, m, _ operand.Mem) []operand.Mem { return every(m, v.bytes, 128) }, vector.double}
+)
+
+// sources are the types of at most 32 bits.
+var sources = []source{bf16, f16, f32}
+
+// every is the places that many bytes apart up to an end.
+func every(m operand.Mem, bytes, end int) (p []operand.Mem) {
+	for i := 0; i < end; i += bytes {
+		p = append(p, m.Offset(i))
+	}
+	return p
+}
+
+// every64 is n in all 64-bit places of a vector in memory.
+func every64(name string, n uint64) operand.Mem {
+	m, ok := constants[name]
+	if !ok {
+		m = GLOBL(name, attr.RODATA|attr.NOPTR)
+		for i := range 8 {
+			DATA(8*i, operand.U64(n))
+		}
+		constants[name] = m
+	}
+	return m
+}
+
+// imm8 and label are operands of instructions.
+func imm8(n uint8) operand.Op                { return operand.Imm(uint64(n)) }
+func label(name string) operand.Op           { return operand.LabelRef(name) }
+func bytes(n int) operand.Op                 { return operand.Imm(uint64(n)) }
+func element(p, k reg.GPVirtual) operand.Mem { return operand.Mem{Base: p, Index: k, Scale: 8} }
