@@ -55,8 +55,7 @@ func (set kernelSet) newProducts(in []DType, base int) *Products {
 		p.fused = set.fusedKernel(in[0], p.n, base >= 0)
 	}
 	if p.fused != nil {
-		p.x, p.addresses = make([]float64, 8*len(in)), make([]*byte, len(in))
-		return p
+		p.addresses = make([]*byte, len(in))
 	}
 	p.x = make([]float64, len(in)*productStrip)
 	p.tiles = set.tiles(p.n, base < 0 && !p.wide)
@@ -89,8 +88,13 @@ func (p *Products) Add(chunks [][]byte) {
 	if p.n < 2 || p.addFused(chunks, n) {
 		return
 	}
-	for at := 0; at < n; at += productStrip {
-		p.strip(chunks, at, min(productStrip, n-at))
+	p.strips(chunks, 0, n)
+}
+
+// strips adds n elements from index at of the chunks on.
+func (p *Products) strips(chunks [][]byte, at, n int) {
+	for end := at + n; at < end; at += productStrip {
+		p.strip(chunks, at, min(productStrip, end-at))
 	}
 }
 

@@ -7,8 +7,8 @@ import "slerpmerge/internal/tensor"
 // Kernels of products of any number of tensors.
 
 // A fusedKernel adds the products of all pairs of operands, as they are stored, to
-// the lanes.
-type fusedKernel = func(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+// the lanes. If inexact is not 0 it has not.
+type fusedKernel = func(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // A tileKernel adds the products of strips x and y, and of those that follow them, to the
 // lanes.
@@ -23,23 +23,22 @@ type tile struct {
 // fusedKernel returns the kernel for n operands of one type, and a base or none, nil
 // if there is none.
 func (set kernelSet) fusedKernel(d DType, n int, based bool) fusedKernel {
-	const first, last = 3, 6
-	if set != avx512 || n < first || n > last {
-		return nil
-	}
-	var kernels [2][last - first + 1]fusedKernel
+	var kernels [2][7]fusedKernel
 	switch d {
 	case tensor.BF16:
-		kernels = [2][4]fusedKernel{{gram3BF16, gram4BF16, gram5BF16, gram6BF16}, {gram3BF16Based, gram4BF16Based, gram5BF16Based, gram6BF16Based}}
+		kernels = [2][7]fusedKernel{{3: gram3BF16, gram4BF16, gram5BF16, gram6BF16}, {2: gram2BF16Based, gram3BF16Based, gram4BF16Based, gram5BF16Based, gram6BF16Based}}
 	case tensor.F16:
-		kernels = [2][4]fusedKernel{{gram3F16, gram4F16, gram5F16, gram6F16}, {gram3F16Based, gram4F16Based, gram5F16Based, gram6F16Based}}
+		kernels = [2][7]fusedKernel{{3: gram3F16, gram4F16, gram5F16, gram6F16}, {2: gram2F16Based, gram3F16Based, gram4F16Based, gram5F16Based, gram6F16Based}}
 	case tensor.F32:
-		kernels = [2][4]fusedKernel{{gram3F32, gram4F32, gram5F32, gram6F32}, {gram3F32Based, gram4F32Based, gram5F32Based, gram6F32Based}}
+		kernels = [2][7]fusedKernel{{3: gram3F32, gram4F32, gram5F32, gram6F32}, {2: gram2F32Based, gram3F32Based, gram4F32Based, gram5F32Based, gram6F32Based}}
 	}
-	if based {
-		return kernels[1][n-first]
+	switch {
+	case set != avx512 || n > 6:
+		return nil
+	case based:
+		return kernels[1][n]
 	}
-	return kernels[0][n-first]
+	return kernels[0][n]
 }
 
 // tiles cover the products of n operands, in row order: rows, which a row too
@@ -75,6 +74,10 @@ func (set kernelSet) tiles(n int, exact bool) (t []tile) {
 	return append(t, tile{triangles[last], s, i, i})
 }
 
+// fusedPiece is the number of elements that a fused kernel gets at a time. They are done again
+// if a difference is not exact in float32.
+const fusedPiece = 512
+
 // addFused adds the products of n elements of the chunks. It reports whether there
 // is a kernel.
 func (p *Products) addFused(chunks [][]byte, n int) bool {
@@ -93,8 +96,10 @@ func (p *Products) addFused(chunks [][]byte, n int) bool {
 	}
 	from := 0
 	for n-from >= step {
-		m := min((n-from)&^(step-1), piece)
-		p.fused(&p.lanes[0], &x[0], from*size, &p.x[0], m)
+		m := min((n-from)&^(step-1), fusedPiece)
+		if p.fused(&p.lanes[0], &x[0], from*size, &p.x[0], m) != 0 {
+			p.strips(chunks, from, m)
+		}
 		from += m
 	}
 	if from == n {
@@ -115,7 +120,9 @@ func (p *Products) addFused(chunks [][]byte, n int) bool {
 	for i := range x {
 		x[i] = &rest[i*4*step]
 	}
-	p.fused(&p.lanes[0], &x[0], 0, &p.x[0], step)
+	if p.fused(&p.lanes[0], &x[0], 0, &p.x[0], step) != 0 {
+		p.strips(chunks, from, n-from)
+	}
 	return true
 }
 

@@ -278,147 +278,192 @@ func row8RoundedZ(l *[8]float64, x *float64, y *float64, n int)
 
 // gram3BF16 adds the products of all pairs of 3 BF16 operands to 6 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram3BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram3BF16Based adds the products of all pairs of 3 BF16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram3BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram3BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4BF16 adds the products of all pairs of 4 BF16 operands to 10 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram4BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram4BF16Based adds the products of all pairs of 4 BF16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram4BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram4BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram5BF16 adds the products of all pairs of 5 BF16 operands to 15 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram5BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram5BF16Based adds the products of all pairs of 5 BF16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram5BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram5BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram6BF16 adds the products of all pairs of 6 BF16 operands to 21 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram6BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram2BF16Based adds the products of all pairs of 2 BF16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram2BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram3BF16Based adds the products of all pairs of 3 BF16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram3BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram4BF16Based adds the products of all pairs of 4 BF16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram4BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5BF16Based adds the products of all pairs of 5 BF16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram5BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram6BF16Based adds the products of all pairs of 6 BF16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram6BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3F16 adds the products of all pairs of 3 F16 operands to 6 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram3F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram3F16Based adds the products of all pairs of 3 F16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram3F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram3F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4F16 adds the products of all pairs of 4 F16 operands to 10 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram4F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram4F16Based adds the products of all pairs of 4 F16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram4F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram4F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram5F16 adds the products of all pairs of 5 F16 operands to 15 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram5F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram5F16Based adds the products of all pairs of 5 F16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram5F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram5F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram6F16 adds the products of all pairs of 6 F16 operands to 21 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6F16(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram6F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram2F16Based adds the products of all pairs of 2 F16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram2F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram3F16Based adds the products of all pairs of 3 F16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram3F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram4F16Based adds the products of all pairs of 4 F16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram4F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5F16Based adds the products of all pairs of 5 F16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram5F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram6F16Based adds the products of all pairs of 6 F16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram6F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3F32 adds the products of all pairs of 3 F32 operands to 6 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram3F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram3F32Based adds the products of all pairs of 3 F32 operands less a base, the last operand, to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram3F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram3F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4F32 adds the products of all pairs of 4 F32 operands to 10 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram4F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram4F32Based adds the products of all pairs of 4 F32 operands less a base, the last operand, to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram4F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram4F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram5F32 adds the products of all pairs of 5 F32 operands to 15 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram5F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
-
-// gram5F32Based adds the products of all pairs of 5 F32 operands less a base, the last operand, to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-//
-//go:noescape
-func gram5F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram5F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram6F32 adds the products of all pairs of 6 F32 operands to 21 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6F32(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram6F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram2F32Based adds the products of all pairs of 2 F32 operands less a base, the last operand, to 3 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram2F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram3F32Based adds the products of all pairs of 3 F32 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram3F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram4F32Based adds the products of all pairs of 4 F32 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram4F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5F32Based adds the products of all pairs of 5 F32 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram5F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram6F32Based adds the products of all pairs of 6 F32 operands less a base, the last operand, to 21 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int)
+func gram6F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // sumBF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes.
 // n is a multiple of 16, not 0; operands is not 0.
@@ -444,37 +489,43 @@ func sumF32(y *float64, x **byte, offset int, w *float64, operands int, n int, d
 //go:noescape
 func sumF64(y *float64, x **byte, offset int, w *float64, operands int, n int, divisor float64)
 
-// mixBF16 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// mixBF16 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes.
+// Weights and divisor are finite.
 // n is a multiple of 16, not 0; operands is not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape
 func mixBF16(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
 
-// mixF16 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// mixF16 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes.
+// Weights and divisor are finite.
 // n is a multiple of 16, not 0; operands is not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape
 func mixF16(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
 
-// mixF32 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// mixF32 is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes.
+// Weights and divisor are finite.
 // n is a multiple of 16, not 0; operands is not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape
 func mixF32(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
 
-// mixBF16Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// mixBF16Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes.
+// Weights and divisor are finite.
 // n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape
 func mixBF16Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
 
-// mixF16Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// mixF16Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F16 operands, which begin at an offset in bytes.
+// Weights and divisor are finite.
 // n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape
 func mixF16Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
 
-// mixF32Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes. Weights and divisor are finite.
+// mixF32Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes.
+// Weights and divisor are finite.
 // n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
 //
 //go:noescape

@@ -117,11 +117,11 @@ func (k *WeightedSum) mix(dst []byte, x [][]byte, at int, w []float64, divisor f
 		return false
 	}
 	// The payload of a NaN among the weights could wrap around as a BF16 is rounded, unseen.
-	sum := divisor
+	sensible := finite(divisor)
 	for _, v := range w {
-		sum += v
+		sensible = sensible && finite(v)
 	}
-	if !finite(sum) {
+	if !sensible {
 		return false
 	}
 	size := k.out.Size()

@@ -105,7 +105,8 @@ func sum(s source) {
 func mixed(v vector, s source) {
 	name, turn := "mix"+s.name+v.suffix, v.bytes/2
 	TEXT(name, NOSPLIT, "func(dst *byte, x **byte, offset int, w *float64, operands, n int, divisor float64) (bad uint32)")
-	Doc(name+" is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of "+s.name+" operands, which begin at an offset in bytes. Weights and divisor are finite.",
+	Doc(name+" is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of "+s.name+" operands, which begin at an offset in bytes.",
+		"Weights and divisor are finite.",
 		fmt.Sprintf("n is a multiple of %d, not 0; operands is not 0. bad is 0 if every result is right and finite.", turn))
 	Pragma("noescape")
 	dst, summand := pointer("dst"), newSummand(turn*s.size)

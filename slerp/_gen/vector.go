@@ -89,34 +89,43 @@ func (v vector) store(x reg.VecVirtual, m operand.Mem) {
 type source struct {
 	name string
 	size int
-	// spread gives sixteen elements at m as operands of load; it may use 64
-	// bytes of scratch. The way over the scratch pays because processors widen
-	// to float64 twice as fast from memory.
-	spread func(v vector, m, scratch operand.Mem) []operand.Mem
-	load   func(v vector, m operand.Mem) reg.VecVirtual
+	// widen gives a vector of elements at m as float32.
+	widen func(v vector, m operand.Mem) reg.VecVirtual
+	// load gives half a vector of float32, or a vector of float64, as float64.
+	load func(v vector, m operand.Mem) reg.VecVirtual
 }
 
 var (
-	bf16 = source{"BF16", 2, func(v vector, m, s operand.Mem) []operand.Mem {
-		for i := 0; i < 64; i += v.bytes {
-			x := v.reg()
-			VPMOVZXWD(m.Offset(i/2), x)
-			VPSLLD(operand.Imm(16), x, x)
-			v.store(x, s.Offset(i))
-		}
-		return every(s, v.bytes/2, 64)
+	bf16 = source{"BF16", 2, func(v vector, m operand.Mem) reg.VecVirtual {
+		x := v.reg()
+		VPMOVZXWD(m, x)
+		VPSLLD(imm8(16), x, x)
+		return x
 	}, vector.single}
-	f16 = source{"F16", 2, func(v vector, m, s operand.Mem) []operand.Mem {
-		for i := 0; i < 64; i += v.bytes {
-			x := v.reg()
-			VCVTPH2PS(m.Offset(i/2), x)
-			VMOVUPS(x, s.Offset(i))
-		}
-		return every(s, v.bytes/2, 64)
+	f16 = source{"F16", 2, func(v vector, m operand.Mem) reg.VecVirtual {
+		x := v.reg()
+		VCVTPH2PS(m, x)
+		return x
 	}, vector.single}
-	f32 = source{"F32", 4, func(v vector, m, _ operand.Mem) []operand.Mem { return every(m, v.bytes/2, 64) }, vector.single}
-	f64 = source{"F64", 8, func(v vector, m, _ operand.Mem) []operand.Mem { return every(m, v.bytes, 128) }, vector.double}
+	f32 = source{"F32", 4, nil, vector.single}
+	f64 = source{"F64", 8, nil, vector.double}
 )
+
+// spread gives sixteen elements at m as operands of load; it may use 64 bytes of scratch.
+// The way over the scratch pays because processors widen to float64 twice
+// as fast from memory.
+func (s source) spread(v vector, m, scratch operand.Mem) []operand.Mem {
+	switch s.size {
+	case 8:
+		return every(m, v.bytes, 128)
+	case 4:
+		return every(m, v.bytes/2, 64)
+	}
+	for i := 0; i < 64; i += v.bytes {
+		VMOVUPS(s.widen(v, m.Offset(i/2)), scratch.Offset(i))
+	}
+	return every(scratch, v.bytes/2, 64)
+}
 
 // sources are the types of at most 32 bits.
 var sources = []source{bf16, f16, f32}
