@@ -21,25 +21,8 @@ import (
 // Errors are those of New. Blockers say why a comparison would mean nothing.
 func Pairs(r recipe.Request, primary, secondary *model.Model) (*Plan, error) {
 	p := &planner{purpose: Comparing, Plan: &Plan{Recipe: &r.Recipe, Run: r.Run, Models: []*model.Model{primary, secondary}, Primary: primary, Secondary: secondary, DiskFree: -1, Layout: &writer.Layout{}}}
-	p.label()
-	for _, m := range p.Models {
-		for _, note := range m.Notes {
-			if !slices.Contains(p.Warnings, note) {
-				p.Warnings = append(p.Warnings, note)
-			}
-		}
-		if err := m.Mergeable(); err != nil && !slices.Contains(p.Blockers, err.Error()) {
-			p.Blockers = append(p.Blockers, err.Error())
-		}
-	}
-	if len(p.Blockers) > 0 {
-		return p.Plan, nil
-	}
-	if err := findParameters(p.Models); err != nil {
-		return nil, err
-	}
-	if p.align(); len(p.Blockers) > 0 {
-		return p.Plan, nil
+	if done, err := p.beginComparing(); done || err != nil {
+		return p.Plan, err
 	}
 	p.measureStacks()
 	profile := func(name string) (float64, bool) { return r.Value("t", 0, name, p.position(name)) }

@@ -259,7 +259,7 @@ func (p *planner) held() held {
 			t.other += 48 * int64(p.tokens.Size())
 		}
 	}
-	t.other += p.gatherBytes()
+	t.other += p.gatherBytes() + p.severalBytes()
 	t.out = model.Count{Tensors: int64(len(p.Tensors)), Torch: p.Recipe.Format == recipe.Bin}
 	for i := range p.Tensors {
 		x := &p.Tensors[i]
