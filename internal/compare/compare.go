@@ -1,4 +1,5 @@
-// Package compare measures how two models differ, tensor by tensor.
+// Package compare measures how models differ, tensor by tensor: two of them ([Run]),
+// or any number ([RunSeveral]).
 package compare
 
 import (
@@ -52,26 +53,34 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 	}
 	run := opt.Engine
 	run.Progress = opt.Progress
-	err := engine.Scan(ctx, p, run, func(i int, pair engine.Pair) { r.Tensors[i] = resultOf(pair) })
+	err := engine.Scan(ctx, p, run, func(i int, s engine.Scanned) { r.Tensors[i] = resultOf(s) })
+	if err == nil {
+		err = checkEnd(ctx, p)
+	}
 	if err != nil {
 		return nil, err
-	}
-	for _, m := range p.Models {
-		if err := m.Check(); err != nil {
-			return nil, err
-		}
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
 	}
 	r.Duration = time.Since(start)
 	return r, nil
 }
 
+// checkEnd returns an error if the models have changed meanwhile, or ctx has ended.
+func checkEnd(ctx context.Context, p *plan.Plan) error {
+	for _, m := range p.Models {
+		if err := m.Check(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
 // resultOf says of a pair what a merge would, short of the coefficients.
-func resultOf(p engine.Pair) engine.TensorResult {
+func resultOf(p engine.Scanned) engine.TensorResult {
 	if p.Gram == nil {
-		if p.Equal {
+		if p.Equal() {
 			return engine.TensorResult{Outcome: method.Equal}
 		}
 		return engine.TensorResult{Outcome: method.Copied, Differs: true}
@@ -80,7 +89,7 @@ func resultOf(p engine.Pair) engine.TensorResult {
 	r := engine.TensorResult{Outcome: method.Spherical, Measured: true, Cos: g.Cos, Theta: g.Theta, NormA: g.NormA, NormB: g.NormB,
 		Distance: p.Distance.Sqrt().Float64()}
 	switch {
-	case p.Equal:
+	case p.Equal():
 		r.Outcome = method.Equal
 	case !p.Gram[0].Finite():
 		r.NonFinite = true

@@ -10,29 +10,40 @@ import (
 	"slerpmerge/slerp"
 )
 
-// A Pair is two operands as a Scan finds them.
-type Pair struct {
-	Equal bool // the same types and the same bytes
-	// Gram and Distance, which is |a-b| squared, are of pairs that blend.
-	Gram     method.Gram
+// A Scanned is the operands of one tensor as a Scan finds them.
+type Scanned struct {
+	// First is for each operand the index of the first one that has the same type
+	// and the same bytes: its own, if none before it has.
+	First []int
+	// Gram is of operands that blend, or of their differences from the base of a
+	// method.Based.
+	Gram method.Gram
+	// Distance is |a-b| squared, of two operands that blend and have no base.
 	Distance slerp.Wide
+	// Base is the squared norm of the base, if there is one.
+	Base slerp.Wide
 }
 
-// Scan measures pairs of tensors in one pass over both parents, and writes
-// nothing. Those that blend are measured, as a merge does; of those that follow it
-// is found out whether they are equal; others, and those without elements, are
-// passed over. found is called once for each pair, from several goroutines.
+// Equal reports whether all operands have the same type and the same bytes.
+func (s *Scanned) Equal() bool {
+	return !slices.ContainsFunc(s.First, func(k int) bool { return k != 0 })
+}
+
+// Scan measures tensors in one pass over all operands, and writes nothing. Those
+// that blend are measured, as a merge does; of those that follow it is found out
+// which operands are equal; others, and those without elements, are passed over.
+// found is called once for each tensor, from several goroutines.
 //
 // Errors are those of the readers and the cause of ctx.
-func Scan(ctx context.Context, p *plan.Plan, opt Options, found func(i int, pair Pair)) error {
-	s := &scan{pairs: make(map[int]*pairBlocks), found: found, progress: opt.Progress}
+func Scan(ctx context.Context, p *plan.Plan, opt Options, found func(i int, s Scanned)) error {
+	s := &scan{under: make(map[int]*scanned), found: found, progress: opt.Progress}
 	s.init(p, opt)
 	for i := range p.Tensors {
 		if t := &p.Tensors[i]; t.Op.Needs() != method.Nothing && t.Elems() > 0 {
 			s.order = append(s.order, int32(i))
 		}
 	}
-	slices.SortFunc(s.order, func(x, y int32) int { // as the primary's files have them
+	slices.SortFunc(s.order, func(x, y int32) int { // as the files of the first operands have them
 		a, b := p.Tensors[x].Operands[0].Tensor(), p.Tensors[y].Operands[0].Tensor()
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Offset, b.Offset), cmp.Compare(x, y))
 	})
@@ -48,23 +59,21 @@ func Scan(ctx context.Context, p *plan.Plan, opt Options, found func(i int, pair
 // workers just take the next one.
 type scan struct {
 	work
-	found func(i int, pair Pair)
+	found func(i int, s Scanned)
 
 	// The fields below are guarded by mu.
 
-	pairs    map[int]*pairBlocks // those that are being measured
-	at       int                 // index into order of the tensor that is being handed out
-	block    int                 // its next block
+	under    map[int]*scanned // tensors that are being measured
+	at       int              // index into order of the tensor that is being handed out
+	block    int              // its next block
 	progress func(int64)
 }
 
-// pairBlocks is the state of one pair: per block, to be added in their order
-// when all are there.
-type pairBlocks struct {
-	grams     []method.Gram
-	distances []slerp.Wide
-	left      int
-	other     bool // some bytes are not the same
+// A scanned is a tensor that is being measured.
+type scanned struct {
+	sum     Scanned // of the blocks before next
+	next    int
+	waiting map[int]Scanned // blocks behind next, which are added in their order
 }
 
 // followBytes is a block of tensors that are only looked at for equality.
@@ -89,11 +98,7 @@ func (s *scan) take() (i, block int, ok bool) {
 	t := &s.tensors[i]
 	n := scanBlocks(t)
 	if block == 0 {
-		b := &pairBlocks{left: n}
-		s.pairs[i] = b
-		if t.Blends() {
-			b.grams, b.distances = make([]method.Gram, n), make([]slerp.Wide, n)
-		}
+		s.under[i] = &scanned{waiting: map[int]Scanned{}}
 	}
 	if s.block++; s.block == n {
 		s.at, s.block = s.at+1, 0
@@ -111,94 +116,133 @@ func (s *scan) worker(ctx context.Context) {
 		}
 		t := &s.tensors[i]
 		in := s.inputs(nil, i, scanBlocks(t) > 1)
-		var b blockPair
-		var err error
+		look := w.sameBlock
 		if t.Blends() {
-			b, err = w.comparePair(ctx, t, in, block)
-		} else {
-			b.same, err = w.sameBlock(ctx, t, in, block)
+			look = w.scanBlock
 		}
+		found, err := look(ctx, t, in, block)
 		if err != nil {
 			s.fail(err)
 			return
 		}
-		s.add(i, block, b)
+		s.add(i, block, found)
 	}
 }
 
-// A blockPair is one block of a pair.
-type blockPair struct {
-	gram     method.Gram
-	distance slerp.Wide
-	same     bool
-}
-
-func (w *arithmetic) comparePair(ctx context.Context, t *plan.Tensor, in []input, block int) (b blockPair, err error) {
-	if b.gram, b.same, err = w.measure(ctx, t, in, block, true); err != nil {
+// scanBlock measures one block of operands that blend.
+func (w *arithmetic) scanBlock(ctx context.Context, t *plan.Tensor, in []input, block int) (b Scanned, err error) {
+	same := newAlike(in)
+	products := w.gram(t, in)
+	base := baseOf(t)
+	var norm gramMeter
+	if base >= 0 {
+		norm = w.innerProducts(in[base].typ, in[base].typ)
+		norm.Reset()
+	}
+	from := int64(block) * slerp.BlockElems
+	var twice [2][]byte
+	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) {
+		same.look(chunks)
+		products.add(chunks)
+		if norm != nil {
+			twice[0], twice[1] = chunks[base], chunks[base]
+			norm.add(twice[:])
+		}
+	})
+	if err != nil {
 		return b, err
 	}
-	d, exact := b.gram[0].SquaredDistance()
+	b.First, b.Gram = same.first, products.sums(nil)
+	if norm != nil {
+		b.Base = norm.sums(nil)[0].AA
+		return b, nil
+	}
+	if len(in) > 2 {
+		return b, nil
+	}
+	d, exact := b.Gram[0].SquaredDistance()
 	switch {
-	case b.same && b.gram[0].Finite():
+	case b.Equal() && b.Gram[0].Finite():
 	case exact:
-		b.distance = d
+		b.Distance = d
 	default: // the operands are nearly equal; they were just read, so they are still in the page cache
-		b.distance, err = w.distance(ctx, t, in, block)
+		b.Distance, err = w.distance(ctx, t, in, block)
 	}
 	return b, err
 }
 
-// sameBlock reports whether both operands have the same bytes in a block.
-func (w *arithmetic) sameBlock(ctx context.Context, t *plan.Tensor, in []input, block int) (bool, error) {
+// baseOf returns the index of the operand that a tensor's others are measured from,
+// -1 if there is none.
+func baseOf(t *plan.Tensor) int {
+	if b, ok := t.Op.(method.Based); ok {
+		return b.Base()
+	}
+	return -1
+}
+
+// sameBlock finds out which operands have the same bytes in a block.
+func (w *arithmetic) sameBlock(ctx context.Context, t *plan.Tensor, in []input, block int) (b Scanned, err error) {
+	same := newAlike(in)
 	from := int64(block) * followBytes
 	to := min(from+followBytes, t.Bytes())
-	same := true
-	for at := from; at < to && same; at += chunkBytes {
-		n := min(chunkBytes, to-at)
+	step := max(8, 2*chunkBytes/int64(len(in))&^7)
+	for at := from; at < to && !same.none(); at += step {
+		n := min(step, to-at)
 		w.views.reset()
-		for k := range in[:2] {
-			w.views.add(&in[k], w.hold[k*chunkBytes:][:n], at)
+		for k := range in {
+			w.views.add(&in[k], w.hold[int64(k)*step:][:n], at)
 		}
-		if err := w.views.show(ctx, in[0].throttle, func(chunks [][]byte) { same = allEqual(chunks) }); err != nil {
-			return false, err
+		if err := w.views.show(ctx, in[0].throttle, same.look); err != nil {
+			return b, err
 		}
 	}
-	return same, nil
+	return Scanned{First: same.first}, nil
 }
 
-// add takes the result of one block; with the last one the pair is complete.
-func (s *scan) add(i, block int, r blockPair) {
-	if b := s.complete(i, block, r); b != nil { // nobody else has this pair now
-		s.found(i, b.pair())
+// add takes what was found of one block; with the last one the tensor is complete.
+func (s *scan) add(i, block int, found Scanned) {
+	if sum := s.complete(i, block, found); sum != nil { // nobody else has this tensor now
+		s.found(i, *sum)
 	}
 }
 
-// complete adds one block to its pair, which it returns if it was the last one.
-func (s *scan) complete(i, block int, r blockPair) *pairBlocks {
+// complete adds one block to its tensor. It returns the sum if that was the last one.
+func (s *scan) complete(i, block int, found Scanned) *Scanned {
 	t := &s.tensors[i]
+	n := scanBlocks(t)
 	s.mu.Lock()
 	defer s.mu.Unlock() // after a panic, too: the run must end
-	b := s.pairs[i]
 	if s.progress != nil {
-		s.progress(parentBytes(t) / int64(scanBlocks(t)))
+		s.progress(parentBytes(t) / int64(n))
 	}
-	b.other = b.other || !r.same
-	if b.grams != nil {
-		b.grams[block], b.distances[block] = r.gram, r.distance
+	u := s.under[i]
+	for ok := true; ok; found, ok = u.waiting[u.next] {
+		if block != u.next {
+			u.waiting[block] = found
+			return nil
+		}
+		delete(u.waiting, block)
+		u.sum.plus(found)
+		u.next++
+		block = u.next
 	}
-	if b.left--; b.left > 0 {
+	if u.next < n {
 		return nil
 	}
-	delete(s.pairs, i)
+	delete(s.under, i)
 	s.done(i)
-	return b
+	return &u.sum
 }
 
-func (b *pairBlocks) pair() Pair {
-	p := Pair{Equal: !b.other}
-	for k := range b.grams {
-		p.Gram = p.Gram.Add(b.grams[k])
-		p.Distance = p.Distance.Plus(b.distances[k])
+// plus adds the next block of the tensor.
+func (s *Scanned) plus(b Scanned) {
+	if s.First == nil {
+		s.First = b.First
+	} else {
+		s.First = bothAlike(s.First, b.First)
 	}
-	return p
+	if b.Gram != nil {
+		s.Gram = s.Gram.Add(b.Gram)
+	}
+	s.Distance, s.Base = s.Distance.Plus(b.Distance), s.Base.Plus(b.Base)
 }
