@@ -138,7 +138,7 @@ func (s *several) tensor(j joint) Tensor {
 		t.Operands, t.Why = s.operands(j, have), s.why("only "+s.names(have)+" have it")
 		return t
 	case len(fit) < 2 || s.based && len(fit) < 3:
-		t.Operands, t.Why = s.operands(j, have), s.why(s.forms(j, have))
+		t.Operands, t.Why = s.operands(j, have), s.why(s.forms(j, have, false))
 		return t
 	}
 	t.Operands = s.operands(j, fit)
@@ -153,7 +153,7 @@ func (s *several) tensor(j joint) Tensor {
 		s.vocab.Add(t.Name, rows)
 	}
 	if other := without(have, fit); other != nil {
-		whys = append(whys, s.forms(j, other)+", and left out")
+		whys = append(whys, s.forms(j, other, true)+", and left out")
 	}
 	if len(have) < len(j.parts) {
 		all := make([]int, len(j.parts))
@@ -247,16 +247,16 @@ func (s *several) commonRows(t *Tensor) string {
 }
 
 // forms says which shapes a parameter has, or where these are all the same which
-// types.
-func (s *several) forms(j joint, models []int) string {
-	form := func(k int) string { return text.Shape(j.parts[k].o.Info().Shape) }
-	if !slices.ContainsFunc(models, func(k int) bool { return form(k) != form(models[0]) }) && len(models) > 1 {
-		form = func(k int) string { return j.parts[k].o.Info().DType.String() }
-	} else if len(models) == 1 {
-		form = func(k int) string {
-			info := j.parts[k].o.Info()
-			return fmt.Sprintf("%v %s", info.DType, text.Shape(info.Shape))
-		}
+// types; both of those that are left out.
+func (s *several) forms(j joint, models []int, leftOut bool) string {
+	shape := func(k int) string { return text.Shape(j.parts[k].o.Info().Shape) }
+	dtype := func(k int) string { return j.parts[k].o.Info().DType.String() }
+	form := shape
+	switch {
+	case leftOut:
+		form = func(k int) string { return dtype(k) + " " + shape(k) }
+	case !slices.ContainsFunc(models, func(k int) bool { return shape(k) != shape(models[0]) }):
+		form = dtype
 	}
 	var words []string
 	for i, k := range models {
