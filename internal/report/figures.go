@@ -2,7 +2,6 @@ package report
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"math"
 	"strconv"
@@ -105,39 +104,18 @@ func infoOf(o operand.Operand) infoJSON {
 
 // JSON writes a comparison as one object, a line for each tensor and layer.
 func JSON(w io.Writer, s *Survey) error {
-	b := bufio.NewWriterSize(w, 64<<10)
-	var failed error
-	put := func(v any) {
-		text, err := json.Marshal(v)
-		if err != nil && failed == nil {
-			failed = err
-		}
-		b.Write(text)
-	}
-	// list writes the members of an array that add is called with.
-	list := func(key string, each func(add func(v any))) {
-		b.WriteString(",\n\"" + key + "\":[")
-		sep := "\n"
-		each(func(v any) {
-			b.WriteString(sep)
-			put(v)
-			sep = ",\n"
-		})
-		b.WriteString("]")
-	}
+	o := newObject(w)
 	p := s.Plan
 	for i, m := range p.Models {
-		b.WriteString([]string{"{\"primary\":", ",\n\"secondary\":"}[i])
-		put(parentJSON{m.Path, m.Format, len(m.Tensors), m.Bytes()})
+		o.member([]string{"primary", "secondary"}[i], parentJSON{m.Path, m.Format, len(m.Tensors), m.Bytes()})
 	}
-	b.WriteString(",\n\"all\":")
-	put(groupOfJSON(&s.All))
-	list("kinds", func(add func(any)) {
+	o.member("all", groupOfJSON(&s.All))
+	o.list("kinds", func(add func(any)) {
 		for i := range s.Kinds {
 			add(groupOfJSON(&s.Kinds[i]))
 		}
 	})
-	list("layers", func(add func(any)) {
+	o.list("layers", func(add func(any)) {
 		for _, stack := range s.Stacks {
 			for _, l := range stack.Layers {
 				v := layerJSON{Stack: stack.Name, Layer: l.First}
@@ -148,7 +126,7 @@ func JSON(w io.Writer, s *Survey) error {
 			}
 		}
 	})
-	list("tensors", func(add func(any)) {
+	o.list("tensors", func(add func(any)) {
 		for i := range p.Tensors {
 			if t := &p.Tensors[i]; compared(t) {
 				add(figuresOf(t, &s.Tensors[i]))
@@ -160,24 +138,19 @@ func JSON(w io.Writer, s *Survey) error {
 		key  string
 		list []*plan.Tensor
 	}{{"only_primary", left.OnlyPrimary}, {"only_secondary", left.OnlySecondary}} {
-		list(only.key, func(add func(any)) {
+		o.list(only.key, func(add func(any)) {
 			for _, t := range only.list {
 				add(infoOf(t.Sole()))
 			}
 		})
 	}
-	list("unlike", func(add func(any)) {
+	o.list("unlike", func(add func(any)) {
 		for _, t := range left.Incomparable {
 			add(unlikeJSON{t.Name, infoOf(t.Operands[0]), infoOf(t.Operands[1])})
 		}
 	})
-	b.WriteString(",\n\"warnings\":")
-	put(append([]string{}, s.Warnings...))
-	b.WriteString("}\n")
-	if err := b.Flush(); err != nil {
-		return err
-	}
-	return failed
+	o.member("warnings", append([]string{}, s.Warnings...))
+	return o.end()
 }
 
 // columns are the first line of a CSV.
@@ -229,7 +202,10 @@ func firstRune(s string) string {
 	return s[:n]
 }
 
-// CSVHead returns the first line of the CSV of a comparison.
+// CSVBegin is how the CSV of every comparison begins, of two models or of more.
+const CSVBegin = "tensor,kind,stack,layer,dtype_"
+
+// CSVHead returns the first line of the CSV of a comparison of two models.
 func CSVHead() string { return strings.Join(columns, ",") + "\n" }
 
 const nonFiniteNote = "NaN or Inf in a parent"

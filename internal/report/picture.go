@@ -116,7 +116,7 @@ func (p *page) stack(i int) (v stackView, ok bool) {
 		if p.Merged && hasGaps(v.Heat, layers) {
 			v.HeatText += " Where one parent was copied, as at t = 0, nothing was measured."
 		}
-		v.AngleChart = v.draw(layers, column, 0, min(180, nice(high)), "°", func(g *Group) (at, from, to float64) { return g.Angle(), math.NaN(), math.NaN() })
+		v.AngleChart = v.draw(0, min(180, nice(high)), "°", pointsOf(layers, column, func(g *Group) (at, from, to float64) { return g.Angle(), math.NaN(), math.NaN() }))
 		v.AngleChart.Label = fmt.Sprintf("Angle by layer, a line for each kind, between %s and %s.", angle(low), angle(high))
 	}
 	tLow, tHigh := math.NaN(), math.NaN()
@@ -132,7 +132,7 @@ func (p *page) stack(i int) (v stackView, ok bool) {
 		v.TText = fmt.Sprintf("t is %s in all layers.", figure(tLow))
 	default:
 		v.TText = fmt.Sprintf("The mean t of each kind, from %s to %s; a band is the range of its tensors.", figure(tLow), figure(tHigh))
-		v.TChart = v.draw(layers, column, min(0, tLow), max(1, tHigh), "", func(g *Group) (at, from, to float64) { return g.T(), g.TLeast, g.TMost })
+		v.TChart = v.draw(min(0, tLow), max(1, tHigh), "", pointsOf(layers, column, func(g *Group) (at, from, to float64) { return g.T(), g.TLeast, g.TMost }))
 		v.TChart.Label = fmt.Sprintf("t by layer, a line for each kind, between %s and %s.", figure(tLow), figure(tHigh))
 	}
 	for _, l := range layers {
@@ -172,11 +172,34 @@ func (l Layer) String() string {
 	return fmt.Sprintf("%d–%d", l.First, l.Last)
 }
 
-// draw makes a chart between two values; of gives a group's value and the
-// range about it.
-func (v *stackView) draw(layers []Layer, column func(Layer) int, bottom, top float64, unit string, of func(*Group) (at, from, to float64)) *chart {
+// A point is a value in one column of a chart, and the range about it.
+type point struct {
+	column       int
+	at, from, to float64
+}
+
+// pointsOf returns the points of one kind, for groups that have a value.
+func pointsOf(layers []Layer, column func(Layer) int, of func(*Group) (at, from, to float64)) func(model.Kind) []point {
+	return func(k model.Kind) []point {
+		var list []point
+		for _, l := range layers {
+			g := l.Groups[k]
+			if g == nil {
+				continue
+			}
+			if at, from, to := of(g); !math.IsNaN(at) {
+				list = append(list, point{column(l), at, from, to})
+			}
+		}
+		return list
+	}
+}
+
+// draw makes a chart between two values. points are those of a kind, in the order of
+// their columns.
+func (v *stackView) draw(bottom, top float64, unit string, points func(model.Kind) []point) *chart {
 	c := &chart{Top: axis(top) + unit, Middle: axis((top+bottom)/2) + unit, Bottom: axis(bottom) + unit, Ticks: v.Ticks}
-	x := func(l Layer) string { return coordinate((float64(column(l)) + 0.5) / float64(v.Columns) * 1000) }
+	x := func(p point) string { return coordinate((float64(p.column) + 0.5) / float64(v.Columns) * 1000) }
 	y := func(value float64) string { return coordinate((top - value) / (top - bottom) * 100) }
 	for _, k := range v.Kinds {
 		ln := line{Kind: k}
@@ -191,23 +214,15 @@ func (v *stackView) draw(layers []Layer, column func(Layer) int, bottom, top flo
 			run = nil
 		}
 		before, wide := -1, false
-		for _, l := range layers {
-			g := l.Groups[k]
-			if g == nil {
-				continue
-			}
-			at, from, to := of(g)
-			if math.IsNaN(at) {
-				continue
-			}
-			if column(l) != before+1 {
+		for _, p := range points(k) {
+			if p.column != before+1 {
 				end()
 			}
-			before = column(l)
-			run = append(run, x(l)+","+y(at))
-			if from <= to {
-				wide = wide || from < to
-				above, below = append(above, x(l)+","+y(to)), append(below, x(l)+","+y(from))
+			before = p.column
+			run = append(run, x(p)+","+y(p.at))
+			if p.from <= p.to {
+				wide = wide || p.from < p.to
+				above, below = append(above, x(p)+","+y(p.to)), append(below, x(p)+","+y(p.from))
 			}
 		}
 		end()
