@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ const (
 
 // stagesFolder is the folder of the intermediates of an output if no other is named.
 func stagesFolder(output string) string {
-	output = filepath.Clean(output)
+	output = filepath.Clean(cmp.Or(output, "OUT"))
 	return filepath.Join(filepath.Dir(output), "."+filepath.Base(output)+".stages")
 }
 

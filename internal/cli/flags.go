@@ -301,7 +301,7 @@ func (f *mergeFlags) compat(r *recipe.Request) error {
 		return nil
 	}
 	if f.Recipe != "" || f.Method != "" || len(f.given()) > 0 || !r.DType.Auto || f.Vocab != "error" || f.Missing != "copy" || f.Tokenizer != "primary" {
-		return &requestError{msg: "--compat seed sets --method, -t, --dtype, --vocab, --missing and --tokenizer: omit them and --recipe"}
+		return &requestError{msg: "--compat seed sets -t, --method, --dtype, --vocab, --missing and --tokenizer: omit them and --recipe"}
 	}
 	r.DType = recipe.DType{To: tensor.F32}
 	r.Vocab, r.Missing, r.Tokenizer = recipe.VocabZero, recipe.MissingZero, recipe.TokenizerSeed
