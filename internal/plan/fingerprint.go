@@ -85,6 +85,9 @@ func describe(h hash.Hash, version string, r *recipe.Recipe, extra []string) {
 		say("seed %d", r.Seed)
 	}
 	say("file %q", r.Source)
+	for _, g := range r.Overrides {
+		say("override %s %v", g.Name, g.Setting[0].Values)
+	}
 }
 
 // appendIdentity adds the line "tensor %q %v %v %d %d %q" of package fmt, of a

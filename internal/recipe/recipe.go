@@ -52,6 +52,8 @@ type Recipe struct {
 	Vocab       Vocab
 	Seed        uint64 // of the methods that drop elements at random
 
+	Overrides []Given // in place of what the file says
+
 	Warnings []Problem // in the order of the file
 
 	file parameters

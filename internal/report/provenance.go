@@ -68,6 +68,8 @@ type provRecipe struct {
 	Base       *int            `json:"base,omitempty"` // the base's place among the models that were listed, from 1; 0 if it was not listed
 	Parameters []provParameter `json:"parameters,omitempty"`
 	Seed       uint64          `json:"seed,omitempty"`
+	// In place of what the document says: flagSchema.
+	Overrides []provParameter `json:"overrides,omitempty"`
 }
 
 // provParameter is the value of a parameter, of one model or of all.
@@ -223,6 +225,9 @@ func provRecipeOf(r *recipe.Recipe) provRecipe {
 	v.Seed = r.Seed
 	if r.FromFile() {
 		v.Document, v.Name = string(r.Source), filepath.Base(r.Name)
+		for _, g := range r.Overrides {
+			v.Overrides = append(v.Overrides, provParameter{Name: g.Name, Rules: provRules(g.Setting)})
+		}
 		return v
 	}
 	v.Extrapolate = r.Extrapolate
@@ -252,7 +257,7 @@ func provRules(s recipe.Setting) (rules []provRule) {
 
 // schemaOf returns the schema that a recipe needs.
 func schemaOf(v provRecipe, r *recipe.Recipe) int {
-	if v.Seed != 0 || !r.FromFile() && !r.IsPair() && r.Method != recipe.Convert {
+	if v.Seed != 0 || v.Overrides != nil || !r.FromFile() && !r.IsPair() && r.Method != recipe.Convert {
 		return flagSchema
 	}
 	return schema

@@ -267,7 +267,7 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 	}
 	byFlags := p.Base != nil || p.Parameters != nil
 	switch {
-	case v.Schema < flagSchema && (byFlags || p.Seed != 0):
+	case v.Schema < flagSchema && (byFlags || p.Overrides != nil || p.Seed != 0):
 		return r, fmt.Errorf("schema %d has no seed, and no parameters of methods", v.Schema)
 	case recipe.Method(p.Method) == recipe.Convert:
 		if p.T != nil || byFlags || p.Seed != 0 || p.Document != "" || p.Missing != "" || p.NonFinite != "" || p.Tokenizer != "" || p.Vocab != "" {
@@ -285,6 +285,17 @@ func (v *provenance) recipe() (r recipe.Recipe, err error) {
 			return r, errors.New("merge_method and parameters belong in the document, not beside it")
 		}
 		r = *file
+		var overrides []recipe.Given
+		for _, x := range p.Overrides {
+			s, err := settingOf(x.Name, x.Rules)
+			if err != nil {
+				return r, err
+			}
+			overrides = append(overrides, recipe.Given{Name: x.Name, Setting: s})
+		}
+		if err := r.WithOverrides(overrides); err != nil {
+			return r, err
+		}
 	case recipe.Method(p.Method) != method.SlerpMethod{}.Name():
 		if r, err = p.line(paths[:len(v.Parents)]); err != nil {
 			return r, err
