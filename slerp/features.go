@@ -8,7 +8,7 @@ type kernelSet uint8
 const (
 	noKernels kernelSet = iota // the definition alone, in Go
 	avx2                       // AVX2, FMA and F16C
-	avx512                     // these, and AVX-512 F and BW
+	avx512                     // these, and AVX-512 F
 )
 
 // Kernels names the implementation that is used on this machine: "avx2", the assembly

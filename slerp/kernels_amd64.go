@@ -15,7 +15,7 @@ var detected = func() kernelSet {
 	switch {
 	case !cpu.X86.HasAVX2 || !cpu.X86.HasFMA || !cpu.X86.HasF16C:
 		return noKernels
-	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW:
+	case cpu.X86.HasAVX512F:
 		return avx512
 	}
 	return avx2

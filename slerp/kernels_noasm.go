@@ -32,14 +32,14 @@ func (k *WeightedSum) add(d DType, y []float64, x [][]byte, at int, w []float64,
 	return false
 }
 
-type fusedKernel *struct{}
+type gramPart struct{}
 
 type tile struct{}
 
-func (kernelSet) fusedKernel(d DType, n int, based bool) fusedKernel { return nil }
+func (kernelSet) gramParts(d DType, n int, based bool) []gramPart { return nil }
 
 func (kernelSet) tiles(n int, exact bool) []tile { return nil }
 
-func (p *Products) addFused(chunks [][]byte, n int) bool { return false }
+func (p *Products) addParts(chunks [][]byte, n int) bool { return false }
 
 func (p *Products) addTiles(m int) bool { return false }

@@ -20,8 +20,8 @@ type Products struct {
 	lanes [][8]float64   // for each i <= j, in row order: (0,0), (0,1)... (1,1)...
 	far   [][8]Wide      // instead of lanes, once a block has had F64 values near the ends
 
-	fused     fusedKernel // one for all pairs, if there is
-	tiles     []tile      // several for all pairs, if there are
+	parts     []gramPart // kernels for all pairs of tensors of one type, if there are
+	tiles     []tile     // kernels for all pairs of strips, if there are
 	addresses []*byte
 }
 
@@ -52,9 +52,7 @@ func (set kernelSet) newProducts(in []DType, base int) *Products {
 	}
 	p.lanes = make([][8]float64, p.n*(p.n+1)/2)
 	if alike {
-		p.fused = set.fusedKernel(in[0], p.n, base >= 0)
-	}
-	if p.fused != nil {
+		p.parts = set.gramParts(in[0], p.n, base >= 0)
 		p.addresses = make([]*byte, len(in))
 	}
 	p.x = make([]float64, len(in)*productStrip)
@@ -85,7 +83,7 @@ func (p *Products) Add(chunks [][]byte) {
 	for i, d := range p.in {
 		mustMatch(n, elems(d, chunks[i]))
 	}
-	if p.n < 2 || p.addFused(chunks, n) {
+	if p.n < 2 || p.addParts(chunks, n) {
 		return
 	}
 	p.strips(chunks, 0, n)

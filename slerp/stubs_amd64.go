@@ -128,42 +128,6 @@ func widenF32ToF64(dst *float64, src *byte, n int)
 //go:noescape
 func minusF32(dst *float64, src *byte, base *float64, n int)
 
-// widenBF16ToF64Z widens BF16 to F64.
-// n is a multiple of 16, not 0.
-//
-//go:noescape
-func widenBF16ToF64Z(dst *float64, src *byte, n int)
-
-// minusBF16Z widens BF16 to F64 and subtracts the base.
-// n is a multiple of 16, not 0.
-//
-//go:noescape
-func minusBF16Z(dst *float64, src *byte, base *float64, n int)
-
-// widenF16ToF64Z widens F16 to F64.
-// n is a multiple of 16, not 0.
-//
-//go:noescape
-func widenF16ToF64Z(dst *float64, src *byte, n int)
-
-// minusF16Z widens F16 to F64 and subtracts the base.
-// n is a multiple of 16, not 0.
-//
-//go:noescape
-func minusF16Z(dst *float64, src *byte, base *float64, n int)
-
-// widenF32ToF64Z widens F32 to F64.
-// n is a multiple of 16, not 0.
-//
-//go:noescape
-func widenF32ToF64Z(dst *float64, src *byte, n int)
-
-// minusF32Z widens F32 to F64 and subtracts the base.
-// n is a multiple of 16, not 0.
-//
-//go:noescape
-func minusF32Z(dst *float64, src *byte, base *float64, n int)
-
 // triangle2Fused adds the products of all pairs of 2 operands from x on to 3 times 8 lanes, in row order. y is not used.
 // Products are fused with the sum.
 // Strips of operands lie one after another. n is a multiple of 8, not 0.
@@ -205,20 +169,6 @@ func row6Fused(l *[8]float64, x *float64, y *float64, n int)
 //
 //go:noescape
 func row7Fused(l *[8]float64, x *float64, y *float64, n int)
-
-// triangle7FusedZ adds the products of all pairs of 7 operands from x on to 28 times 8 lanes, in row order. y is not used.
-// Products are fused with the sum.
-// Strips of operands lie one after another. n is a multiple of 8, not 0.
-//
-//go:noescape
-func triangle7FusedZ(l *[8]float64, x *float64, y *float64, n int)
-
-// row8FusedZ adds the products of operand x with 8 operands from y on to 8 times 8 lanes.
-// Products are fused with the sum.
-// Strips of operands lie one after another. n is a multiple of 8, not 0.
-//
-//go:noescape
-func row8FusedZ(l *[8]float64, x *float64, y *float64, n int)
 
 // triangle2Rounded adds the products of all pairs of 2 operands from x on to 3 times 8 lanes, in row order. y is not used.
 // Products are rounded.
@@ -262,208 +212,425 @@ func row6Rounded(l *[8]float64, x *float64, y *float64, n int)
 //go:noescape
 func row7Rounded(l *[8]float64, x *float64, y *float64, n int)
 
-// triangle7RoundedZ adds the products of all pairs of 7 operands from x on to 28 times 8 lanes, in row order. y is not used.
-// Products are rounded.
-// Strips of operands lie one after another. n is a multiple of 8, not 0.
-//
-//go:noescape
-func triangle7RoundedZ(l *[8]float64, x *float64, y *float64, n int)
-
-// row8RoundedZ adds the products of operand x with 8 operands from y on to 8 times 8 lanes.
-// Products are rounded.
-// Strips of operands lie one after another. n is a multiple of 8, not 0.
-//
-//go:noescape
-func row8RoundedZ(l *[8]float64, x *float64, y *float64, n int)
-
 // gram3BF16 adds the products of all pairs of 3 BF16 operands to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram3BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4BF16 adds the products of all pairs of 4 BF16 operands to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram4BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram5BF16 adds the products of all pairs of 5 BF16 operands to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// top2Of5BF16 adds the products of the first 2 of 5 BF16 operands with themselves and all that follow them to 9 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram5BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func top2Of5BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram6BF16 adds the products of all pairs of 6 BF16 operands to 21 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// top2Of6BF16 adds the products of the first 2 of 6 BF16 operands with themselves and all that follow them to 11 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram6BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func top2Of6BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram2BF16Based adds the products of all pairs of 2 BF16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram2BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3BF16Based adds the products of all pairs of 3 BF16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram3BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4BF16Based adds the products of all pairs of 4 BF16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram4BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram5BF16Based adds the products of all pairs of 5 BF16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// gram3BF16Z adds the products of all pairs of 3 BF16 operands to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram5BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func gram3BF16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram6BF16Based adds the products of all pairs of 6 BF16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+// gram4BF16Z adds the products of all pairs of 4 BF16 operands to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram4BF16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5BF16Z adds the products of all pairs of 5 BF16 operands to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram5BF16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram6BF16Z adds the products of all pairs of 6 BF16 operands to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram6BF16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram2BF16BasedZ adds the products of all pairs of 2 BF16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
 // If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func gram2BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram3BF16BasedZ adds the products of all pairs of 3 BF16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram3BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram4BF16BasedZ adds the products of all pairs of 4 BF16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram4BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5BF16BasedZ adds the products of all pairs of 5 BF16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram5BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram6BF16BasedZ adds the products of all pairs of 6 BF16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram6BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top4Of7BF16Z adds the products of the first 4 of 7 BF16 operands with themselves and all that follow them to 22 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top4Of7BF16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top3Of7BF16BasedZ adds the products of the first 3 of 7 BF16 operands with themselves and all that follow them less a base, the last operand, to 18 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func top3Of7BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top4Of8BF16Z adds the products of the first 4 of 8 BF16 operands with themselves and all that follow them to 26 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top4Of8BF16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top3Of8BF16BasedZ adds the products of the first 3 of 8 BF16 operands with themselves and all that follow them less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func top3Of8BF16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3F16 adds the products of all pairs of 3 F16 operands to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram3F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4F16 adds the products of all pairs of 4 F16 operands to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram4F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram5F16 adds the products of all pairs of 5 F16 operands to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// top2Of5F16 adds the products of the first 2 of 5 F16 operands with themselves and all that follow them to 9 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram5F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func top2Of5F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram6F16 adds the products of all pairs of 6 F16 operands to 21 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// top2Of6F16 adds the products of the first 2 of 6 F16 operands with themselves and all that follow them to 11 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram6F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func top2Of6F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram2F16Based adds the products of all pairs of 2 F16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram2F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3F16Based adds the products of all pairs of 3 F16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram3F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4F16Based adds the products of all pairs of 4 F16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram4F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram5F16Based adds the products of all pairs of 5 F16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// gram3F16Z adds the products of all pairs of 3 F16 operands to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram5F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func gram3F16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram6F16Based adds the products of all pairs of 6 F16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
+// gram4F16Z adds the products of all pairs of 4 F16 operands to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram4F16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5F16Z adds the products of all pairs of 5 F16 operands to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram5F16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram6F16Z adds the products of all pairs of 6 F16 operands to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram6F16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram2F16BasedZ adds the products of all pairs of 2 F16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
 // If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
 //
 //go:noescape
-func gram6F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func gram2F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram3F16BasedZ adds the products of all pairs of 3 F16 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram3F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram4F16BasedZ adds the products of all pairs of 4 F16 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram4F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5F16BasedZ adds the products of all pairs of 5 F16 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram5F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram6F16BasedZ adds the products of all pairs of 6 F16 operands less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func gram6F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top4Of7F16Z adds the products of the first 4 of 7 F16 operands with themselves and all that follow them to 22 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top4Of7F16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top3Of7F16BasedZ adds the products of the first 3 of 7 F16 operands with themselves and all that follow them less a base, the last operand, to 18 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func top3Of7F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top4Of8F16Z adds the products of the first 4 of 8 F16 operands with themselves and all that follow them to 26 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top4Of8F16Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top3Of8F16BasedZ adds the products of the first 3 of 8 F16 operands with themselves and all that follow them less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+//
+//go:noescape
+func top3Of8F16BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3F32 adds the products of all pairs of 3 F32 operands to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram3F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4F32 adds the products of all pairs of 4 F32 operands to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram4F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram5F32 adds the products of all pairs of 5 F32 operands to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// top2Of5F32 adds the products of the first 2 of 5 F32 operands with themselves and all that follow them to 9 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram5F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func top2Of5F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram6F32 adds the products of all pairs of 6 F32 operands to 21 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// top2Of6F32 adds the products of the first 2 of 6 F32 operands with themselves and all that follow them to 11 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram6F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func top2Of6F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram2F32Based adds the products of all pairs of 2 F32 operands less a base, the last operand, to 3 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 192 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram2F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram3F32Based adds the products of all pairs of 3 F32 operands less a base, the last operand, to 6 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 256 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram3F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram4F32Based adds the products of all pairs of 4 F32 operands less a base, the last operand, to 10 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 320 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
 func gram4F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram5F32Based adds the products of all pairs of 5 F32 operands less a base, the last operand, to 15 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 384 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// gram3F32Z adds the products of all pairs of 3 F32 operands to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram5F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func gram3F32Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
-// gram6F32Based adds the products of all pairs of 6 F32 operands less a base, the last operand, to 21 times 8 lanes, in row order.
-// Operands begin at an offset in bytes. The scratch has 448 bytes. n is a multiple of 16, not 0.
-// If inexact is not 0, a difference was not exact in float32, and the lanes are as before.
+// gram4F32Z adds the products of all pairs of 4 F32 operands to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
 //
 //go:noescape
-func gram6F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+func gram4F32Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5F32Z adds the products of all pairs of 5 F32 operands to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram5F32Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram6F32Z adds the products of all pairs of 6 F32 operands to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram6F32Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram2F32BasedZ adds the products of all pairs of 2 F32 operands less a base, the last operand, to 3 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram2F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram3F32BasedZ adds the products of all pairs of 3 F32 operands less a base, the last operand, to 6 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram3F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram4F32BasedZ adds the products of all pairs of 4 F32 operands less a base, the last operand, to 10 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram4F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram5F32BasedZ adds the products of all pairs of 5 F32 operands less a base, the last operand, to 15 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram5F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// gram6F32BasedZ adds the products of all pairs of 6 F32 operands less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func gram6F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top4Of7F32Z adds the products of the first 4 of 7 F32 operands with themselves and all that follow them to 22 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top4Of7F32Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top3Of7F32BasedZ adds the products of the first 3 of 7 F32 operands with themselves and all that follow them less a base, the last operand, to 18 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top3Of7F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top4Of8F32Z adds the products of the first 4 of 8 F32 operands with themselves and all that follow them to 26 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top4Of8F32Z(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top3Of8F32BasedZ adds the products of the first 3 of 8 F32 operands with themselves and all that follow them less a base, the last operand, to 21 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top3Of8F32BasedZ(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // sumBF16 is y = (y + w[0]*x[0] + w[1]*x[1] + ...) / divisor of BF16 operands, which begin at an offset in bytes.
 // n is a multiple of 16, not 0; operands is not 0.

@@ -23,16 +23,6 @@ func (set kernelSet) widen64(d DType, dst []float64, src []byte, base []float64)
 	default:
 		return false
 	}
-	if set == avx512 {
-		switch d {
-		case tensor.BF16:
-			widen, minus = widenBF16ToF64Z, minusBF16Z
-		case tensor.F16:
-			widen, minus = widenF16ToF64Z, minusF16Z
-		case tensor.F32:
-			widen, minus = widenF32ToF64Z, minusF32Z
-		}
-	}
 	size := d.Size()
 	for len(dst) >= step {
 		n := min(len(dst)&^(step-1), piece)

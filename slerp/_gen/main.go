@@ -42,6 +42,7 @@ func main() {
 	narrowBF16()
 	narrowF16()
 	products()
+	grams()
 	weightedSums()
 	Generate()
 }

@@ -8,32 +8,19 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Products of any number of operands. A tile makes as many sums as the registers
-// hold, of strips of elements that were widened before. With AVX-512, a fused
-// kernel makes all sums of a few operands as they are stored.
+// Products of any number of operands: tiles, which make as many sums as the registers
+// hold, of strips of elements that were widened before.
 
 func products() {
-	for _, v := range []vector{ymm, zmm} {
-		for _, s := range sources {
-			widen64(v, s, false)
-			widen64(v, s, true)
-		}
+	for _, s := range sources {
+		widen64(ymm, s, false)
+		widen64(ymm, s, true)
 	}
 	for _, exact := range []bool{true, false} {
 		triangle(ymm, 2, exact)
 		triangle(ymm, 3, exact)
 		for k := 4; k <= 7; k++ {
 			row(ymm, k, exact)
-		}
-		triangle(zmm, 7, exact)
-		row(zmm, 8, exact)
-	}
-	for _, s := range sources {
-		for k := 3; k <= 6; k++ {
-			fused(s, k, 0)
-		}
-		for k := 2; k <= 6; k++ {
-			fused(s, k, 1)
 		}
 	}
 }
@@ -171,105 +158,4 @@ func pairs(v vector, k int, held, exact bool, sum [][]reg.VecVirtual, part int, 
 			s++
 		}
 	}
-}
-
-// fused multiplies k operands of one type, as they are stored, with themselves and with
-// each other, or their differences from a base, which is the last operand then.
-//
-// Differences of 16-bit types are made in float32, where they are nearly always exact:
-// then rounding them upwards and downwards gives the same, and products are
-// exact in float64. If a difference is not exact, the lanes are left as they were.
-func fused(s source, k, bases int) {
-	sums, operands := k*(k+1)/2, k+bases
-	name := fmt.Sprintf("gram%d%s", k, s.name)
-	doc := []string{fmt.Sprintf("adds the products of all pairs of %d %s operands", k, s.name)}
-	if bases > 0 {
-		name += "Based"
-		doc[0] += " less a base, the last operand,"
-	}
-	doc[0] = name + " " + doc[0] + fmt.Sprintf(" to %d times 8 lanes, in row order.", sums)
-	TEXT(name, NOSPLIT, "func(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)")
-	Doc(append(doc, fmt.Sprintf("Operands begin at an offset in bytes. The scratch has %d bytes. n is a multiple of 16, not 0.", 64*operands),
-		"If inexact is not 0, a difference was not exact in float32, and the lanes are as before.")...)
-	Pragma("noescape")
-	l, x, offset, room := pointer("l"), pointer("x"), pointer("offset"), pointer("scratch")
-	var streams []stream
-	for i := range operands {
-		p := GP64()
-		MOVQ(at(x, 8*i), p)
-		ADDQ(offset, p)
-		streams = append(streams, stream{p, s.size})
-	}
-	single := bases > 0 && s.size == 2
-	var inexact reg.VecVirtual
-	if single {
-		inexact = zmm.zero()
-	}
-	add := zmm.adder(bases == 0 || single)
-	var sum []reg.VecVirtual
-	for i := range sums {
-		sum = append(sum, zmm.double(at(l, 64*i)))
-	}
-	loopTurns(step, func() {
-		var wide [2][]operand.Mem // of each operand, elements 0 to 7 and 8 to 15
-		var base reg.VecVirtual
-		if single {
-			base = s.widen(zmm, at(streams[k].p, 0))
-		}
-		for i, o := range streams {
-			if single && i == k {
-				break
-			}
-			to := at(room, 64*i)
-			places := every(to, 32, 64)
-			if single {
-				x, down := s.widen(zmm, at(o.p, 0)), ZMM()
-				VSUBPS_RD_SAE(base, x, down)
-				VSUBPS_RU_SAE(base, x, x)
-				VPTERNLOGD(imm8(0xf6), down, x, inexact) // inexact | x ^ down
-				VMOVUPS(x, to)
-			} else {
-				places = s.spread(zmm, at(o.p, 0), to)
-			}
-			for part, m := range places {
-				wide[part] = append(wide[part], m)
-			}
-		}
-		for _, places := range wide {
-			var v []reg.VecVirtual
-			if bases > 0 && !single {
-				base = zmm.single(places[k])
-			}
-			for i := range k {
-				v = append(v, zmm.single(places[i]))
-				if bases > 0 && !single {
-					VSUBPD(base, v[i], v[i])
-				}
-			}
-			t := 0
-			for i := range v {
-				for j := i; j < k; j++ {
-					add(v[j], v[i], sum[t])
-					t++
-				}
-			}
-		}
-	}, streams, streams)
-	mask := GP32()
-	XORL(mask, mask)
-	if single {
-		// +0 and -0 are not apart.
-		differ := K()
-		VPTESTMD(every32("magnitude32", 0x7fff_ffff), inexact, differ)
-		KMOVW(differ, mask)
-		TESTL(mask, mask)
-		JNZ(label("end"))
-	}
-	for i, lanes := range sum {
-		VMOVUPD(lanes, at(l, 64*i))
-	}
-	Label("end")
-	Store(mask, ReturnIndex(0))
-	VZEROUPPER()
-	RET()
 }
