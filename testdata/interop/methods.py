@@ -272,8 +272,9 @@ def generalised(suite, c):
             unclear |= tie
             vote, size = vote + parts[-1][0], size + np.abs(parts[-1][0])
         major = np.where(vote >= 0, 1, -1)
-        balanced[name] = (np.abs(vote) <= 1e-15 * size) & (size > 0) if signs else np.zeros(b.shape, bool)
-        if signs: unclear |= (np.abs(vote) <= 1e-6 * size) & (size > 0)
+        rounds = signs and (rescale or len(parts) != 2 or parts[0][1] != parts[1][1]) # else a vote has its true sign, and 0 is exact
+        balanced[name] = (np.abs(vote) <= 1e-15 * size) & (size > 0) & rounds
+        unclear |= (np.abs(vote) <= 1e-6 * size) & (size > 0) & rounds
         for x, w in parts:
             keep = np.sign(x) == major if signs else np.ones(b.shape, bool)
             total, down = total + np.where(keep, x, 0), down + np.where(keep, w, 0)
@@ -531,6 +532,7 @@ def cases(near, far, mixed, plain, shared):
         yield order, Case(m, near, {"a": {"weight": 1, "density": 0.7}, "b": {"weight": 0.3, "density": 0.05} | own}, 1, {"lambda": 0.6, "normalize": m != "ties"})
         yield order, Case(m, mixed, w(1, 0.5, -0.2), 0, {"density": 0.4, "rescale": True, "int8_mask": True})
         yield order, Case(m, far, w(1, 1), "added")
+        yield order, Case(m, shared, w(1, 1), "added", {"density": 0.5})
         yield order, Case(m, far, w(1, 1), "added", {"density": 0.0001})
     fat = lambda s, c: formula(s, c, variance_unclear)
     for x in M:
