@@ -3,14 +3,20 @@ package slerp
 import (
 	"math"
 	"math/bits"
+	"sync/atomic"
 
 	"slerpmerge/internal/tensor"
 )
 
 // band is the sparsifier that keeps a range of ranks, those of Magnitude and Outliers.
 // It finds the keys at both ends: in one pass over the tensor if keys have 16 bits, else
-// in two. If some of the elements with such a key stay and others do not, another pass
-// counts them by granules, and the granule in which the last one lies is read again.
+// in two. If some of the elements with such a key stay and others do not, they must be
+// counted by granules, and the granule in which the last one lies is read again.
+//
+// The counts by granules need not take a pass over all blocks: the first block that is
+// measured tells where about the key is, and from then on the counts near it are noted at the
+// end of each granule. What is left to read are the blocks that began before. Which ones
+// these are depends on the order of work, and the result does not.
 type band struct {
 	*deltas
 	rank    DType
@@ -18,10 +24,23 @@ type band struct {
 	step    bandStep
 	counts  []bins // of each model
 	granule int64
+	guess   atomic.Pointer[bandGuess]
 	open    []*bound // of which the cut is to be found
 	ties    [][]uint32
+	blind   []int   // the blocks in which ties are to be counted
 	where   []int64 // the granules that are read again
 }
+
+// bandGuess is where the keys at the ends are supposed to be.
+type bandGuess struct {
+	first [][2]int      // for both ends of each model: the first of guessBins in its histogram, or -1
+	seen  [][2][]uint32 // their counts from the start of the block to the end of each granule
+	known []bool        // of each block: it was counted
+}
+
+// guessBins is the number of bins near a key. A block of 2^20 elements tells the rank of
+// a key within one in a thousand, and one key of BF16 has more elements as a rule.
+const guessBins = 32
 
 type bandStep uint8
 
@@ -48,7 +67,8 @@ type bandModel struct {
 
 // bound is a key of which some elements stay.
 type bound struct {
-	q       int
+	q, end  int // the end is 0 for the first, 1 for the last
+	slot    int // of the key in the histogram
 	bin     int
 	key     uint32
 	below   int64 // elements with lesser keys
@@ -63,7 +83,7 @@ type bound struct {
 // newBand starts from the densities.
 func newBand(d *deltas, t TaskVectors) *band {
 	b := &band{deltas: d, rank: rankType(d.o.In), m: make([]bandModel, len(d.models)), granule: 1 << 16}
-	for b.granule < BlockElems && d.n/b.granule > 1<<12 {
+	for b.granule < BlockElems && d.n/b.granule > 1<<9 {
 		b.granule *= 2
 	}
 	for q := range b.m {
@@ -99,6 +119,9 @@ func (b *band) memory() (state, scratch int64) {
 		size := rankBins(b.rank)
 		ends := min(b.m[q].from, 1) + min(b.n-b.m[q].to, 1)
 		state += size*binBytes(b.n) + ends*granules*4
+		if b.guesses() {
+			state += ends * granules * 4 * guessBins
+		}
 		scratch += 4 * size
 	}
 	return state, scratch + 2*4*strip
@@ -127,6 +150,7 @@ func (b *band) pass() int {
 			b.findBins()
 			if b.rank == tensor.F32 {
 				b.step = bandLower
+				b.guess.Store(nil)
 				return b.blocks(b.length)
 			}
 			b.findKeys()
@@ -138,12 +162,8 @@ func (b *band) pass() int {
 			}
 			b.counts = nil
 			b.step = bandTies
-			if len(b.open) > 0 {
-				b.ties = make([][]uint32, len(b.open))
-				for k := range b.ties {
-					b.ties[k] = make([]uint32, b.blocks(b.granule))
-				}
-				return b.blocks(b.length)
+			if n := b.countTies(); n > 0 {
+				return n
 			}
 		case bandTies:
 			b.findGranules()
@@ -167,15 +187,15 @@ func (b *band) findBins() {
 			continue
 		}
 		m := &b.m[q]
-		end := func(rank int64) *bound {
+		end := func(end int, rank int64) *bound {
 			k, below := b.counts[q].find(0, rank)
-			return &bound{q: q, bin: k, key: uint32(k), below: below, ties: b.counts[q].at(k)}
+			return &bound{q: q, end: end, slot: k, bin: k, key: uint32(k), below: below, ties: b.counts[q].at(k)}
 		}
 		if m.from > 0 {
-			m.first = end(m.from)
+			m.first = end(0, m.from)
 		}
 		if m.to < b.n {
-			m.last = end(m.to - 1)
+			m.last = end(1, m.to-1)
 		}
 		if b.rank == tensor.F32 {
 			b.counts[q].clear()
@@ -189,6 +209,7 @@ func (b *band) findLow() {
 		m := &b.m[q]
 		within := func(e *bound, rank int64, first int) {
 			k, below := b.counts[q].find(first, rank-e.below)
+			e.slot = k
 			e.key = uint32(e.bin)<<lowBits | uint32(k-first)
 			e.below += below
 			e.ties = b.counts[q].at(k)
@@ -197,13 +218,95 @@ func (b *band) findLow() {
 			within(m.first, m.from, 0)
 		}
 		if m.last != nil {
-			first := shortBins
-			if m.first == nil || m.first.bin == m.last.bin {
-				first = 0
-			}
-			within(m.last, m.to-1, first)
+			within(m.last, m.to-1, m.half())
 		}
 	}
+}
+
+// half returns where countLow counts the keys of the last bound: beside those of the first
+// if they have the same bin.
+func (m *bandModel) half() int {
+	if m.first == nil || m.first.bin == m.last.bin {
+		return 0
+	}
+	return shortBins
+}
+
+// guesses reports whether it is worthwhile to guess.
+func (b *band) guesses() bool { return b.blocks(b.length) > 3 }
+
+// supposed returns where the keys are to be expected once some blocks have been counted.
+func (b *band) supposed() *bandGuess {
+	g := &bandGuess{first: make([][2]int, len(b.m)), seen: make([][2][]uint32, len(b.m)), known: make([]bool, b.blocks(b.length))}
+	for q := range b.m {
+		g.first[q] = [2]int{-1, -1}
+		if !b.partial(q) {
+			continue
+		}
+		m := &b.m[q]
+		look := func(end, first, last int, rank, of int64) {
+			counted := int64(0)
+			for k := first; k < last; k++ {
+				counted += b.counts[q].at(k)
+			}
+			if counted == 0 {
+				return
+			}
+			k, _ := b.counts[q].find(first, min(counted-1, int64(float64(rank)/float64(of)*float64(counted))))
+			g.first[q][end] = min(max(first, k-guessBins/2), last-guessBins)
+			g.seen[q][end] = make([]uint32, guessBins*b.blocks(b.granule))
+		}
+		if b.step == bandUpper {
+			if m.from > 0 {
+				look(0, 0, shortBins, m.from, b.n)
+			}
+			if m.to < b.n {
+				look(1, 0, shortBins, m.to-1, b.n)
+			}
+			continue
+		}
+		if e := m.first; e != nil {
+			look(0, 0, shortBins, m.from-e.below, e.ties)
+		}
+		if e := m.last; e != nil {
+			look(1, m.half(), m.half()+shortBins, m.to-1-e.below, e.ties)
+		}
+	}
+	return g
+}
+
+// countTies makes the counts by granules of those blocks that have been seen, and returns
+// the number of the others.
+func (b *band) countTies() int {
+	if len(b.open) == 0 {
+		return 0
+	}
+	g := b.guess.Load()
+	hit := g != nil
+	for _, e := range b.open {
+		hit = hit && g.first[e.q][e.end] >= 0 && e.slot-g.first[e.q][e.end] >= 0 && e.slot-g.first[e.q][e.end] < guessBins
+	}
+	perBlock := int(b.length / b.granule)
+	for k, e := range b.open {
+		b.ties = append(b.ties, make([]uint32, b.blocks(b.granule)))
+		if !hit {
+			continue
+		}
+		seen, slot := g.seen[e.q][e.end], e.slot-g.first[e.q][e.end]
+		for i := range b.ties[k] {
+			b.ties[k][i] = seen[i*guessBins+slot]
+			if i%perBlock > 0 {
+				b.ties[k][i] -= seen[(i-1)*guessBins+slot]
+			}
+		}
+	}
+	for block := range b.blocks(b.length) {
+		if !hit || !g.known[block] {
+			b.blind = append(b.blind, block)
+		}
+	}
+	b.guess.Store(nil)
+	return len(b.blind)
 }
 
 // low returns the two bins of which countLow counts the keys of model q.
@@ -294,12 +397,15 @@ func (b *band) settle() {
 			m.hi, m.hiCut = [2]uint64{e.hi, e.lo}, e.cut
 		}
 	}
-	b.open, b.where = nil, nil
+	b.open, b.blind, b.where = nil, nil, nil
 }
 
 // region returns a block, or a granule that is read again.
 func (b *band) region(block int) Region {
-	if b.step == bandCut {
+	switch b.step {
+	case bandTies:
+		block = b.blind[block]
+	case bandCut:
 		return b.block(int(b.where[block]), b.granule)
 	}
 	return b.block(block, b.length)
@@ -322,7 +428,17 @@ func (b *band) meter(s *Scratch, block int) Meter {
 		}
 		return m
 	}
-	m := &rankMeter{b: b, r: r, counts: make([][]uint32, len(b.m))}
+	m := &rankMeter{b: b, r: r, counts: make([][]uint32, len(b.m)), from: b.region(block).From, guess: b.guess.Load()}
+	if m.guess != nil {
+		m.seen = make([][2][]uint32, len(b.m))
+		for q, first := range m.guess.first {
+			for end := range first {
+				if first[end] >= 0 {
+					m.seen[q][end] = make([]uint32, guessBins*b.length/b.granule)
+				}
+			}
+		}
+	}
 	for q := range m.counts {
 		if b.partial(q) {
 			m.counts[q] = s.Counts(q, rankBins(b.rank))
@@ -339,6 +455,18 @@ func (b *band) take(block int, m Meter) {
 			if h != nil {
 				b.counts[q].add(h)
 			}
+		}
+		if m.guess != nil {
+			for q, ends := range m.seen {
+				for end, counts := range ends {
+					if counts != nil {
+						copy(m.guess.seen[q][end][m.from/b.granule*guessBins:], counts)
+					}
+				}
+			}
+			m.guess.known[block] = true
+		} else if b.guess.Load() == nil && b.guesses() && (b.step == bandLower || b.rank != tensor.F32) {
+			b.guess.Store(b.supposed())
 		}
 	case *tieMeter:
 		first := int(m.from / b.granule)
@@ -376,12 +504,15 @@ type rankMeter struct {
 	b      *band
 	r      deltaStrips
 	counts [][]uint32
+	from   int64
+	guess  *bandGuess    // nil before there is one
+	seen   [][2][]uint32 // as in guess, in this block
 	u, v   [strip]float32
 }
 
-func (m *rankMeter) Add(chunks [][]byte, _ int64) {
+func (m *rankMeter) Add(chunks [][]byte, at int64) {
 	b := m.b
-	for i, n := range m.r.strips(chunks) {
+	for i, n := range m.r.strips(chunks, at) {
 		m.r.load(chunks, i, n)
 		base, d := m.u[:n], m.v[:n]
 		if !b.wide {
@@ -409,6 +540,14 @@ func (m *rankMeter) Add(chunks [][]byte, _ int64) {
 				first, last := b.low(q)
 				countLow(m.counts[q], d, first, last)
 			}
+			if m.guess != nil {
+				g := (at + int64(i) - m.from) / b.granule * guessBins
+				for end, seen := range m.seen[q] {
+					if seen != nil {
+						copy(seen[g:g+guessBins], m.counts[q][m.guess.first[q][end]:])
+					}
+				}
+			}
 		}
 	}
 }
@@ -423,20 +562,16 @@ type tieMeter struct {
 }
 
 func (m *tieMeter) Add(chunks [][]byte, at int64) {
-	for i, n := range m.r.strips(chunks) {
+	for i, n := range m.r.strips(chunks, at) {
 		m.r.load(chunks, i, n)
+		g := (at + int64(i) - m.from) / m.b.granule
 		var d []float64
 		of := -1
 		for k, e := range m.b.open {
 			if e.q != of {
 				d, of = m.r.delta64(m.b.models[e.q]), e.q
 			}
-			for p, end := int64(0), int64(0); p < int64(n); p = end {
-				x := at + int64(i) + p - m.from
-				g := x / m.b.granule
-				end = min(int64(n), p+(g+1)*m.b.granule-x)
-				m.counts[k][g] += uint32(countWithin(d[p:end], e.lo, e.hi))
-			}
+			m.counts[k][g] += uint32(countWithin(d, e.lo, e.hi))
 		}
 	}
 }
@@ -461,7 +596,7 @@ type cutMeter struct {
 }
 
 func (m *cutMeter) Add(chunks [][]byte, at int64) {
-	for i, n := range m.r.strips(chunks) {
+	for i, n := range m.r.strips(chunks, at) {
 		m.r.load(chunks, i, n)
 		for k, e := range m.b.open {
 			if e.granule != m.granule || m.left[k] == 0 {

@@ -379,19 +379,35 @@ func newDeltaStrips(d *deltas, s *Scratch) deltaStrips {
 	return deltaStrips{d: d, b: s.Floats(baseStrip, strip), x: s.Floats(deltaStrip, strip)}
 }
 
-// strips returns the places and lengths of the strips of chunks.
-func (r *deltaStrips) strips(chunks [][]byte) func(func(i, n int) bool) {
-	return r.spans(chunks, 0, nil)
+// strips returns the places and lengths of the strips of chunks, the first element of which
+// has the index at. But for the ends of the chunks, strips begin at multiples of their
+// length.
+func (r *deltaStrips) strips(chunks [][]byte, at int64) func(func(i, n int) bool) {
+	n := r.count(chunks)
+	return func(yield func(i, n int) bool) {
+		for i, k := 0, 0; i < n; i += k {
+			k = min(strip-int(at+int64(i))&(strip-1), n-i)
+			if !yield(i, k) {
+				return
+			}
+		}
+	}
 }
 
-// spans does the same for spans of so many elements, each of which is prepared first and begins
-// with a strip. A span of 0 is all.
-func (r *deltaStrips) spans(chunks [][]byte, span int64, prepare func(i, n int)) func(func(i, n int) bool) {
+// count returns the number of elements in each of the chunks.
+func (r *deltaStrips) count(chunks [][]byte) int {
 	mustMatch(len(r.d.o.In), len(chunks))
 	n := elems(r.d.o.In[0], chunks[0])
 	for k, in := range r.d.o.In {
 		mustMatch(n, elems(in, chunks[k]))
 	}
+	return n
+}
+
+// spans returns the places and lengths of strips, too, those of one span of elements after
+// the other. A span is prepared before its strips. A span of 0 is all.
+func (r *deltaStrips) spans(chunks [][]byte, span int64, prepare func(i, n int)) func(func(i, n int) bool) {
+	n := r.count(chunks)
 	return func(yield func(i, n int) bool) {
 		long := n
 		if span > 0 {

@@ -243,7 +243,7 @@ func tuned(r *rand.Rand, in []tensor.DType, base, n int, m mix) (x [][]byte) {
 }
 
 // Blocks are smaller here than elsewhere, and granules too.
-const testBlock, testGranule = 512, 64
+const testBlock, testGranule = 4096, 1024
 
 // checkTask holds a merge to the definition, with blocks and chunks in disorder.
 func checkTask(t *testing.T, name string, v TaskVectors, o Operands, x [][]byte, r *rand.Rand) Sweep {
@@ -291,7 +291,7 @@ var taskShapes = [][]uint64{nil, {0}, {1}, {7}, {8}, {1030}, {3, 700}, {5, 9, 23
 func TestTaskVectors(t *testing.T) {
 	r := source(1)
 	pick := func(list ...float64) float64 { return list[r.IntN(len(list))] }
-	for trial := range 500 {
+	for trial := range 350 {
 		count := 1 + r.IntN(8) + 1
 		v := TaskVectors{Base: r.IntN(count), Sparsifier: Sparsifier(r.IntN(int(numSparsifiers))), Consensus: Consensus(r.IntN(2)), Lambda: pick(1, 1, 0.5, -2),
 			Normalize: r.IntN(2) == 0, Rescale: r.IntN(2) == 0, Seed: r.Uint64()}
@@ -327,11 +327,57 @@ func TestTaskVectors(t *testing.T) {
 	}
 }
 
+// readCounter counts the elements that a Sweep measures.
+type readCounter struct {
+	*taskSweep
+	read int64
+}
+
+func (c *readCounter) Take(block int, m Meter) {
+	r := c.Region(block)
+	c.read += r.Len * r.Count
+	c.taskSweep.Take(block, m)
+}
+
+// In a tensor of many blocks the elements at the thresholds are counted while the
+// thresholds are looked for, so that little is read again: also where values of BF16 are
+// merged as F32, and many of their deltas are equal.
+func TestTaskBlocks(t *testing.T) {
+	r := source(1)
+	const n = 16*testBlock + 77
+	for _, c := range []struct {
+		in, values tensor.DType
+		passes     float64
+	}{{tensor.BF16, tensor.BF16, 1}, {tensor.F16, tensor.F16, 2}, {tensor.F32, tensor.BF16, 2}, {tensor.F32, tensor.F32, 2}} {
+		for _, sparsifier := range []Sparsifier{Magnitude, Outliers} {
+			values := []tensor.DType{c.values, c.values, c.values}
+			o := Operands{Tensor: "w", Shape: []uint64{n}, In: []tensor.DType{c.in, c.in, c.in}, Out: c.in}
+			v := TaskVectors{Base: 1, Sparsifier: sparsifier, Weight: []float64{1, 0, 0.5}, Density: []float64{0.5, 0, 0.3}, Gamma: []float64{0.01, 0, 0.1}, Lambda: 1}
+			x := tuned(r, values, 1, n, weights)
+			for k := range x {
+				wide := make([]float64, n)
+				detected.decode64(c.values, wide, x[k])
+				x[k] = encoded(c.in, wide...)
+			}
+			want, _ := plainTask(v, o, x, testBlock)
+			s := &readCounter{taskSweep: v.Sweep(o).(*taskSweep)}
+			s.length, s.sparse.(*band).granule = testBlock, testGranule
+			got, _ := sweepAll(s, o, x, 1000, r)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%v of %v, %d: not as defined", c.in, c.values, sparsifier)
+			}
+			if passes := float64(s.read) / n; passes > c.passes+0.6 {
+				t.Errorf("%v of %v, %d: %.2f passes", c.in, c.values, sparsifier, passes)
+			}
+		}
+	}
+}
+
 // Keys of all codes that 16 bits have between them, and of NaN.
 func TestRankKey(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.BF16, tensor.F16} {
 		top := uint32(0)
-		for u := uint64(0); u <= inf32; u += 1021 {
+		for u := uint64(0); u <= inf32; u += 8191 {
 			for _, x := range []float32{math.Float32frombits(uint32(u)), -math.Float32frombits(uint32(u))} {
 				got, want := rankKey(d, x), plainKey(d, float64(x))
 				if uint64(got) != want {
@@ -400,14 +446,21 @@ func TestTaskMemory(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.BF16, tensor.F32} {
 		for sparsifier := range numSparsifiers {
 			v := TaskVectors{Sparsifier: sparsifier, Consensus: Elected, Normalize: true, Rescale: true, Lambda: 1}
-			o := Operands{Tensor: "w", Shape: []uint64{3, 70000}, Out: d}
+			o := Operands{Tensor: "w", Shape: []uint64{3, 20000}, Out: d}
 			for range 9 {
 				o.In = append(o.In, d)
 				v.Weight, v.Density = append(v.Weight, 1), append(v.Density, 0.5)
 				v.Gamma, v.Epsilon = append(v.Gamma, 0.01), append(v.Epsilon, 0.1)
 			}
-			x := tuned(source(1), o.In, 0, int(o.Elems()), weights)
+			var x [][]byte
+			for k := range o.In {
+				x = append(x, random(source(uint64(k)), d, 1000, weights))
+				x[k] = bytes.Repeat(x[k], int(o.Elems())/1000)
+			}
 			s := v.Sweep(o)
+			if b, ok := s.(*taskSweep).sparse.(*band); ok { // with blocks enough for a guess
+				b.length, b.granule = 1<<13, 1<<10
+			}
 			state, most := s.Memory()
 			if state > 3<<20 || most > 3<<20 {
 				t.Errorf("%v, %d: %d and %d bytes", d, sparsifier, state, most)
@@ -451,6 +504,11 @@ func (s *taskSweep) held() (n int64) {
 		}
 		for _, list := range b.ties {
 			n += int64(4 * cap(list))
+		}
+		if g := b.guess.Load(); g != nil {
+			for _, ends := range g.seen {
+				n += int64(4*cap(ends[0]) + 4*cap(ends[1]))
+			}
 		}
 	}
 	return n
