@@ -68,9 +68,10 @@ func isStagesFolder(dir string) bool {
 	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".stages")
 }
 
-// chain makes the chain of a file. all has every document made, also those that the
-// output does not need; only with it the file may leave open which one is the output.
-func (f *mergeFlags) chain(s *recipe.Stages, output string, w work, all bool) (*chain, error) {
+// chain makes the chain of a file. Only if all documents are to be made and kept may the file leave
+// open which one is the output.
+func (f *mergeFlags) chain(s *recipe.Stages, output string, w work) (*chain, error) {
+	all := f.all && f.IntermediateDir != ""
 	c := &chain{dir: f.IntermediateDir, work: w}
 	if len(f.Entry.entries) > 0 {
 		return nil, &requestError{msg: "--entry names entries of the models of one merge, and " + f.Recipe + " has several documents"}
@@ -90,6 +91,9 @@ func (f *mergeFlags) chain(s *recipe.Stages, output string, w work, all bool) (*
 	for _, x := range s.All {
 		st := &stage{Stage: x, work: work{card: !c.own && w.card, run: w.run}}
 		made[x] = st
+		if why := x.Unfit(); why != "" && (x != s.Output || output == "") {
+			return nil, &requestError{msg: x.Recipe.Place(x.Pos) + ": " + why}
+		}
 		out := filepath.Join(c.dir, filepath.FromSlash(x.Name))
 		if x == s.Output && (output != "" || x.Name == "" || !all) {
 			c.output, out, st.work = st, output, w

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -38,6 +39,9 @@ type grammar struct {
 	Compare    compareCmd `cmd:"" help:"Show how far apart two models are, tensor by tensor."`
 	Verify     verifyCmd  `cmd:"" help:"Recompute a finished model from its parents and compare it, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
+
+	MergekitYAML  mergekitYAMLCmd  `cmd:"" name:"mergekit-yaml" help:"Merge by a recipe with the command line of mergekit's program."`
+	MergekitMulti mergekitMultiCmd `cmd:"" name:"mergekit-multi" help:"The same for a recipe of several documents."`
 
 	Completion completionCmd `cmd:"" help:"Print code that makes a shell complete command lines."`
 }
@@ -118,6 +122,9 @@ func (a *app) run(ctx context.Context, args []string, stdin io.Reader) (code int
 	}
 	if args[0] == "help" { // as in git and go
 		args = append(args[1:], "--help")
+	}
+	if isMergekit(args[0]) && !slices.Contains(args, "--help") && !slices.Contains(args, "-h") {
+		return a.mergekit(ctx, args[0], args[1:])
 	}
 	switch args[0] {
 	case completeWord:

@@ -121,6 +121,13 @@ func wanted(node *kong.Node, words []string) (w wish, prefix string) {
 		return wishFor(f.Value, f.PlaceHolder, value), value
 	case strings.HasPrefix(last, "-"):
 		w.paths = "none"
+		if isMergekit(node.Name) {
+			for _, f := range kitFlags {
+				if !f.multi || node.Name == mergekitMulti {
+					w.words = append(w.words, [2]string{"--" + f.name, f.means})
+				}
+			}
+		}
 		for _, f := range flags {
 			name := "--" + f.Name
 			if len(f.Name) == 1 {

@@ -223,11 +223,12 @@ type mergeFlags struct {
 	Seed        uint64 `placeholder:"N" help:"Seed of methods that drop elements at random, also beside a recipe (default 0)."`
 	kong.Plugins
 	methodFlags methodFlags `kong:"-"`
+	all         bool        // make every document of the recipe, as mergekit-multi does
 	outputFlags
 	Missing   string `enum:"error,copy,zero" default:"copy" placeholder:"POLICY" help:"A tensor that only one parent has: error, copy or zero (default ${default})."`
 	NonFinite string `name:"nonfinite" enum:"error,warn" default:"error" placeholder:"POLICY" help:"NaN or Inf in a parent: error or warn (default ${default})."`
 	Vocab     string `enum:"error,base,extend,truncate,zero,mean,gradient" default:"error" placeholder:"POLICY" help:"Vocabulary rows that only one parent has: error, base, extend, truncate, zero, mean or gradient (default ${default})."`
-	Tokenizer string `enum:"primary,secondary,seed" default:"primary" placeholder:"WHOSE" help:"Model whose tokenizer files are copied: primary, secondary, or seed, which is LLM-SLERP-Merge's rule (default ${default})."`
+	Tokenizer string `enum:"primary,secondary,seed,none" default:"primary" placeholder:"WHOSE" help:"Model whose tokenizer files are copied: primary, secondary, none, or seed, which is LLM-SLERP-Merge's rule (default ${default})."`
 	Compat    string `enum:",seed" default:"" placeholder:"seed" help:"seed: merge as LLM-SLERP-Merge does: t 0.5, zeros for tensors that one parent lacks, float32, its tokenizer rule."`
 }
 
@@ -249,7 +250,7 @@ func methodNames() kong.Vars {
 
 // recipe turns the flags into a checked recipe.
 func (f *mergeFlags) recipe(output string) (recipe.Request, error) {
-	r, several, err := f.orders(output, work{}, false)
+	r, several, err := f.orders(output, work{})
 	if err == nil && several != nil {
 		err = &requestError{msg: f.Recipe + " has several documents; merge and plan alone take such files"}
 	}
@@ -257,21 +258,21 @@ func (f *mergeFlags) recipe(output string) (recipe.Request, error) {
 }
 
 // orders turns the flags into a checked recipe, or into a chain where the recipe file has
-// several documents. w is for the output; all is that of mergeFlags.chain.
-func (f *mergeFlags) orders(output string, w work, all bool) (r recipe.Request, several *chain, err error) {
+// several documents. w is for the output.
+func (f *mergeFlags) orders(output string, w work) (r recipe.Request, several *chain, err error) {
 	if f.Recipe == "" {
 		r.Recipe, err = f.line()
 	} else {
 		var s *recipe.Stages
 		if s, err = f.file(); err == nil {
-			if len(s.All) > 1 {
-				several, err = f.chain(s, output, w, all)
+			if len(s.All) > 1 || f.all {
+				several, err = f.chain(s, output, w)
 				return r, several, err
 			}
 			r.Recipe = *s.Output.Recipe
 		}
 	}
-	if err == nil && f.IntermediateDir != "" && !all {
+	if err == nil && f.IntermediateDir != "" {
 		err = &requestError{msg: "--intermediate-dir is for a recipe of several documents"}
 	}
 	if err != nil {

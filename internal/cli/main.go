@@ -15,5 +15,5 @@ func Main(release string) int {
 	if terminalOf(os.Stdout) == nil {
 		a.stdout = &pausable{os.Stdout, ctx.Done(), func() error { return context.Cause(ctx) }}
 	}
-	return a.run(ctx, os.Args[1:], os.Stdin)
+	return a.run(ctx, calledAs(os.Args), os.Stdin)
 }

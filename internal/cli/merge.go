@@ -57,7 +57,7 @@ func (c *mergeCmd) Run(ctx context.Context, a *app) error {
 // documents.
 func (c *mergeCmd) order() (recipe.Request, work, *chain, error) {
 	w := work{dryRun: c.DryRun, json: c.JSON, card: !c.NoCard, html: c.HTML, run: c.runFlags}
-	r, several, err := c.orders(c.Output, w, false)
+	r, several, err := c.orders(c.Output, w)
 	r.Overwrite = c.Overwrite
 	if several != nil && several.output != nil {
 		several.output.request.Overwrite = c.Overwrite

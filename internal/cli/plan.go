@@ -30,7 +30,7 @@ func (planCmd) Help() string {
 
 // Run plans.
 func (c *planCmd) Run(ctx context.Context, a *app) error {
-	r, several, err := c.orders(c.Output, work{card: true}, false)
+	r, several, err := c.orders(c.Output, work{card: true})
 	switch {
 	case err != nil:
 		return err

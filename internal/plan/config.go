@@ -134,7 +134,9 @@ func (p *planner) findCompanions() {
 		p.Companions = append(p.Companions, Companion{Name: name, From: tok, File: f.Name, Edit: f})
 	}
 	names := tok.Companions(true)
-	if len(names) == 0 {
+	if p.Recipe.Tokenizer == recipe.TokenizerNone {
+		names = nil
+	} else if len(names) == 0 {
 		for _, other := range p.Models {
 			if len(other.Companions(true)) > 0 {
 				p.warn("%s has no tokenizer files and %s has: --tokenizer chooses the model whose files are copied", tok.Name(), other.Name())

@@ -107,6 +107,7 @@ type Tokenizer string
 const (
 	TokenizerPrimary   Tokenizer = "primary"
 	TokenizerSecondary Tokenizer = "secondary"
+	TokenizerNone      Tokenizer = "none" // no tokenizer's
 	TokenizerSeed      Tokenizer = "seed" // LLM-SLERP-Merge's rule: the secondary's unless only the primary has special_tokens_map.json
 )
 

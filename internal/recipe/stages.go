@@ -121,9 +121,12 @@ func split(src []byte) (pieces []piece) {
 	return pieces
 }
 
-// checkName finds what is wrong with the name of a stage: it becomes that of a folder.
-func checkName(name string) string {
+// Unfit says why the name can't be that of a folder, which the output of the stage gets; ""
+// if it can, or if there is none.
+func (s *Stage) Unfit() string {
+	name := s.Name
 	switch {
+	case name == "":
 	case !filepath.IsLocal(name) || name == "." || strings.HasPrefix(name, "."):
 		return fmt.Sprintf("the name %s can't be that of a folder; its output gets one of that name", text.QuoteWord(name))
 	case strings.ContainsAny(name, "@+\\:") || strings.ContainsFunc(name, unicode.IsControl):
@@ -150,7 +153,7 @@ func (s *Stages) link() (problems []Problem) {
 			fail(stage.Pos, "the name %s is already that of the document on line %d", text.QuoteWord(stage.Name), other.Pos.Line)
 		default:
 			byName[stage.Name] = stage
-			if why := checkName(stage.Name); why != "" {
+			if why := stage.Unfit(); why != "" {
 				fail(stage.Pos, "%s", why)
 			}
 		}

@@ -372,7 +372,7 @@ func (v *provenance) policies() bool {
 	p := &v.Recipe
 	return slices.Contains([]recipe.Missing{recipe.MissingError, recipe.MissingCopy, recipe.MissingZero}, recipe.Missing(p.Missing)) &&
 		slices.Contains([]recipe.NonFinite{recipe.NonFiniteError, recipe.NonFiniteWarn}, recipe.NonFinite(p.NonFinite)) &&
-		slices.Contains([]recipe.Tokenizer{recipe.TokenizerPrimary, recipe.TokenizerSecondary, recipe.TokenizerSeed}, recipe.Tokenizer(p.Tokenizer)) &&
+		slices.Contains([]recipe.Tokenizer{recipe.TokenizerPrimary, recipe.TokenizerSecondary, recipe.TokenizerNone, recipe.TokenizerSeed}, recipe.Tokenizer(p.Tokenizer)) &&
 		slices.Contains([]recipe.Vocab{recipe.VocabError, recipe.VocabBase, recipe.VocabExtend, recipe.VocabTruncate, recipe.VocabZero, recipe.VocabMean,
 			recipe.VocabGradient}, recipe.Vocab(p.Vocab))
 }
