@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"math"
-	"text/tabwriter"
+	"slices"
+	"time"
 
 	"slerpmerge/internal/compare"
 	"slerpmerge/internal/method"
@@ -18,42 +17,37 @@ import (
 )
 
 type compareCmd struct {
-	Primary   *string `arg:"" optional:"" help:"The model that t = 0 would give. Distances are shares of its norms."`
-	Secondary *string `arg:"" optional:"" help:"The model that t = 1 would give."`
-	Recipe    string  `short:"r" placeholder:"FILE" help:"A mergekit YAML (slerp) that names the models and t."`
+	Models []string `arg:"" optional:"" name:"model" help:"The models, two or more. Of two, the first is what t = 0 would give, and distances are shares of its norms; the second is what t = 1 would give."`
+	Recipe string   `short:"r" placeholder:"FILE" help:"A mergekit YAML that names the models, and t for slerp."`
+	Base   string   `placeholder:"MODEL" help:"The model that the others were tuned from: the angles are those between their differences from it."`
 
-	T           tFlags     `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"The t of a merge, as for merge: it is shown beside the angles (default 0.5)."`
+	T           tFlags     `short:"t" name:"t" placeholder:"[NAME=]VALUE[,...]" help:"The t of a merge, as for merge: it is shown beside the angles of two models (default 0.5)."`
 	Extrapolate bool       `help:"Allow -t outside 0 to 1."`
 	JSON        bool       `name:"json" help:"Print the result as JSON."`
 	CSV         string     `name:"csv" placeholder:"FILE" help:"Write a line for each tensor to FILE, to standard output for -."`
 	HTML        string     `name:"html" placeholder:"FILE" help:"Write a page with pictures and a table of all tensors to FILE, to standard output for -."`
 	MaxMemory   byteSize   `placeholder:"SIZE" default:"64MiB" help:"Resident memory that the run stays below (default ${default})."`
-	Entry       entryFlags `placeholder:"[N:]KEY" help:"Entry of a PyTorch checkpoint that holds the model, as for merge. Repeatable."`
+	Entry       entryFlags `placeholder:"[N:]KEY" help:"Entry of a PyTorch checkpoint that holds the model, as for merge; a base that is not among the models is the last. Repeatable."`
 	Threads     int        `placeholder:"N" help:"Worker threads (default all cores)."`
 }
 
 // Help returns the text below the flags.
 func (compareCmd) Help() string {
-	return "Example: slerpmerge compare ./alpha ./beta --html compare.html\n\nBoth models are read once. -v shows every layer and every tensor."
+	return "Example: slerpmerge compare ./alpha ./beta --html compare.html\n\nAll models are read once. -v shows every layer and every tensor. Of three or more models, those that stand apart are named."
+}
+
+// A comparison is what a compareCmd asks for.
+type comparison struct {
+	recipe.Request
+	several bool // the models are compared each with each; else the second with the first
+	base    int  // of several: the place of the one that they are measured from, -1 for none
 }
 
 // Run compares.
 func (c *compareCmd) Run(ctx context.Context, a *app) error {
-	var models []string
-	for _, m := range []*string{c.Primary, c.Secondary} {
-		if m != nil {
-			models = append(models, *m)
-		}
-	}
-	flags := mergeFlags{Models: models, Recipe: c.Recipe, T: c.T, Extrapolate: c.Extrapolate,
-		outputFlags: outputFlags{DType: dtypeFlag{recipe.DType{Auto: true}}, Format: string(recipe.Safetensors), ShardSize: 5e9, MaxMemory: c.MaxMemory, Threads: c.Threads, Entry: c.Entry},
-		Missing:     string(recipe.MissingCopy), NonFinite: string(recipe.NonFiniteWarn), Vocab: string(recipe.VocabError), Tokenizer: string(recipe.TokenizerPrimary)}
-	r, err := flags.recipe("")
+	r, err := c.comparison()
 	if err != nil {
 		return err
-	}
-	if r.FromFile() && (!r.Rules.(method.Method).Pairs() || len(r.Parents()) != 2) {
-		return &requestError{msg: fmt.Sprintf("--recipe %s is not about a pair of models: compare takes recipes of merge_method slerp with two models", c.Recipe)}
 	}
 	toStdout := 0
 	for _, yes := range []bool{c.JSON, c.CSV == "-", c.HTML == "-"} {
@@ -67,10 +61,88 @@ func (c *compareCmd) Run(ctx context.Context, a *app) error {
 	return c.carryOut(ctx, a, r)
 }
 
-func (c *compareCmd) carryOut(ctx context.Context, a *app, r recipe.Request) error {
+// comparison reads the flags.
+func (c *compareCmd) comparison() (r comparison, err error) {
+	r.base = -1
+	flags := mergeFlags{Recipe: c.Recipe, T: c.T, Extrapolate: c.Extrapolate,
+		outputFlags: outputFlags{DType: dtypeFlag{recipe.DType{Auto: true}}, Format: string(recipe.Safetensors), ShardSize: 5e9, MaxMemory: c.MaxMemory, Threads: c.Threads, Entry: c.Entry},
+		Missing:     string(recipe.MissingCopy), NonFinite: string(recipe.NonFiniteWarn), Vocab: string(recipe.VocabError), Tokenizer: string(recipe.TokenizerPrimary)}
+	if c.Recipe == "" && (len(c.Models) > 2 || c.Base != "") {
+		r.several = true
+		if r.Recipe, r.base, err = c.manifold(); err != nil {
+			return r, err
+		}
+		return r, flags.put(&r.Request)
+	}
+	flags.Models = c.Models
+	if c.Recipe != "" && c.Base != "" {
+		return r, &requestError{msg: "--recipe names the models: omit --base"}
+	}
+	if r.Request, err = flags.recipe(""); err != nil || !r.FromFile() {
+		return r, err
+	}
+	switch n := len(r.Parents()); {
+	case n < 2:
+		return r, &requestError{msg: fmt.Sprintf("--recipe %s has only one model: compare needs two", c.Recipe)}
+	case n > 2:
+		r.several, r.base = true, baseIn(&r.Recipe)
+	}
+	return r, nil
+}
+
+// baseIn returns the place of the model that a recipe's others are measured from, -1
+// if its method does not do that.
+func baseIn(r *recipe.Recipe) int {
+	if role := r.Rules.Base(); r.Base == nil || role != recipe.BaseIsRequired && role != recipe.BaseIsOptional {
+		return -1
+	}
+	return slices.IndexFunc(r.Models(), r.Base.Same)
+}
+
+// manifold returns the recipe of any number of models, and the place of the base.
+func (c *compareCmd) manifold() (r recipe.Recipe, base int, err error) {
+	base = -1
+	if len(c.T.args) > 0 {
+		return r, base, &requestError{msg: "-t is about a merge of two models: omit it, or --base and the other models"}
+	}
+	var models []string
+	for i, path := range c.Models {
+		same := func(m string) bool { return recipe.ModelRef{Path: m}.Same(recipe.ModelRef{Path: path}) }
+		switch {
+		case path == "":
+			return r, base, &requestError{msg: fmt.Sprintf("model %d is empty: name a model folder or weight file", i+1)}
+		case slices.ContainsFunc(models, same):
+			return r, base, &requestError{msg: path + " is named twice"}
+		case c.Base != "" && same(c.Base):
+			base = i
+		}
+		models = append(models, path)
+	}
+	if c.Base != "" && base < 0 {
+		base = len(models)
+		models = append(models, c.Base)
+	}
+	if base >= 0 && len(models) < 3 {
+		return r, base, &requestError{msg: "--base needs two models beside it, whose differences from it are compared",
+			hint: "slerpmerge compare BASE MODEL says how far one model is from another"}
+	}
+	return recipe.Comparison(models...), base, nil
+}
+
+// A found is a finished comparison, and the forms in which it can be shown.
+type found struct {
+	tensors  int // that were compared
+	what     string
+	duration time.Duration
+	spoiled  string // a warning of NaN or Inf, "" for none
+	attrs    []any  // for the log
+	shown    struct{ text, json, csv, html func(w io.Writer) error }
+}
+
+func (c *compareCmd) carryOut(ctx context.Context, a *app, r comparison) error {
 	pool := mmapio.NewPool(planPool)
 	bound(r.MaxMemory, planPool)
-	models, err := openParents(pool, r, plan.Comparing)
+	models, err := openParents(pool, r.Request, plan.Comparing)
 	defer func() { closeAll(models) }()
 	if err != nil {
 		return err
@@ -78,7 +150,12 @@ func (c *compareCmd) carryOut(ctx context.Context, a *app, r recipe.Request) err
 	if err := settleTies(ctx, models); err != nil {
 		return err
 	}
-	p, err := plan.Pairs(r, models[0], models[1])
+	var p *plan.Plan
+	if r.several {
+		p, err = plan.Several(r.Request, models, r.base)
+	} else {
+		p, err = plan.Pairs(r.Request, models[0], models[1])
+	}
 	if err != nil {
 		return err
 	}
@@ -88,7 +165,7 @@ func (c *compareCmd) carryOut(ctx context.Context, a *app, r recipe.Request) err
 	bound(r.MaxMemory, p.Budget.Pool)
 	tighten(p.Budget.Least, r.MaxMemory)
 	var files [2]*saved
-	for i, f := range []struct{ flag, path, head string }{{"--csv", c.CSV, report.CSVHead()}, {"--html", c.HTML, report.PageHead()}} {
+	for i, f := range []struct{ flag, path, head string }{{"--csv", c.CSV, report.CSVBegin}, {"--html", c.HTML, report.PageHead()}} {
 		if f.path == "" || f.path == "-" {
 			continue
 		}
@@ -100,43 +177,63 @@ func (c *compareCmd) carryOut(ctx context.Context, a *app, r recipe.Request) err
 	for _, w := range p.Warnings {
 		a.log.warn(w)
 	}
-	bar := a.progress(pairBytes(p))
-	res, err := compare.Run(ctx, p, compare.Options{Pool: pool, Progress: bar.add})
+	bar := a.progress(comparedBytes(p))
+	opt := compare.Options{Pool: pool, Progress: bar.add}
+	var f *found
+	if r.several {
+		f, err = a.compareSeveral(ctx, p, r.base >= 0, opt)
+	} else {
+		f, err = a.comparePair(ctx, p, opt)
+	}
 	bar.close()
 	if err != nil {
 		return err
 	}
-	if first, n := nonFinite(res); n > 0 {
-		a.log.warn(fmt.Sprintf("a NaN or Inf in a parent leaves %s without angle and distance: %s", text.Count(n, "tensor"), text.Some([]string{first}, n)))
+	if f.spoiled != "" {
+		a.log.warn(f.spoiled)
 	}
-	s := report.NewSurvey(p, res.Tensors, res.Warnings, false)
-	csv := func(w io.Writer) error { return report.CSV(w, s) }
-	html := func(w io.Writer) error { return report.Page(w, s, a.version) }
-	for i, content := range []func(io.Writer) error{csv, html} {
+	for i, content := range []func(io.Writer) error{f.shown.csv, f.shown.html} {
 		if files[i] != nil {
 			if err := files[i].write(ctx, content); err != nil {
 				return err
 			}
 		}
 	}
+	show := f.shown.text
 	switch {
 	case c.JSON:
-		err = report.JSON(a.stdout, s)
+		show = f.shown.json
 	case c.CSV == "-":
-		err = csv(a.stdout)
+		show = f.shown.csv
 	case c.HTML == "-":
-		err = html(a.stdout)
-	default:
-		err = a.printSurvey(s)
+		show = f.shown.html
 	}
-	if err != nil {
+	if err := show(a.stdout); err != nil {
 		return err
 	}
-	seconds, bytes, peak := res.Duration.Seconds(), pairBytes(p), peakMemory()
-	msg := fmt.Sprintf("%s compared, %s read in %.1f s (%s/s), peak memory %s", text.Count(s.All.Tensors, "tensor"), size(bytes), seconds,
+	seconds, bytes, peak := f.duration.Seconds(), comparedBytes(p), peakMemory()
+	msg := fmt.Sprintf("%s, %s read in %.1f s (%s/s), peak memory %s", f.what, size(bytes), seconds,
 		size(int64(float64(bytes)/max(seconds, 1e-9))), mib(peak))
-	a.log.info("done", msg, "tensors", s.All.Tensors, "bytes", bytes, "seconds", seconds, "peak_memory", peak, "branches", s.All.Branches, "warnings", len(p.Warnings))
+	a.log.info("done", msg, append([]any{"tensors", f.tensors, "bytes", bytes, "seconds", seconds, "peak_memory", peak}, append(f.attrs, "warnings", len(p.Warnings))...)...)
 	return nil
+}
+
+// comparePair compares two models.
+func (a *app) comparePair(ctx context.Context, p *plan.Plan, opt compare.Options) (*found, error) {
+	res, err := compare.Run(ctx, p, opt)
+	if err != nil {
+		return nil, err
+	}
+	s := report.NewSurvey(p, res.Tensors, res.Warnings, false)
+	f := &found{tensors: s.All.Tensors, what: text.Count(s.All.Tensors, "tensor") + " compared", duration: res.Duration, attrs: []any{"branches", s.All.Branches}}
+	if first, n := nonFinite(res); n > 0 {
+		f.spoiled = fmt.Sprintf("a NaN or Inf in a parent leaves %s without angle and distance: %s", text.Count(n, "tensor"), text.Some([]string{first}, n))
+	}
+	f.shown.text = func(w io.Writer) error { return printSurvey(w, s, a.globs.Verbose) }
+	f.shown.json = func(w io.Writer) error { return report.JSON(w, s) }
+	f.shown.csv = func(w io.Writer) error { return report.CSV(w, s) }
+	f.shown.html = func(w io.Writer) error { return report.Page(w, s, a.version) }
+	return f, nil
 }
 
 // nonFinite counts the tensors with a NaN or Inf, and names the first.
@@ -152,180 +249,15 @@ func nonFinite(res *compare.Result) (first string, n int) {
 	return first, n
 }
 
-// pairBytes returns the number of bytes that a comparison reads.
-func pairBytes(p *plan.Plan) int64 {
+// comparedBytes returns the number of bytes that a comparison reads.
+func comparedBytes(p *plan.Plan) int64 {
 	var n int64
 	for i := range p.Tensors {
 		if t := &p.Tensors[i]; t.Op.Needs() != method.Nothing {
-			n += t.Operands[0].Info().Bytes() + t.Operands[1].Info().Bytes()
+			for _, o := range t.Operands {
+				n += o.Info().Bytes()
+			}
 		}
 	}
 	return n
-}
-
-// foldTo is the largest number of lines of layers without -v.
-const foldTo = 24
-
-// printSurvey shows a comparison to people, in 80 columns.
-func (a *app) printSurvey(s *report.Survey) error {
-	out := bufio.NewWriter(a.stdout)
-	p := s.Plan
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for i, m := range p.Models {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", []string{"primary", "secondary"}[i], clean(m.Path), text.Count(len(m.Tensors), "tensor"), size(m.Bytes()))
-	}
-	w.Flush()
-	w = tabwriter.NewWriter(out, 0, 0, 1, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "\nkind     \ttensors\tangle\tlowest\thighest\tdistance\tslerp\tlinear\tequal\tt\t\n")
-	row := func(name string, g *report.Group) {
-		fmt.Fprintf(w, "%-9s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t\n", name, g.Tensors, degrees(g.Angle()), degrees(g.Least), degrees(g.Most), share(g),
-			g.Branches[method.Spherical], g.Branches[method.Straight], g.Branches[method.Equal], span(g.TLeast, g.TMost))
-	}
-	for i := range s.Kinds {
-		row(string(s.Kinds[i].Kind), &s.Kinds[i])
-	}
-	row("all", &s.All)
-	w.Flush()
-	for i := range s.Stacks {
-		printLayers(out, &s.Stacks[i], a.globs.Verbose)
-	}
-	printLeftovers(out, s.Leftovers(), a.globs.Verbose)
-	if a.globs.Verbose {
-		printPairs(out, s)
-	}
-	return out.Flush() // with the first error of all
-}
-
-// printPairs shows every tensor.
-func printPairs(out io.Writer, s *report.Survey) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "\nangle\tcosine\tdistance\tbranch\tt\ttensor\n")
-	for n, i := range s.Order() {
-		t, res := &s.Plan.Tensors[i], &s.Tensors[i]
-		theta, cos, far, branch, at := "-", "-", "-", string(res.Outcome), "-"
-		if x := report.Degrees(res); !math.IsNaN(x) {
-			theta, cos = degrees(x), fmt.Sprintf("%.6f", res.Cos)
-		}
-		if res.Measured && !math.IsNaN(res.Distance) {
-			far = fraction(res.Distance, res.NormA)
-		}
-		if res.NonFinite {
-			branch = "NaN or Inf"
-		}
-		if t.Mixed {
-			at = fmt.Sprintf("%.4g", t.T)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", theta, cos, far, branch, at, text.Quote(t.Name))
-		if n%10000 == 9999 { // else a large table is held whole for its column widths
-			w.Flush()
-		}
-	}
-	w.Flush()
-}
-
-// printLayers shows the angle of every kind along one stack.
-func printLayers(out io.Writer, s *report.Stack, all bool) {
-	layers := s.Layers
-	if !all {
-		layers = s.Fold(foldTo)
-	}
-	fmt.Fprintf(out, "\nangle by layer of %s\n", text.Quote(s.Name))
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "layer\t")
-	for _, k := range s.Kinds {
-		fmt.Fprintf(w, "%s\t", k)
-	}
-	fmt.Fprint(w, "t\t\n")
-	for _, l := range layers {
-		fmt.Fprintf(w, "%s\t", l)
-		low, high := math.NaN(), math.NaN()
-		for _, k := range s.Kinds {
-			g := l.Groups[k]
-			if g == nil {
-				fmt.Fprint(w, "-\t")
-				continue
-			}
-			fmt.Fprintf(w, "%s\t", degrees(g.Angle()))
-			if !(g.TLeast >= low) {
-				low = g.TLeast
-			}
-			if !(g.TMost <= high) {
-				high = g.TMost
-			}
-		}
-		fmt.Fprintf(w, "%s\t\n", span(low, high))
-	}
-	w.Flush()
-}
-
-// printLeftovers names the tensors that were not compared.
-func printLeftovers(out io.Writer, l report.Leftovers, all bool) {
-	if l.None() {
-		return
-	}
-	fmt.Fprintln(out, "\nnot compared")
-	for _, part := range []struct {
-		title string
-		list  []*plan.Tensor
-	}{{"only in the primary", l.OnlyPrimary}, {"only in the secondary", l.OnlySecondary}, {"of other shapes or types", l.Incomparable}} {
-		if len(part.list) == 0 {
-			continue
-		}
-		fmt.Fprintf(out, "  %s: %s\n", part.title, text.Count(len(part.list), "tensor"))
-		const some = 5
-		for i, t := range part.list {
-			if i == some && !all {
-				fmt.Fprintf(out, "    and %d more; -v names all\n", len(part.list)-some)
-				break
-			}
-			msg := text.Quote(t.Name)
-			if t.Op == (method.Differ{}) {
-				msg += ": " + clean(t.Why)
-			}
-			fmt.Fprintf(out, "    %s\n", msg)
-		}
-	}
-}
-
-// degrees returns an angle for a table.
-func degrees(x float64) string {
-	switch {
-	case math.IsNaN(x):
-		return "-"
-	case x == 0 || x >= 0.1:
-		return fmt.Sprintf("%.2f°", x)
-	case x >= 0.0005:
-		return fmt.Sprintf("%.4f°", x)
-	}
-	return fmt.Sprintf("%.0e°", x)
-}
-
-// share returns a relative distance for a table.
-func share(g *report.Group) string {
-	if d := g.Distance(); !math.IsNaN(d) {
-		return fmt.Sprintf("%.3g", d)
-	}
-	return "-"
-}
-
-// fraction returns the relative distance of one tensor.
-func fraction(distance, norm float64) string {
-	switch {
-	case distance == 0:
-		return "0"
-	case norm == 0 || math.IsInf(norm, 0): // the norm of F64 values can be beyond a float64
-		return "-"
-	}
-	return fmt.Sprintf("%.4g", distance/norm)
-}
-
-// span returns one t, or a range of them.
-func span(from, to float64) string {
-	switch {
-	case math.IsNaN(from):
-		return "-"
-	case from == to:
-		return fmt.Sprintf("%.3g", from)
-	}
-	return fmt.Sprintf("%.2g-%.2g", from, to)
 }

@@ -148,7 +148,7 @@ func wanted(node *kong.Node, words []string) (w wish, prefix string) {
 		return w, last
 	case positional < len(node.Positional):
 		return wishFor(node.Positional[positional], "", last), last
-	case len(node.Positional) > 0 && node.Positional[len(node.Positional)-1].IsCumulative():
+	case positional > 0 && node.Positional[len(node.Positional)-1].IsCumulative():
 		return wishFor(node.Positional[len(node.Positional)-1], "", last), last
 	}
 	return wish{paths: "none"}, ""

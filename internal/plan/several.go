@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +20,8 @@ import (
 // Plan.Models then. Tensors have an Angles (to be measured), Follow (not of a
 // floating type: only equal or not), Copy (one model has it) or Differ. Their
 // Operands are those of the models that are compared there, in the order of
-// Plan.Models; there is no None among them. Nothing is laid out, and nothing will
+// Plan.Models; there is no None among them. Names are not unique: what some models have
+// in one shape and some in another is a tensor for each. Nothing is laid out, and nothing will
 // be written.
 //
 // Errors are those of New. Blockers say why a comparison would mean nothing.
@@ -41,7 +43,12 @@ func Several(r recipe.Request, models []*model.Model, base int) (*Plan, error) {
 	if len(p.Blockers) > 0 {
 		return p.Plan, nil
 	}
-	p.sort()
+	slices.SortStableFunc(p.Tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range p.Tensors {
+		for _, o := range p.Tensors[i].Operands {
+			p.Tensors[i].shareTexts(o)
+		}
+	}
 	var err error
 	p.Budget, err = readBudget(r.MaxMemory, r.Threads, p.held())
 	p.Budget.gathering(r.MaxMemory, p.gatherBytes())
@@ -95,7 +102,7 @@ func (s *several) gather() {
 			}
 			again[j.own] = true
 		}
-		p.Tensors = append(p.Tensors, s.tensor(j))
+		p.Tensors = append(p.Tensors, s.tensors(j)...)
 	}
 	for i, m := range p.Models {
 		if len(m.Tensors) == 0 {
@@ -111,8 +118,9 @@ func (s *several) gather() {
 	}
 }
 
-// tensor decides what is compared of one parameter.
-func (s *several) tensor(j joint) Tensor {
+// tensors decides what is compared of one parameter: one tensor for each form that
+// several models have it in, as a rule one.
+func (s *several) tensors(j joint) []Tensor {
 	var have []int
 	for k, x := range j.parts {
 		if !x.o.None() {
@@ -124,26 +132,32 @@ func (s *several) tensor(j joint) Tensor {
 			s.common[k] = true
 		}
 	}
-	t := Tensor{Info: j.parts[have[0]].o.Info(), Op: method.Differ{}}
-	t.Name = j.name
-	fit := s.choose(j, have)
+	apart := Tensor{Info: j.parts[have[0]].o.Info(), Op: method.Differ{}, Operands: s.operands(j, have)}
+	apart.Name = j.name
+	groups := s.groups(j, have)
 	switch {
 	case len(have) == 1:
-		t.Op, t.Operands, t.Why = method.Copy(0), s.operands(j, have), s.why("only "+s.names(have)+" has it")
-		return t
+		apart.Op, apart.Why = method.Copy(0), s.why("only "+s.names(have)+" has it")
 	case s.based && have[0] != 0:
-		t.Operands, t.Why = s.operands(j, have), s.why("not in "+s.p.Models[0].Name())
-		return t
+		apart.Why = s.why("not in " + s.p.Models[0].Name())
 	case s.based && len(have) == 2:
-		t.Operands, t.Why = s.operands(j, have), s.why("only "+s.names(have)+" have it")
-		return t
-	case len(fit) < 2 || s.based && len(fit) < 3:
-		t.Operands, t.Why = s.operands(j, have), s.why(s.forms(j, have, false))
-		return t
+		apart.Why = s.why("only " + s.names(have) + " have it")
+	case groups == nil:
+		apart.Why = s.why(s.forms(j, have, false))
+	default:
+		var list []Tensor
+		for _, fit := range groups {
+			list = append(list, s.tensor(j, have, fit))
+		}
+		return list
 	}
-	t.Operands = s.operands(j, fit)
-	t.Shape, t.DType = t.Operands[0].Info().Shape, t.Operands[0].Info().DType
-	t.Op = s.op
+	return []Tensor{apart}
+}
+
+// tensor returns a parameter as those of the models that fit have it.
+func (s *several) tensor(j joint, have, fit []int) Tensor {
+	t := Tensor{Info: j.parts[fit[0]].o.Info(), Op: s.op, Operands: s.operands(j, fit)}
+	t.Name = j.name
 	var whys []string
 	if !t.DType.Blends() {
 		t.Op, whys = method.Follow{}, append(whys, "not of a floating type")
@@ -153,7 +167,7 @@ func (s *several) tensor(j joint) Tensor {
 		s.vocab.Add(t.Name, rows)
 	}
 	if other := without(have, fit); other != nil {
-		whys = append(whys, s.forms(j, other, true)+", and left out")
+		whys = append(whys, "not with "+s.forms(j, other, true))
 	}
 	if len(have) < len(j.parts) {
 		all := make([]int, len(j.parts))
@@ -174,25 +188,39 @@ func (s *several) tensor(j joint) Tensor {
 	return t
 }
 
-// choose returns those of the models that have a parameter in forms that can be
-// compared: with the base's, else with that which most of them have.
-func (s *several) choose(j joint, have []int) []int {
-	var best []int
-	for _, ref := range have {
-		var fit []int
-		for _, k := range have {
-			if s.fits(j.parts[ref].o, j.parts[k].o) {
-				fit = append(fit, k)
+// groups puts the models together that have a parameter in forms that can be compared,
+// the largest group first; with a base, those that fit the base's. It is nil where
+// too few do.
+func (s *several) groups(j joint, have []int) [][]int {
+	var groups [][]int
+	for left := have; len(left) > 1; {
+		var best []int
+		for _, ref := range left {
+			var fit []int
+			for _, k := range left {
+				if s.fits(j.parts[ref].o, j.parts[k].o) {
+					fit = append(fit, k)
+				}
+			}
+			if len(fit) > len(best) {
+				best = fit
+			}
+			if s.based || len(best) > len(left)/2 {
+				break
 			}
 		}
-		if len(fit) > len(best) {
-			best = fit
-		}
-		if s.based || len(best) > len(have)/2 {
+		if s.based {
+			if len(best) > 2 {
+				groups = [][]int{best}
+			}
 			break
 		}
+		if len(best) < 2 {
+			break
+		}
+		groups, left = append(groups, best), without(left, best)
 	}
-	return best
+	return groups
 }
 
 // fits reports whether two operands can be compared, in part at least.
@@ -247,13 +275,13 @@ func (s *several) commonRows(t *Tensor) string {
 }
 
 // forms says which shapes a parameter has, or where these are all the same which
-// types; both of those that are left out.
-func (s *several) forms(j joint, models []int, leftOut bool) string {
+// types; both of those that are not compared with it.
+func (s *several) forms(j joint, models []int, both bool) string {
 	shape := func(k int) string { return text.Shape(j.parts[k].o.Info().Shape) }
 	dtype := func(k int) string { return j.parts[k].o.Info().DType.String() }
 	form := shape
 	switch {
-	case leftOut:
+	case both:
 		form = func(k int) string { return dtype(k) + " " + shape(k) }
 	case !slices.ContainsFunc(models, func(k int) bool { return shape(k) != shape(models[0]) }):
 		form = dtype

@@ -179,7 +179,7 @@ func (s *Angles) Order() []int {
 			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b int) int { return text.CompareNames(s.Plan.Tensors[a].Name, s.Plan.Tensors[b].Name) })
+	slices.SortStableFunc(list, func(a, b int) int { return text.CompareNames(s.Plan.Tensors[a].Name, s.Plan.Tensors[b].Name) })
 	return list
 }
 
