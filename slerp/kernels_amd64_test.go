@@ -57,19 +57,27 @@ func TestKernelsEqualDefinition(t *testing.T) {
 	}
 }
 
-// TestSumKernelsEqualDefinition does so for sums and products of any number of tensors.
+// sets are the kernels that this processor runs.
+func sets() (s []kernelSet) {
+	for k := avx2; k <= detected; k++ {
+		s = append(s, k)
+	}
+	return s
+}
+
+// TestSumKernelsEqualDefinition does so for products and sums of any number of tensors.
 func TestSumKernelsEqualDefinition(t *testing.T) {
 	t.Parallel()
 	skipWithoutAsm(t)
 	r := source(14)
-	for i := range 3000 {
-		set := avx2 + kernelSet(r.IntN(int(detected)))
+	for i := range 2000 {
+		set := sets()[r.IntN(len(sets()))]
 		n, count := r.IntN(71), 1+r.IntN(9)
-		if i%20 == 0 {
-			count = 10 + r.IntN(12)
-		}
-		if i%10 == 0 {
+		switch {
+		case i%20 == 0:
 			n = r.IntN(2*strip + 100)
+		case i%20 == 1:
+			count = 10 + r.IntN(12)
 		}
 		in, x := someTensors(r, count, n, mix(r.IntN(int(numMixes))))
 		base := max(-1, r.IntN(2*count)-count)
@@ -89,6 +97,90 @@ func TestSumKernelsEqualDefinition(t *testing.T) {
 		defined := noKernels.newWeightedSum(out, in).Sum(want, x, w, divisor)
 		if !bytes.Equal(got, want) || c != defined {
 			t.Fatalf("set %d: sums of %d of %v to %v with %v over %v: bytes or counts differ", set, n, in, out, w, divisor)
+		}
+	}
+}
+
+// TestGramKernels compares every kernel of products with the definition: weights, any
+// codes, parents that are near a base, with which differences are exact in
+// float32, and some that are not.
+func TestGramKernels(t *testing.T) {
+	t.Parallel()
+	skipWithoutAsm(t)
+	r := source(15)
+	for _, set := range sets() {
+		for _, d := range allTypes[1:4] {
+			for count := 2; count <= 9; count++ {
+				for base := -1; base < 2; base++ {
+					for k, n := range []int{gramPiece + 16*r.IntN(9), 2*gramPiece + 37, 16 + r.IntN(40), r.IntN(16)} {
+						in, x := []DType{}, [][]byte{}
+						first := random(r, d, n, mix(k)%numMixes)
+						for i := range count {
+							p := random(r, d, n, mix(k)%numMixes)
+							if k < 2 && i > 0 {
+								p = opposed(r, d, opposed(r, d, first))
+							}
+							in, x = append(in, d), append(x, somewhere(p, r.IntN(9)))
+						}
+						fast, slow := set.newProducts(in, base), noKernels.newProducts(in, base)
+						for range 2 { // the lanes go on
+							fast.Add(x)
+							slow.Add(x)
+						}
+						if !sameGrams(fast.Grams(nil), slow.Grams(nil)) {
+							t.Fatalf("set %d: %d of %d %v, base %d: %x, defined as %x", set, n, count, d, base, fast.Grams(nil), slow.Grams(nil))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestInexactDifferences: kernels that make differences in float32 do their work where these are
+// exact, or not finite, and leave the lanes alone where one is not.
+func TestInexactDifferences(t *testing.T) {
+	skipWithoutAsm(t)
+	if detected != avx512 {
+		t.Skip("only kernels with AVX-512 make differences in float32")
+	}
+	const n = 64
+	for _, c := range []struct {
+		in    DType
+		x, b  float64
+		exact bool
+	}{
+		{tensor.BF16, 1, 0x1p-16, true}, {tensor.BF16, 1, 0x1p-24, true}, {tensor.BF16, 1, -0x1p-24, false}, {tensor.BF16, 1.5, 0x1p-25, false},
+		{tensor.BF16, 0x1.fep127, -0x1.fep127, false}, {tensor.BF16, 0, 0, true}, {tensor.BF16, 3, 3, true}, {tensor.BF16, math.Inf(1), 1, true},
+		{tensor.BF16, math.Inf(1), math.Inf(1), true}, {tensor.BF16, math.NaN(), 1, true}, {tensor.BF16, 0x1p-133, -0x1p-133, true},
+		{tensor.F16, 1, 0x1p-24, true}, {tensor.F16, 65504, 0x1p-24, false},
+	} {
+		for count := 2; count <= 8; count++ {
+			in, x := []DType{}, [][]byte{}
+			for range count + 1 {
+				in, x = append(in, c.in), append(x, random(source(16), c.in, n, weights))
+			}
+			for k := range x {
+				v := c.b
+				if k == count-1 {
+					v = c.x
+				}
+				code, _ := nearest(c.in, v)
+				putCode(c.in, x[k], n-1, code)
+			}
+			p := NewProducts(in, count)
+			for i := range x {
+				p.addresses[i] = &x[i][0]
+			}
+			done := p.addPiece(0, n)
+			if done != c.exact {
+				t.Errorf("%d %v, %v - %v: kept its work: %v", count, c.in, c.x, c.b, done)
+			}
+			for _, l := range p.lanes {
+				if !done && l != [8]float64{} {
+					t.Errorf("%d %v, %v - %v: %v in the lanes", count, c.in, c.x, c.b, l)
+				}
+			}
 		}
 	}
 }
@@ -187,6 +279,19 @@ func TestKernelsKeepTheirWork(t *testing.T) {
 		dst := make([]byte, n*out.Size())
 		if !detected.narrow64(out, dst, src) {
 			t.Errorf("narrowing to %v: gave up", out)
+		}
+		for _, set := range sets() {
+			for _, m := range []mix{weights, sparse} {
+				x := random(r, out, n, m)
+				k := set.newWeightedSum(out, []DType{out, out})
+				if !k.mix(dst, [][]byte{x, x}, 0, []float64{0.3, 0.7}, 3) {
+					t.Errorf("set %d: summing %v, mix %d: gave up", set, out, m)
+				}
+				putCode(out, x, n-1, nanCodes[out])
+				if k.mix(dst, [][]byte{x, x}, 0, []float64{0.3, 0.7}, 3) {
+					t.Errorf("set %d: summing %v: overlooked the NaN", set, out)
+				}
+			}
 		}
 		for _, i := range []int{0, n - 1} {
 			was := src[i]

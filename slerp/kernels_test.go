@@ -324,7 +324,17 @@ func FuzzKernels(f *testing.F) {
 			t.Fatalf("measuring %v, %v: %x, want %x", da, db, got, want)
 		}
 		checkBlend(t, NewBlender(out, da, db), [2][]byte{a, b}, [2]float64{s0, s1}, n)
+		three, x := []DType{da, db, da}, [][]byte{a, somewhere(b, int(offset%8)), a}
+		differences := NewProducts(three, int(offset%4)-1)
+		differences.Add(x)
+		if got, want := differences.Grams(nil), productsOf(three, differences.base, x); !sameGrams(got, want) {
+			t.Fatalf("products of %v, base %d: %x, want %x", three, differences.base, got, want)
+		}
 		dst := make([]byte, n*out.Size())
+		want, counts := weighted(out, three, x, []float64{s0, s1, 0.5}, 3)
+		if c := NewWeightedSum(out, three).Sum(dst, x, []float64{s0, s1, 0.5}, 3); !bytes.Equal(dst, want) || c != counts {
+			t.Fatalf("sum of %v to %v with %v, %v: % x, %+v, want % x, %+v", three, out, s0, s1, dst, c, want, counts)
+		}
 		NewConverter(out, da).Convert(dst, somewhere(a, int(offset%8)))
 		for i := range n {
 			c := code(da, a, i)

@@ -8,7 +8,7 @@ import "slerpmerge/internal/tensor"
 // multiplied, and a product of differences before it is added. With F64 tensors
 // neither differences nor sums overflow or underflow ([Wide]).
 //
-// It has a fixed scratch of 2 KiB for each tensor and serves one goroutine at a time.
+// It has a fixed scratch of at most 2 KiB for each tensor and serves one goroutine at a time.
 type Products struct {
 	set   kernelSet
 	in    []DType
@@ -16,13 +16,14 @@ type Products struct {
 	pair  *InnerProducts // does all the work for two tensors without a base
 	n     int            // operands, the base not counted
 	wide  bool           // there are F64 values
-	x     []float64      // a strip of each operand and, if there is one, the base; or a scratch
+	x     []float64      // a strip of each operand and, if there is one, the base, or less for kernels
 	lanes [][8]float64   // for each i <= j, in row order: (0,0), (0,1)... (1,1)...
 	far   [][8]Wide      // instead of lanes, once a block has had F64 values near the ends
 
 	parts     []gramPart // kernels for all pairs of tensors of one type, if there are
 	tiles     []tile     // kernels for all pairs of strips, if there are
-	addresses []*byte
+	addresses []*byte    // for parts: the tensors' addresses, the base's last,
+	rest      []byte     // and what they can't take at once
 }
 
 // productStrip is the number of elements of each operand that are widened at a
@@ -51,12 +52,16 @@ func (set kernelSet) newProducts(in []DType, base int) *Products {
 		p.wide = p.wide || d == tensor.F64
 	}
 	p.lanes = make([][8]float64, p.n*(p.n+1)/2)
+	p.tiles = set.tiles(p.n, base < 0 && !p.wide)
+	room := productStrip
 	if alike {
 		p.parts = set.gramParts(in[0], p.n, base >= 0)
-		p.addresses = make([]*byte, len(in))
+		p.addresses, p.rest = make([]*byte, len(in)), make([]byte, len(in)*64)
+		if p.parts != nil && base < 0 {
+			room = 8
+		}
 	}
-	p.x = make([]float64, len(in)*productStrip)
-	p.tiles = set.tiles(p.n, base < 0 && !p.wide)
+	p.x = make([]float64, len(in)*room)
 	return p
 }
 

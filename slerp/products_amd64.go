@@ -128,6 +128,7 @@ func (p *Products) addParts(chunks [][]byte, n int) bool {
 	}
 	size := p.in[0].Size()
 	x := p.addresses
+	defer clear(x) // the memory may be unmapped and become the heap's
 	k := 0
 	for i, c := range chunks {
 		if i == p.base {
@@ -149,10 +150,10 @@ func (p *Products) addParts(chunks [][]byte, n int) bool {
 		return true
 	}
 	// What is left is filled up with zeros, which add nothing.
-	var rest [9][4 * step]byte
 	for i, a := range x {
-		copy(rest[i][:], unsafe.Slice(a, n*size)[from*size:])
-		x[i] = &rest[i][0]
+		part := p.rest[i*step*size:][:step*size]
+		clear(part[copy(part, unsafe.Slice(a, n*size)[from*size:]):])
+		x[i] = &part[0]
 	}
 	if !p.addPiece(0, step) {
 		p.strips(chunks, from, n-from)

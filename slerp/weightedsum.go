@@ -12,7 +12,8 @@ type WeightedSum struct {
 	in    []DType
 	alike bool // all types are the same
 	limit float64
-	p     []*byte
+	p     []*byte // for kernels: the operands' addresses,
+	rest  []byte  // and what they can't take at once
 	x, y  []float64
 }
 
@@ -40,6 +41,7 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 	for i := range x {
 		mustMatch(n, elems(k.in[i], x[i]))
 	}
+	defer func() { clear(k.p) }() // the memory may be unmapped and become the heap's
 	for at := 0; at < n; at += strip {
 		y := k.y[:min(strip, n-at)]
 		part := dst[at*k.out.Size():][:len(y)*k.out.Size()]
@@ -66,9 +68,9 @@ func (k *WeightedSum) Sum(dst []byte, x [][]byte, w []float64, divisor float64) 
 
 // sum fills y with sums of the elements from index at on.
 func (k *WeightedSum) sum(y []float64, x [][]byte, at int, w []float64, divisor float64) {
-	negZero := math.Copysign(0, -1)
-	for j := range y {
-		y[j] = negZero // which, unlike 0, does not turn a sum of -0 into 0
+	y[0] = math.Copysign(0, -1) // which, unlike 0, does not turn a sum of -0 into 0
+	for j := 1; j < len(y); j *= 2 {
+		copy(y[j:], y[:j])
 	}
 	for i := 0; i < len(x); {
 		// Operands of one type are added together.
