@@ -1,5 +1,5 @@
 // Package slerp is the mathematics of a merge: the Gram matrix of a tensor pair
-// ([InnerProducts]), the coefficients that follow from it ([Interpolate]), and
+// ([InnerProducts]) or of any number of tensors ([Products]), the coefficients that follow from it ([Interpolate]), and
 // weighted sums such as s0*a + s1*b ([Blender], [WeightedSum]), for the element types F64, F32, F16, BF16, F8_E4M3 and F8_E5M2
 // in any mix. It does no I/O. All tensors are little-endian bytes and need no
 // alignment.
@@ -13,7 +13,9 @@
 // it makes no difference whether a machine fuses them into the sum; products
 // of F64 elements are rounded before they are added. Sums of F64 elements
 // neither overflow nor underflow: where a float64 would, they are made with the
-// same roundings and an exponent that has no end ([Wide]). No result depends on
+// same roundings and an exponent that has no end ([Wide]). Of several tensors
+// each pair has these sums. Where a base is subtracted, every difference is
+// rounded, and every product of differences. No result depends on
 // the size of a chunk or on the number of threads.
 //
 // Coefficients. float64 throughout. Sine and arc cosine are correctly rounded
@@ -56,8 +58,9 @@
 //
 // # Kernels
 //
-// The Go loops in kernels.go are the definition. On amd64 with AVX2, FMA and
-// F16C assembly replaces them for the common types and gives the same bits.
+// The Go loops in kernels.go, products.go and weightedsum.go are the definition. On amd64 with AVX2, FMA and
+// F16C assembly replaces them for the common types and gives the same bits. For three tensors
+// and more there is some for AVX-512, too.
 // It makes terms that cancel again in place, element by element, and leaves the
 // rest of what is rare to the definition: where a result is not finite (or, in
 // BF16, near the end of the range or, from F32, subnormal), a stretch of up to

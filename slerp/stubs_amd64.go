@@ -691,13 +691,6 @@ func mixBF16Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, 
 //go:noescape
 func mixF16Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
 
-// mixF32Z is dst = (w[0]*x[0] + w[1]*x[1] + ...) / divisor of F32 operands, which begin at an offset in bytes.
-// Weights and divisor are finite.
-// n is a multiple of 32, not 0; operands is not 0. bad is 0 if every result is right and finite.
-//
-//go:noescape
-func mixF32Z(dst *byte, x **byte, offset int, w *float64, operands int, n int, divisor float64) (bad uint32)
-
 // narrowF64ToBF16 rounds F64 to BF16, once.
 // n is a multiple of 16, not 0. bad is 0 if every result is right and finite.
 //

@@ -133,8 +133,6 @@ func (k *WeightedSum) mixPiece(dst *byte, x []*byte, offset int, w []float64, n 
 		return mixBF16Z(dst, &x[0], offset, &w[0], len(x), n, divisor)
 	case k.set == avx512 && k.out == tensor.F16:
 		return mixF16Z(dst, &x[0], offset, &w[0], len(x), n, divisor)
-	case k.set == avx512:
-		return mixF32Z(dst, &x[0], offset, &w[0], len(x), n, divisor)
 	case k.out == tensor.BF16:
 		return mixBF16(dst, &x[0], offset, &w[0], len(x), n, divisor)
 	case k.out == tensor.F16:

@@ -8,8 +8,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Products of a few operands of one type, all of whose sums have registers, as they are
-// stored.
+// Products of a few operands of one type as they are stored. With AVX-512 the lanes of a
+// sum are one register, so the sums of 6 operands have registers; of 8, those of
+// the first rows. With AVX2 half of the lanes are one.
 
 func grams() {
 	for _, s := range sources {
@@ -129,7 +130,7 @@ func fused(s source, k, rows, bases int) {
 	mask := GP32()
 	XORL(mask, mask)
 	if single {
-		// +0 and -0 are not apart.
+		// A difference that is 0 has two signs, which do not count.
 		differ := K()
 		VPTESTMD(every32("magnitude32", 0x7fff_ffff), inexact, differ)
 		KMOVW(differ, mask)
@@ -143,23 +144,6 @@ func fused(s source, k, rows, bases int) {
 	Store(mask, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
-}
-
-// multiply adds the products of the first rows of k vectors with themselves and all
-// that follow them. It holds these rows, and one other vector at a time.
-func multiply(k, rows int, sum []reg.VecVirtual, add func(x operand.Op, y, acc reg.VecVirtual), load func(i int) reg.VecVirtual) {
-	var row []reg.VecVirtual
-	for j := range k {
-		x := load(j)
-		if j < rows {
-			row = append(row, x)
-		}
-		from := 0
-		for i, y := range row {
-			add(x, y, sum[from+j-i])
-			from += k - i
-		}
-	}
 }
 
 // halved does the same with AVX2, in two turns with half of the lanes each: the first
@@ -222,11 +206,10 @@ func (s source) halve(p reg.GPVirtual, half int, to operand.Mem) {
 		return
 	}
 	x := YMM()
+	VMOVDQU(at(p, 0), x)
 	if half == 0 {
-		VMOVDQU(at(p, 0), x)
 		VPSLLD(imm8(16), x, x)
 	} else {
-		VMOVDQU(at(p, 0), x)
 		VPAND(every32("upperHalves", 0xffff_0000), x, x)
 	}
 	VMOVDQU(x, to)

@@ -154,5 +154,4 @@ func every64(name string, n uint64) operand.Mem {
 // imm8 and label are operands of instructions.
 func imm8(n uint8) operand.Op                { return operand.Imm(uint64(n)) }
 func label(name string) operand.Op           { return operand.LabelRef(name) }
-func bytes(n int) operand.Op                 { return operand.Imm(uint64(n)) }
 func element(p, k reg.GPVirtual) operand.Mem { return operand.Mem{Base: p, Index: k, Scale: 8} }
