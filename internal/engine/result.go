@@ -195,7 +195,8 @@ func (e *Engine) Warnings() []string { return e.WarningsOf(0) }
 
 // WarningsOf is Warnings for one output.
 func (e *Engine) WarningsOf(v int) []string {
-	var nonFinite, over, under, differ tally
+	var nonFinite, over, under, differ, straight tally
+	fallback := ""
 	whole := true // of a tensor whose coefficients are NaN
 	results := e.outs[v].results
 	for i := range results {
@@ -208,6 +209,10 @@ func (e *Engine) WarningsOf(v int) []string {
 		under.add(name, r.Underflow)
 		if r.Differs {
 			differ.add(name, 1)
+		}
+		if why := method.Fallback(e.outs[v].tensors[i].Op); why != "" && r.Outcome == method.Straight {
+			straight.add(name, 1)
+			fallback = why
 		}
 	}
 	var out []string
@@ -223,6 +228,9 @@ func (e *Engine) WarningsOf(v int) []string {
 	}
 	if under.tensors > 0 {
 		out = append(out, fmt.Sprintf("%s %s zero in the output type in %s", text.Count(under.n, "value"), text.Verb(under.n, "becomes", "become"), under.where()))
+	}
+	if straight.tensors > 0 {
+		out = append(out, fmt.Sprintf("%s: %s", fallback, straight.where()))
 	}
 	if differ.tensors > 0 {
 		out = append(out, fmt.Sprintf("not of a floating type and not equal, the primary's values are kept: %s", differ.where()))

@@ -2,6 +2,7 @@ package merge_test
 
 import (
 	"context"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
+	"slerpmerge/internal/tensor"
+	"slerpmerge/internal/testmodel"
 	"slerpmerge/mmapio"
 )
 
@@ -51,36 +54,15 @@ func TestMethodsPage(t *testing.T) {
 			if !ok {
 				t.Fatal("docs/methods.md has no section with a recipe")
 			}
-			parsed, err := recipe.Parse("methods.md", []byte(text), method.All())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if parsed.Method != rules.Name() {
-				t.Errorf("the recipe is of %s", parsed.Method)
-			}
 			pool := mmapio.NewPool(4 << 20)
-			var models []*model.Model
-			for _, path := range parsed.Parents() {
-				m, err := model.Open(pool, path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(m.Close)
-				models = append(models, m)
+			res := mergeText(t, pool, text, filepath.Join(dir, name))
+			if m := res.Plan.Recipe.Method; m != rules.Name() {
+				t.Errorf("the recipe is of %s", m)
 			}
-			r := recipe.Request{Recipe: *parsed, Run: recipe.Run{Output: filepath.Join(dir, name), MaxMemory: 64 << 20, Threads: 2}}
-			r.ShardSize = 5e9
-			p, err := plan.New(r, models...)
-			if err != nil {
-				t.Fatal(err)
+			if len(res.Warnings) > 0 {
+				t.Errorf("warnings %q", res.Warnings)
 			}
-			if len(p.Blockers)+len(p.Warnings) > 0 {
-				t.Errorf("blockers %q, warnings %q", p.Blockers, p.Warnings)
-			}
-			if _, err := merge.Run(context.Background(), p, merge.Options{Pool: pool}); err != nil {
-				t.Fatal(err)
-			}
-			out, err := model.Open(pool, r.Output)
+			out, err := model.Open(pool, filepath.Join(dir, name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,6 +82,89 @@ func TestMethodsPage(t *testing.T) {
 	}
 	for name := range all {
 		t.Errorf("docs/methods.md has a section on %s, which is no method", name)
+	}
+}
+
+// mergeText merges by a recipe.
+func mergeText(t *testing.T, pool *mmapio.Pool, text, out string) *merge.Result {
+	t.Helper()
+	parsed, err := recipe.Parse("r.yml", []byte(text), method.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var models []*model.Model
+	for _, path := range parsed.Parents() {
+		m, err := model.Open(pool, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		models = append(models, m)
+	}
+	r := recipe.Request{Recipe: *parsed, Run: recipe.Run{Output: out, MaxMemory: 64 << 20, Threads: 2}}
+	r.ShardSize = 5e9
+	p, err := plan.New(r, models...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Blockers) > 0 {
+		t.Fatalf("blockers %q", p.Blockers)
+	}
+	res, err := merge.Run(context.Background(), p, merge.Options{Pool: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// Tensors for which a method has no formula are named, and equal operands are not copied where
+// the method makes something else of them.
+func TestFallbacks(t *testing.T) {
+	infos := []tensor.Info{
+		{Name: "model.layers.0.same", DType: tensor.F32, Shape: []uint64{100}},
+		{Name: "model.layers.0.turned", DType: tensor.F32, Shape: []uint64{1<<20 + 8}},
+		{Name: "model.layers.1.turned", DType: tensor.F32, Shape: []uint64{100}},
+	}
+	dir, pool := t.TempDir(), mmapio.NewPool(4<<20)
+	for i, name := range []string{"a", "b"} {
+		sign := 1 - 2*float64(i)
+		tensors := append(testmodel.Tensors(testmodel.List(1, 2), infos[0]), testmodel.Tensors(testmodel.List(3*sign, 0, -4*sign), infos[1:]...)...)
+		testmodel.Make(t, filepath.Join(dir, name), testmodel.Model{Tensors: tensors})
+	}
+	t.Chdir(dir)
+	for _, c := range []struct {
+		name, text, warning string
+		same                float64 // the first element of the tensor that is the same in both
+		outcomes            map[method.Outcome]int
+	}{
+		{"karcher", "merge_method: karcher\nmodels: [{model: a}, {model: b}]\n",
+			"a model is opposite to the mean of all, to which there is no way on the sphere, so the linear mean is taken: model.layers.0.turned and 1 more", 1,
+			map[method.Outcome]int{method.Equal: 1, method.Straight: 2}},
+		{"multislerp", "merge_method: multislerp\nmodels: [{model: a}, {model: b}]\nparameters: {weight: 0.5, normalize_weights: false}\n",
+			"the directions of the models cancel, so the weighted sum is taken: model.layers.0.turned and 1 more", 1,
+			map[method.Outcome]int{"multislerp": 1, method.Straight: 2}},
+		{"raw", "merge_method: multislerp\nmodels: [{model: a}, {model: b}]\nparameters: {weight: 1, normalize_weights: false}\n",
+			"the directions of the models cancel, so the weighted sum is taken: model.layers.0.turned and 1 more", 2,
+			map[method.Outcome]int{"multislerp": 1, method.Straight: 2}},
+		{"linear", "merge_method: linear\nmodels: [{model: a}, {model: b}]\nparameters: {weight: 1}\n", "", 1, map[method.Outcome]int{method.Straight: 3}},
+	} {
+		res := mergeText(t, pool, c.text, c.name)
+		if got := strings.Join(res.Warnings[len(res.Plan.Warnings):], "; "); got != c.warning {
+			t.Errorf("%s: warnings %q, want %q", c.name, got, c.warning)
+		}
+		if !maps.Equal(res.Outcomes(), c.outcomes) {
+			t.Errorf("%s: %v, want %v", c.name, res.Outcomes(), c.outcomes)
+		}
+		if v := floats(t, c.name, infos[0].Name)[0]; math.Abs(v-c.same) > 1e-7 {
+			t.Errorf("%s: %v, want %v", c.name, v, c.same)
+		}
+		for _, x := range infos[1:] {
+			for i, v := range floats(t, c.name, x.Name) {
+				if v != 0 {
+					t.Fatalf("%s: element %d of %s is %v", c.name, i, x.Name, v)
+				}
+			}
+		}
 	}
 }
 

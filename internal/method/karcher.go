@@ -34,6 +34,11 @@ func (o *Karcher) Solve(n int, gram Gram) Solution {
 	return out
 }
 
+// Fallback says what an opposite operand means.
+func (*Karcher) Fallback() string {
+	return "a model is opposite to the mean of all, to which there is no way on the sphere, so the linear mean is taken"
+}
+
 // ZeroSum reports whether no weight is above 0.
 func (o *Karcher) ZeroSum() bool { return sumOf(o.Weights) == 0 }
 

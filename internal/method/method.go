@@ -84,6 +84,15 @@ func ZeroSum(op Op) bool {
 	return has && o.ZeroSum()
 }
 
+// Fallback says why tensors of an Op that are not merged by its formula are a weighted sum: those
+// whose Outcome is Straight. It is "" if that is part of the method.
+func Fallback(op Op) string {
+	if o, has := op.(interface{ Fallback() string }); has {
+		return o.Fallback()
+	}
+	return ""
+}
+
 func sumOf(w []float64) float64 {
 	sum := 0.0
 	for _, x := range w {

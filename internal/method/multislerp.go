@@ -39,6 +39,11 @@ func (o *MultiSlerp) Solve(n int, gram Gram) Solution {
 // taken as they are, and eps, which turns the mean, is large.
 func (o *MultiSlerp) CopiesEqual() bool { return o.base >= 0 || o.whole && o.Eps <= 1e-8 }
 
+// Fallback says what a mean without direction means.
+func (*MultiSlerp) Fallback() string {
+	return "the directions of the models cancel, so the weighted sum is taken"
+}
+
 // ZeroSum reports whether the weights add up to 0 and are to be normalised.
 func (o *MultiSlerp) ZeroSum() bool { return o.zeroSum }
 
