@@ -14,7 +14,8 @@ results are off by units in the last place (docs/methods.md). mergekit runs in t
   reference that keeps elements at the threshold in index order.
 - Random ones (dare, della): the share that is kept, the l1 norm after rescaling, the values that are kept, and one mask whatever the
   number of threads and the memory.
-- What mergekit lacks (karcher with weights) and edge cases are held against float64 formulas of this file.
+- What mergekit lacks (karcher with weights), models that are opposite, and F64 models whose inner products are beyond float64 are held against formulas of this file.
+- bfloat16 models without dtype: the exact result, rounded once.
 One line per case and a table; exit status 1 when a case fails.
 """
 import hashlib, itertools, json, logging, math, os, subprocess, sys, tempfile, time, warnings
@@ -25,7 +26,8 @@ logging.disable(logging.CRITICAL)
 from mergekit.config import MergeConfiguration
 from mergekit.merge import run_merge
 from mergekit.options import MergeOptions
-import mergekit, importlib.metadata
+import importlib.metadata
+import record
 
 torch.set_num_threads(1)
 WIDE = 2e-6   # of the largest operand: what float32 arithmetic may cost mergekit where terms cancel
@@ -79,6 +81,15 @@ class World:
     def path(self, m): return os.path.join(self.dir, m)
 
 
+class Huge:
+    """The models of another world in F64, times 2^700."""
+    def __init__(self, work, world):
+        self.dir, self.small = os.path.join(work, "huge"), world
+        for m in ("base", "a", "b", "c"): save(self.path(m), {n: torch.from_numpy(np.asarray(np.ldexp(x, 700))) for n, x in load(world.path(m)).items()}, torch.float64)
+
+    def path(self, m): return os.path.join(self.dir, m)
+
+
 class Shared:
     """The trained models: alpha and beta are tuned from base. The others are alpha in other types."""
     names = {"base": "base", "a": "alpha", "b": "beta", "c": "alpha-f16", "d": "beta-f32", "e": "alpha-f32"}
@@ -124,6 +135,7 @@ class Suite:
 
     def say(self, ok, method, label, text, row=None):
         self.failed += not ok
+        record.check(method, "the same recipe", ok, f"{label}: {text}")
         print(f"{'ok  ' if ok else 'FAIL'} {method:17} {label:58} {text}", flush=True)
         r = self.rows.setdefault(method, {"cases": 0, "failed": 0, "elements": 0, "f32": 0.0, "f64": 0.0, "unclear": 0})
         r["cases"], r["failed"] = r["cases"] + 1, r["failed"] + (not ok)
@@ -172,12 +184,11 @@ class Case:
         if own and not label: self.label += f", {json.dumps(own)}"
         self.slices = slices
 
-    def recipe(self, dtype="float32"):
+    def recipe(self, dtype="float32", out=None):
         entry = lambda m: {"model": self.world.path(m)} | ({"parameters": self.models.get(m)} if self.models.get(m) else {})
         listed = [entry(m) for m in self.models]
         if isinstance(self.base, int): listed.insert(self.base, {"model": self.world.path("base")})
-        r = {"merge_method": self.method, "dtype": dtype}
-        if dtype == "float64": r["out_dtype"] = "float32"
+        r = {"merge_method": self.method} | ({"dtype": dtype} if dtype else {}) | ({"out_dtype": out} if out else {})
         if self.base is not None: r["base_model"] = self.world.path("base")
         if self.shared: r["parameters"] = self.shared
         if self.slices: r["slices"] = [{"sources": [{"model": self.world.path(m), "layer_range": l} for m in s["models"]], **({"parameters": s["parameters"]} if "parameters" in s else {})}
@@ -208,7 +219,7 @@ def formula(suite, c, unclear=None, scale=1.0):
     skip64 = unclear(suite, c, 1e-6) if unclear else None
     w32, at32, n, s = compare(got, suite.kit(c.recipe()), sizes, c.world.noise, skip32)
     exact = 2 * ULP if c.method == "ramplus_tl" else EXACT # mergekit's quotient of two counts is a float32
-    w64, at64, _, _ = compare(got, suite.kit(c.recipe("float64")), sizes, exact, skip64)
+    w64, at64, _, _ = compare(got, suite.kit(c.recipe("float64", "float32")), sizes, exact, skip64)
     ok = w32 <= 1 and w64 <= 1 and s <= n / 5
     text = f"{n} elements, {w32:.2f} ulp from float32, {w64:.3f} from float64" + (f", {s} unclear" if unclear else "")
     if w32 > 1: text += f"; float32: {at32}"
@@ -482,6 +493,34 @@ def weighted_karcher(suite, c):
     suite.say(u <= 1, c.method, c.label, f"{n} elements, {u:.3f} ulp from a float64 formula" + (f"; {at}" if u > 1 else ""), {"elements": n, "f64": u})
 
 
+def sixteen(suite, c):
+    """bfloat16 models: every element is the exact result, rounded once. mergekit's float64 result is rounded here."""
+    try: got = suite.ours(c.recipe(None, "bfloat16"))
+    except RuntimeError as e: return suite.say(False, c.method, c.label, str(e))
+    want, sizes = suite.kit(c.recipe("float64")), c.sizes(suite)
+    n = off = 0
+    worst = 0.0
+    for name, w in want.items():
+        unit = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(w), 2.0 ** -126))) - 7)
+        d = np.maximum(0, np.abs(got[name] - w) - 2.0 ** -50 * sizes[name]) / unit
+        n, off, worst = n + w.size, off + int((d > 0.5 + 1e-6).sum()), max(worst, float(d.max(initial=0)))
+    suite.say(worst <= 0.51 and off == 0, c.method, c.label + ", bfloat16", f"{n} elements, at most {worst:.6f} ulp of bfloat16 from the exact result", {"elements": n})
+
+
+def far_beyond(suite, c):
+    """F64 models times 2^700, whose inner products are beyond float64: the result is that of the models as they are, times 2^700."""
+    try: got = suite.ours(c.recipe(None))
+    except RuntimeError as e: return suite.say(False, c.method, c.label, str(e))
+    small = Case(c.method, c.world.small, c.models, c.base, c.shared)
+    want, sizes = suite.kit(small.recipe("float64")), small.sizes(suite)
+    worst, n = 0.0, 0
+    for name, w in want.items():
+        d = np.abs(np.ldexp(got[name], -700) - w) / sizes[name]
+        n, worst = n + w.size, max(worst, float(d.max(initial=0)))
+    limit = 1e-8 if c.method == "multislerp" else 1e-13 # its eps is a length
+    suite.say(worst <= limit, c.method, c.label, f"{n} elements, at most {worst:.1e} of the largest operand from mergekit in float64 of the models times 2^-700", {"elements": n})
+
+
 def opposite(suite, work):
     """karcher of a and -a is the linear mean; multislerp of three that balance out is the weighted sum. mergekit: the first model, and an error."""
     far = os.path.join(work, "far")
@@ -499,7 +538,7 @@ def opposite(suite, work):
 
 # ---- all cases -------------------------------------------------------------
 
-def cases(near, far, mixed, plain, shared):
+def cases(near, far, mixed, plain, shared, huge):
     ramp = {"weight": [{"filter": "mlp", "value": [0.2, 0.8]}, {"value": 0.4}]}
     w = lambda *v: {m: {"weight": x} for m, x in zip("abcde", v)}
     n = lambda k: {m: None for m in "abcde"[:k]}
@@ -576,16 +615,23 @@ def cases(near, far, mixed, plain, shared):
         yield several, Case(m, far, w(0.5, 0.4, 0.3), 1, {"lambda": 0.8})
 
 
+    for m, models, base in (("linear", w(0.3, 0.9, 0.2), None), ("task_arithmetic", w(0.3, 0.9, 0.2), 1), ("nuslerp", w(0.3, 0.9), None), ("nuslerp", w(0.3, 0.9), 1), ("multislerp", w(0.7, 0.2, 0.3), None),
+                            ("multislerp", w(0.7, 0.2, 0.3), 1), ("karcher", n(3), None), ("model_stock", n(3), 1)):
+        yield far_beyond, Case(m, huge, models, base)
+        yield sixteen, Case(m, shared, {k: v for k, v in models.items() if k != "c"}, base)
+
+
 def main():
     if len(sys.argv) < 3: sys.exit(__doc__)
     binary, shared, only = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3:]
     began = time.time()
+    record.peer("mergekit", importlib.metadata.version("mergekit"))
     print(f"mergekit {importlib.metadata.version('mergekit')}, torch {torch.__version__}")
     with tempfile.TemporaryDirectory(prefix="methods-") as work:
         suite = Suite(binary, work)
         worlds = (World(work, "near", 0.02, torch.float32, True), World(work, "far", 1.0, torch.float32, False), World(work, "mixed", 0.3, None, True),
                   World(work, "plain", 0.3, torch.float32, False, scalars=False), Shared(shared)) # mergekit's della fails on scalars
-        for check, c in cases(*worlds):
+        for check, c in cases(*worlds, Huge(work, worlds[1])):
             if only and c.method not in only: continue
             try: check(suite, c)
             except Exception as e: suite.say(False, c.method, c.label, f"{type(e).__name__}: {e}"[:300])

@@ -26,6 +26,8 @@ ROWS = (
     ("huggingface_hub", "huggingface_hub", "cuts shards and writes the index alike, loads both formats by them into a model; reads the model card", r"index|huggingface_hub|card"),
     ("mergekit", "mergekit", "takes them as parents: safetensors and `.bin`, whole and in shards, lazily unpickled too", r"mergekit, ours as a parent|mergekit as a consumer.*"),
     ("mergekit", "mergekit", "merges the same parents itself: every element within one unit in the last place of ours", r"mergekit's own merge"),
+    ("mergekit", "mergekit", "runs the same recipes with every method, `dtype: float32`: formulas within one unit in the last place of its float64 result, order statistics alike off ties, "
+     "random ones alike in what they keep and how they rescale", r"the same recipe"),
     ("mergekit", "mergekit", "merges by the same recipe itself: perplexity on held-out text within 0.1 % of ours", r"perplexity"),
     ("mergekit", "mergekit", "has templates for chats: those that a recipe names here render every conversation as they do", r"chat template"),
     ("llama.cpp's converter", "llama-cpp-python", "makes GGUF of them (Llama, Mixtral, Qwen2) with every tensor and field in its place", r"converter"))
