@@ -2,7 +2,6 @@ package slerp
 
 import (
 	"math"
-	"sort"
 
 	"slerpmerge/internal/tensor"
 )
@@ -79,19 +78,24 @@ func rankKey(d DType, x float32) uint32 {
 // keyStart returns the code of the least magnitude of float64 whose key is k at least,
 // and a code above all if there is none.
 func keyStart(d DType, k uint32) uint64 {
-	const end = nan64 + 1
 	// Rounding is monotonic, so that the keys of all codes are in order.
-	u := uint64(sort.Search(end, func(u int) bool {
-		return rankKey(d, float32(math.Float64frombits(uint64(u)))) >= k
-	}))
-	if u == end {
+	lo, hi := uint64(0), uint64(nan64+1)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if rankKey(d, float32(math.Float64frombits(mid))) >= k {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	if lo > nan64 {
 		return math.MaxUint64
 	}
-	return u
+	return lo
 }
 
-// A rankCount is a histogram of the upper bits of keys: all 15 of a key of 16 bits, 16 of
-// the 31 of F32. The other 15 are counted for two values of the upper ones.
+// A histogram is that of the upper bits of keys: all 15 of a key of 16 bits, 16 of the 31
+// of F32. The other 15 are counted for two values of the upper ones.
 const (
 	shortBins = 1 << 15
 	longBins  = 1 << 16
