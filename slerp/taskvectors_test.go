@@ -373,6 +373,33 @@ func TestTaskBlocks(t *testing.T) {
 	}
 }
 
+// What a method came to is told in figures.
+func TestTaskFigures(t *testing.T) {
+	o := Operands{Tensor: "w", Shape: []uint64{10}, In: []DType{tensor.F32, tensor.F32}, Out: tensor.F32}
+	x := [][]byte{encoded(tensor.F32, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), make([]byte, 40)}
+	for _, c := range []struct {
+		name string
+		v    TaskVectors
+		want []Figure
+	}{
+		{"magnitude", TaskVectors{Density: []float64{0.3}}, []Figure{{"kept", 0, 0.3}, {"threshold", 0, 8}}},
+		{"magnitude, rescaled", TaskVectors{Density: []float64{0.3}, Rescale: true}, []Figure{{"kept", 0, 0.3}, {"threshold", 0, 8}, {"scale", 0, 55.0 / 27}}},
+		{"all", TaskVectors{Density: []float64{1}, Rescale: true}, []Figure{{"kept", 0, 1}, {"scale", 0, 1}}},
+		{"outliers", TaskVectors{Sparsifier: Outliers, Density: []float64{0.3}, Gamma: []float64{0.2}}, []Figure{{"kept", 0, 0.3}, {"threshold", 0, 6}, {"upper threshold", 0, 8}}},
+		{"outliers, one left", TaskVectors{Sparsifier: Outliers, Density: []float64{0.1}, Gamma: []float64{0.5}}, []Figure{{"kept", 0, 0.1}, {"threshold", 0, 5}, {"upper threshold", 0, 5}}},
+		{"random", TaskVectors{Sparsifier: Random, Density: []float64{0.5}}, nil},
+		{"random, rescaled", TaskVectors{Sparsifier: Random, Density: []float64{0.5}, Rescale: true}, []Figure{{"kept", 0, 0.5}, {"scale", 0, 2.75}}},
+	} {
+		v := c.v
+		v.Base, v.Weight, v.Lambda = 1, []float64{1, 0}, 1
+		s := v.Sweep(o)
+		sweepAll(s, o, x, 8, source(1))
+		if got := s.Figures(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
 // Keys of all codes that 16 bits have between them, and of NaN.
 func TestRankKey(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.BF16, tensor.F16} {
