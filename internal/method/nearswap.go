@@ -75,7 +75,11 @@ func (NearswapMethod) Check(c *recipe.Check) {
 	checkOthers(c, "nearswap", 1, 1)
 	for k, s := range c.Slices {
 		if !s.Broken() && !c.Has("t", k, -1) {
-			c.FailMethod("nearswap needs t, how far an element moves from base_model towards the other; write parameters: {t: 0.0001}")
+			where := "write parameters: {t: 0.0001}"
+			if !c.FromFile() {
+				where = "add -t 0.0001"
+			}
+			c.FailMethod("nearswap needs t, how far an element moves from base_model towards the other; %s", where)
 			return
 		}
 	}

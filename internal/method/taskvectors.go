@@ -194,7 +194,7 @@ func (m TaskVectorMethod) Check(c *recipe.Check) {
 			}
 			others++
 			if !c.Has("weight", k, j) {
-				c.FailAt(src.Model.Pos, "%s needs a weight for every model but the base, and there is none for %s; write parameters: {weight: 0.5} under it, or for all models under the file", m.name, c.Quote(src.Model))
+				c.Lacks("weight", k, j)
 			}
 		}
 		if others == 0 && !(c.Several() && len(s.Sources) == 1) {

@@ -52,14 +52,13 @@ var wrong = []struct {
 	{"backslash that is an escape", `models: [{model: "D:\Uni\models"}]`, []string{`1:23 this is not YAML: did not find expected hexadecimal number (while scanning a quoted scalar); in double quotes a backslash`}},
 	{"backslash before m", `models: [{model: "D:\models\a"}]`, []string{`1:21 this is not YAML: found unknown escape character (while scanning a quoted scalar); in double quotes a backslash`}},
 	{"backslash that makes a line break", "merge_method: passthrough\nmodels: [{model: \"D:\\new\\table\"}]\n", []string{`2:18 the path "D:\new\table" has control characters; in double quotes`}},
-	{"parameter at the top", pair + "merge_method: slerp\nt: 0.5\n", []string{`5:15 slerp needs t`, `6:1 key "t" is outside of parameters; put it under "parameters"`}},
+	{"parameter at the top", pair + "merge_method: slerp\nt: 0.5\n", []string{`5:15 slerp needs t`, `6:1 key "t" is outside of parameters, where it does nothing, as in mergekit; put it under "parameters"`}},
 	{"pattern", pair + "merge_method: slerp\nparameters:\n  t:\n    - pattern: mlp\n      value: 1\n", []string{
 		`8:7 unknown key "pattern"; an entry of t has filter and value`}},
 	{"duplicate", pair + "merge_method: slerp\nparameters:\n  t: 0.5\n  t: 0.7\n", []string{`8:3 key "t" is already on line 7`}},
 	{"key that is a list", pair + "merge_method: slerp\n[a]: b\nparameters: {t: 1}", []string{`6:1 a key is text, not a list`}},
 
 	{"no method", pair + "parameters: {t: 1}\n", []string{`1:1 merge_method is missing; it is slerp, linear`}},
-	{"other method", pair + "merge_method: arcee_fusion\n", []string{`5:15 "arcee_fusion" is a method of mergekit that does not exist here`}},
 	{"unknown method", pair + "merge_method: Slerp\n", []string{`5:15 unknown method "Slerp", did you mean "slerp"?`}},
 	{"alien method", pair + "merge_method: frobnicate\n", []string{`5:15 unknown method "frobnicate"; merge_method is slerp, linear`}},
 	{"method number", pair + "merge_method: 1\n", []string{`5:15 merge_method is text, and 1 is not read as text; write it in quotes: "1"`}},
@@ -241,6 +240,7 @@ func TestWarnings(t *testing.T) {
 		{"never", pair + "merge_method: slerp\nparameters:\n  t:\n    - value: 1\n    - filter: mlp\n      value: []\n", []string{`9:7 this entry of t is never used`}},
 		{"constants", "factor: &f 0.5\nfactor: &m a\nx-block: &b {parameters: {scale: *f}}\nmerge_method: passthrough\nmodels: [{model: *m, <<: *b}]\n", []string{
 			`2:1 key "factor" has no meaning in a recipe and is ignored, as in mergekit`, `3:1 key "x-block" has no meaning`}},
+		{"a parameter at the top", pair + "merge_method: slerp\nparameters: {t: 0.5}\nint8_mask: true\n", []string{`7:1 key "int8_mask" is outside of parameters, where it does nothing, as in mergekit`}},
 		{"constants with names of their own", "MODEL: &m a\nT: &t 0.5\nmerge_method: slerp\nbase_model: *m\nmodels: [{model: *m}, {model: b}]\nparameters: {t: *t}\n", []string{
 			`1:1 key "MODEL" has no meaning in a recipe`, `2:1 key "T" has no meaning`}},
 		{"method of a slice", "merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1]}], merge_method: passthrough}]\n", []string{

@@ -26,6 +26,11 @@ func Parse(name string, src []byte, methods []Rules) (*Recipe, error) {
 	p.Misplaced = p.misplaced
 	p.document(top)
 	p.doc.number()
+	if len(p.Problems) > 0 { // which may come from these
+		p.Problems = append(p.Problems, p.outside...)
+	} else {
+		p.doc.Warnings = append(p.doc.Warnings, p.outside...)
+	}
 	if len(p.Problems) > 0 {
 		return p.doc, document.NewError(name, src, p.Problems)
 	}
@@ -38,8 +43,9 @@ func Parse(name string, src []byte, methods []Rules) (*Recipe, error) {
 type parser struct {
 	document.Parser
 	doc     *Recipe
-	methods []Rules // that exist here
-	known   bool    // the method is one that exists here
+	methods []Rules   // that exist here
+	known   bool      // the method is one that exists here
+	outside []Problem // parameters at the top of the file
 }
 
 func (p *parser) warn(n *yaml.Node, format string, args ...any) {
@@ -74,6 +80,10 @@ func (p *parser) document(n *yaml.Node) {
 	}
 	d := p.doc
 	for _, k := range t.Keys { // mergekit ignores other keys, and people keep anchors under them
+		if unknown(k) && p.isParameter(k) && !document.Shared(n, t.At[k].Value) {
+			p.outside = append(p.outside, Problem{Pos: document.At(t.At[k].Key), Message: fmt.Sprintf("key %s is outside of parameters, where it does nothing, as in mergekit; put it under \"parameters\"", text.QuoteWord(k))})
+			continue
+		}
 		if unknown(k) && (document.Shared(n, t.At[k].Value) || !p.Suspect(t, k, documentKeys)) {
 			p.warn(t.At[k].Key, "key %s has no meaning in a recipe and is ignored, as in mergekit", text.QuoteWord(k))
 		}

@@ -13,11 +13,6 @@ import (
 	"slerpmerge/internal/text"
 )
 
-// otherMethods are mergekit's methods that do not exist here (0.1.5,
-// merge_methods/registry.py).
-var otherMethods = []string{"arcee_fusion", "breadcrumbs", "breadcrumbs_ties", "dare_linear", "dare_ties", "della", "della_linear",
-	"karcher", "model_stock", "multislerp", "nearswap", "nuslerp", "ram", "ramplus_tl", "sce", "task_arithmetic", "ties"}
-
 // maxPadTo bounds pad_to_multiple_of; 8 to 256 are usual.
 const maxPadTo = 1 << 16
 
@@ -39,12 +34,9 @@ func (p *parser) method(t document.Table) {
 		p.doc.Method, p.doc.Rules, p.known = Method(name), p.methods[i], true
 		return
 	}
-	switch near := text.Nearest(name, slices.Concat(ours, otherMethods)); {
-	case slices.Contains(otherMethods, name):
-		p.Fail(v, "%s is a method of mergekit that does not exist here; merge_method is %s", text.QuoteWord(name), text.List(ours, "or"))
-	case near != "":
+	if near := text.Nearest(name, ours); near != "" {
 		p.Fail(v, "unknown method %s, did you mean %q?", text.QuoteWord(name), near)
-	default:
+	} else {
 		p.Fail(v, "unknown method %s; merge_method is %s", text.QuoteWord(name), text.List(ours, "or"))
 	}
 }
