@@ -48,10 +48,11 @@ func (p *parser) unread(key *yaml.Node, name string, own []Parameter) {
 		names = append(names, o.Name)
 	}
 	reads := text.List(names, "and")
-	if len(names) == 0 {
-		reads = "no parameters"
-	}
-	if slices.Contains(otherParameters, name) {
+	switch known := slices.Contains(otherParameters, name); {
+	case len(names) == 0:
+		p.warn(key, "%s does nothing: %s reads no parameters", text.QuoteWord(name), p.doc.Method)
+		return
+	case known:
 		p.warn(key, "%s does nothing for %s, which reads %s alone", name, p.doc.Method, reads)
 		return
 	}
