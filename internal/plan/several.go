@@ -341,9 +341,7 @@ func without(list, others []int) []int {
 
 // severalBytes is what a comparison of several models holds that one of two does not:
 // the results, and what the workers measure.
-func (p *planner) severalBytes() int64 {
-	const number, entry = 8, int64(unsafe.Sizeof(operand.Operand{}))
-	var sum int64
+func (p *planner) severalBytes() (n int64) {
 	most := 0
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
@@ -351,19 +349,25 @@ func (p *planner) severalBytes() int64 {
 		if !ok {
 			continue
 		}
-		n := len(t.Operands)
-		most = max(most, n)
-		vectors := n
-		if op.From >= 0 {
-			vectors--
-		}
-		sum += number*int64(vectors+method.Pairs(vectors)) + entry*int64(max(0, n-2)) + 2*int64(n)
+		n += severalEntry(len(t.Operands), op.From >= 0)
+		most = max(most, len(t.Operands))
 	}
-	if most == 0 {
-		return 0
+	return n + int64(p.Run.Threads)*severalWorker(most)
+}
+
+// severalEntry is what a tensor of n operands takes, in the plan and in the results.
+func severalEntry(n int, based bool) int64 {
+	const number, first, entry = 8, 2, int64(unsafe.Sizeof(operand.Operand{}))
+	vectors := n
+	if based {
+		vectors--
 	}
-	// Sums in eight lanes, and Gram matrices of blocks that wait for others; strips of
-	// the operands, in float64.
-	worker := int64(method.Pairs(most)+most)*(64+4*48) + int64(most)*8<<10
-	return sum + int64(p.Run.Threads)*worker
+	return number*int64(vectors+method.Pairs(vectors)) + first*int64(n) + entry*int64(max(0, n-2))
+}
+
+// severalWorker is what a worker holds for n operands: sums in eight lanes, the Gram
+// matrices of a few blocks that wait for others, and a strip of each operand in float64.
+func severalWorker(n int) int64 {
+	const lanes, gram, strip = 64, 48, 8 << 10
+	return int64(method.Pairs(n)+n)*(lanes+4*gram) + int64(n)*strip
 }

@@ -179,6 +179,9 @@ func Admit(r recipe.Request, purpose Purpose, opened []*model.Model, next model.
 			t.files = max(t.files, values(&c)/r.ShardSize+1)
 		}
 	}
+	if purpose == Comparing && of > 2 {
+		t.other = t.out.Tensors*severalEntry(of, false) + severalWorker(of)
+	}
 	t.files = max(1, min(t.files, t.out.Tensors)) // whatever the shard size, none is empty
 	t.most = t.out.Tensors / t.files
 	least := t.least()

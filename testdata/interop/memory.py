@@ -18,6 +18,9 @@ plan is the dry run of a merge: it refuses what the merge would refuse, and
 names the merge's least. It must be the same number. The 15 % hold for the
 merge's peak alone; plan itself takes less.
 
+Eight models of the shape of a Llama of 1B are compared in the default memory, with
+a base too.
+
 A pair with the names, shapes and shards of DeepSeek-V3 is planned in the
 default memory; with every dimension divided by 64 it is compared and merged
 there, in both formats. A table goes to standard output.
@@ -112,6 +115,32 @@ def deepseek(divide):
             add(q + "down_proj.weight", hidden, inner)
     config = {"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"], "num_hidden_layers": layers, "hidden_size": max(1, hidden // divide),
               "vocab_size": vocab // divide, "n_routed_experts": experts, "first_k_dense_replace": first}
+    return out, json.dumps(config)
+
+
+def llama(divide):
+    """The tensors of a Llama of 1B, with every dimension divided."""
+    hidden, wide, narrow, vocab, layers = 2048, 8192, 512, 128256, 16
+    out = []
+
+    def add(name, *shape):
+        shape = [max(1, d // divide) for d in shape]
+        n = 2
+        for d in shape:
+            n *= d
+        out.append((name, "BF16", shape, n))
+
+    add("model.embed_tokens.weight", vocab, hidden)
+    add("model.norm.weight", hidden)
+    for i in range(layers):
+        p = "model.layers.%d." % i
+        add(p + "input_layernorm.weight", hidden)
+        add(p + "post_attention_layernorm.weight", hidden)
+        for name, rows in (("q_proj", hidden), ("k_proj", narrow), ("v_proj", narrow), ("o_proj", hidden)):
+            add(p + "self_attn." + name + ".weight", rows, hidden)
+        for name, rows, columns in (("gate_proj", wide, hidden), ("up_proj", wide, hidden), ("down_proj", hidden, wide)):
+            add(p + "mlp." + name + ".weight", rows, columns)
+    config = {"model_type": "llama", "num_hidden_layers": layers, "hidden_size": max(1, hidden // divide), "vocab_size": vocab // divide, "tie_word_embeddings": True}
     return out, json.dumps(config)
 
 
@@ -266,11 +295,14 @@ def measure(o):
         print("model | command | limit MiB | exit | peak MiB | s | with the least")
         config = json.dumps({"model_type": "llama", "num_hidden_layers": 4000})
 
-        def pair(name, tensors, shards, cfg=config):
-            paths = [work + "/" + name + x for x in "ab"]
+        def several(name, n, tensors, shards, cfg=config):
+            paths = [work + "/" + name + x for x in "abcdefghi"[:n]]
             for path in paths:
                 write_model(path, tensors, shards, cfg)
             return paths
+
+        def pair(name, tensors, shards, cfg=config):
+            return several(name, 2, tensors, shards, cfg)
 
         def drop(paths):
             for path in paths:
@@ -302,6 +334,23 @@ def measure(o):
             drop(part)
             bench.every("DeepSeek-V3 / 64 .bin", *old, must=0, formats=("safetensors",))
             drop(old)
+
+        # Eight models, each with each; with a base they are nine. The dimensions are
+        # divided unless there is time: 20 GB are read.
+        divide = 1 if o.long else 4
+        what = "Llama 1B / %d, 8 models" % divide
+        if wanted(what):
+            models = several("llama", 9, *((lambda t, c: (t, 2, c))(*llama(divide))))
+            bench.check(what, ["compare", *models[:8]], must=0)
+            bench.check(what + ", base", ["compare", *models[:8], "--base", models[8]], must=0)
+            drop(models)
+        what = "5000 tensors, 8 models"
+        if wanted(what):
+            models = several("many", 9, small(5000), 1)
+            bench.check(what, ["compare", *models[:8]], MiB)
+            bench.check(what + ", base", ["compare", *models[:8], "--base", models[8]], MiB)
+            bench.check(what, ["compare", *models[:8]])
+            drop(models)
 
         # With 1 MiB everything is refused, and the least tried. 50,000 are within the
         # contract's default memory.

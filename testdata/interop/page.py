@@ -20,7 +20,7 @@ PROBE = """<script>
   const seen = e => { const r = e.getBoundingClientRect(); return r.width > 0 && r.height > 0; };
   const wide = [...document.querySelectorAll("body *")].filter(e => !e.closest(".box") && e.getBoundingClientRect().right > innerWidth + 1);
   const rows = () => [...document.querySelectorAll("#tensors tbody tr")];
-  const all = rows().length, at = [...document.querySelectorAll("#tensors thead th")].findIndex(h => h.textContent.startsWith("angle"));
+  const all = rows().length, at = [...document.querySelectorAll("#tensors thead th")].findIndex(h => /^(angle|highest)/.test(h.textContent));
   const out = {
     inner: innerWidth, scroll: document.documentElement.scrollWidth, wide: wide.map(e => e.tagName + "." + e.className.toString()).slice(0, 5),
     cells: [...document.querySelectorAll(".heat rect")].filter(seen).length, lines: [...document.querySelectorAll(".chart polyline")].filter(e => e.getBoundingClientRect().width > 0).length,
@@ -74,8 +74,9 @@ def names():
     yield "lm_head.weight", [32, 8]
 
 
-def write_model(path, second):
-    """A model of 80 layers; the second one differs from the first, most about layer 55, and has some equal tensors."""
+def write_model(path, second, seed=0):
+    """A model of 80 layers; the second one differs from the first, most about layer 55, and has some equal tensors. So have further
+    ones, each with a seed of its own."""
     header, data = {}, b""
     for name, shape in names():
         r, n = random.Random(name), math.prod(shape)
@@ -83,7 +84,8 @@ def write_model(path, second):
         layer = int(name.split(".")[2]) if ".layers." in name else 40
         if second and not (name.endswith("k_proj.bias") and layer % 7 == 0):
             far = 0.02 * (0.1 + 0.5 * math.exp(-((layer - 55) / 14) ** 2)) * (1.6 if "attn" in name else 1)
-            x = [v + r.gauss(0, far) for v in x]
+            if seed: r.seed(f"{seed} {name}")
+            x = [v + r.gauss(0, far * (3 if seed == 4 else 1)) for v in x]
         raw = struct.pack(f"<{n}f", *x)
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
@@ -134,7 +136,7 @@ def pixels(path):
 
 def look(chromium, work, name, page, tensors, pictures, keep=None):
     for at, size in SIZES.items():
-        for dark in (False, True) if name == "compare" else (False,):
+        for dark in (False, True) if name in ("compare", "several") else (False,):
             what = f"{name} {at} {'dark' if dark else 'light'}"
             s = probe(chromium, work, page, size, dark)
             if s is None:
@@ -165,8 +167,14 @@ def main():
         for args in (["compare", "tall-a", "tall-b", *T, "--html", "compare.html"], ["merge", "tall-a", "tall-b", "-o", "merged", *T, "--html", "merge.html"],
                      ["compare", os.path.join(models, "alpha"), os.path.join(models, "beta"), "--html", "small.html"]):
             subprocess.run([binary, *args, "-q"], cwd=work, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        several = ["tall-b"] + [write_model(os.path.join(work, m), True, seed) and m for seed, m in enumerate(("code", "chat", "a-model-with-a-long-name-of-many-words", "far-away"), 1)]
+        for name, more in (("several", []), ("based", ["--base", "tall-a"])):
+            subprocess.run([binary, "compare", *several, *more, "--html", name + ".html", "-q"], cwd=work, check=True, stdout=subprocess.DEVNULL, timeout=60)
         look(chromium, work, "compare", os.path.join(work, "compare.html"), n, 3 * LAYERS, keep)
         look(chromium, work, "merge", os.path.join(work, "merge.html"), n, 3 * LAYERS - 2)
+        for name in ("several", "based"):
+            look(chromium, work, name, os.path.join(work, name + ".html"), n, 3 * LAYERS)
+            if keep: shutil.copy(os.path.join(work, name + ".html"), keep)
         look(chromium, work, "small", os.path.join(work, "small.html"), 39, 3 * 4)
     sys.exit(bad > 0)
 
