@@ -248,16 +248,17 @@ func apartText(k *report.Spread) string {
 // printShares shows how long the differences from the base are, by kind.
 func printShares(out io.Writer, s *report.Angles) {
 	fmt.Fprint(out, "\nlength of the difference as a share of the base's\n")
-	g := &grid{corner: "kind"}
-	for i := range s.Models {
-		g.columns = append(g.columns, strconv.Itoa(i+1))
+	g := &grid{corner: "model"}
+	kinds := append(slices.Clone(s.Kinds), s.All)
+	for _, k := range kinds {
+		g.columns = append(g.columns, kindName(k))
 	}
-	for _, k := range append(slices.Clone(s.Kinds), s.All) {
+	for i := range s.Models {
 		var row []string
-		for _, x := range k.Shares {
-			row = append(row, shareText(x))
+		for _, k := range kinds {
+			row = append(row, shareText(k.Shares[i]))
 		}
-		g.cells, g.rows = append(g.cells, row), append(g.rows, kindName(k))
+		g.cells, g.rows = append(g.cells, row), append(g.rows, strconv.Itoa(i+1))
 	}
 	g.print(out)
 }

@@ -155,7 +155,7 @@ func wanted(node *kong.Node, words []string) (w wish, prefix string) {
 }
 
 // wishFor says what a value can be: one of a list, or by the placeholder of
-// its flag a folder or a file. An argument is a model unless it is called a
+// its flag a folder, a file or a model. An argument is a model unless it is called a
 // file.
 func wishFor(v *kong.Value, placeholder, typed string) wish {
 	var w wish
@@ -174,7 +174,7 @@ func wishFor(v *kong.Value, placeholder, typed string) wish {
 		w.paths = "folders"
 	case placeholder == "FILE", v.Flag == nil && (v.Name == "file" || v.Name == "jobs"):
 		w.paths = "files"
-	case v.Flag != nil:
+	case v.Flag != nil && placeholder != "MODEL":
 		w.paths = "none"
 	default:
 		w.paths = "models"

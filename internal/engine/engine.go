@@ -3,7 +3,7 @@
 // has the operation solve for coefficients, blends, and hands the bytes to an
 // Output. It holds the plan's budget in memory, whatever the models' size.
 //
-// An [Engine] writes; [Scan] measures pairs without writing.
+// An [Engine] writes; [Scan] measures without writing.
 package engine
 
 import (
