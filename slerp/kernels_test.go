@@ -333,7 +333,7 @@ func FuzzKernels(f *testing.F) {
 			t.Fatalf("products of %v, base %d: %x, want %x", three, differences.base, got, want)
 		}
 		dst := make([]byte, n*out.Size())
-		want, counts := weighted(out, three, x, []float64{s0, s1, 0.5}, 3)
+		want, counts := weightedBytes(out, three, x, []float64{s0, s1, 0.5}, 3)
 		if c := NewWeightedSum(out, three).Sum(dst, x, []float64{s0, s1, 0.5}, 3); !bytes.Equal(dst, want) || c != counts {
 			t.Fatalf("sum of %v to %v with %v, %v: % x, %+v, want % x, %+v", three, out, s0, s1, dst, c, want, counts)
 		}

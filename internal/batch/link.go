@@ -91,6 +91,7 @@ func (p *parser) waitFor(j *Job, name Word, byName map[string]*Job) {
 		p.FailAt(name.Pos, "the job can't come after itself")
 	case ok:
 		j.need(other)
+	case there && j.group != name.Text && p.waitForGroup(j, name.Text, byName):
 	case there || p.nameless: // it has problems of its own
 	default:
 		known := slices.Sorted(maps.Keys(p.named))
@@ -100,6 +101,17 @@ func (p *parser) waitFor(j *Job, name Word, byName map[string]*Job) {
 			p.FailAt(name.Pos, "there is no job %s", text.QuoteWord(name.Text))
 		}
 	}
+}
+
+// waitForGroup has a job wait for all outputs of a sweep; it reports whether there are any.
+func (p *parser) waitForGroup(j *Job, name string, byName map[string]*Job) (found bool) {
+	for _, own := range slices.Sorted(maps.Keys(byName)) {
+		if other := byName[own]; other.group == name {
+			j.need(other)
+			found = true
+		}
+	}
+	return found
 }
 
 // weightFile reports whether a path may be one of the files that are made in

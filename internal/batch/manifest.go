@@ -40,6 +40,7 @@ type Job struct {
 	Flags                             []Flag // its own and the defaults that apply
 	Task                              Task
 
+	group  string // the name of the job whose sweep it is a part of
 	out    string // the output, absolute and without links
 	needs  []*Job // that come first: those of After, and makers
 	makers []*Job // whose output is a parent

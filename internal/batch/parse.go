@@ -81,8 +81,13 @@ func (p *parser) file(n *yaml.Node) {
 		before := len(p.Problems)
 		j := p.job(item, defaults)
 		p.nameless = p.nameless || j == nil || j.Name == ""
-		if j != nil && len(p.Problems) == before && p.task(j) {
-			p.manifest.Jobs = append(p.manifest.Jobs, j)
+		if j == nil || len(p.Problems) > before {
+			continue
+		}
+		for _, own := range p.spread(j) {
+			if p.task(own) {
+				p.manifest.Jobs = append(p.manifest.Jobs, own)
+			}
 		}
 	}
 	p.link()

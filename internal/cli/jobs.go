@@ -140,6 +140,14 @@ func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
 	if doc := (*recipe.DocumentError)(nil); errors.As(err, &doc) {
 		return nil, doc
 	}
+	if err == nil && j.Kind != batch.Convert && g.mergeCmd.Sweep != "" { // of one value, with its output
+		var list []*variant
+		if list, err = variants(t.recipe, g.mergeCmd.Sweep); err == nil {
+			out := t.recipe.Output
+			t.recipe = list[0].request
+			t.recipe.Output = out
+		}
+	}
 	return t, err
 }
 

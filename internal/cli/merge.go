@@ -33,6 +33,7 @@ type mergeCmd struct {
 	Overwrite bool   `help:"Replace the output folder in one step when the merge is complete."`
 	DryRun    bool   `help:"Only show what would happen, as plan does."`
 	NoCard    bool   `help:"Write no README.md."`
+	Sweep     string `placeholder:"NAME=VALUE,..." help:"Make one output for each value of a parameter, such as t=0.3,0.5,0.7: DIR-t0.3 and so on."`
 	HTML      string `name:"html" placeholder:"FILE" help:"Write a page about the merge when it is done: pictures, and a table of all tensors."`
 }
 
@@ -47,8 +48,12 @@ func (c *mergeCmd) Run(ctx context.Context, a *app) error {
 	switch {
 	case err != nil:
 		return err
+	case several != nil && c.Sweep != "":
+		return &requestError{msg: "--sweep is for one merge, and the recipe has several documents"}
 	case several != nil:
 		return a.carryOutChain(ctx, several)
+	case c.Sweep != "":
+		return a.carryOutSweep(ctx, r, w, c.Sweep)
 	}
 	return a.carryOut(ctx, r, w)
 }
