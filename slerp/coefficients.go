@@ -45,6 +45,21 @@ type Coefficients struct {
 // coefficients are NaN.
 func Interpolate(g Gram, t float64) Coefficients {
 	c := Angle(g)
+	c.weigh(t)
+	return c
+}
+
+// InterpolateAt returns what Interpolate does for parents of a given Cos, without
+// their norms.
+func InterpolateAt(cos, t float64) Coefficients {
+	c := Coefficients{Cos: cos}
+	c.turn()
+	c.weigh(t)
+	return c
+}
+
+// weigh sets the coefficients at t.
+func (c *Coefficients) weigh(t float64) {
 	switch {
 	case math.IsNaN(c.Theta) || !(math.Abs(t) <= MaxT):
 		c.S0, c.S1 = math.NaN(), math.NaN()
@@ -57,7 +72,6 @@ func Interpolate(g Gram, t float64) Coefficients {
 		c.S0 = sin((1-t)*c.Theta) / whole
 		c.S1 = sin(t*c.Theta) / whole
 	}
-	return c
 }
 
 const (
@@ -84,9 +98,18 @@ func Angle(g Gram) Coefficients {
 		nb = NewWide(1)
 	}
 	c.Cos = max(-1, min(1, g.AB.Over(na.Times(nb))))
+	c.turn()
+	return c
+}
+
+// turn sets the angle and the branch of a cosine.
+func (c *Coefficients) turn() {
+	if !(math.Abs(c.Cos) <= 1) {
+		c.Theta = math.NaN()
+		return
+	}
 	c.Theta = acos(c.Cos)
 	if math.Abs(c.Cos) > parallel {
 		c.Branch = Linear
 	}
-	return c
 }

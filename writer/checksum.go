@@ -22,13 +22,13 @@ func (c *checksum) add(off, n int64, crc uint32) {
 	if i > 0 && (*c)[i-1].end == off {
 		i--
 		s := &(*c)[i]
-		s.crc, s.end = combine(s.crc, crc, n), end
+		s.crc, s.end = CombineCRC32(s.crc, crc, n), end
 	} else {
 		*c = slices.Insert(*c, i, summed{span{off, end}, crc})
 	}
 	if i+1 < len(*c) && (*c)[i+1].off == end {
 		s, next := &(*c)[i], (*c)[i+1]
-		s.crc, s.end = combine(s.crc, next.crc, next.end-next.off), next.end
+		s.crc, s.end = CombineCRC32(s.crc, next.crc, next.end-next.off), next.end
 		*c = slices.Delete(*c, i+1, i+2)
 	}
 }
@@ -41,10 +41,10 @@ func (c checksum) of(off, end int64) (crc uint32, ok bool) {
 	return c[0].crc, true
 }
 
-// combine returns the CRC-32 of two texts one after the other, given that of each
+// CombineCRC32 returns the CRC-32 of two texts one after the other, given that of each
 // and the length of the second: n bytes after the first text multiply its
 // polynomial by x^(8n).
-func combine(first, second uint32, n int64) uint32 {
+func CombineCRC32(first, second uint32, n int64) uint32 {
 	const one, x8 = 1 << 31, 1 << 23 // bit 31 is x^0
 	power := uint32(one)
 	for square := uint32(x8); n > 0; n >>= 1 {

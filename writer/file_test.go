@@ -141,7 +141,7 @@ func TestCombine(t *testing.T) {
 		}
 		k := r.IntN(len(p) + 1)
 		a, b := crc32.ChecksumIEEE(p[:k]), crc32.ChecksumIEEE(p[k:])
-		if got, want := combine(a, b, int64(len(p)-k)), crc32.ChecksumIEEE(p); got != want {
+		if got, want := CombineCRC32(a, b, int64(len(p)-k)), crc32.ChecksumIEEE(p); got != want {
 			t.Fatalf("%d of %d bytes: %08x, want %08x", k, len(p), got, want)
 		}
 	}

@@ -101,7 +101,7 @@ func (c *verifyCmd) Run(ctx context.Context, a *app) error {
 	tighten(p.Budget.Least, r.MaxMemory)
 	_, total := verify.Picked(p, float64(c.Sample))
 	bar := a.progress(total)
-	v, err := verify.Run(ctx, p, c.Out, verify.Options{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Progress: bar.add})
+	v, err := verify.Run(ctx, p, c.Out, verify.Options{Pool: pool, Share: float64(c.Sample), Companions: rec.Companions(), Expected: rec.Expected(p), Progress: bar.add})
 	bar.close()
 	if err != nil {
 		return err

@@ -29,9 +29,8 @@ func chunkElems(in []input) int64 {
 	return max(8, 2*chunkBytes/all&^7)
 }
 
-// each shows elements from to to of all operands, chunk by chunk.
-func (w *arithmetic) each(ctx context.Context, in []input, from, to int64, do func(chunks [][]byte)) error {
-	step := chunkElems(in)
+// each shows elements from to to of all operands, step of them at a time.
+func (w *arithmetic) each(ctx context.Context, in []input, from, to, step int64, do func(chunks [][]byte)) error {
 	for at := from; at < to; at += step {
 		n := min(step, to-at)
 		w.views.reset()
@@ -54,7 +53,7 @@ func (w *arithmetic) measure(ctx context.Context, t *plan.Tensor, in []input, bl
 	products := w.gram(t, in)
 	same = look && sameTypes(in)
 	from := int64(block) * slerp.BlockElems
-	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) {
+	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), chunkElems(in), func(chunks [][]byte) {
 		same = same && allEqual(chunks)
 		products.add(chunks)
 	})
@@ -71,7 +70,7 @@ func (w *arithmetic) distance(ctx context.Context, t *plan.Tensor, in []input, b
 	}
 	d.Reset()
 	from := int64(block) * slerp.BlockElems
-	err := w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) { d.Add(chunks[0], chunks[1]) })
+	err := w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), chunkElems(in), func(chunks [][]byte) { d.Add(chunks[0], chunks[1]) })
 	return d.Squared(), err
 }
 
@@ -163,7 +162,8 @@ func (w *arithmetic) convert(ctx context.Context, dst []byte, o input, out tenso
 	c := w.converter(out, o.typ)
 	size := int64(out.Size())
 	from := off / size
-	err := w.each(ctx, []input{o}, from, from+int64(len(dst))/size, func(chunks [][]byte) {
+	in := []input{o}
+	err := w.each(ctx, in, from, from+int64(len(dst))/size, chunkElems(in), func(chunks [][]byte) {
 		n := int64(len(chunks[0])) / o.size * size
 		counts.Add(c.Convert(dst[:n], chunks[0]))
 		dst = dst[n:]
@@ -196,7 +196,7 @@ func (w *arithmetic) sum(ctx context.Context, dst []byte, in []input, out tensor
 	size := int64(out.Size())
 	from := off / size
 	combine := w.combiner(in, out, m)
-	err := w.each(ctx, in, from, from+int64(len(dst))/size, func(chunks [][]byte) {
+	err := w.each(ctx, in, from, from+int64(len(dst))/size, chunkElems(in), func(chunks [][]byte) {
 		n := int64(len(chunks[0])) / in[0].size * size
 		counts.Add(combine(dst[:n], chunks))
 		dst = dst[n:]

@@ -48,7 +48,6 @@ type Options struct {
 type Engine struct {
 	work
 	storage  []int // Plan.Storage
-	warnNaN  bool
 	outs     []target
 	progress func(int64)
 	crcs     bool         // the format has checksums of the tensors
@@ -111,7 +110,7 @@ func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
 // own. The plans are Alike, and the budget of the first counts all. What is measured is measured once.
 func NewOfMany(plans []*plan.Plan, layout *writer.Layout, outs []Output, opt Options) *Engine {
 	p := plans[0]
-	e := &Engine{storage: p.Storage, warnNaN: opt.WarnNonFinite, progress: opt.Progress}
+	e := &Engine{storage: p.Storage, progress: opt.Progress}
 	for k, out := range outs {
 		e.outs = append(e.outs, target{out, plans[k].Tensors, make([]TensorResult, len(p.Tensors))})
 	}

@@ -149,7 +149,7 @@ func (e *Engine) endMeasuring(m *measurement) {
 	}
 	st := e.flight[m.tensor]
 	for v := range e.outs {
-		r, mix, err := e.decide(v, m.tensor, sum, m.sweep, !m.differ.Load())
+		r, mix, err := e.decide(&e.outs[v].tensors[m.tensor], sum, m.sweep, !m.differ.Load())
 		if err != nil && e.err == nil {
 			e.err = err
 			e.readAhead.poke()

@@ -91,10 +91,9 @@ func (e *NonFiniteError) Hints() []fault.Hint {
 	return fault.Suggest("%s merges all the same; the whole tensor becomes NaN", fault.Flag{Name: "nonfinite", Value: "warn"})
 }
 
-// decide turns the Gram matrix of a tensor into what is to be done with it for output
-// v, and its result.
-func (e *Engine) decide(v, i int, gram method.Gram, sweep slerp.Sweep, equal bool) (r TensorResult, m mix, err error) {
-	t := &e.outs[v].tensors[i]
+// decide turns the Gram matrix or the sweep of a tensor into what is to be done with
+// it, and its result.
+func (w *work) decide(t *plan.Tensor, gram method.Gram, sweep slerp.Sweep, equal bool) (r TensorResult, m mix, err error) {
 	n := len(t.Operands)
 	angle := func(c slerp.Coefficients) {
 		r.Measured, r.Cos, r.Theta, r.NormA, r.NormB = true, c.Cos, c.Theta, c.NormA, c.NormB
@@ -123,7 +122,7 @@ func (e *Engine) decide(v, i int, gram method.Gram, sweep slerp.Sweep, equal boo
 	}
 	if k := nonFinite(t, gram); k >= 0 {
 		r.NonFinite = true
-		if !e.warnNaN {
+		if !w.warnNaN {
 			return r, mix{}, &NonFiniteError{Model: t.Operands[k].Model.Path, Tensor: text.Quote(t.Name)}
 		}
 	}
@@ -153,7 +152,7 @@ func nonFinite(t *plan.Tensor, gram method.Gram) int {
 // decideAlone is decide for a caller that does not hold mu, which guards the
 // results: a checkpoint reads them.
 func (e *Engine) decideAlone(v, i int, gram method.Gram, sweep slerp.Sweep, equal bool) (mix, error) {
-	r, m, err := e.decide(v, i, gram, sweep, equal)
+	r, m, err := e.work.decide(&e.outs[v].tensors[i], gram, sweep, equal)
 	e.mu.Lock()
 	e.outs[v].results[i] = r
 	e.mu.Unlock()
@@ -267,12 +266,17 @@ func (e *Engine) Results() []TensorResult { return e.ResultsOf(0) }
 
 // ResultsOf is Results for one output.
 func (e *Engine) ResultsOf(v int) []TensorResult {
-	results := e.outs[v].results
+	finish(e.outs[v].tensors, e.storage, e.outs[v].results)
+	return e.outs[v].results
+}
+
+// finish is Results.
+func finish(tensors []plan.Tensor, storage []int, results []TensorResult) {
 	for i := range results {
-		if e.storage != nil {
-			results[i] = results[e.storage[i]] // itself, or an earlier one
+		if storage != nil {
+			results[i] = results[storage[i]] // itself, or an earlier one
 		}
-		r, t := &results[i], &e.outs[v].tensors[i]
+		r, t := &results[i], &tensors[i]
 		if r.NonFinite { // all of it is NaN, and said to be
 			r.Overflow = 0
 		}
@@ -284,5 +288,4 @@ func (e *Engine) ResultsOf(v int) []TensorResult {
 			r.Outcome = t.Op.Solve(len(t.Operands), nil).Outcome
 		}
 	}
-	return results
 }

@@ -141,7 +141,7 @@ func (w *arithmetic) scanBlock(ctx context.Context, t *plan.Tensor, in []input, 
 	}
 	from := int64(block) * slerp.BlockElems
 	var twice [2][]byte
-	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), func(chunks [][]byte) {
+	err = w.each(ctx, in, from, min(from+slerp.BlockElems, t.BlendElems()), chunkElems(in), func(chunks [][]byte) {
 		same.look(chunks)
 		products.add(chunks)
 		if norm != nil {

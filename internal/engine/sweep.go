@@ -13,7 +13,7 @@ func (w *arithmetic) region(ctx context.Context, in []input, r slerp.Region, loo
 	same = look && sameTypes(in)
 	for k := range r.Count {
 		at := r.From + k*r.Stride
-		err := w.each(ctx, in, at, at+r.Len, func(chunks [][]byte) {
+		err := w.each(ctx, in, at, at+r.Len, chunkElems(in), func(chunks [][]byte) {
 			same = same && allEqual(chunks)
 			do(chunks, at)
 			at += int64(len(chunks[0])) / in[0].size

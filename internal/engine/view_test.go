@@ -110,6 +110,8 @@ func TestCutUnderKernels(t *testing.T) {
 			_, err = scan(t, t.Context(), p, opt)
 			return b.Files[0].Path, err
 		}, "a.big c.small l.many"},
+		"check":         {checked(few, false), "a.big c.small d.half i.same"},
+		"check at once": {checked(few, true), "a.big c.small d.half i.same"},
 	} {
 		for _, tensor := range strings.Fields(c.tensors) {
 			for at := range int64(3) { // measuring, blending, in the midst of that
@@ -139,5 +141,18 @@ func TestCutUnderKernels(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// checked is the work of a Check, with the right results expected or none.
+func checked(tensors string, right bool) func(t *testing.T, opt engine.Options) (path string, err error) {
+	return func(t *testing.T, opt engine.Options) (path string, err error) {
+		a, b := open(t, 1, tensors), open(t, 2, tensors)
+		p := planned(t, pair(nil), a, b)
+		results := make([]engine.TensorResult, len(p.Tensors))
+		if right {
+			_, results = run(t, p, engine.Options{})
+		}
+		return b.Files[0].Path, engine.Check(t.Context(), p, p.Layout, opt, results, newCollector(t, p.Layout))
 	}
 }

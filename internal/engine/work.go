@@ -19,6 +19,7 @@ type work struct {
 	budget   plan.Budget
 	opener   operand.Opener
 	throttle *throttle
+	warnNaN  bool
 
 	dispatched atomic.Int64 // bytes of parents that were asked for a first time
 	readAhead  *readAhead
@@ -33,7 +34,7 @@ type work struct {
 
 func (w *work) init(p *plan.Plan, opt Options) {
 	w.tensors, w.budget, w.throttle = p.Tensors, p.Budget, newThrottle(opt.IOLimit)
-	w.opener.Wrap = opt.Wrap
+	w.warnNaN, w.opener.Wrap = opt.WarnNonFinite, opt.Wrap
 	for _, m := range p.Models {
 		m.SetGatherMemory(p.Budget.Gather)
 	}

@@ -100,3 +100,12 @@ func sumOf(w []float64) float64 {
 	}
 	return sum
 }
+
+// AtCosine returns the Solution of an Op on two operands of which only the cosine of
+// their angle is known; ok is false for an Op that has to know more.
+func AtCosine(op Op, cos float64) (s Solution, ok bool) {
+	if c, has := op.(interface{ AtCosine(cos float64) Solution }); has {
+		return c.AtCosine(cos), true
+	}
+	return Solution{}, false
+}

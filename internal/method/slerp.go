@@ -20,8 +20,12 @@ func (Slerp) Needs() Measure { return InnerProducts }
 
 // Solve gives the coefficients of the spherical or, where that is not defined,
 // of the linear formula.
-func (s Slerp) Solve(_ int, gram Gram) Solution {
-	c := slerp.Interpolate(gram[0], s.T)
+func (s Slerp) Solve(_ int, gram Gram) Solution { return solution(slerp.Interpolate(gram[0], s.T)) }
+
+// AtCosine is Solve, but that the Angle has no norms.
+func (s Slerp) AtCosine(cos float64) Solution { return solution(slerp.InterpolateAt(cos, s.T)) }
+
+func solution(c slerp.Coefficients) Solution {
 	out := Solution{Weights: []float64{c.S0, c.S1}, Divisor: 1, Spherical: true, Outcome: Spherical, Angle: c}
 	if c.Branch == slerp.Linear {
 		out.Outcome = Straight

@@ -168,6 +168,6 @@ func readBudget(limit int64, threads int, table held) (Budget, error) {
 
 // readers is the budget of so many threads that only read.
 func readers(threads int, pool int64, table held) Budget {
-	running := withHeap(table.running+pageBytes+int64(threads)*readerBytes, pool)
+	running := withHeap(table.running+pageBytes+int64(threads)*(readerBytes+table.each+table.state+table.scratch), pool)
 	return Budget{Threads: threads, Pool: pool, Total: max(running, withHeap(table.before, minPool))}
 }

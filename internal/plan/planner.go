@@ -184,7 +184,11 @@ func (p *planner) lay() error {
 		}
 	}
 	p.Plan.held = p.held()
-	p.Budget, err = newBudget(p.Run.MaxMemory, p.Run.Threads, p.Plan.held)
+	if p.purpose == Verifying {
+		p.Budget, err = readBudget(p.Run.MaxMemory, p.Run.Threads, p.Plan.held)
+	} else {
+		p.Budget, err = newBudget(p.Run.MaxMemory, p.Run.Threads, p.Plan.held)
+	}
 	p.Budget.gathering(p.Run.MaxMemory, p.gatherBytes())
 	return err
 }

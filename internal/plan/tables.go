@@ -43,7 +43,7 @@ const (
 	maxOpen     = 256 // files that are mapped or have a descriptor
 	memberEntry = 64  // of config.json, while its names are checked
 
-	verifyBytes = 256 << 10 // for what is read of the output
+	verifyBytes = 256 << 10 // a thread's, for what is computed and read of the output
 
 	// Of a small run, between two runs of the collector.
 	mergeGarbage  = 13 << 18
@@ -66,9 +66,9 @@ type tables struct {
 
 // A held is the most that tables hold at one time, in bytes: before the work
 // begins, when the parents are read and paired, and beside the buffers of the
-// work, which don't exist before.
+// work, which don't exist before. Each thread holds some more.
 type held struct {
-	before, running int64
+	before, running, each int64
 	// Of a slerp.Sweep: the most that one tensor takes, and the scratch of one goroutine.
 	state, scratch int64
 	more           int // outputs beside the first
@@ -112,7 +112,7 @@ func (t *tables) held() held {
 	if len(t.parents) > 1 {
 		text -= least
 	}
-	running, garbage := before+text+out+t.files*2*fileEntry+min(files, maxOpen)*openEntry, int64(0)
+	running, garbage, each := before+text+out+t.files*2*fileEntry+min(files, maxOpen)*openEntry, int64(0), int64(0)
 	if t.purpose.makes() {
 		entry := int64(headerEntry)
 		if t.out.Torch {
@@ -121,13 +121,13 @@ func (t *tables) held() held {
 		own := t.out.Tensors * writeEntry
 		garbage = mergeGarbage
 		if t.purpose == Verifying {
-			own, garbage = t.out.Tensors*verifyEntry+verifyBytes, verifyGarbage
+			own, garbage, each = t.out.Tensors*verifyEntry, verifyGarbage, verifyBytes
 		}
 		running += files*fileRecord + own + t.most*entry + t.out.Text*t.most/max(1, t.out.Tensors) + t.parents[0].Config
 	} else {
 		running += t.out.Tensors * readEntry
 	}
-	return held{before: withGarbage(max(reading, pairing), 0) + other, running: withGarbage(running, garbage) + other}
+	return held{before: withGarbage(max(reading, pairing), 0) + other, running: withGarbage(running, garbage) + other, each: each}
 }
 
 // makes reports whether an output is laid out.
@@ -202,7 +202,7 @@ func (t *tables) least() int64 {
 	switch t.purpose {
 	case Listing:
 		return withHeap(h.before, minPool)
-	case Comparing:
+	case Comparing, Verifying:
 		return readers(1, minPool, h).Total
 	}
 	return budget(1, minPiece, h).Total

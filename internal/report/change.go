@@ -6,6 +6,7 @@ import (
 
 	"slerpmerge/internal/disk"
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/text"
@@ -62,6 +63,32 @@ func (was *provParent) changed(now *provParent) string {
 		return "its config.json is another"
 	}
 	return ""
+}
+
+// Expected returns what the lines of the record say of the tensors of p, as far as
+// a verification can make use of it: Outcome and Cos. It is nil if they are not about
+// these tensors, which [Record.Drifts] finds.
+func (rec *Record) Expected(p *plan.Plan) []engine.TensorResult {
+	file, err := disk.OpenRegular(rec.path)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	list := make([]engine.TensorResult, len(p.Tensors))
+	n := 0
+	_, err = readRecord(file, func(i int, t *provTensor) error {
+		if n++; i >= len(list) || t.Name != p.Tensors[i].Name {
+			return &OtherTensorsError{}
+		}
+		if t.Cos != nil {
+			list[i].Outcome, list[i].Cos = method.Outcome(t.Branch), *t.Cos
+		}
+		return nil
+	})
+	if err != nil || n != len(list) {
+		return nil
+	}
+	return list
 }
 
 // A Drift is a tensor whose parents were measured otherwise when the record

@@ -4,31 +4,36 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
+	"sync"
 
 	"slerpmerge/mmapio"
 	"slerpmerge/writer"
 )
 
 const (
-	compareChunk = 256 << 10 // stays in a second-level cache beside the piece's part
+	compareChunk = 128 << 10 // the engine's
 	compareAhead = 16 << 20  // of a weight file, asked for ahead of the comparison
 )
 
-// A comparer is an engine.Output that compares the bytes it receives with the
-// weight files of a folder, and writes nothing.
+// A comparer is an engine.Checker that compares the bytes it receives with the
+// weight files of a folder.
 type comparer struct {
 	*Result
 	dir   string
 	files []weightFile
-	buf   []byte
+
+	// mu guards the fields below, and of the files and the Result those of which that is
+	// said.
+	mu      sync.Mutex
+	spare   [][]byte            // buffers of compareChunk bytes
+	differs map[int]*Difference // by tensor, of those that are being compared
+	last    int                 // the index of the one of the Differences that comes last, if there are too many
 }
 
 // A weightFile is one file of the layout as it is in the folder.
@@ -37,18 +42,15 @@ type weightFile struct {
 	all         []writer.Extent
 	data        *mmapio.File // nil if there is none
 	size        int64        // what can be compared: of data or of the layout, whichever is less
-	asked       int64        // up to here it has been read ahead
-	crc         uint32       // of the current extent
-	sums        []uint32     // of the extents that are compared, where the format has them
-	found       map[int]int  // by tensor, the index into Differences, as far as it was kept
+	asked       int64        // up to here it has been read ahead; guarded by mu
+	sums        []uint32     // of the extents that are compared, where the format has them; guarded by mu
 }
 
 // open opens the weight files. One that is not there is a difference, and so
 // is one of another length.
 func (c *comparer) open(pool *mmapio.Pool) error {
-	c.buf = make([]byte, compareChunk)
 	for i, f := range c.Plan.Layout.Files {
-		w := weightFile{File: f, all: f.Extents, found: map[int]int{}}
+		w := weightFile{File: f, all: f.Extents}
 		c.Files++
 		path := filepath.Join(c.dir, f.Name)
 		st, err := os.Stat(path)
@@ -100,71 +102,25 @@ func (c *comparer) restrict(picked []bool) *writer.Layout {
 	return &layout
 }
 
-// Presize makes nothing.
-func (c *comparer) Presize(*writer.Layout) error { return nil }
-
-// Copy is not supported: the values must be seen.
-func (c *comparer) Copy(int, int64, int64, func(*os.File, int64) error) error {
-	return errors.ErrUnsupported
-}
-
-// Publish does nothing.
-func (c *comparer) Publish() error { return nil }
-
-// Abort does nothing.
-func (c *comparer) Abort() error { return nil }
-
-// CheckpointDue reports false: nothing is kept of a comparison.
-func (c *comparer) CheckpointDue() bool { return false }
-
-// Checkpoint is never due.
-func (c *comparer) Checkpoint([]byte) error { return nil }
-
-// Write compares p with the bytes at off of a file, as far as it lies in
-// extents that are compared.
-func (c *comparer) Write(file int, p []byte, off int64, _ []uint32) error {
+// Compare compares bytes of a tensor, as far as the file goes.
+func (c *comparer) Compare(file, extent int, want []byte, off int64) error {
 	w := &c.files[file]
-	end := off + int64(len(p))
-	i := sort.Search(len(w.Extents), func(i int) bool { return w.Extents[i].Off+w.Extents[i].Len > off })
-	for ; i < len(w.Extents) && w.Extents[i].Off < end; i++ {
-		x := &w.Extents[i]
-		from, to := max(x.Off, off), min(x.Off+x.Len, end)
-		if err := c.compare(file, i, p[from-off:to-off], from); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// compare compares a part of extent k, which should stand at byte off of its
-// file. Parts come in order.
-func (c *comparer) compare(file, k int, want []byte, off int64) error {
-	w := &c.files[file]
-	x := &w.Extents[k]
-	if len(x.CRCSlots) > 0 {
-		if off == x.Off {
-			w.crc = 0
-		}
-		if w.sums == nil {
-			w.sums = make([]uint32, len(w.Extents))
-		}
-		if w.crc = crc32.Update(w.crc, crc32.IEEETable, want); off+int64(len(want)) == x.Off+x.Len {
-			w.sums[k] = w.crc
-		}
-	}
-	t := &c.Plan.Tensors[x.Tensor]
-	unit := max(1, t.DType.Size())
+	x := &w.Extents[extent]
+	buf := c.buffer()
+	defer c.giveBack(buf)
+	unit := max(1, c.Plan.Tensors[x.Tensor].DType.Size())
 	for len(want) > 0 && off < w.size {
 		c.ahead(w, x, off)
 		n := min(int64(len(want)), compareChunk, w.size-off)
-		err := w.data.View(c.buf[:n], off, func(have []byte) error {
+		err := w.data.View(buf[:n], off, func(have []byte) error {
 			if bytes.Equal(have, want[:n]) {
 				return nil
 			}
 			// The end of a file that is cut may lie within an element.
 			whole := int(n) / unit * unit
 			if at, count := unequal(want[:whole], have[:whole], unit); at >= 0 {
-				c.note(file, x, want[at:][:unit], have[at:][:unit], off+int64(at)).Count += count
+				expected, found := bytes.Clone(want[at:][:unit]), bytes.Clone(have[at:][:unit]) // pages can vanish
+				c.note(file, x, expected, found, off+int64(at), count)
 			}
 			return nil
 		})
@@ -176,6 +132,71 @@ func (c *comparer) compare(file, k int, want []byte, off int64) error {
 	return nil
 }
 
+// buffer takes a buffer for a view.
+func (c *comparer) buffer() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.spare)
+	if n == 0 {
+		return make([]byte, compareChunk)
+	}
+	b := c.spare[n-1]
+	c.spare = c.spare[:n-1]
+	return b
+}
+
+func (c *comparer) giveBack(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spare = append(c.spare, b)
+}
+
+// Again forgets the difference of a tensor.
+func (c *comparer) Again(file, extent int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.differs, c.files[file].Extents[extent].Tensor)
+}
+
+// Done keeps the difference of a tensor, and its checksum.
+func (c *comparer) Done(file, extent int, crc uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &c.files[file]
+	x := &w.Extents[extent]
+	if len(x.CRCSlots) > 0 {
+		if w.sums == nil {
+			w.sums = make([]uint32, len(w.Extents))
+		}
+		w.sums[extent] = crc
+	}
+	d := c.differs[x.Tensor]
+	if d == nil {
+		return
+	}
+	delete(c.differs, x.Tensor)
+	c.Differs[x.Tensor] = true
+	if c.differ(*d) == nil { // tensors come in about the order of the file
+		c.replace(*d)
+	}
+}
+
+// replace puts a difference in the place of one that comes later, if there is
+// one.
+func (c *comparer) replace(d Difference) {
+	if byPlace(c.Differences[c.last], d) <= 0 {
+		c.last = 0
+		for i := range c.Differences {
+			if byPlace(c.Differences[i], c.Differences[c.last]) > 0 {
+				c.last = i
+			}
+		}
+	}
+	if byPlace(c.Differences[c.last], d) > 0 {
+		c.Differences[c.last] = d
+	}
+}
+
 // ahead has the kernel read what comes next, up to the end of the file or of
 // the extent if the next one may not be compared.
 func (c *comparer) ahead(w *weightFile, x *writer.Extent, off int64) {
@@ -183,11 +204,21 @@ func (c *comparer) ahead(w *weightFile, x *writer.Extent, off int64) {
 	if len(w.Extents) < len(w.all) {
 		end = min(end, x.Off+x.Len)
 	}
-	w.asked = max(w.asked, off)
-	if n := min(off+compareAhead, end) - w.asked; n >= compareAhead/4 || n > 0 && w.asked+n == end {
-		w.data.Prefetch(w.asked, n)
-		w.asked += n
+	if from, n := c.stretchAhead(w, off, end); n > 0 {
+		w.data.Prefetch(from, n)
 	}
+}
+
+// stretchAhead is what has to be asked for now; n is 0 if nothing has.
+func (c *comparer) stretchAhead(w *weightFile, off, end int64) (from, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.asked = max(w.asked, off)
+	if n = min(off+compareAhead, end) - w.asked; n < compareAhead/4 && (n <= 0 || w.asked+n < end) {
+		return 0, 0
+	}
+	from, w.asked = w.asked, w.asked+n
+	return from, n
 }
 
 func (w *weightFile) read(p []byte, off int64) error {
@@ -201,26 +232,22 @@ func (w *weightFile) read(p []byte, off int64) error {
 	return err
 }
 
-// note gives the difference of a tensor, which begins with these elements if it
-// is new. Others are counted in a spare one.
-func (c *comparer) note(file int, x *writer.Extent, want, have []byte, off int64) *Difference {
-	w := &c.files[file]
-	if i, ok := w.found[x.Tensor]; ok {
-		return &c.Differences[i]
-	}
-	if c.Differs[x.Tensor] {
-		return &Difference{}
+// note counts elements of a tensor that differ, of which the first is at byte off
+// of its file.
+func (c *comparer) note(file int, x *writer.Extent, want, have []byte, off, count int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.differs[x.Tensor]; old != nil {
+		count += old.Count
+		if old.Offset < off {
+			old.Count = count
+			return
+		}
 	}
 	t := &c.Plan.Tensors[x.Tensor]
-	c.Differs[x.Tensor] = true
-	d := c.differ(Difference{File: w.Name, Place: InTensor, Tensor: t.Name, Offset: off, TensorOffset: off - x.Off,
+	c.differs[x.Tensor] = &Difference{File: c.files[file].Name, Place: InTensor, Tensor: t.Name, Offset: off, TensorOffset: off - x.Off,
 		Index:    indexOf(uint64(off-x.Off)*8/uint64(t.DType.Bits()), t.Shape),
-		Expected: decode(t.DType, want), Found: decode(t.DType, have), ExpectedHex: bits(want), FoundHex: bits(have), file: file})
-	if d == nil {
-		return &Difference{}
-	}
-	w.found[x.Tensor] = len(c.Differences) - 1
-	return d
+		Expected: decode(t.DType, want), Found: decode(t.DType, have), ExpectedHex: bits(want), FoundHex: bits(have), Count: count, file: file}
 }
 
 // compareFixed compares the bytes of a weight file that are no values.
@@ -229,6 +256,8 @@ func (c *comparer) compareFixed(file int) error {
 	if w.data == nil {
 		return nil
 	}
+	buf := c.buffer()
+	defer c.giveBack(buf)
 	if err := c.Plan.Layout.MakeLiterals(&w.File); err != nil {
 		return err
 	}
@@ -244,7 +273,7 @@ func (c *comparer) compareFixed(file int) error {
 		want, off := s.Data, s.Off
 		for len(want) > 0 && off < w.size {
 			n := min(int64(len(want)), compareChunk, w.size-off)
-			have := c.buf[:n]
+			have := buf[:n]
 			if err := w.read(have, off); err != nil {
 				return err
 			}

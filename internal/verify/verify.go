@@ -35,8 +35,12 @@ type Options struct {
 	// Companions are the names of the files that were copied; nil for all that
 	// the plan has.
 	Companions []string
-	// Progress is called from one goroutine with the bytes of tensors compared
-	// since the last call.
+	// Expected, unless it is nil, is what was recorded of the plan's tensors. Where their
+	// Outcome and Cos are right, the parents are read only once. Run takes the slice
+	// for its Results.
+	Expected []engine.TensorResult
+	// Progress is called with the bytes of tensors compared since the last call, never
+	// by two goroutines at once.
 	Progress func(n int64)
 }
 
@@ -98,20 +102,27 @@ func Run(ctx context.Context, p *plan.Plan, dir string, opt Options) (*Result, e
 		return nil, err
 	}
 	v := &Result{Plan: p, Differs: make([]bool, len(p.Tensors))}
-	c := &comparer{Result: v, dir: dir}
+	c := &comparer{Result: v, dir: dir, differs: map[int]*Difference{}}
 	defer c.close()
 	if err := c.open(opt.Pool); err != nil {
 		return nil, err
 	}
 	opt.Pool.SetLimit(p.Budget.Pool)
 	v.Tensors, v.Bytes = Picked(p, opt.Share)
+	picked := pick(p, opt.Share)
+	if v.Results = opt.Expected; len(v.Results) != len(p.Tensors) {
+		v.Results = make([]engine.TensorResult, len(p.Tensors))
+	}
+	for i := range v.Results {
+		if !picked[i] {
+			v.Results[i] = engine.TensorResult{}
+		}
+	}
 	// NaN in a parent must not end the run: if it was refused then, the parent
 	// is another now, which its norm will show.
-	e := engine.New(p, c.restrict(pick(p, opt.Share)), c, engine.Options{WarnNonFinite: true, Progress: opt.Progress})
-	if err := e.Run(ctx); err != nil {
+	if err := engine.Check(ctx, p, c.restrict(picked), engine.Options{WarnNonFinite: true, Progress: opt.Progress}, v.Results, c); err != nil {
 		return nil, err
 	}
-	v.Results = e.Results()
 	for i := range v.Differs {
 		v.Differs[i] = v.Differs[owner(p, i)]
 	}
@@ -141,11 +152,14 @@ func Run(ctx context.Context, p *plan.Plan, dir string, opt Options) (*Result, e
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	slices.SortStableFunc(v.Differences, func(a, b Difference) int {
-		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.Offset, b.Offset))
-	})
+	slices.SortStableFunc(v.Differences, byPlace)
 	v.Duration = time.Since(start)
 	return v, nil
+}
+
+// byPlace compares the places of two differences.
+func byPlace(a, b Difference) int {
+	return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.Offset, b.Offset))
 }
 
 // pick chooses tensors: in every file, in the order of a hash of their names,

@@ -11,6 +11,8 @@
 //	go run ./testdata/bench -shape tiny                # 45,000 tensors of 4 kB: processor time for each
 //	go run ./testdata/bench -work convert -python PYTHON  # convert a .bin, against torch.load and save_file
 //	go run ./testdata/bench -python PYTHON             # beside mergekit, which PYTHON has
+//	go run ./testdata/bench -table all -other OLD -python PYTHON # all of it in one table (as root)
+//	go run ./testdata/bench -table large,memory        # some sections of it
 //	go run ./testdata/bench -shape 3b -pair-only       # only make the pair
 //	go run ./testdata/bench -shape 405b -sparse -pair-only
 //
@@ -29,6 +31,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"slerpmerge/writer"
 )
@@ -46,9 +49,12 @@ func main() {
 	work := flag.String("work", "merge", "merge, formats, readers or convert")
 	python := flag.String("python", "", "a Python with torch and safetensors for convert, or with mergekit to be timed beside merge")
 	rounds := flag.Int("rounds", 7, "runs of each candidate in each state")
-	states := flag.String("states", "touched", "states of the machine, with commas between them: found, touched, dropped, returned, cold; the last three need root")
+	states := flag.String("states", "touched", "states of the machine, with commas between them: found, touched, dropped, returned, half, cold; the last four need root")
 	binary := flag.String("binary", "", "slerpmerge to be timed; built when empty")
 	other := flag.String("other", "", "a second slerpmerge to be timed beside it")
+	sectionNames := flag.String("table", "", "all, or sections of the table, with commas between them: "+sectionList())
+	mergekitRounds := flag.Int("mergekit-rounds", 3, "rounds of mergekit in each state, for the table")
+	limit := flag.Duration("limit", 15*time.Minute, "a section of the table begins no further round after that")
 	args := flag.String("args", "", "more arguments for merge")
 	flag.Parse()
 
@@ -70,15 +76,15 @@ func main() {
 	check(err)
 	b := bench{dir: *dir, out: filepath.Join(*dir, "out"), tensors: len(sh.tensors())}
 	b.a, b.b = filepath.Join(*dir, *name+"-a"), filepath.Join(*dir, *name+"-b")
-	if *work == "convert" {
+	switch {
+	case *sectionNames != "": // its sections make what they need
+	case *work == "convert":
 		makeModel(b.a+"-one-bin", sh, 1, *sparse, writer.Bin, math.MaxInt64)
-	} else {
-		makeModel(b.a, sh, 1, *sparse, writer.Safetensors, shardSize)
-		makeModel(b.b, sh, 2, *sparse, writer.Safetensors, shardSize)
+	default:
+		makePair(b.a, b.b, sh, *sparse, writer.Safetensors)
 	}
 	if *work == "formats" {
-		makeModel(b.a+"-bin", sh, 1, *sparse, writer.Bin, shardSize)
-		makeModel(b.b+"-bin", sh, 2, *sparse, writer.Bin, shardSize)
+		makePair(b.a+"-bin", b.b+"-bin", sh, *sparse, writer.Bin)
 	}
 	if *pairOnly {
 		fmt.Println(b.a)
@@ -90,7 +96,15 @@ func main() {
 		run("go", "build", "-o", *binary, ".")
 	}
 	b.binary, b.other, b.python, b.args = *binary, *other, *python, strings.Fields(*args)
+	if *sectionNames != "" {
+		t := table{bench: b, rounds: *rounds, mergekitRounds: *mergekitRounds, limit: *limit}
+		t.print(*sectionNames)
+		return
+	}
 	list := b.candidates(*work)
+	if *work == "merge" && b.python != "" {
+		list = append(list, b.mergekitRun())
+	}
 	for _, s := range strings.Split(*states, ",") {
 		b.time(s, list, *rounds)
 	}
@@ -102,6 +116,7 @@ type bench struct {
 	binary, other, python string
 	args                  []string
 	tensors               int
+	deadline              time.Time // when no further round begins; zero for never
 }
 
 // A candidate is a command line to be timed.
@@ -141,11 +156,16 @@ func (b *bench) candidates(work string) []candidate {
 		check(os.RemoveAll(merged))
 		run(b.binary, "merge", b.a, b.b, "-o", merged, "-q")
 		all := append(weights(merged), pair...)
-		return []candidate{
+		list := []candidate{
 			{"cat of the pair", cat(pair), pair, 0},
 			{"compare", []string{b.binary, "compare", b.a, b.b}, pair, 0},
 			{"cat of pair and output", cat(all), all, 2},
 			{"verify", []string{b.binary, "verify", merged}, all, 2}}
+		if b.other != "" {
+			list = append(list, candidate{"other compare", []string{b.other, "compare", b.a, b.b}, pair, 0},
+				candidate{"other verify", []string{b.other, "verify", merged}, all, 2})
+		}
+		return list
 	case "merge":
 		floor := fmt.Sprintf("cat %s >/dev/null; cp -r %s %s; sync", strings.Join(pair, " "), b.a, b.out)
 		list := []candidate{{"cat+cp+sync", []string{"sh", "-c", floor}, pair, 0},
@@ -153,16 +173,18 @@ func (b *bench) candidates(work string) []candidate {
 		if b.other != "" {
 			list = append(list, candidate{"other", merge(b.other, b.a, b.b), pair, 0})
 		}
-		if b.python != "" {
-			recipe := filepath.Join(b.dir, "mergekit.yaml")
-			text := fmt.Sprintf("merge_method: slerp\nbase_model: %s\nmodels: [{model: %s}, {model: %s}]\nparameters: {t: 0.3}\ndtype: bfloat16\n", b.a, b.a, b.b)
-			check(os.WriteFile(recipe, []byte(text), 0o666))
-			list = append(list, candidate{"mergekit", []string{b.python, "-m", "mergekit.scripts.run_yaml", recipe, b.out}, pair, 0})
-		}
 		return list
 	}
 	log.Fatalf("no work %q", work)
 	return nil
+}
+
+// mergekitRun is the merge of the pair by mergekit.
+func (b *bench) mergekitRun() candidate {
+	recipe := filepath.Join(b.dir, "mergekit.yaml")
+	text := fmt.Sprintf("merge_method: slerp\nbase_model: %s\nmodels: [{model: %s}, {model: %s}]\nparameters: {t: 0.3}\ndtype: bfloat16\n", b.a, b.a, b.b)
+	check(os.WriteFile(recipe, []byte(text), 0o666))
+	return candidate{"mergekit", []string{b.python, "-m", "mergekit.scripts.run_yaml", recipe, b.out}, weights(b.a, b.b), 0}
 }
 
 // weights are the weight files of folders.
@@ -183,10 +205,15 @@ func weights(dirs ...string) []string {
 	return files
 }
 
-// time runs the candidates in turn in one state of the machine, and prints medians.
-func (b *bench) time(state string, list []candidate, rounds int) {
+// time runs the candidates in turn in one state of the machine, and prints medians
+// and returns all results.
+func (b *bench) time(state string, list []candidate, rounds int) [][]result {
 	results := make([][]result, len(list))
 	for round := range rounds + 1 { // the first is not counted
+		if round > 1 && !b.deadline.IsZero() && time.Now().After(b.deadline) {
+			rounds = round - 1
+			break
+		}
 		for _, i := range rand.Perm(len(list)) {
 			check(os.RemoveAll(b.out))
 			run("sync")
@@ -206,6 +233,7 @@ func (b *bench) time(state string, list []candidate, rounds int) {
 			m.cpu/base.cpu, m.cpu/float64(b.tensors)*1e6, walls(results[i]))
 	}
 	fmt.Println()
+	return results
 }
 
 func run(name string, args ...string) {

@@ -64,6 +64,12 @@ func (s shape) tensors() []tensor.Info {
 	return list
 }
 
+// makePair makes two models of one shape.
+func makePair(a, b string, s shape, sparse bool, format writer.Format) {
+	makeModel(a, s, 1, sparse, format, shardSize)
+	makeModel(b, s, 2, sparse, format, shardSize)
+}
+
 // makeModel writes a model folder, unless it is there with the right sizes.
 // Weights are normal numbers of about 0.02, another stream for every seed; in
 // a sparse model only the first 64 elements of each tensor are written.

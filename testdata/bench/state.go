@@ -19,9 +19,10 @@ import (
 //	found     the inputs are in the page cache, the rest is left as it is
 //	touched   and some memory was touched and freed: on a virtual machine, memory that was never touched is slow at first
 //	dropped   the page cache was dropped and the inputs were read again, in large folios
-//	returned  the inputs were read in single pages, and what memory is free has lain so until the host took it back
+//	returned  the inputs are there in single pages, and what memory is free has lain so until the host took it back
+//	half      every other stretch of the inputs is in the page cache, in large folios
 //	cold      nothing is in the page cache
-var stateNames = []string{"found", "touched", "dropped", "returned", "cold"}
+var stateNames = []string{"found", "touched", "dropped", "returned", "half", "cold"}
 
 const (
 	touchGiB = 4
@@ -29,6 +30,8 @@ const (
 	maxReturned = 6
 	// lies is how long memory lies free until the host has taken it.
 	lies = 5 * time.Second
+	// evicted is the length of the stretches of half.
+	evicted = 64 << 20
 )
 
 // bring brings the machine into a state.
@@ -38,11 +41,11 @@ func bring(state string, files []string) {
 	}
 	if state != "cold" {
 		for _, name := range files {
-			read(name, state == "returned")
+			read(name, state)
 		}
 	}
 	switch state { // last: a host takes freed memory back within seconds
-	case "touched", "cold":
+	case "touched", "half", "cold":
 		touch(touchGiB)
 	case "returned":
 		touch(min(freeGiB()*3/4, maxReturned))
@@ -50,16 +53,19 @@ func bring(state string, files []string) {
 	}
 }
 
-// read brings a file to the page cache; in pages of their own if that is so.
-func read(name string, single bool) {
+// read brings a file to the page cache.
+func read(name, state string) {
 	f, err := os.Open(name)
 	check(err)
 	defer f.Close()
-	if single {
-		check(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM))
+	if state == "returned" { // Linux reads what it is told to in single pages, without waiting
+		check(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_WILLNEED))
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, f, make([]byte, 1<<20))
+	size, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, f, make([]byte, 1<<20))
 	check(err)
+	for at := int64(0); state == "half" && at < size; at += 2 * evicted {
+		check(unix.Fadvise(int(f.Fd()), at, evicted, unix.FADV_DONTNEED))
+	}
 }
 
 // freeGiB is the memory that nothing uses.
