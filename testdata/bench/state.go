@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +34,8 @@ const (
 	lies = 5 * time.Second
 	// evicted is the length of the stretches of half.
 	evicted = 64 << 20
+	// randomReaders read at random at a time: one alone waits for the disk.
+	randomReaders = 8
 )
 
 // bring brings the machine into a state.
@@ -53,17 +57,37 @@ func bring(state string, files []string) {
 	}
 }
 
-// read brings a file to the page cache.
+// read brings a file to the page cache: in large folios, or in single pages, which
+// Linux makes of what is read at random.
 func read(name, state string) {
 	f, err := os.Open(name)
 	check(err)
 	defer f.Close()
-	if state == "returned" { // Linux reads what it is told to in single pages, without waiting
-		check(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_WILLNEED))
-	}
-	size, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, f, make([]byte, 1<<20))
+	st, err := f.Stat()
 	check(err)
-	for at := int64(0); state == "half" && at < size; at += 2 * evicted {
+	readers := 1
+	if state == "returned" {
+		check(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM))
+		readers = randomReaders
+	}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			buf := make([]byte, 1<<20)
+			for {
+				at := next.Add(int64(len(buf))) - int64(len(buf))
+				if at >= st.Size() {
+					return
+				}
+				if _, err := f.ReadAt(buf, at); err != io.EOF {
+					check(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for at := int64(0); state == "half" && at < st.Size(); at += 2 * evicted {
 		check(unix.Fadvise(int(f.Fd()), at, evicted, unix.FADV_DONTNEED))
 	}
 }
