@@ -46,6 +46,15 @@ func Check(ctx context.Context, p *plan.Plan, layout *writer.Layout, opt Options
 			c.order = append(c.order, int32(x.Tensor))
 		}
 	}
+	listed := make([]bool, len(results))
+	for _, i := range c.order {
+		listed[i] = true
+	}
+	for i := range results {
+		if !listed[i] {
+			results[i] = TensorResult{}
+		}
+	}
 	c.readAhead = newReadAhead(&c.work, func() bool { return c.file == len(c.files) && len(c.ready) == 0 })
 	stages := make([]func(context.Context), c.budget.Threads)
 	for k := range stages {

@@ -3,7 +3,8 @@
 // has the operation solve for coefficients, blends, and hands the bytes to an
 // Output. It holds the plan's budget in memory, whatever the models' size.
 //
-// An [Engine] writes; [Scan] measures without writing.
+// An [Engine] writes; [Check] computes the same bytes for a comparison, and [Scan]
+// measures models against each other, without writing.
 package engine
 
 import (

@@ -109,18 +109,12 @@ func Run(ctx context.Context, p *plan.Plan, dir string, opt Options) (*Result, e
 	}
 	opt.Pool.SetLimit(p.Budget.Pool)
 	v.Tensors, v.Bytes = Picked(p, opt.Share)
-	picked := pick(p, opt.Share)
 	if v.Results = opt.Expected; len(v.Results) != len(p.Tensors) {
 		v.Results = make([]engine.TensorResult, len(p.Tensors))
 	}
-	for i := range v.Results {
-		if !picked[i] {
-			v.Results[i] = engine.TensorResult{}
-		}
-	}
 	// NaN in a parent must not end the run: if it was refused then, the parent
 	// is another now, which its norm will show.
-	if err := engine.Check(ctx, p, c.restrict(picked), engine.Options{WarnNonFinite: true, Progress: opt.Progress}, v.Results, c); err != nil {
+	if err := engine.Check(ctx, p, c.restrict(pick(p, opt.Share)), engine.Options{WarnNonFinite: true, Progress: opt.Progress}, v.Results, c); err != nil {
 		return nil, err
 	}
 	for i := range v.Differs {

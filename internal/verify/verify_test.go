@@ -9,10 +9,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"slerpmerge/internal/engine"
 	"slerpmerge/internal/merge"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/model"
@@ -54,6 +56,7 @@ type madeModel struct {
 	*plan.Plan
 	dir  string
 	pool *mmapio.Pool
+	turn *int // of what verify expects
 }
 
 func mergeAssorted(t *testing.T, format recipe.Format, shard int64) madeModel {
@@ -62,7 +65,7 @@ func mergeAssorted(t *testing.T, format recipe.Format, shard int64) madeModel {
 	a, b := makeAssorted(t, filepath.Join(dir, "a"), 1), makeAssorted(t, filepath.Join(dir, "b"), 2)
 	r := recipe.Request{Recipe: recipe.Pair(method.SlerpMethod{}, a, b, recipe.Setting{{Values: []float64{0.3}}}), Run: recipe.Run{Output: filepath.Join(dir, "out"), MaxMemory: 22 << 20, Threads: 1}}
 	r.Format, r.ShardSize, r.Missing, r.NonFinite, r.Tokenizer, r.Vocab = format, shard, recipe.MissingCopy, recipe.NonFiniteError, recipe.TokenizerPrimary, recipe.VocabError
-	m := madeModel{dir: r.Output, pool: mmapio.NewPool(4 << 20)}
+	m := madeModel{dir: r.Output, pool: mmapio.NewPool(4 << 20), turn: new(int)}
 	var models []*model.Model
 	for _, path := range []string{a, b} {
 		parent, err := model.Open(m.pool, path)
@@ -87,11 +90,32 @@ func mergeAssorted(t *testing.T, format recipe.Format, shard int64) madeModel {
 	return m
 }
 
+// verify compares the output with its plan: without knowing what to expect, and in
+// turn with the right expectations, wrong ones and too few, which must come to the same.
 func (m madeModel) verify(t *testing.T, share float64) *verify.Result {
 	t.Helper()
-	v, err := verify.Run(context.Background(), m.Plan, m.dir, verify.Options{Pool: m.pool, Share: share})
-	if err != nil {
-		t.Fatal(err)
+	run := func(expected []engine.TensorResult) *verify.Result {
+		v, err := verify.Run(context.Background(), m.Plan, m.dir, verify.Options{Pool: m.pool, Share: share, Expected: expected})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Duration = 0
+		return v
+	}
+	v := run(nil)
+	wrong := slices.Clone(v.Results)
+	for i := range wrong {
+		switch wrong[i].Cos = -wrong[i].Cos / 2; i % 3 {
+		case 0:
+			wrong[i].Outcome = method.Equal
+		case 1:
+			wrong[i].Cos = 1e300
+		}
+	}
+	expected := [][]engine.TensorResult{slices.Clone(v.Results), wrong, make([]engine.TensorResult, 1)}[*m.turn%3]
+	*m.turn++
+	if other := run(expected); !reflect.DeepEqual(v, other) {
+		t.Fatalf("with what is expected:\n%+v\nwithout:\n%+v", other, v)
 	}
 	return v
 }
