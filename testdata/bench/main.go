@@ -97,7 +97,7 @@ func main() {
 	}
 	b.binary, b.other, b.python, b.args = *binary, *other, *python, strings.Fields(*args)
 	if *sectionNames != "" {
-		t := table{bench: b, rounds: *rounds, mergekitRounds: *mergekitRounds, limit: *limit}
+		t := table{bench: b, rounds: *rounds, mergekitRounds: *mergekitRounds, limit: *limit, layers: *layers}
 		t.print(*sectionNames)
 		return
 	}

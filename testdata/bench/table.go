@@ -54,6 +54,7 @@ type table struct {
 	rounds         int
 	mergekitRounds int
 	limit          time.Duration
+	layers         int   // the models are cut to so many; 0 for all
 	peak           int64 // of all merges of the 1B pair, bytes
 }
 
@@ -95,9 +96,19 @@ func processor(r, base []result) string {
 	return fmt.Sprintf("%.2f (%.2f of %.2f s)", m.cpu/n.cpu, m.cpu, n.cpu)
 }
 
+func (t *table) shape(name string) shape {
+	sh := shapes[name]
+	if t.layers > 0 {
+		sh.layers = min(sh.layers, t.layers)
+	}
+	return sh
+}
+
+// pair makes the pair of a shape that the candidates are about.
 func (t *table) pair(shape string) {
-	t.a, t.b, t.tensors = filepath.Join(t.dir, shape+"-a"), filepath.Join(t.dir, shape+"-b"), len(shapes[shape].tensors())
-	makePair(t.a, t.b, shapes[shape], false, writer.Safetensors)
+	sh := t.shape(shape)
+	t.a, t.b, t.tensors = filepath.Join(t.dir, shape+"-a"), filepath.Join(t.dir, shape+"-b"), len(sh.tensors())
+	makePair(t.a, t.b, sh, false, writer.Safetensors)
 }
 
 // merges times the merge of the pair beside the floor and the other build.
@@ -157,7 +168,7 @@ func (t *table) mergekit() []row {
 
 func (t *table) formats() []row {
 	t.pair("1b")
-	makePair(t.a+"-bin", t.b+"-bin", shapes["1b"], false, writer.Bin)
+	makePair(t.a+"-bin", t.b+"-bin", t.shape("1b"), false, writer.Bin)
 	r := t.time("touched", t.candidates("formats"), t.rounds)
 	return []row{
 		{"bin to safetensors / safetensors to safetensors", of(r[1], r[0]), "<= 1.05"},
@@ -206,7 +217,9 @@ func (t *table) memory() []row {
 	}
 	defer os.Remove(group)
 	c.argv = append([]string{"sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, group}, c.argv...)
-	bring("dropped", nil) // what is in the page cache belongs to nobody's group
+	for _, name := range c.inputs { // their pages would belong to nobody's group
+		evict(name)
+	}
 	r := c.time()
 	return append(rows, row{"in a cgroup of 96 MiB without swap", fmt.Sprintf("finishes in %.1f s, peak %.1f MiB", r.wall, float64(r.rss)/(1<<20)), "finishes"})
 }
