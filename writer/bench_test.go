@@ -27,7 +27,7 @@ func BenchmarkWrite(b *testing.B) {
 	l := &Layout{Files: []File{{Name: "x", Size: size, Extents: []Extent{{Len: size}}}}}
 	ours := func(b *testing.B, path string, n int, sys *system) {
 		o := create(b, path, Options{sys: sys})
-		must(b, o.Presize(l))
+		must(b, o.Presize(b.Context(), l))
 		for off := int64(0); off < size; off += step {
 			work(n)
 			must(b, o.Write(0, piece, off, nil))

@@ -53,7 +53,7 @@ func (o *Output) put(name string, r io.Reader) error {
 		f.Close()
 		return err
 	}
-	o.flush.finish(f, -1)
+	o.flush.finish(f)
 	o.others = append(o.others, made)
 	return nil
 }

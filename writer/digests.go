@@ -37,24 +37,44 @@ const (
 	maxSumLine  = 1 << 14 // bytes
 )
 
-// PutDigests writes DigestsName for all files that were put and presized, and
-// returns its length in bytes. All of them must be complete. The files are read back,
-// from the page cache as a rule.
-func (o *Output) PutDigests(ctx context.Context, threads int) (int64, error) {
+// Digests returns the SHA-256 of all files that were put and presized, by name. All of
+// them must be complete. Those that are not known already are read back, from the page
+// cache as a rule.
+func (o *Output) Digests(ctx context.Context, threads int, known []Digest) ([]Digest, error) {
+	all := slices.Clone(known)
+	has := map[string]bool{}
+	for _, d := range known {
+		has[d.Name] = true
+	}
 	var names []string
 	for _, m := range o.others {
-		names = append(names, m.Name)
+		if !has[m.Name] {
+			names = append(names, m.Name)
+		}
 	}
 	for _, w := range o.files {
 		if w.gaps.bytes() > 0 {
-			return 0, fmt.Errorf("hashing %s: it is not complete", w.Name)
+			return nil, fmt.Errorf("hashing %s: it is not complete", w.Name)
 		}
-		names = append(names, w.Name)
+		if !has[w.Name] {
+			names = append(names, w.Name)
+		}
 	}
-	slices.Sort(names)
 	sums, err := hashFiles(ctx, o.openDone, names, threads)
 	if err != nil {
 		o.flush.fail(err)
+		return nil, err
+	}
+	all = append(all, sums...)
+	slices.SortFunc(all, func(a, b Digest) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// PutDigests writes DigestsName for all files that were put and presized, as Digests
+// does, and returns its length in bytes.
+func (o *Output) PutDigests(ctx context.Context, threads int, known []Digest) (int64, error) {
+	sums, err := o.Digests(ctx, threads, known)
+	if err != nil {
 		return 0, err
 	}
 	text := FormatDigests(sums)

@@ -106,10 +106,10 @@ func TestPutSums(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := o.Presize(l); err != nil {
+		if err := o.Presize(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := o.PutDigests(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "not complete") {
+		if _, err := o.PutDigests(t.Context(), 2, nil); err == nil || !strings.Contains(err.Error(), "not complete") {
 			t.Fatalf("sums of files without values: %v", err)
 		}
 		for i, f := range l.Files {
@@ -127,7 +127,7 @@ func TestPutSums(t *testing.T) {
 		if err := os.WriteFile(private, nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		n, err := o.PutDigests(t.Context(), 2)
+		n, err := o.PutDigests(t.Context(), 2, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func Example() {
 }
 
 func write(o *writer.Output, layout *writer.Layout) error {
-	if err := o.Presize(layout); err != nil {
+	if err := o.Presize(context.Background(), layout); err != nil {
 		return err
 	}
 	for i, file := range layout.Files {
@@ -66,7 +66,7 @@ func write(o *writer.Output, layout *writer.Layout) error {
 	if err := o.Put("config.json", []byte("{}\n")); err != nil {
 		return err
 	}
-	if _, err := o.PutDigests(context.Background(), 1); err != nil {
+	if _, err := o.PutDigests(context.Background(), 1, nil); err != nil {
 		return err
 	}
 	return o.Publish()

@@ -26,7 +26,7 @@ func run(t *testing.T, out string, opt Options) error {
 	}
 	t.Cleanup(func() { o.Abort() })
 	step := func() error {
-		if err := o.Presize(l); err != nil {
+		if err := o.Presize(t.Context(), l); err != nil {
 			return err
 		}
 		for i, f := range l.Files {
@@ -311,7 +311,7 @@ func TestWriteBack(t *testing.T) {
 	}{{nil, true, 5, "all"}, {syscall.ENOSYS, true, 1, "one, then never again"}, {syscall.EIO, false, 1, "one"}} {
 		at, calls, result = 0, 0, c.result
 		o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys, KeepCached: true})
-		must(t, o.Presize(l))
+		must(t, o.Presize(t.Context(), l))
 		err := write(o)
 		if (err == nil) != c.ok || !c.ok && !errors.Is(err, c.result) {
 			t.Errorf("write-back %v: %v", c.result, err)
@@ -330,7 +330,7 @@ func TestLateError(t *testing.T) {
 	sys := realSystem()
 	sys.syncFile = func(*os.File) error { return syscall.EIO }
 	o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	for o.flush.err() == nil { // the index is flushed in the background
 		time.Sleep(time.Millisecond)
 	}
@@ -353,7 +353,7 @@ func TestWriteBackOutOfOrder(t *testing.T) {
 	sys := realSystem()
 	sys.writeBack = func(f *os.File, off, n int64) error { got = append(got, span{off, off + n}); return nil }
 	o := create(t, filepath.Join(t.TempDir(), "out"), Options{sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	p := counted(half / 2)
 	for _, off := range []int64{2 * half, 0, half / 2, half} {
 		must(t, o.Write(0, p, off, nil))

@@ -25,6 +25,7 @@ type openFile struct {
 	run         span             // written, but not yet given to write-back
 	nextLiteral int              // index of the first literal that is not on the disk
 	sums        map[int]checksum // of the extents that are not complete, by their index
+	stretches   []stretch        // since the last mark
 }
 
 // newOpenFile gives the file its own list of literals, which it drops as it
@@ -90,8 +91,8 @@ func (o *Output) open(w *openFile) error {
 // flushed and closed in the background. An error may belong to an earlier
 // write to another file.
 //
-// sums are the CRC-32 of the bytes that p has of each extent, in order, if the
-// caller has them; with nil they are computed where the format needs them.
+// sums are the CRC-32 of the values in p: one for each extent of which p has bytes, in order, where
+// the format has checksums, else one of all of p. With nil they are computed where they are needed.
 func (o *Output) Write(file int, p []byte, off int64, sums []uint32) error {
 	if o.closed {
 		return fmt.Errorf("writing %s: %w", o.out, fs.ErrClosed)
@@ -118,6 +119,7 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 	if err := o.writeLiterals(w, next); err != nil {
 		return err
 	}
+	values := stretch{File: w.index, Off: off, End: w.value(end)}
 	for at := off; at < end; {
 		to := end
 		if next < len(w.Literals) && w.Literals[next].Off < end {
@@ -133,6 +135,9 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		if err := o.sum(w, p[at-off:to-off], at, sum); err != nil {
 			return err
 		}
+		if o.journals() {
+			values.extend(p[at-off:to-off], sum)
+		}
 		for ; to < end && next < len(w.Literals) && w.Literals[next].Off == to; next++ {
 			to += int64(copy(p[to-off:], w.Literals[next].Data))
 		}
@@ -142,12 +147,15 @@ func (o *Output) writeAt(w *openFile, p []byte, off int64, sums []uint32) error 
 		return err
 	}
 	w.nextLiteral = max(w.nextLiteral, next)
-	return o.wrote(w, off, end)
+	return o.wrote(w, off, end, values)
 }
 
 // wrote records that [off, end) was written, and starts its write-back.
-func (o *Output) wrote(w *openFile, off, end int64) error {
+func (o *Output) wrote(w *openFile, off, end int64, values stretch) error {
 	o.since += end - off
+	if o.journals() {
+		w.stretches = addStretch(w.stretches, values)
+	}
 	if len(w.gaps) == 0 {
 		return o.complete(w)
 	}
@@ -198,7 +206,7 @@ func (o *Output) copyAt(w *openFile, off, n int64, copy func(dst *os.File, off i
 	if err := w.gaps.take(off, off+n); err != nil {
 		return fmt.Errorf("writing %s: %w", w.Name, err)
 	}
-	return o.wrote(w, off, off+n)
+	return o.wrote(w, off, off+n, stretch{File: w.index, Off: off, End: w.value(off + n), Copied: true, bytes: n})
 }
 
 // writeLiterals writes the literals before number n that are not on the disk.
@@ -267,7 +275,7 @@ func (o *Output) complete(w *openFile) error {
 	if err := w.closeDirect(); err != nil {
 		return o.wrap("closing", w.f.Name(), err)
 	}
-	o.flush.finish(w.f, w.index)
+	o.flush.finish(w.f)
 	w.f, w.sums = nil, nil
 	w.DropLiterals()
 	return nil

@@ -37,7 +37,7 @@ func TestCheckpointInAnyOrder(t *testing.T) {
 		}
 		out := filepath.Join(t.TempDir(), "out")
 		o := create(t, out, Options{})
-		must(t, o.Presize(l))
+		must(t, o.Presize(t.Context(), l))
 		type write struct {
 			file int
 			off  int64
@@ -125,7 +125,7 @@ func TestWriteAtRefuses(t *testing.T) {
 		l, err := NewLayout(f32s(5), nil, 100, Bin)
 		must(t, err)
 		o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
-		must(t, o.Presize(l))
+		must(t, o.Presize(t.Context(), l))
 		if err := o.Write(0, make([]byte, w.n), w.off, nil); err == nil {
 			t.Errorf("%s: written", name)
 		}

@@ -38,22 +38,20 @@ type flusher struct {
 	wrap     func(doing, path string, err error) error
 	inPlace  func() error // whether the files still have their names
 
-	stretches []stretch // of files that were finished since the last mark
-	able      bool      // to write back
-	forget    bool      // pages that are on the disk
-	underAt   string    // the file that under is of
-	under     []span    // on their way
-	named     bool      // the names of the files are on the disk
+	able    bool   // to write back
+	forget  bool   // pages that are on the disk
+	underAt string // the file that under is of
+	under   []span // on their way
+	named   bool   // the names of the files are on the disk
 }
 
 // A request is a run of bytes to begin with, a file to flush and close, or a
 // line for the journal that holds once f is on the disk.
 type request struct {
 	f       *os.File // of a mark: nil if no file is open
-	run     span     // of a mark: the part of f that will not change
+	run     span
 	finish  bool
-	weights int // the index of f in the layout, -1 if it is not in it
-	mark    *Mark
+	mark    *markLine
 	journal *os.File
 	folders []*disk.Folder // of a mark: their names have to be on the disk too
 }
@@ -81,7 +79,6 @@ func (fl *flusher) work() {
 			fl.under = nil
 			if !idle {
 				fl.sync(r.f)
-				fl.keepEnd(r)
 				if fl.forget {
 					dropPages(r.f, 0, 0)
 				}
@@ -142,7 +139,6 @@ func (fl *flusher) note(r request) {
 	}
 	if r.f != nil {
 		fl.sync(r.f)
-		fl.keep(r.f, r.weights, r.run)
 	}
 	if err := fl.inPlace(); err != nil {
 		fl.fail(err)
@@ -150,8 +146,7 @@ func (fl *flusher) note(r request) {
 	if fl.err() != nil {
 		return
 	}
-	line, err := markLine{*r.mark, fl.stretches}.text()
-	fl.stretches = nil
+	line, err := r.mark.text()
 	if err == nil {
 		_, err = r.journal.Write(line)
 	}
@@ -160,34 +155,8 @@ func (fl *flusher) note(r request) {
 		return
 	}
 	if fl.sync(r.journal); fl.err() == nil {
-		fl.marked.Store(r.mark)
+		fl.marked.Store(&r.mark.Mark)
 	}
-}
-
-// keepEnd remembers how a file of the layout that is complete ends.
-func (fl *flusher) keepEnd(r request) {
-	if r.weights < 0 || fl.err() != nil {
-		return
-	}
-	fi, err := r.f.Stat()
-	if err != nil {
-		fl.fail(fl.wrap("reading", r.f.Name(), err))
-		return
-	}
-	fl.keep(r.f, r.weights, span{0, fi.Size()})
-}
-
-// keep adds the stretch of a file at the end of done to the next mark.
-func (fl *flusher) keep(f *os.File, weights int, done span) {
-	if fl.err() != nil || done.off == done.end {
-		return
-	}
-	s, err := takeStretch(f, weights, done.off, done.end)
-	if err != nil {
-		fl.fail(fl.wrap("reading", f.Name(), err))
-		return
-	}
-	fl.stretches = append(fl.stretches, s)
 }
 
 // begin asks for write-back of a run. It reports false, doing nothing, when
@@ -205,11 +174,8 @@ func (fl *flusher) begin(f *os.File, run span) bool {
 	}
 }
 
-// finish flushes f and closes it, some time later. weights is its index in the
-// layout, -1 for a file that is not in it.
-func (fl *flusher) finish(f *os.File, weights int) {
-	fl.requests <- request{f: f, finish: true, weights: weights}
-}
+// finish flushes f and closes it, some time later.
+func (fl *flusher) finish(f *os.File) { fl.requests <- request{f: f, finish: true} }
 
 // stop waits for everything asked for. Nothing may be asked for afterwards.
 func (fl *flusher) stop() error {

@@ -15,13 +15,13 @@ import (
 // journalName is the journal's file in the partial folder. It marks the folder
 // as the work of this program.
 //
-// Its first line is "slerpmerge journal 2 FINGERPRINT NAME", with the quoted name
+// Its first line is "slerpmerge journal 3 FINGERPRINT NAME", with the quoted name
 // of the output. Every further line is one Mark: the CRC-32C of the rest in eight
 // hexadecimal digits, a space, and a JSON object. A line that a crash cut short,
 // or that does not match its CRC, ends the journal; the lines before it are valid.
 const (
 	journalName   = ".slerpmerge.journal"
-	journalFormat = "slerpmerge journal 2 "
+	journalFormat = "slerpmerge journal 3 "
 )
 
 // journalHead returns the first line of the journal.
@@ -45,7 +45,7 @@ type Mark struct {
 // A markLine is a Mark as it stands in the journal.
 type markLine struct {
 	Mark
-	// Stretches are parts of the files that became durable since the last mark.
+	// Stretches are all values between the last mark and this one.
 	Stretches []stretch `json:"stretches,omitempty"`
 }
 

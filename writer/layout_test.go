@@ -317,7 +317,7 @@ func TestReference(t *testing.T) {
 			checkTiled(t, l, tensors)
 			out := filepath.Join(t.TempDir(), "out")
 			o := create(t, out, Options{})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			fill(t, o, l, data, 16)
 			must(t, o.Publish())
 			got := readAll(t, out)

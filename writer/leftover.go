@@ -185,15 +185,12 @@ func (o *Output) checkLeftover(i int, file File, at Mark) error {
 	if err := o.vetInside(file.Name, f); err != nil {
 		return err
 	}
-	if err := checkStretches(f, i, file, at, o.stretches); err != nil {
-		return fmt.Errorf("%w: %w", wrong, err)
-	}
 	if i > at.File {
 		return nil
 	}
 	end := file.Size
 	if i == at.File {
-		end = file.durable(at.Off).end
+		end = file.durable(at.Off)
 	}
 	if err := checkLiterals(f, &file, end); err != nil {
 		return fmt.Errorf("%w: %w", wrong, err)

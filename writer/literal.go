@@ -15,13 +15,13 @@ func checkLiterals(r io.ReaderAt, f *File, end int64) error {
 		slots = append(slots, f.Extents[i].CRCSlots...)
 	}
 	slices.Sort(slots)
-	buf := make([]byte, stretchLen+4)
+	buf := make([]byte, checkBytes+4)
 	for _, l := range f.Literals {
 		if l.Off >= end {
 			break
 		}
 		for at, n := 0, 0; at < len(l.Data); at += n {
-			n = min(stretchLen, len(l.Data)-at)
+			n = min(checkBytes, len(l.Data)-at)
 			off := l.Off + int64(at)
 			// A slot is not cut in two.
 			k, _ := slices.BinarySearch(slots, off+int64(n)-3)

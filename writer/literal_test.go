@@ -73,7 +73,7 @@ func TestResumeChecksHeader(t *testing.T) {
 		for _, spoil := range []bool{false, true} {
 			out := filepath.Join(t.TempDir(), "out")
 			o := create(t, out, Options{Fingerprint: "f"})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			x := l.Files[0].Extents[0]
 			must(t, o.Write(0, bytes.Repeat([]byte("x"), size), x.Off, nil))
 			must(t, o.Checkpoint([]byte(`{}`)))
@@ -90,7 +90,7 @@ func TestResumeChecksHeader(t *testing.T) {
 				must(t, f.Close())
 			}
 			o = create(t, out, Options{Fingerprint: "f"})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			if e := o.Previous(); spoil != strings.Contains(e.Why, "its header is not the one") || spoil != (e.Bytes == 0) {
 				t.Errorf("format %v, changed %v: %+v", format, spoil, e)
 			}

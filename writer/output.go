@@ -2,6 +2,7 @@ package writer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +29,14 @@ type Options struct {
 	KeepCached bool
 	// Warn, if not nil, is called with a warning for the user, at most once.
 	Warn func(text string)
+	// Threads is how many parts of an unfinished run are read at the same time; 0
+	// is one.
+	Threads int
+	// Limit, if not nil, is called before n bytes of an unfinished run are read.
+	Limit func(ctx context.Context, n int) error
+	// Original reads again the bytes that were copied to byte off of a file by Copy.
+	// Without it an unfinished run that has any is not resumed.
+	Original func(ctx context.Context, file int, p []byte, off int64) error
 	// Inputs are files and folders that must neither be replaced nor written
 	// into. Those that do not exist don't matter.
 	Inputs []string
@@ -56,9 +65,10 @@ type Output struct {
 	ways   chooser
 
 	previous  Previous
-	stretches []stretch // of the files as the earlier run left them
+	stretches []stretch // that the earlier run wrote
 	valid     int64     // length of the earlier run's journal
 	journal   *os.File  // nil before Presize
+	marked    int       // the file of the last mark
 	since     int64     // bytes written since the last checkpoint
 	every     int64     // bytes between checkpoints
 }
@@ -264,12 +274,14 @@ func (o *Output) closeSubs() {
 // Presize creates the files of l, with room reserved for all their bytes, and
 // writes the index; or resumes those of an unfinished run. It fails with a
 // *NoSpaceError before it creates anything when the file system is too full
-// for all of them.
-func (o *Output) Presize(l *Layout) error {
+// for all of them. All that is resumed is read once, and compared with the
+// journal; an error that ends this (the cause of ctx, one of Options.Limit or
+// Options.Original) leaves it as it is, for Suspend.
+func (o *Output) Presize(ctx context.Context, l *Layout) error {
 	if o.closed || o.files != nil {
 		return fmt.Errorf("presizing %s: %w", o.out, fs.ErrClosed)
 	}
-	if err := o.presizeAll(l); err != nil {
+	if err := o.presizeAll(ctx, l); err != nil {
 		o.flush.fail(err)
 		return err
 	}
@@ -281,7 +293,7 @@ func (o *Output) Presize(l *Layout) error {
 	return o.PutFrom(l.IndexName, index)
 }
 
-func (o *Output) presizeAll(l *Layout) error {
+func (o *Output) presizeAll(ctx context.Context, l *Layout) error {
 	need := l.Bytes()
 	o.need.Store(need)
 	o.layout = l
@@ -293,13 +305,19 @@ func (o *Output) presizeAll(l *Layout) error {
 	}
 	o.every = min(max(need/checkpointParts, minCheckpoint), maxCheckpoint)
 	if o.valid > 0 {
-		err := o.resume(l)
-		if err == nil {
+		why := o.resume(l)
+		if why == nil {
+			var err error
+			if why, err = o.checkValues(ctx); err != nil {
+				return err
+			}
+		}
+		if why == nil {
 			return nil
 		}
 		o.closeFiles()
 		o.closeSubs()
-		o.files, o.previous = nil, Previous{Found: true, Why: err.Error()}
+		o.files, o.marked, o.previous = nil, 0, Previous{Found: true, Why: why.Error()}
 		if err := o.work.Clear(journalName); err != nil {
 			return o.wrap("removing", o.work.Path(""), err)
 		}

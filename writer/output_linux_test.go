@@ -44,7 +44,7 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	o := create(t, out, Options{})
-	wantFull(o.Presize(l), nil)
+	wantFull(o.Presize(t.Context(), l), nil)
 	wantList(t, filepath.Join(o.above, o.partial))
 	must(t, o.Abort())
 
@@ -52,13 +52,13 @@ func TestFullDisk(t *testing.T) {
 	sys := realSystem()
 	sys.freeBytes = func(string) (int64, error) { return 1 << 40, nil }
 	o = create(t, out, Options{sys: sys})
-	wantFull(o.Presize(l), unix.ENOSPC)
+	wantFull(o.Presize(t.Context(), l), unix.ENOSPC)
 	must(t, o.Abort())
 
 	// Where nothing can be reserved, writing does.
 	sys.reserve = func(*os.File, int64) error { return errors.ErrUnsupported }
 	o = create(t, out, Options{sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	must(t, o.Write(0, make([]byte, size), 0, nil))
 	wantFull(o.Write(1, make([]byte, size), 0, nil), unix.ENOSPC)
 	must(t, o.Abort())
@@ -87,7 +87,7 @@ func TestModes(t *testing.T) {
 		err := func() error {
 			l, data := sample(t)
 			o := create(t, out, Options{})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			fill(t, o, l, data, 100)
 			must(t, o.Put("config.json", nil))
 			must(t, o.Put("additional_chat_templates/x.jinja", nil))

@@ -112,7 +112,7 @@ func TestPublish(t *testing.T) {
 	l, data := sample(t)
 	o := create(t, out, Options{})
 	wantList(t, base, ".out.lock", ".out.partial")
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	for _, f := range l.Files {
 		fi, err := os.Stat(filepath.Join(base, ".out.partial", f.Name))
 		must(t, err)
@@ -170,7 +170,7 @@ func TestNoTensors(t *testing.T) {
 	must(t, err)
 	out := filepath.Join(t.TempDir(), "out")
 	o := create(t, out, Options{})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	must(t, o.Publish())
 	// The reference's test_empty, with metadata; the header has 32 bytes.
 	if got, want := string(readAll(t, out)["model.safetensors"]), "\x20\x00\x00\x00\x00\x00\x00\x00"+`{"__metadata__":{"format":"pt"}}`; got != want {
@@ -184,7 +184,7 @@ func TestIncomplete(t *testing.T) {
 	base := t.TempDir()
 	out := filepath.Join(base, "out")
 	o := create(t, out, Options{})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	e := l.Files[0].Extents[0]
 	must(t, o.Write(0, data[e.Tensor][:e.Len-1], e.Off, nil))
 	if err := o.Publish(); err == nil {
@@ -195,7 +195,7 @@ func TestIncomplete(t *testing.T) {
 	wantList(t, base)
 
 	o = create(t, out, Options{})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	fill(t, o, l, data, 50)
 	must(t, os.Truncate(filepath.Join(base, ".out.partial", l.Files[1].Name), l.Files[1].Size-1))
 	if err := o.Publish(); err == nil {
@@ -208,7 +208,7 @@ func TestIncomplete(t *testing.T) {
 	wantList(t, base)
 
 	o = create(t, out, Options{})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	must(t, o.Write(0, data[e.Tensor][:4], e.Off, nil))
 	if err := o.Write(0, data[e.Tensor][:4], e.Off, nil); err == nil {
 		t.Error("the same bytes were written twice")
@@ -222,7 +222,7 @@ func TestAbort(t *testing.T) {
 	l, data := sample(t)
 	steps := []func(o *Output) error{
 		func(o *Output) error { return o.Put("config.json", []byte("{}")) },
-		func(o *Output) error { return o.Presize(l) },
+		func(o *Output) error { return o.Presize(t.Context(), l) },
 	}
 	for i, f := range l.Files {
 		for _, e := range f.Extents {
@@ -270,7 +270,7 @@ func TestDescriptors(t *testing.T) {
 	o := create(t, filepath.Join(t.TempDir(), "out"), Options{})
 	before := len(list(t, "/proc/self/fd"))
 	most := 0
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	for i, f := range l.Files {
 		must(t, o.Write(i, counted(12), f.Extents[0].Off, nil))
 		most = max(most, len(list(t, "/proc/self/fd")))

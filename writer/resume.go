@@ -41,7 +41,8 @@ func (o *Output) Previous() Previous {
 }
 
 // resume makes the files of an earlier run ours: those before the mark are
-// complete, that of the mark has gaps from there on.
+// complete, that of the mark has gaps from there on. Their values are still to be
+// checked.
 func (o *Output) resume(l *Layout) error {
 	at := o.previous.At
 	if at.File > len(l.Files) || at.File == len(l.Files) && at.Off != 0 {
@@ -50,6 +51,10 @@ func (o *Output) resume(l *Layout) error {
 	if len(o.previous.Notes) == 0 && at.File == 0 && at.Off == 0 {
 		return errNotFar
 	}
+	if err := checkCovered(l, at, o.stretches); err != nil {
+		return err
+	}
+	o.marked = at.File
 	names := map[string]bool{journalName: true}
 	for i, file := range l.Files {
 		names[file.Name] = true
@@ -209,24 +214,20 @@ func (o *Output) mark() (Mark, *openFile) {
 	return Mark{File: len(o.files)}, nil
 }
 
-// durable returns the part of the file before off that will not change, if all extents
-// before off are written. The CRC of an extent that is not complete is still to be
-// stored, in a slot before it; what lies between extents is written with the next
-// one.
-func (f *File) durable(off int64) span {
+// durable returns the end of the part of the file that is on the disk if all
+// extents before off are written: what lies between extents is written with the
+// next one.
+func (f *File) durable(off int64) int64 {
 	k := sort.Search(len(f.Extents), func(i int) bool { return f.Extents[i].Off+f.Extents[i].Len > off })
 	if k < len(f.Extents) && f.Extents[k].Off < off {
-		if len(f.Extents[k].CRCSlots) > 0 {
-			return span{f.Extents[k].Off, off}
-		}
-		return span{0, off}
+		return off
 	}
 	for k--; k >= 0; k-- {
 		if x := f.Extents[k]; x.Len > 0 {
-			return span{0, x.Off + x.Len}
+			return x.Off + x.Len
 		}
 	}
-	return span{}
+	return 0
 }
 
 // CheckpointDue reports whether it is time for a Checkpoint: enough was written
@@ -248,13 +249,14 @@ func (o *Output) Checkpoint(note []byte) error {
 	o.since = 0
 	m, w := o.mark()
 	m.Note = note
+	line := markLine{m, o.takeStretches(m)}
 	folders := []*disk.Folder{o.work, o.up}
 	for _, s := range o.subs {
 		folders = append(folders, s)
 	}
-	r := request{mark: &m, journal: o.journal, folders: folders}
+	r := request{mark: &line, journal: o.journal, folders: folders}
 	if w != nil {
-		r.f, r.weights, r.run = w.f, m.File, w.durable(m.Off)
+		r.f = w.f
 	}
 	o.flush.marking.Store(true)
 	o.flush.requests <- r

@@ -87,7 +87,7 @@ func TestResume(t *testing.T) {
 			}
 			whole := filepath.Join(t.TempDir(), "out")
 			o := create(t, whole, Options{sys: sys})
-			must(t, o.Presize(lay()))
+			must(t, o.Presize(t.Context(), lay()))
 			fill(t, o, lay(), data, 100)
 			must(t, o.Put("config.json", []byte("{}")))
 			must(t, o.Put("2_Dense/config.json", []byte("{}")))
@@ -104,7 +104,7 @@ func TestResume(t *testing.T) {
 					l := lay()
 					o, err := Create(out, Options{Fingerprint: "f", sys: sys})
 					must(t, err)
-					must(t, o.Presize(l))
+					must(t, o.Presize(t.Context(), l))
 					e := o.Previous()
 					if e.Found && e.Why != "" && e.Why != "it had not come far enough" {
 						t.Fatalf("round %d: %+v", round, e)
@@ -180,7 +180,7 @@ func begun(t *testing.T, fingerprint string) (out string) {
 	out = filepath.Join(t.TempDir(), "out")
 	l, data := sample(t)
 	o := create(t, out, Options{Fingerprint: fingerprint})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	must(t, o.Write(0, data[l.Files[0].Extents[0].Tensor], l.Files[0].Extents[0].Off, nil))
 	must(t, o.Checkpoint([]byte(`{"x":1}`)))
 	must(t, o.Put("config.json", nil))
@@ -243,16 +243,17 @@ func TestResumeRefuses(t *testing.T) {
 		}, why: "others can write to its folder"},
 		"no journal":           {spoil: func(t *testing.T, out string) { must(t, os.Remove(journal(out))) }, why: "not come far enough"},
 		"an empty journal":     {spoil: edit(func(string) string { return "" }), why: "no journal"},
-		"another format":       {spoil: edit(func(s string) string { return strings.Replace(s, " 2 ", " 3 ", 1) }), why: "another version"},
+		"another format":       {spoil: edit(func(s string) string { return strings.Replace(s, " 3 ", " 2 ", 1) }), why: "another version"},
 		"a file too many":      {spoil: mark(Mark{File: 4}), why: "file 5 of 3"},
 		"a place in no extent": {spoil: mark(Mark{File: 2, Off: 3}), why: "does not"},
 		"a file that shrank": {spoil: func(t *testing.T, out string) {
 			must(t, os.Truncate(partial(out, l.Files[2].Name), 5))
 		}, why: "is not as it was left"},
-		"all done that is not":    {spoil: mark(Mark{File: 3}), why: "does not say how it ends"},
+		"all done that is not":    {spoil: mark(Mark{File: 3}), why: "does not say all that was written"},
 		"a place further on":      {spoil: mark(Mark{File: 1, Off: l.Files[1].Size - 8}), why: "does not"},
 		"cut and made long again": {spoil: recut(0, 1), why: "its bytes are not those that were written"},
 		"cut to the header":       {spoil: recut(0, 100), why: "its bytes are not those that were written"},
+		"cut in the header":       {spoil: recut(0, 150), why: "its header is not the one that was written"},
 		"a file that others can reach": {spoil: func(t *testing.T, out string) {
 			must(t, os.Link(partial(out, l.Files[0].Name), filepath.Join(filepath.Dir(out), "other")))
 		}, why: "has 2 links"},
@@ -273,7 +274,7 @@ func TestResumeRefuses(t *testing.T) {
 				c.fingerprint = "f"
 			}
 			o := create(t, out, Options{Fingerprint: c.fingerprint, Restart: c.restart})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			e := o.Previous()
 			if !e.Found || !strings.Contains(e.Why, c.why) || c.why == "" && e.Why != "" {
 				t.Fatalf("%+v, want %q", e, c.why)
@@ -322,7 +323,7 @@ func TestCheckpointOrder(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "base")
 	l, data := sample(t)
 	o := create(t, filepath.Join(base, "out"), Options{Fingerprint: "f", sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	x := l.Files[0].Extents[0]
 	must(t, o.Write(0, data[x.Tensor][:8], x.Off, nil))
 	must(t, o.Checkpoint(nil))
@@ -349,7 +350,7 @@ func TestCheckpointFault(t *testing.T) {
 		return disk.Flush(f)
 	}
 	o := create(t, out, Options{Fingerprint: "f", sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	x := l.Files[0].Extents[0]
 	must(t, o.Write(0, data[x.Tensor][:8], x.Off, nil))
 	must(t, o.Checkpoint([]byte("1")))
@@ -363,7 +364,7 @@ func TestCheckpointFault(t *testing.T) {
 		t.Errorf("suspended at %+v: %v", at, err)
 	}
 	o = create(t, out, Options{Fingerprint: "f"})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	if e := o.Previous(); e.At.Off != x.Off+8 || len(e.Notes) != 1 {
 		t.Errorf("%+v", e)
 	}
@@ -377,7 +378,7 @@ func TestSuspendAtTheStart(t *testing.T) {
 	for _, presize := range []bool{false, true} {
 		o := create(t, out, Options{Fingerprint: "f"})
 		if presize {
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 		}
 		at, err := o.Suspend(nil)
 		must(t, err)
@@ -397,7 +398,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add([]byte(head))
 	f.Add([]byte(head + string(line)))
 	f.Add([]byte(head + string(line) + string(line[:20])))
-	f.Add([]byte("slerpmerge journal 1 f\n"))
+	f.Add([]byte("slerpmerge journal 2 f\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		j, err := readJournal(bytes.NewReader(b), "f", "out")
 		marks, valid := j.marks, j.valid
@@ -437,7 +438,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 			}
 			defer o.Abort()
 			step := func() error {
-				if err := o.Presize(l); err != nil {
+				if err := o.Presize(t.Context(), l); err != nil {
 					return err
 				}
 				at := o.Previous().At
@@ -564,7 +565,7 @@ func TestCutUnderWay(t *testing.T) {
 		}{{"behind the mark", x.Off + done, true}, {"one byte", x.Off + done - 1, false}, {"a block", x.Off + done - 4096, false}, {"half", x.Off + done/2, false}, {"all", 0, false}} {
 			out := filepath.Join(t.TempDir(), "out")
 			o := create(t, out, Options{Fingerprint: "f", sys: sys})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			must(t, o.Write(0, bytes.Repeat([]byte{1, 2, 3, 4}, done/4), x.Off, nil))
 			at, err := o.Suspend([]byte("{}"))
 			must(t, err)
@@ -575,7 +576,7 @@ func TestCutUnderWay(t *testing.T) {
 			must(t, os.Truncate(path, c.cut))
 			must(t, os.Truncate(path, l.Files[0].Size))
 			o = create(t, out, Options{Fingerprint: "f", sys: sys})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			if e := o.Previous(); (e.Bytes > 0) != c.kept || (e.Why == "") != c.kept {
 				t.Errorf("%s, cut %s: %+v", l.Files[0].Name, c.name, e)
 			}
@@ -594,7 +595,7 @@ func TestModulesAreMadeAnew(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	l := layModules(t, tensors, 1<<20, Safetensors)
 	o := create(t, out, Options{Fingerprint: "f", sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	x := l.Files[0].Extents[0]
 	must(t, o.Write(0, slices.Clone(data[x.Tensor]), x.Off, nil))
 	_, err := o.Suspend([]byte("1"))
@@ -603,7 +604,7 @@ func TestModulesAreMadeAnew(t *testing.T) {
 	must(t, os.Truncate(damaged, 1))
 	l = layModules(t, tensors, 1<<20, Safetensors)
 	o = create(t, out, Options{Fingerprint: "f", sys: sys})
-	must(t, o.Presize(l))
+	must(t, o.Presize(t.Context(), l))
 	if e := o.Previous(); !e.Found || e.Why == "" {
 		t.Fatalf("%+v", e)
 	}

@@ -316,7 +316,7 @@ func attempt(t *testing.T, out string, opt Options) error {
 		return err
 	}
 	defer o.Abort()
-	if err := o.Presize(l); err != nil {
+	if err := o.Presize(t.Context(), l); err != nil {
 		return err
 	}
 	for i, f := range l.Files {

@@ -3,96 +3,113 @@ package writer
 import (
 	"errors"
 	"hash/crc32"
-	"io"
-	"os"
+	"slices"
+	"sort"
 )
 
-// A stretch of a weight file lies before a place up to which the file was on the
-// disk. One that was cut and made longer again has zeros there; so has one whose
-// bytes never came to the disk.
+// A stretch is values of a weight file that follow each other and came to the disk
+// between two marks. The stretches of a journal say what an unfinished run wrote, so
+// that the next one finds out whether its files still have it.
 type stretch struct {
-	File int    `json:"file"` // index into the Files of the layout
-	Off  int64  `json:"off"`
-	Len  int64  `json:"len"`
-	CRC  uint32 `json:"crc"` // CRC-32C
+	File   int    `json:"file"`             // index into the Files of the layout
+	Off    int64  `json:"off"`              // of the first value
+	End    int64  `json:"end"`              // of the value behind the last one, or the size of the file
+	CRC    uint32 `json:"crc,omitempty"`    // CRC-32 of the values, without what lies between extents
+	Copied bool   `json:"copied,omitempty"` // by the system: nobody has seen the values, and there is no CRC
+	bytes  int64  // of values
 }
 
-const (
-	stretchLen  = 64 << 10
-	maxStretch  = 16 << 20 // of nothing but zeros
-	stretchStep = 4
-)
+// shortValues is the length from which on the CRC-32 of two texts costs less by
+// combine than by reading the second.
+const shortValues = 32 << 10
 
-// takeStretch computes the checksum of a stretch of f that ends at end and does not
-// begin before from. Zeros prove nothing, so it reaches back behind them.
-func takeStretch(f io.ReaderAt, file int, from, end int64) (stretch, error) {
-	for n := int64(stretchLen); ; n *= stretchStep {
-		s := stretch{File: file, Off: max(from, end-n)}
-		s.Len = end - s.Off
-		zeros, err := s.read(f)
-		if err != nil {
-			return s, err
-		}
-		if !zeros || s.Off == from || n >= maxStretch {
-			return s, nil
-		}
+// addStretch adds s to the stretches of one file, which are in order of offset.
+func addStretch(all []stretch, s stretch) []stretch {
+	i := sort.Search(len(all), func(i int) bool { return all[i].Off >= s.Off })
+	if i > 0 && all[i-1].joins(s) {
+		i--
+		all[i].join(s)
+	} else {
+		all = slices.Insert(all, i, s)
 	}
-}
-
-// read fills in the checksum, and reports whether there are only zeros.
-func (s *stretch) read(f io.ReaderAt) (zeros bool, err error) {
-	zeros, s.CRC = true, 0
-	buf := make([]byte, min(s.Len, stretchLen))
-	for at := s.Off; at < s.Off+s.Len; {
-		part := buf[:min(int64(len(buf)), s.Off+s.Len-at)]
-		n, err := f.ReadAt(part, at)
-		if n < len(part) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return false, err
-		}
-		for _, b := range part {
-			zeros = zeros && b == 0
-		}
-		s.CRC = crc32.Update(s.CRC, castagnoli, part)
-		at += int64(n)
+	if i+1 < len(all) && all[i].joins(all[i+1]) {
+		all[i].join(all[i+1])
+		all = slices.Delete(all, i+1, i+2)
 	}
-	return zeros, nil
+	return all
 }
 
-// checkStretches compares file i of the layout with all stretches of it before a
-// mark. There must be one of the end of what is done.
-func checkStretches(f *os.File, i int, file File, at Mark, all []stretch) error {
-	end := int64(0)
+func (s *stretch) joins(next stretch) bool { return s.End == next.Off && s.Copied == next.Copied }
+
+func (s *stretch) join(next stretch) {
+	if !s.Copied {
+		s.CRC = CombineCRC32(s.CRC, next.CRC, next.bytes)
+	}
+	s.End, s.bytes = next.End, s.bytes+next.bytes
+}
+
+// extend adds values to the CRC of a stretch. known is their CRC if the caller has it.
+func (s *stretch) extend(p []byte, known *uint32) {
 	switch {
-	case i < at.File:
-		end = file.Size
-	case i == at.File:
-		end = file.durable(at.Off).end
+	case known != nil && s.bytes == 0:
+		s.CRC = *known
+	case known != nil && len(p) >= shortValues:
+		s.CRC = CombineCRC32(s.CRC, *known, int64(len(p)))
+	default:
+		s.CRC = crc32.Update(s.CRC, crc32.IEEETable, p)
 	}
-	if end == 0 {
-		return nil
+	s.bytes += int64(len(p))
+}
+
+// value returns the place of the first value at or after off; the size of the file
+// if there is none.
+func (f *File) value(off int64) int64 {
+	k := sort.Search(len(f.Extents), func(i int) bool { return f.Extents[i].Off+f.Extents[i].Len > off })
+	for ; k < len(f.Extents); k++ {
+		if x := &f.Extents[k]; x.Len > 0 {
+			return max(off, x.Off)
+		}
 	}
-	covered := false
+	return f.Size
+}
+
+// takeStretches returns the stretches before a mark that no mark has yet.
+func (o *Output) takeStretches(m Mark) []stretch {
+	var all []stretch
+	for ; o.marked < len(o.files) && o.marked <= m.File; o.marked++ {
+		w := o.files[o.marked]
+		if o.marked == m.File {
+			n := sort.Search(len(w.stretches), func(i int) bool { return w.stretches[i].Off >= m.Off })
+			all = append(all, w.stretches[:n]...)
+			w.stretches = slices.Delete(w.stretches, 0, n)
+			break
+		}
+		all = append(all, w.stretches...)
+		w.stretches = nil
+	}
+	return all
+}
+
+// checkCovered makes sure that stretches are all values before a mark, in order.
+func checkCovered(l *Layout, at Mark, all []stretch) error {
+	file, off := 0, int64(0)
+	next := func() { // value
+		for ; file < len(l.Files); file, off = file+1, 0 {
+			if off = l.Files[file].value(off); off < l.Files[file].Size {
+				return
+			}
+		}
+	}
+	next()
 	for _, s := range all {
-		if s.File != i {
-			continue
+		if s.File != file || file == len(l.Files) || s.Off != off || s.End <= off || s.End != l.Files[file].value(s.End) {
+			return errors.New("its journal does not say all that was written")
 		}
-		if s.Off < 0 || s.Len < 0 || s.Len > end-s.Off {
-			return errors.New("the journal lists more than is done")
-		}
-		now := s
-		if _, err := now.read(f); err != nil {
-			return err
-		}
-		if now.CRC != s.CRC {
-			return errors.New("its bytes are not those that were written")
-		}
-		covered = covered || s.Off+s.Len == end
+		off = s.End
+		next()
 	}
-	if !covered {
-		return errors.New("the journal does not say how it ends")
+	if at.File != file || at.Off != off && file < len(l.Files) {
+		return errors.New("its journal does not say all that was written")
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func TestWays(t *testing.T) {
 			l, write, want := pieces(t)
 			out := filepath.Join(t.TempDir(), "out")
 			o := create(t, out, Options{sys: sys})
-			must(t, o.Presize(l))
+			must(t, o.Presize(t.Context(), l))
 			o.ways.rule = neverBuffered
 			must(t, write(o))
 			got := readAll(t, out)
@@ -192,7 +192,7 @@ func TestWaysFail(t *testing.T) {
 				l, write, _ := pieces(t)
 				base := t.TempDir()
 				o := create(t, filepath.Join(base, "out"), Options{sys: sys})
-				must(t, o.Presize(l))
+				must(t, o.Presize(t.Context(), l))
 				o.ways.rule = neverBuffered
 				err := write(o)
 				if !errors.Is(err, want) || errors.As(err, new(*NoSpaceError)) != (want != syscall.EIO) {
@@ -230,7 +230,7 @@ func TestBuffered(t *testing.T) {
 		sys, calls := watched(t)
 		c.opt.sys = sys
 		o := create(t, filepath.Join(t.TempDir(), "out"), c.opt)
-		must(t, o.Presize(c.l))
+		must(t, o.Presize(t.Context(), c.l))
 		must(t, c.write(o))
 		if lean := calls[uncached].Load() > 0; lean != c.lean {
 			t.Errorf("%s: uncached %v", name, lean)
@@ -308,7 +308,7 @@ func TestWaysResume(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	for _, part := range [][2]int64{{0, at}, {at, size}} {
 		o := create(t, out, Options{Fingerprint: "f"})
-		must(t, o.Presize(l))
+		must(t, o.Presize(t.Context(), l))
 		o.ways.rule = neverBuffered
 		if p := o.Previous(); p.At.Off != part[0] {
 			t.Fatalf("resumed at %d, want %d: %s", p.At.Off, part[0], p.Why)

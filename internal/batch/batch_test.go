@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,6 +102,7 @@ func (t *fakeTask) Run(ctx context.Context, overwrite bool) (*batch.Result, erro
 	out := t.Output()
 	os.RemoveAll(out)
 	record := fmt.Appendf(nil, `{"schema":1,"tool":"slerpmerge","more":{"a":[1]},"fingerprint":%q,"output":{"files":[{"name":"w","bytes":5}]},"tensors":[{"name":"x"},1`, t.fingerprint())
+	record = fmt.Appendf(record, ",\n  \"sha256\": \"%x\"\n}\n", sha256.Sum256(record))
 	if err := errors.Join(os.MkdirAll(out, 0o777), os.WriteFile(filepath.Join(out, "w"), []byte("bytes"), 0o666),
 		os.WriteFile(filepath.Join(out, "slerpmerge.json"), record, 0o666)); err != nil {
 		return nil, err

@@ -234,18 +234,18 @@ func (a *app) resumed(r merge.Resumed) {
 	a.log.info("resume", fmt.Sprintf("resuming an unfinished run: %s of %s are done", size(r.Done), size(r.Total)), "bytes", r.Done, "total", r.Total)
 }
 
-// sidecars returns the files that describe the work.
+// sidecars returns the files that describe the work, the record last.
 func sidecars(r *merge.Result, card bool, version string) []merge.Sidecar {
-	files := []merge.Sidecar{{Name: report.ProvenanceName, Write: func(w io.Writer) error {
-		return report.Provenance(w, r, version)
-	}}}
+	var files []merge.Sidecar
 	if card {
 		files = append(files, merge.Sidecar{Name: report.CardName, Write: func(w io.Writer) error {
 			_, err := w.Write(report.Card(r))
 			return err
 		}})
 	}
-	return files
+	return append(files, merge.Sidecar{Name: report.ProvenanceName, Write: func(w io.Writer) error {
+		return report.Provenance(w, r, version)
+	}})
 }
 
 // plan opens the parents and plans. done closes them. run says whether the plan

@@ -29,6 +29,8 @@ type Options struct {
 	IOLimit int64
 	// DropPages takes pages out of the page cache once they are done with.
 	DropPages bool
+	// Sums computes CRC-32 of all pieces, also where the format has none.
+	Sums bool
 	// Progress is called from one goroutine with the bytes of tensors done since
 	// the last call.
 	Progress func(n int64)
@@ -52,6 +54,7 @@ type Engine struct {
 	outs     []target
 	progress func(int64)
 	crcs     bool         // the format has checksums of the tensors
+	sums     bool         // pieces have one where the format has none
 	noCopy   atomic.Bool  // the system can't copy from file to file here
 	dropper  *pageDropper // the writing goroutine's; nil to leave the page cache alone
 
@@ -111,7 +114,7 @@ func New(p *plan.Plan, layout *writer.Layout, out Output, opt Options) *Engine {
 // own. The plans are Alike, and the budget of the first counts all. What is measured is measured once.
 func NewOfMany(plans []*plan.Plan, layout *writer.Layout, outs []Output, opt Options) *Engine {
 	p := plans[0]
-	e := &Engine{storage: p.Storage, progress: opt.Progress}
+	e := &Engine{storage: p.Storage, sums: opt.Sums, progress: opt.Progress}
 	for k, out := range outs {
 		e.outs = append(e.outs, target{out, plans[k].Tensors, make([]TensorResult, len(p.Tensors))})
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type memory struct {
 	notes       [][]byte
 
 	copies, writes int
+	sums           int  // pieces with a CRC where the format has none
 	copying        bool // Copy is supported
 	fail           func(call string) error
 }
@@ -35,13 +37,13 @@ type checkpoint struct {
 func newMemory(t *testing.T, l *writer.Layout) *memory {
 	t.Helper()
 	m := &memory{t: t}
-	if err := m.Presize(l); err != nil {
+	if err := m.Presize(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-func (m *memory) Presize(l *writer.Layout) error {
+func (m *memory) Presize(_ context.Context, l *writer.Layout) error {
 	m.layout, m.ends = l, make([]int64, len(l.Files))
 	for _, f := range l.Files {
 		m.files = append(m.files, make([]byte, f.Size))
@@ -71,6 +73,10 @@ func (m *memory) Write(file int, p []byte, off int64, sums []uint32) error {
 			}
 			sums = sums[1:]
 		}
+	}
+	if len(sums) == 1 && !m.layout.Files[file].HasCRCs && sums[0] == crc32.ChecksumIEEE(p) {
+		m.sums++
+		return nil
 	}
 	if len(sums) > 0 {
 		m.t.Errorf("file %d: CRCs of a piece at byte %d that has no such parts of tensors: %08x", file, off, sums)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"os"
 
 	"slerpmerge/writer"
@@ -10,9 +11,10 @@ import (
 // a folder.
 type Output interface {
 	// Presize makes the files of a layout in their full size.
-	Presize(*writer.Layout) error
+	Presize(context.Context, *writer.Layout) error
 	// Write takes the finished pieces of a file, in order. sums are the CRC-32 of
-	// the parts of tensors in p, where the layout has checksums; else nil.
+	// the parts of tensors in p, where the layout has checksums; else one of all of
+	// p, or nil.
 	Write(file int, p []byte, off int64, sums []uint32) error
 	// Copy has the system copy n bytes to byte off of a file, by a function that
 	// is called with the file. An error that is errors.ErrUnsupported means that

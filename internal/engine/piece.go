@@ -23,7 +23,7 @@ type piece struct {
 // A fill is the content of a piece for one output.
 type fill struct {
 	spans []span
-	crcs  []uint32 // CRC-32 of the spans, nil where the format has none
+	crcs  []uint32 // CRC-32 of the spans, or of buf where the format has none; may be nil then
 	buf   []byte
 	room  []byte // that buf is in
 }

@@ -121,6 +121,12 @@ func (w *worker) fill(ctx context.Context, p *piece) error {
 			}
 		}
 	}
+	if w.e.sums && !w.e.crcs {
+		for v := range w.e.outs {
+			f := p.of(v)
+			f.crcs = append(f.crcs, crc32.ChecksumIEEE(f.buf))
+		}
+	}
 	return nil
 }
 

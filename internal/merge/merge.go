@@ -4,7 +4,9 @@
 package merge
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +49,8 @@ type Options struct {
 	Warn func(text string)
 	// Progress is called from one goroutine with the bytes written since the last call.
 	Progress func(n int64)
-	// Sidecars makes the files about the merge (model card, provenance).
+	// Sidecars makes the files about the merge. The last one is the record, which knows
+	// the checksums of all others.
 	Sidecars func(*Result) []Sidecar
 	// Checksums adds writer.DigestsName.
 	Checksums bool
@@ -101,8 +104,9 @@ func Together(ctx context.Context, plans []*plan.Plan, budget plan.Budget, opts 
 			m.leave()
 		}
 	}()
+	opts[0].Pool.SetLimit(budget.Pool)
 	for _, m := range members {
-		if err := m.open(); err != nil {
+		if err := m.open(ctx, budget); err != nil {
 			return nil, err
 		}
 	}
@@ -137,17 +141,37 @@ type member struct {
 	begun   bool // by an engine
 }
 
+// engineOptions are those of an engine that makes the output.
+func (m *member) engineOptions() engine.Options {
+	return engine.Options{
+		WarnNonFinite: m.plan.Recipe.NonFinite == recipe.NonFiniteWarn,
+		IOLimit:       m.opt.IOLimit,
+		DropPages:     m.opt.DropPages,
+		Sums:          m.opt.Fingerprint != "",
+		Progress:      m.opt.Progress,
+		Wrap:          m.opt.Wrap,
+	}
+}
+
 // open opens the output. earlier has no place and no notes if nothing is resumed.
-func (m *member) open() error {
+func (m *member) open(ctx context.Context, budget plan.Budget) error {
 	opts := m.plan.OutputOptions()
 	opts.Fingerprint, opts.Restart, opts.Warn = m.opt.Fingerprint, m.opt.Restart, m.opt.Warn
 	opts.DropPages, opts.KeepCached = m.opt.DropPages, m.opt.KeepCached
+	opts.Threads, opts.Limit, opts.Original = budget.Threads, engine.Limit(m.opt.IOLimit), engine.Original(m.plan, m.engineOptions())
 	out, err := writer.Create(m.plan.Run.Output, opts)
 	if err != nil {
 		return err
 	}
-	if err := out.Presize(m.plan.Layout); err != nil {
-		out.Abort()
+	if err := out.Presize(ctx, m.plan.Layout); err != nil {
+		if !keeps(err) {
+			out.Abort()
+			return err
+		}
+		at, _ := out.Suspend(nil) // err is why
+		if done := m.plan.Layout.Before(at); done > 0 {
+			err = &SuspendedError{Err: err, Done: done, Total: m.plan.Layout.TotalBytes}
+		}
 		return err
 	}
 	m.out, m.earlier = out, out.Previous()
@@ -170,7 +194,7 @@ func (m *member) leave() {
 // runGroup carries out plans whose outputs begin at one place.
 func runGroup(ctx context.Context, group []*member, budget plan.Budget) ([]*Result, error) {
 	start := time.Now()
-	e, err := begin(group, budget)
+	e, err := begin(ctx, group, budget)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +228,7 @@ func runGroup(ctx context.Context, group []*member, budget plan.Budget) ([]*Resu
 }
 
 // begin makes an engine that starts where an earlier run ended.
-func begin(group []*member, budget plan.Budget) (*engine.Engine, error) {
+func begin(ctx context.Context, group []*member, budget plan.Budget) (*engine.Engine, error) {
 	first := group[0]
 	for {
 		var plans []*plan.Plan
@@ -216,14 +240,7 @@ func begin(group []*member, budget plan.Budget) (*engine.Engine, error) {
 			m.begun = true
 			plans, outs, notes = append(plans, &p), append(outs, m.out), append(notes, m.earlier.Notes)
 		}
-		first.opt.Pool.SetLimit(budget.Pool)
-		e := engine.NewOfMany(plans, first.plan.Layout, outs, engine.Options{
-			WarnNonFinite: first.plan.Recipe.NonFinite == recipe.NonFiniteWarn,
-			IOLimit:       first.opt.IOLimit,
-			DropPages:     first.opt.DropPages,
-			Progress:      first.opt.Progress,
-			Wrap:          first.opt.Wrap,
-		})
+		e := engine.NewOfMany(plans, first.plan.Layout, outs, first.engineOptions())
 		if slices.ContainsFunc(group, (*member).resumes) {
 			if err := e.RestoreOfMany(first.earlier.At, notes); err != nil {
 				for _, m := range group { // their kept work is useless
@@ -231,9 +248,10 @@ func begin(group []*member, budget plan.Budget) (*engine.Engine, error) {
 					m.begun, m.out = false, nil
 				}
 				for _, m := range group {
-					if err := m.open(); err != nil {
+					if err := m.open(ctx, budget); err != nil {
 						return nil, err
 					}
+					m.earlier = writer.Previous{Found: true, Why: err.Error()}
 				}
 				continue
 			}
@@ -274,6 +292,7 @@ func finish(ctx context.Context, m *member, e *engine.Engine, k int) (*Result, e
 	if err := putCompanions(ctx, out, p); err != nil {
 		return nil, err
 	}
+	var sums []writer.Digest
 	if opt.Sidecars != nil {
 		var err error
 		if r.Weights, r.Others, err = out.WrittenFiles(ctx, p.Budget.Threads); err != nil {
@@ -286,7 +305,14 @@ func finish(ctx context.Context, m *member, e *engine.Engine, k int) (*Result, e
 		if opt.Checksums {
 			r.About = append(r.About, writer.DigestsName)
 		}
-		for _, f := range files {
+		for i, f := range files {
+			if opt.Checksums && i == len(files)-1 {
+				if sums, err = out.Digests(ctx, p.Budget.Threads, nil); err != nil {
+					return nil, err
+				}
+				sum := sha256.Sum256(writer.FormatDigests(sums))
+				r.Sums = sum[:]
+			}
 			n, err := putSidecar(out, f)
 			if err != nil {
 				return nil, err
@@ -295,7 +321,7 @@ func finish(ctx context.Context, m *member, e *engine.Engine, k int) (*Result, e
 		}
 	}
 	if opt.Checksums {
-		n, err := out.PutDigests(ctx, p.Budget.Threads)
+		n, err := out.PutDigests(ctx, p.Budget.Threads, sums)
 		if err != nil {
 			return nil, err
 		}

@@ -22,6 +22,9 @@ type Result struct {
 	// the merge itself, of which there are only the names.
 	Weights, Others []writer.WrittenFile
 	About           []string
+	// Sums is the SHA-256 of writer.DigestsName without the line of the last sidecar;
+	// nil if there is none.
+	Sums []byte
 }
 
 // Outcomes counts the tensors by their outcome.

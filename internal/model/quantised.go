@@ -139,9 +139,10 @@ var (
 	// Codes that are the only ones of their module, so that any scale in it is theirs.
 	soleCodes = []string{"=weight", "=qweight", "=q_weight", "=W_q", "=_data", "=_weight_qdata", "=qdata", "=weight:qdata", "=weight:int_data", "=weight_packed", "=weight_quantized", "=codes", "=indices",
 		"=Qidxs", "=trellis", "=dense_weights", "=kernel", "=B"}
-	flatCodes  = []string{"=W_q", "=_data", "=_weight_qdata", "=codes", "=dense_weights"} // may have one dimension
-	shapeCodes = []string{"=weight", "=kernel"}                                           // a scale of theirs may have any name
-	scaleWords = []string{"scale", "scaling_factor", "absmax", "amax", "scb", "zero", "codebook", "invperm", "row_offsets",
+	flatCodes   = []string{"=W_q", "=_data", "=_weight_qdata", "=codes", "=dense_weights"} // may have one dimension
+	shapeCodes  = []string{"=weight", "=kernel"}                                           // a scale of theirs may have any name
+	chosenCodes = []string{"=codes", "=indices"}                                           // numbers of vectors, beside which quantisers have more than a codebook
+	scaleWords  = []string{"scale", "scaling_factor", "absmax", "amax", "scb", "zero", "codebook", "invperm", "row_offsets",
 		"=suh", "=svh", "=su", "=sv", "=s", "=meta", "=lut", "=tlut", "=tables", "=tables2"}
 	// Parameters that stand beside weights of any type: biases, and the
 	// magnitudes of weight normalisation and DoRA.
@@ -186,6 +187,12 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 		// A scale is a float, but those of MXFP4 and MXFP8 are exponents, and
 		// a zero point or a codebook may be anything.
 		number := s.DType.Blends() || s.DType == tensor.F8E8M0 || isScale && s.DType == tensor.U8 || !isScale
+		if anyOf(leaf, chosenCodes) && anyOf(own, []string{"codebook"}) { // VQ-VAE has them too, and its weights are floats
+			return true
+		}
+		if leaf == "indices" && !strings.Contains(own, "weight") { // VPTQ's is weight_scale
+			return true
+		}
 		switch {
 		case named && number && (sole || derived):
 			found = s
@@ -208,7 +215,7 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 			}
 		}
 	}
-	if found == nil && anyOf(leaf, []string{"=indices", "=codes"}) {
+	if found == nil && anyOf(leaf, chosenCodes) {
 		for _, name := range []string{module + ".centroids.weight", module + ".codebooks.weight"} {
 			if i, ok := m.Lookup(name); ok {
 				found = &m.Tensors[i]

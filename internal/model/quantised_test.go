@@ -127,6 +127,12 @@ func TestQuantised(t *testing.T) {
 		{"", "bn.weight:F32:64 bn.running_mean:F32:64 bn.num_batches_tracked:I64"},
 		{"", "q.codebook.embed:F32:64x8 q.codebook.cluster_size:F32:64 q.codebook.inited:F32:1"},
 		{"", "r.tokens:I32:64x4 r.scale_factor:F32"},
+		// VQ-VAE
+		{"", "q.codebook:F32:512x64 q.indices:I64:8x8"},
+		{"", "q.codebook:F32:512x64 q.codes:I64:8x8 q.proj.weight:F32:64x64"},
+		{"", "codebook:BF16:512x64 indices:I32:1x64"},
+		{"", "q.codebook:F32:512x64 q.indices:I64:8x8 q.scale:F32"},
+		{"", "q.codebooks:F32:4x512x64 q.indices:I32:4x64 q.codebook_usage:F32:4x512"},
 		{`{"quantization": null}`, "a.weight:BF16:64x8"},
 		{`{"quantization": "none", "quantization_config": null}`, "a.weight:BF16:64x8"},
 	} {

@@ -1,13 +1,17 @@
 package report
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"slerpmerge/internal/disk"
 	"slerpmerge/internal/text"
@@ -19,8 +23,8 @@ type Finished struct {
 	Fingerprint string // of the run
 	// Wrong says what is not as it was made, "" if nothing is found: each file
 	// that the record names must be there with its size, and with its SHA-256 up
-	// to writer.MaxHashed. README.md and other files about the merge must only be
-	// there; people write into them.
+	// to writer.MaxHashed; so must the record itself and SHA256SUMS. README.md and
+	// other files about the merge must only be there; people write into them.
 	Wrong string
 }
 
@@ -54,8 +58,44 @@ func OpenFinished(ctx context.Context, dir string) (*Finished, error) {
 		return nil, nil
 	}
 	f := &Finished{Fingerprint: v.Finger}
+	sealed, err := isSealed(ctx, file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !sealed:
+		f.Wrong = ProvenanceName + " has other contents than it was made with"
+		return f, nil
+	}
 	f.Wrong, err = v.Output.wrong(ctx, dir)
 	return f, err
+}
+
+// isSealed reports whether a record ends with the SHA-256 of what is before it; of
+// one that is longer than writer.MaxHashed, whether it has such an end.
+func isSealed(ctx context.Context, file *os.File) (bool, error) {
+	fi, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	sum := make([]byte, sha256.Size)
+	end := make([]byte, len(seal(sum)))
+	n := fi.Size() - int64(len(end))
+	if n < 0 {
+		return false, nil
+	}
+	if _, err := file.ReadAt(end, n); err != nil {
+		return false, err
+	}
+	at := bytes.LastIndexByte(end[:len(end)-4], '"') + 1
+	if _, err := hex.Decode(sum, end[at:][:min(2*sha256.Size, len(end)-at)]); err != nil || seal(sum) != string(end) {
+		return false, nil
+	}
+	if n > writer.MaxHashed || ctx.Err() != nil {
+		return true, context.Cause(ctx)
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, io.NewSectionReader(file, 0, n))
+	return bytes.Equal(h.Sum(nil), sum), err
 }
 
 // wrong says which file of the output is not as it was made, "" if all are.
@@ -72,6 +112,44 @@ func (o *provOutput) wrong(ctx context.Context, dir string) (string, error) {
 		if why, err := (outputFile{Name: name, Bytes: -1}).wrong(ctx, dir); why != "" || err != nil {
 			return why, err
 		}
+	}
+	if o.Sums == "" {
+		return "", nil
+	}
+	return o.wrongSums(ctx, dir)
+}
+
+// wrongSums says what is wrong with SHA256SUMS. Its line of the record is compared
+// with the record, and the others are known.
+func (o *provOutput) wrongSums(ctx context.Context, dir string) (string, error) {
+	const why = writer.DigestsName + " has other contents than it was made with"
+	f, err := disk.OpenRegular(filepath.Join(dir, writer.DigestsName))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	list, err := writer.ReadDigests(f)
+	switch {
+	case errors.As(err, new(*writer.DigestsError)):
+		return why, nil
+	case err != nil:
+		return "", err
+	}
+	record, err := writer.HashFiles(ctx, dir, []string{ProvenanceName}, 1)
+	if err != nil {
+		return "", err
+	}
+	found := false
+	list = slices.DeleteFunc(list, func(d writer.Digest) bool {
+		found = found || d == record[0]
+		return d == record[0]
+	})
+	others := sha256.Sum256(writer.FormatDigests(list))
+	if !found || hex.EncodeToString(others[:]) != o.Sums {
+		return why, nil
+	}
+	if fi, err := f.Stat(); err != nil || fi.Size() != int64(len(writer.FormatDigests(append(list, record...)))) {
+		return why, err
 	}
 	return "", nil
 }

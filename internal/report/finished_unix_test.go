@@ -4,7 +4,9 @@ package report_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,7 +25,8 @@ func TestFinishedByAnother(t *testing.T) {
 	if err := os.Mkdir(out, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	record := `{"schema": 1, "fingerprint": "f", "output": {"format": "safetensors", "files": [{"name": "w", "bytes": 1}]}, "tensors": [{}]}`
+	record := `{"schema": 1, "fingerprint": "f", "output": {"format": "safetensors", "files": [{"name": "w", "bytes": 1}]}, "tensors": [{}]`
+	record += fmt.Sprintf(",\n  \"sha256\": \"%x\"\n}\n", sha256.Sum256([]byte(record)))
 	for name, text := range map[string]string{report.ProvenanceName: record, "w": "w"} {
 		if err := os.WriteFile(filepath.Join(out, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -36,8 +36,8 @@ const schema = 1
 // flagSchema is that of a merge by flags of another method than SLERP, or with a seed.
 const flagSchema = 2
 
-// provenance is the content of slerpmerge.json, except for the member
-// "tensors", which is the last one.
+// provenance is the content of slerpmerge.json, except for the members
+// "tensors" and "sha256", which are the last ones.
 type provenance struct {
 	Schema  int            `json:"schema"`
 	Tool    string         `json:"tool"`
@@ -112,6 +112,8 @@ type provOutput struct {
 	Others []outputFile `json:"others,omitempty"`
 	// About are the names of those about the merge, which can't be recorded here.
 	About []string `json:"about,omitempty"`
+	// Sums is the SHA-256 of SHA256SUMS without the line of this record.
+	Sums string `json:"sums_sha256,omitempty"`
 }
 
 // outputFile is a file of the output. SHA256 is "" for a large one.
@@ -155,7 +157,7 @@ type provFigure struct {
 }
 
 // Provenance writes slerpmerge.json: a line for each tensor, so that two of them
-// can be compared with diff.
+// can be compared with diff. At its end is the SHA-256 of all before.
 func Provenance(w io.Writer, r *merge.Result, version string) error {
 	p := r.Plan
 	v := provenance{Tool: "slerpmerge", Version: version, Finger: r.Fingerprint, Recipe: provRecipeOf(p.Recipe),
@@ -183,6 +185,9 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 			v.Output.About = append(v.Output.About, name)
 		}
 	}
+	if r.Sums != nil {
+		v.Output.Sums = hex.EncodeToString(r.Sums)
+	}
 	for _, c := range p.Companions {
 		v.Output.Companions = append(v.Output.Companions, c.Name)
 	}
@@ -193,7 +198,8 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 	if err != nil {
 		return err
 	}
-	b := bufio.NewWriter(w)
+	sum := sha256.New()
+	b := bufio.NewWriter(io.MultiWriter(w, sum))
 	b.Write(bytes.TrimSuffix(head, []byte("\n}")))
 	b.WriteString(",\n  \"tensors\": [")
 	var line provTensor
@@ -211,9 +217,16 @@ func Provenance(w io.Writer, r *merge.Result, version string) error {
 		b.WriteString("\n    ")
 		b.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 	}
-	b.WriteString("\n  ]\n}\n")
-	return b.Flush() // with the first error of all
+	b.WriteString("\n  ]")
+	if err := b.Flush(); err != nil { // the first of all
+		return err
+	}
+	_, err = io.WriteString(w, seal(sum.Sum(nil)))
+	return err
 }
+
+// seal is the end of a record: the SHA-256 of all before it.
+func seal(sum []byte) string { return fmt.Sprintf(",\n  \"sha256\": \"%x\"\n}\n", sum) }
 
 // provRecipeOf writes down all that decides the bytes. Record.Recipe reads it.
 func provRecipeOf(r *recipe.Recipe) provRecipe {
