@@ -151,7 +151,7 @@ func (c *Config) scanObject(d *jsontext.Decoder, sub string, level int) error {
 // are not remembered: id2label alone can have 100,000 members.
 var nestedFields = func() map[string]bool {
 	names := map[string]bool{}
-	for _, name := range slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "tie_embedding", "quant_method",
+	for _, name := range slices.Concat(DepthNames, layerFields, vocabFields, []string{"dtype", "torch_dtype", "tie_word_embeddings", "tie_embedding", "quant_method", "quantization_config", "compression_config", "quantization",
 		"hidden_size", "n_embd", "d_model", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
 		"num_local_experts", "num_experts"}) {
 		names[name] = true

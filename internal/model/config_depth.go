@@ -21,7 +21,7 @@ var (
 )
 
 // depthWords finds the names of settings that may give the number of layers.
-var depthWords = regexp.MustCompile(`^(n|num|number_of|total)_([a-z]+_)?(layers?|blocks?)$|^(n_layer|depth|layers)$`)
+var depthWords = regexp.MustCompile(`^(n|num|number_of|total)_([a-z]+_)?(layers?|blocks?)$|^n(um)?(layers|blocks)$|^(n_layer|depth|layers)$`)
 
 // notDepth are integers that speak of layers and are not their number.
 var notDepth = []string{"max_window_layers", sharedKey, "num_nextn_predict_layers", "num_mtp_layers", "num_dense_layers", "num_hash_layers", "num_mem_blocks",

@@ -75,6 +75,9 @@ func (m *Model) openFile(pool *mmapio.Pool, path, name string) error {
 	case tensor.ZipFile, tensor.PickleFile:
 		return m.openCheckpoint(f, path)
 	}
+	if k != tensor.SafetensorsFile && strings.EqualFold(filepath.Ext(path), ".json") {
+		return &UnusableError{Path: path, Msg: "is not a file of weights", Hint: "name the folder that it is in"}
+	}
 	h, err := safetensors.Open(f, f.Size(), safetensors.Options{Arena: &m.arena})
 	if err != nil {
 		var fe *safetensors.FormatError

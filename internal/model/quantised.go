@@ -69,23 +69,31 @@ func isAdapterTensor(name string) bool {
 		slices.ContainsFunc(adapterWords, func(w string) bool { return strings.Contains(name, w) })
 }
 
-// quantMethod returns the method of quantisation that config.json names, and
-// whether it names one.
+// quantMethod returns the method of quantisation that config.json names, for the
+// whole model or a part of it, and whether it names one.
 func (m *Model) quantMethod() (string, bool) {
-	for _, name := range []string{"quantization_config", "compression_config"} {
-		if raw := m.Config.Raw(name); len(raw) > 0 && string(raw) != "null" {
-			for i := range m.Config.fields {
-				f := &m.Config.fields[i]
-				if f.sub == name && f.name == "quant_method" {
-					return text.Quote(strings.Trim(string(m.Config.raw[f.valStart:f.valEnd]), `"`)), true
+	fields := m.Config.fields
+	for i := range fields {
+		f := &fields[i]
+		raw := m.Config.raw[f.valStart:f.valEnd]
+		switch f.name {
+		case "quantization_config", "compression_config":
+			if string(raw) == "null" {
+				continue
+			}
+			path := joinPath(f.sub, f.name)
+			for k := range fields {
+				if g := &fields[k]; g.sub == path && g.name == "quant_method" {
+					return text.Quote(strings.Trim(string(m.Config.raw[g.valStart:g.valEnd]), `"`)), true
 				}
 			}
-			return name, true
+			return f.name, true
+		case "quantization":
+			// MLX says how many bits and how large the groups are.
+			if f.kind == '{' && (bytes.Contains(raw, []byte(`"bits"`)) || bytes.Contains(raw, []byte(`"group_size"`))) {
+				return "MLX", true
+			}
 		}
-	}
-	// MLX says how many bits and how large the groups are.
-	if raw := m.Config.Raw("quantization"); bytes.HasPrefix(raw, []byte("{")) && (bytes.Contains(raw, []byte(`"bits"`)) || bytes.Contains(raw, []byte(`"group_size"`))) {
-		return "MLX", true
 	}
 	return "", false
 }
@@ -138,12 +146,12 @@ func isCode(d tensor.DType) bool {
 var (
 	// Codes that are the only ones of their module, so that any scale in it is theirs.
 	soleCodes = []string{"=weight", "=qweight", "=q_weight", "=W_q", "=_data", "=_weight_qdata", "=qdata", "=weight:qdata", "=weight:int_data", "=weight_packed", "=weight_quantized", "=codes", "=indices",
-		"=Qidxs", "=trellis", "=dense_weights", "=kernel", "=B"}
+		"=Qidxs", "=trellis", "=dense_weights", "=kernel", "=B", "=B_24"}
 	flatCodes   = []string{"=W_q", "=_data", "=_weight_qdata", "=codes", "=dense_weights"} // may have one dimension
 	shapeCodes  = []string{"=weight", "=kernel"}                                           // a scale of theirs may have any name
 	chosenCodes = []string{"=codes", "=indices"}                                           // numbers of vectors, beside which quantisers have more than a codebook
 	scaleWords  = []string{"scale", "scaling_factor", "absmax", "amax", "scb", "zero", "codebook", "invperm", "row_offsets",
-		"=suh", "=svh", "=su", "=sv", "=s", "=meta", "=lut", "=tlut", "=tables", "=tables2"}
+		"=suh", "=svh", "=su", "=sv", "=s", "=s_channel", "=s_group", "=B_meta", "=meta", "=lut", "=tlut", "=tables", "=tables2"}
 	// Parameters that stand beside weights of any type: biases, and the
 	// magnitudes of weight normalisation and DoRA.
 	ordinaryWords = []string{"bias", "weight_g", "weight_v", "original0", "original1", "magnitude", "running_", "gamma", "beta", "mean", "std", "logit_scale", "layer_scale"}
@@ -215,11 +223,32 @@ func (m *Model) scaleOf(codes *Tensor, module, leaf string) *Tensor {
 			}
 		}
 	}
-	if found == nil && anyOf(leaf, chosenCodes) {
-		for _, name := range []string{module + ".centroids.weight", module + ".codebooks.weight"} {
-			if i, ok := m.Lookup(name); ok {
-				found = &m.Tensors[i]
-			}
+	if found == nil && anyOf(leaf, shapeCodes) {
+		found = m.scaleAround(codes, within, leaf)
+	}
+	if i, ok := m.Lookup(within + "centroids.weight"); ok && found == nil && leaf == "indices" {
+		// VPTQ has one row of centroids for each of its codebooks.
+		if s := &m.Tensors[i]; len(codes.Shape) == 3 && len(s.Shape) == 2 && s.Shape[0] == codes.Shape[0] {
+			found = s
+		}
+	}
+	return found
+}
+
+// scaleAround finds a scale that is called after the codes but stands in a module
+// below theirs (weight.scale, weight_quantizer._scale) or in one for all scales.
+func (m *Model) scaleAround(codes *Tensor, within, leaf string) (found *Tensor) {
+	visit := func(s *Tensor) bool {
+		if s.Elems() < codes.Elems() && anyOf(lastPart(s.Name), []string{"scale", "absmax", "amax"}) {
+			found = s
+		}
+		return found == nil
+	}
+	m.eachFrom(within+leaf+".", visit)
+	m.eachFrom(within+leaf+"_quantizer.", visit)
+	for _, all := range []string{"scale.", "scales.", "weight_scale.", "weight_scales."} {
+		if i, ok := m.Lookup(all + codes.Name); ok && found == nil {
+			found = &m.Tensors[i]
 		}
 	}
 	return found
@@ -310,7 +339,7 @@ func (m *Model) method(codes, scale *Tensor, module, leaf string) string {
 		return "HIGGS"
 	case has("qweight"):
 		return "GPTQ or AWQ"
-	case has("B") && has("s"):
+	case has("B") && (has("s") || has("s_channel")), has("B_24"):
 		return "Marlin"
 	case has("qbiases"), codes.DType == tensor.U32 && has("scales"):
 		return "MLX"

@@ -81,6 +81,14 @@ func TestQuantised(t *testing.T) {
 		{"MXFP4", "", "x.experts.gate_up_proj_blocks:U8:2x64x2x16 x.experts.gate_up_proj_scales:U8:2x64x2"},
 		{"Gemma", "", "e.embedding_quantized:U8:64x8 e.embedding_scale:F32:64x1"},
 		{"Marlin", "", "a.B:I32:4x128 a.s:F16:1x64 a.workspace:I32:8"},
+		{"Marlin", "", "a.B:I32:4x128 a.s_channel:F32:1x64 a.s_group:F16:1x64"}, // QQQ
+		{"Marlin", "", "a.B_24:I32:2x128 a.B_meta:I16:8x64 a.s:F16:1x64"},
+		{"scaled FP8", "", "a.weight:F8_E4M3:64x64 a.weight.scale:F32"},
+		{"scaled integers", "", "a.weight:I8:64x64 a.weight.scale:F32:1x64"},
+		{"scaled FP8", "", "a.weight:F8_E4M3:64x64 a.weight_quantizer._scale:F32 a.input_quantizer._amax:F32"},
+		{"scaled FP8", "", "a.weight:F8_E4M3:64x64 scales.a.weight:F32"},
+		{"fp8 in config.json", `{"text_config": {"quantization_config": {"quant_method": "fp8"}}}`, "a.weight:BF16:64x8"},
+		{"MLX in config.json", `{"language_config": {"quantization": {"group_size": 64, "bits": 4}}}`, "a.weight:BF16:64x8"},
 		{"TensorRT-LLM", "", "a.weight:F8_E4M3:64x64 a.weights_scaling_factor:F32:1 a.activation_scaling_factor:F32:1"},
 		{"GPTQ or AWQ", "", "a.qweight:I32:8x64 a.qzeros:I32:1x8 a.scales:F16:1x64 a.g_idx:I32:64"},
 		{"GPTQ or AWQ", "", "a.qweight:I32:8x64"},
@@ -132,6 +140,8 @@ func TestQuantised(t *testing.T) {
 		{"", "q.codebook:F32:512x64 q.codes:I64:8x8 q.proj.weight:F32:64x64"},
 		{"", "codebook:BF16:512x64 indices:I32:1x64"},
 		{"", "q.codebook:F32:512x64 q.indices:I64:8x8 q.scale:F32"},
+		{"", "k.centroids.weight:F32:100x64 k.indices:I64:2x300"}, // clusters
+		{`{"text_config": {"quantization_config": null}}`, "a.weight:BF16:64x8"},
 		{"", "q.codebooks:F32:4x512x64 q.indices:I32:4x64 q.codebook_usage:F32:4x512"},
 		{`{"quantization": null}`, "a.weight:BF16:64x8"},
 		{`{"quantization": "none", "quantization_config": null}`, "a.weight:BF16:64x8"},

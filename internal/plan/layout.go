@@ -24,7 +24,7 @@ const layoutHint = "load both with transformers 5 and save them with save_pretra
 //     most of what either has in layers, where it does not show which are the
 //     text's);
 //   - in a stack that both have, tensors in the same layer, in two layers or
-//     more, or in the only one: fused and single matrices;
+//     more, or in the only one; in one layer if they are a fused and a single matrix;
 //   - in one layer, a whole module with a matrix, such as a dense MLP beside
 //     experts;
 //   - a whole layer of a stack, with later ones on both sides.
@@ -208,12 +208,43 @@ func examples(only [2][]part) [2]string {
 // strangers says that the layers of the two are different ones; "" if they
 // have layers in common, or only one has some.
 func strangers(a, b *side, stacks map[string]*stackSurvey) string {
-	x, y := mainStack(a, 0, stacks), mainStack(b, 1, stacks)
-	if x == nil || y == nil {
-		return ""
+	var example [2]string
+	for k, s := range []*side{a, b} {
+		if t := mainStack(s, k, stacks); t != nil {
+			example[k] = t.example[k]
+		} else {
+			example[k] = numbered(s, []*side{b, a}[k])
+		}
+		if example[k] == "" {
+			return ""
+		}
 	}
 	return fmt.Sprintf("no layer of %s pairs with one of %s: theirs have tensors such as %s and %s", a.last.Name(), b.last.Name(),
-		text.Quote(x.example[0]), text.Quote(y.example[1]))
+		text.Quote(example[0]), text.Quote(example[1]))
+}
+
+// numbered returns a tensor that stands for layers which are numbered within a word
+// (encoder_layer_0, block0), where most of a parent is in tensors of such names that
+// pair with nothing; else "".
+func numbered(s, other *side) (example string) {
+	var alone, all int64
+	for _, x := range s.parts {
+		t := x.o.Tensor()
+		if !t.DType.Blends() {
+			continue
+		}
+		all += t.Elems()
+		if layerPrefix(x.name) != "" || !strings.ContainsAny(x.name, "0123456789") || has(other.parts, x.name) || !other.meant(x.name, s.names(x.o)).o.None() {
+			continue
+		}
+		if alone += t.Elems(); example == "" {
+			example = x.name
+		}
+	}
+	if alone <= all/2 {
+		return ""
+	}
+	return example
 }
 
 // mainStack returns the stack of the text of side k, if nothing of it pairs. Where
@@ -265,10 +296,15 @@ func gap(a, b *side, stacks map[string]*stackSurvey) string {
 func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known bool) {
 	for _, name := range slices.Sorted(maps.Keys(stacks)) {
 		s := stacks[name]
-		if s.unpaired < 2 && !s.whole && (s.unpaired == 0 || s.layers > 1) {
+		if s.unpaired == 0 {
 			continue
 		}
 		x, y := s.conflict[0], s.conflict[1]
+		inA, inB := layoutOf(x), layoutOf(y)
+		known := inA != "" && inB != "" && inA != inB
+		if s.unpaired < 2 && !s.whole && s.layers > 1 && !known {
+			continue
+		}
 		say := func(name, layout string, s *side) string {
 			msg := fmt.Sprintf("%s in %s", text.Quote(name), s.last.Name())
 			if layout != "" {
@@ -276,8 +312,7 @@ func twoLayouts(a, b *side, stacks map[string]*stackSurvey) (msg string, known b
 			}
 			return msg
 		}
-		inA, inB := layoutOf(x), layoutOf(y)
-		if inA != "" && inB != "" && inA != inB {
+		if known {
 			return fmt.Sprintf("the layers are stored in two layouts, which can't be merged with each other: %s, %s", say(x, inA, a), say(y, inB, b)), true
 		}
 		return fmt.Sprintf("the layers are not made of the same tensors: %s, %s, and neither has the other's", say(x, "", a), say(y, "", b)), false
