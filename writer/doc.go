@@ -15,7 +15,8 @@
 // journal, .slerpmerge.journal: the fingerprint, then a line for every
 // checkpoint, which names a file and an offset before which all bytes are on
 // the disk. They were flushed, and the folders' names with them, before the
-// line was written. Checkpoints are made in the background while later bytes
+// line was written. The line has checksums of the values, too, and what is resumed is
+// read and compared with them. Checkpoints are made in the background while later bytes
 // are written, a fortieth of the output apart (between 16 and 256 MiB). The
 // next run to the same OUT with the same fingerprint keeps what stands before
 // the last complete line and writes the rest, with the same bytes; anything else
