@@ -80,6 +80,7 @@ var globals, globalList = func() (m map[string]*global, list []*global) {
 var refusals = map[string]string{
 	"torch._utils\n_rebuild_sparse_tensor":          "sparse tensors can't be merged",
 	"torch._utils\n_rebuild_sparse_csr_tensor":      "sparse tensors can't be merged",
+	"torch.serialization\n_get_layout":              "sparse tensors can't be merged",
 	"torch._utils\n_rebuild_qtensor":                quantisedTensors,
 	"torch._utils\n_rebuild_meta_tensor_no_storage": "a meta tensor has no values",
 	"torch\nComplexDoubleStorage":                   "complex128 has no place in safetensors",

@@ -45,6 +45,7 @@ type Model struct {
 	Modules    []string
 	Home       string
 	OwnModules []string
+	weighed    []string // those that must have weights
 	// Stem is the stem of the weight files' names if another library gave them,
 	// such as diffusion_pytorch_model; else "".
 	Stem string

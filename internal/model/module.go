@@ -46,7 +46,7 @@ func (m *Model) findModules() error {
 		if !strings.HasPrefix(e.Type, "sentence_transformers.") {
 			m.OwnModules = append(m.OwnModules, e.Type)
 		}
-		if err := m.addModule(ModulesName, e.Path); err != nil {
+		if err := m.addModule(ModulesName, e.Path, e.Type); err != nil {
 			return err
 		}
 		if err := m.addBranches(strings.TrimSuffix(e.Path, "/"), e.Type); err != nil {
@@ -94,15 +94,22 @@ func (m *Model) addBranches(folder, kind string) error {
 	}
 	slices.Sort(branches)
 	for _, branch := range branches {
-		if err := m.addModule(name, path.Join(folder, branch)); err != nil {
+		if err := m.addModule(name, path.Join(folder, branch), router.Types[branch]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addModule adds a folder that the file from names.
-func (m *Model) addModule(from, folder string) error {
+// Modules of sentence-transformers that may have no folder, since they have
+// neither settings nor weights, and those that always have weights.
+var (
+	bareModules    = []string{"Normalize", "Dropout"}
+	weighedModules = []string{"Dense", "LayerNorm", "CNN", "LSTM", "WeightedLayerPooling", "StaticEmbedding", "SparseAutoEncoder"}
+)
+
+// addModule adds a folder that the file from names, of a kind of module.
+func (m *Model) addModule(from, folder, kind string) error {
 	bad := func(why string) error {
 		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(from)), Msg: fmt.Sprintf("names the folder %s, which %s", text.Quote(folder), why)}
 	}
@@ -117,8 +124,17 @@ func (m *Model) addModule(from, folder string) error {
 	case len(m.Modules) == maxModules:
 		return bad(fmt.Sprintf("is one of more than %d", maxModules))
 	}
-	if there, err := present(filepath.Join(m.Dir, name)); err != nil || !there {
-		return err // one without settings, such as Normalize, may have no folder
+	own := !strings.HasPrefix(kind, "sentence_transformers.")
+	switch there, err := present(filepath.Join(m.Dir, name)); {
+	case err != nil:
+		return err
+	case !there && (own || slices.Contains(bareModules, lastPart(kind))):
+		return nil
+	case !there:
+		return &FormatError{Path: filepath.Join(m.Dir, filepath.FromSlash(from)), Msg: fmt.Sprintf("names the folder %s, which is not there", text.Quote(name)), Hint: m.downloadHint()}
+	}
+	if !own && slices.Contains(weighedModules, lastPart(kind)) {
+		m.weighed = append(m.weighed, name)
 	}
 	if err := within(m.Dir, name); err != nil {
 		return err
@@ -140,6 +156,9 @@ func (m *Model) openModules(pool *mmapio.Pool) error {
 		w, err := s.find(nil)
 		var none *UnusableError
 		if errors.As(err, &none) && !slices.ContainsFunc(s.names, func(name string) bool { _, ok := parseWeightName(name); return ok }) {
+			if slices.Contains(m.weighed, folder) {
+				return &FormatError{Path: filepath.Join(m.Dir, folder), Msg: "has no weights, which such a module always has", Hint: m.downloadHint()}
+			}
 			continue // pooling, for example
 		}
 		if err == nil {

@@ -21,7 +21,8 @@ func modulesJSON(folders ...string) string {
 	for i, f := range folders {
 		folder, kind, ok := strings.Cut(f, ",")
 		if !ok {
-			kind = "sentence_transformers.models.Dense"
+			_, kind, _ = strings.Cut(strings.TrimSuffix(f, "/"), "_")
+			kind = "sentence_transformers.models." + kind
 		}
 		list = append(list, fmt.Sprintf(`{"idx": %d, "name": "%d", "path": %q, "type": %q}`, i, i, folder, kind))
 	}
@@ -49,6 +50,11 @@ func TestModules(t *testing.T) {
 			tensors: "w.model.safetensors 2_Dense/w.model.safetensors", files: "1_Pooling/config.json 2_Dense/config.json"},
 		{name: "a folder that is not there", modules: modulesJSON("", "1_Pooling", "2_Normalize"), entries: []string{"model.safetensors", "1_Pooling/config.json"},
 			tensors: "w.model.safetensors", files: "1_Pooling/config.json"},
+		{name: "pooling that is not there", modules: modulesJSON("", "1_Pooling"), entries: []string{"model.safetensors"}, err: "modules.json names the folder 1_Pooling, which is not there"},
+		{name: "a module without its weights", modules: modulesJSON("", "2_Dense"), entries: []string{"model.safetensors", "2_Dense/config.json"}, err: "2_Dense has no weights"},
+		{name: "a branch without its weights", modules: modulesJSON("," + transformerType + ".Router"),
+			entries: []string{"model.safetensors", `router_config.json: {"types": {"query": "sentence_transformers.models.StaticEmbedding.StaticEmbedding"}}`, "query/tokenizer.json"}, err: "query has no weights"},
+		{name: "own code that is not there", modules: modulesJSON("", "2_Mine,my.Module"), entries: []string{"model.safetensors"}, tensors: "w.model.safetensors"},
 		{name: "the transformer in a folder", modules: modulesJSON("0_Transformer", "1_Pooling", "2_Dense"),
 			entries: []string{"0_Transformer/model.safetensors", "0_Transformer/config.json: {}", "1_Pooling/config.json", "2_Dense/model.safetensors"},
 			home:    "0_Transformer", tensors: "w.model.safetensors 2_Dense/w.model.safetensors", files: "1_Pooling/config.json"},
