@@ -49,13 +49,14 @@ func (set kernelSet) gramParts(d DType, n int, based bool) []gramPart {
 			gram, top = kernels{3: gram3F32, gram4F32}, kernels{5: top2Of5F32, top2Of6F32}
 		}
 	case set == avx2:
+		rows = 2
 		switch d {
 		case tensor.BF16:
-			gram = kernels{2: gram2BF16Based, gram3BF16Based, gram4BF16Based}
+			gram, top = kernels{2: gram2BF16Based, gram3BF16Based, gram4BF16Based}, kernels{5: top2Of5BF16Based, top2Of6BF16Based}
 		case tensor.F16:
-			gram = kernels{2: gram2F16Based, gram3F16Based, gram4F16Based}
+			gram, top = kernels{2: gram2F16Based, gram3F16Based, gram4F16Based}, kernels{5: top2Of5F16Based, top2Of6F16Based}
 		case tensor.F32:
-			gram = kernels{2: gram2F32Based, gram3F32Based, gram4F32Based}
+			gram, top = kernels{2: gram2F32Based, gram3F32Based, gram4F32Based}, kernels{5: top2Of5F32Based, top2Of6F32Based}
 		}
 	case set == avx512 && !based:
 		rows = 4

@@ -233,12 +233,26 @@ func gram4BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (in
 //go:noescape
 func top2Of5BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
+// top2Of5BF16Based adds the products of the first 2 of 5 BF16 operands with themselves and all that follow them less a base, the last operand, to 9 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top2Of5BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
 // top2Of6BF16 adds the products of the first 2 of 6 BF16 operands with themselves and all that follow them to 11 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
 // inexact is 0.
 //
 //go:noescape
 func top2Of6BF16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top2Of6BF16Based adds the products of the first 2 of 6 BF16 operands with themselves and all that follow them less a base, the last operand, to 11 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top2Of6BF16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram2BF16Based adds the products of all pairs of 2 BF16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
@@ -373,12 +387,26 @@ func gram4F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (ine
 //go:noescape
 func top2Of5F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
+// top2Of5F16Based adds the products of the first 2 of 5 F16 operands with themselves and all that follow them less a base, the last operand, to 9 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top2Of5F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
 // top2Of6F16 adds the products of the first 2 of 6 F16 operands with themselves and all that follow them to 11 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
 // inexact is 0.
 //
 //go:noescape
 func top2Of6F16(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top2Of6F16Based adds the products of the first 2 of 6 F16 operands with themselves and all that follow them less a base, the last operand, to 11 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top2Of6F16Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram2F16Based adds the products of all pairs of 2 F16 operands less a base, the last operand, to 3 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
@@ -513,12 +541,26 @@ func gram4F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (ine
 //go:noescape
 func top2Of5F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
+// top2Of5F32Based adds the products of the first 2 of 5 F32 operands with themselves and all that follow them less a base, the last operand, to 9 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top2Of5F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
 // top2Of6F32 adds the products of the first 2 of 6 F32 operands with themselves and all that follow them to 11 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
 // inexact is 0.
 //
 //go:noescape
 func top2Of6F32(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
+
+// top2Of6F32Based adds the products of the first 2 of 6 F32 operands with themselves and all that follow them less a base, the last operand, to 11 times 8 lanes, in row order.
+// Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.
+// inexact is 0.
+//
+//go:noescape
+func top2Of6F32Based(l *[8]float64, x **byte, offset int, scratch *float64, n int) (inexact uint32)
 
 // gram2F32Based adds the products of all pairs of 2 F32 operands less a base, the last operand, to 3 times 8 lanes, in row order.
 // Operands begin at an offset in bytes. The scratch has 64 bytes for each. n is a multiple of 16, not 0.

@@ -19,6 +19,7 @@ func grams() {
 		}
 		for k := 5; k <= 6; k++ {
 			halved(s, k, 2, 0)
+			halved(s, k, 2, 1)
 		}
 		for k := 2; k <= 4; k++ {
 			halved(s, k, k, 1)
