@@ -70,7 +70,7 @@ var paramHelp = map[string]string{
 	"filter_wise":       "Give every row coefficients of its own",
 	"nuslerp_flatten":   "Take every tensor as one vector",
 	"nuslerp_row_wise":  "Without flatten: take every column as a vector, instead of every row",
-	"eps":               "Least norm that counts",
+	"eps":               "Added to every norm, so that none is 0",
 	"max_iter":          "Largest number of steps",
 	"tol":               "Size of a step at which they end",
 	"scale":             "Factor of a model",

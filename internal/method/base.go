@@ -11,7 +11,10 @@ import (
 func checkModels(c *recipe.Check, least, most int, models string) {
 	for k := range c.Slices {
 		s, base := c.Slice(k)
-		if s.Broken() || base == nil && c.Rules.Base() == recipe.BaseIsRequired || len(s.Sources) == 1 && c.Several() { // a module that is taken from one model
+		if s.Broken() || base == nil && c.Rules.Base() == recipe.BaseIsRequired {
+			continue
+		}
+		if len(s.Sources) == 1 && c.Several() { // a module that is taken from one model
 			continue
 		}
 		n, besides := 0, ""

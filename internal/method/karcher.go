@@ -55,8 +55,9 @@ func (KarcherMethod) Title() string {
 
 // Parameters returns those of mergekit and weight, which it does not have.
 func (KarcherMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{{Name: "max_iter", Integer: true, Default: "10", Valid: notNegative("max_iter")}, {Name: "tol", Default: "1e-5", Valid: notNegative("tol")},
-		{Name: "weight", PerSource: true, Default: "equal", Valid: notNegative("a weight of karcher")}}
+	return []recipe.Parameter{{Name: "max_iter", Integer: true, Default: "10", Valid: notNegative("max_iter")},
+		{Name: "tol", Default: "1e-5", Valid: notNegative("tol")},
+		{Name: "weight", PerSource: true, Valid: notNegative("a weight of karcher")}}
 }
 
 // Base returns the role of base_model.

@@ -28,7 +28,8 @@ func (o *MultiSlerp) Base() int { return o.base }
 // Then the Outcome is Straight.
 func (o *MultiSlerp) Solve(n int, gram Gram) Solution {
 	c, mean, ok := slerp.MultiSlerp(gram.products(len(o.Weights)), o.Weights, o.Eps)
-	out := Solution{Weights: fromBase(n, o.base, c), Divisor: 1, Outcome: Outcome(o.Word()), Figures: []slerp.Figure{{Name: "mean", Of: -1, Value: mean}}}
+	out := Solution{Weights: fromBase(n, o.base, c), Divisor: 1, Outcome: Outcome(o.Word()),
+		Figures: []slerp.Figure{{Name: "mean", Of: -1, Value: mean}}}
 	if !ok {
 		out.Outcome = Straight
 	}
@@ -61,7 +62,8 @@ func (MultiSlerpMethod) Title() string {
 
 // Parameters returns those of mergekit.
 func (MultiSlerpMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{weightParameter(), {Name: "normalize_weights", Boolean: true, Default: "true"}, {Name: "eps", Default: "1e-8", Valid: notNegative("eps")}}
+	return []recipe.Parameter{weightParameter(), {Name: "normalize_weights", Boolean: true, Default: "true"},
+		{Name: "eps", Default: "1e-8", Valid: notNegative("eps")}}
 }
 
 // Base returns the role of base_model.

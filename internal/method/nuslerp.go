@@ -49,7 +49,8 @@ func (NuslerpMethod) Title() string {
 
 // Parameters returns those of mergekit.
 func (NuslerpMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{weightParameter(), {Name: "nuslerp_flatten", Boolean: true, Default: "true"}, {Name: "nuslerp_row_wise", Boolean: true, Default: "false"}}
+	return []recipe.Parameter{weightParameter(), {Name: "nuslerp_flatten", Boolean: true, Default: "true"},
+		{Name: "nuslerp_row_wise", Boolean: true, Default: "false"}}
 }
 
 // Base returns the role of base_model.
