@@ -49,7 +49,7 @@ func (w *filterWise) Meter(s *Scratch, _ int) Meter {
 			sums.add(v, from, to)
 			if last {
 				sums.finish()
-				w.t[row] = stock(n, sums.product)
+				w.t[row], _ = ModelStock(n, sums.product)
 				sums.reset()
 			}
 		})
@@ -86,25 +86,4 @@ func (w *filterWise) Figures() []Figure {
 		mean += t / float64(len(w.t))
 	}
 	return []Figure{{"rows", -1, float64(len(w.t))}, {"least t", -1, least}, {"mean t", -1, mean}, {"greatest t", -1, greatest}}
-}
-
-// stock returns t of model_stock, the share of the mean of n models against the base, from
-// the inner products of their deltas.
-func stock(n int, product func(i, j int) Wide) float64 {
-	cos := 0.0
-	for i := range n {
-		for j := i + 1; j < n; j++ {
-			lengths := product(i, i).Sqrt().Times(product(j, j).Sqrt())
-			if lengths.Less(NewWide(stockFloor)) {
-				lengths = NewWide(stockFloor)
-			}
-			cos += max(-1, min(1, product(i, j).Over(lengths)))
-		}
-	}
-	cos /= float64(n * (n - 1) / 2)
-	divisor := 1 + float64(float64(n-1)*cos)
-	if math.Abs(divisor) < singular {
-		return 0
-	}
-	return float64(n) * cos / divisor
 }

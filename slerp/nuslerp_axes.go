@@ -2,12 +2,6 @@ package slerp
 
 import "math"
 
-// The constants of mergekit's nuslerp (merge_methods/nuslerp.py).
-const (
-	axisFloor    = 1e-7  // the least length of a row
-	axisParallel = 1e-16 // rows are parallel or opposite up to this 1 - cos²
-)
-
 // NuslerpAxes is nuslerp by rows or by columns: each has an angle and coefficients of
 // its own.
 type NuslerpAxes struct {
@@ -86,7 +80,7 @@ func (w *axes) Meter(s *Scratch, block int) Meter {
 	m := &axesMeter{least: math.Inf(1), greatest: math.Inf(-1)}
 	pair := make([][]float64, 0, 2)
 	solve := func(k int64, g Gram) {
-		c := nuslerpAngle(g, w.T)
+		c := Nuslerp(g, w.T)
 		w.c0[k], w.c1[k] = c.S0, c.S1
 		m.least, m.greatest = min(m.least, c.Theta), max(m.greatest, c.Theta)
 		if c.Branch == Linear {
@@ -195,37 +189,4 @@ func (w *axes) Figures() []Figure {
 	}
 	n := float64(w.count())
 	return []Figure{{"rows", -1, n}, {"linear", -1, float64(w.straight) / n}, {"least angle", -1, w.least}, {"greatest angle", -1, w.greatest}}
-}
-
-// nuslerpAngle is the coefficients of nuslerp at t.
-func nuslerpAngle(g Gram, t float64) Coefficients {
-	na, nb := g.AA.Sqrt(), g.BB.Sqrt()
-	c := Coefficients{NormA: na.Float64(), NormB: nb.Float64()}
-	if !g.Finite() {
-		c.S0, c.S1, c.Cos, c.Theta = math.NaN(), math.NaN(), math.NaN(), math.NaN()
-		return c
-	}
-	floor := NewWide(axisFloor)
-	if na.Less(floor) {
-		na = floor
-	}
-	if nb.Less(floor) {
-		nb = floor
-	}
-	c.Cos = max(-1, min(1, g.AB.Over(na.Times(nb))))
-	if 1-float64(c.Cos*c.Cos) <= axisParallel {
-		c.S0, c.S1, c.Branch = 1-t, t, Linear
-		if c.Cos < 0 {
-			c.Theta = math.Pi
-		}
-		return c
-	}
-	c.Theta = acos(c.Cos)
-	switch whole := sin(c.Theta); {
-	case math.Abs(t) < nearEnd || math.Abs(1-t) < nearEnd:
-		c.S0, c.S1 = nearParent(t, c.Theta)
-	default:
-		c.S0, c.S1 = sin((1-t)*c.Theta)/whole, sin(t*c.Theta)/whole
-	}
-	return c
 }
