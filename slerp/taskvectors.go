@@ -123,6 +123,8 @@ func (d *deltas) of(list []float64, q int, otherwise float64) float64 {
 type Grained interface {
 	Sweep
 	Grain() int64
+	// Elems returns the number of elements of the tensor.
+	Elems() int64
 }
 
 // blocks returns the number of blocks of so many elements.
@@ -282,6 +284,9 @@ func (s *taskSweep) sumBlock() int64 {
 	g := s.Grain()
 	return max(1, s.length/g) * g
 }
+
+// Elems returns the number of elements of the tensor.
+func (s *taskSweep) Elems() int64 { return s.n }
 
 // Grain returns the length of a row that is ranked, or 1.
 func (s *taskSweep) Grain() int64 { return s.sparse.grain() }
