@@ -121,6 +121,7 @@ func (b *band) memory() (state, scratch int64) {
 		state += size*binBytes(b.n) + ends*granules*4
 		if b.guesses() {
 			state += ends * granules * 4 * guessBins
+			scratch += ends * (b.length / b.granule) * 4 * guessBins
 		}
 		scratch += 4 * size
 	}
