@@ -288,7 +288,7 @@ func (c *chain) run(ctx context.Context, a *app) (last *merge.Result, err error)
 			continue
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, c.fail(context.Cause(ctx))
 		}
 		one := *a
 		if st != c.output {
@@ -302,7 +302,7 @@ func (c *chain) run(ctx context.Context, a *app) (last *merge.Result, err error)
 		switch done := (*doneError)(nil); {
 		case errors.As(err, &done): // by another run, meanwhile
 		case err != nil:
-			return nil, err
+			return nil, c.fail(err)
 		case st == c.output:
 			last = res
 		default:
@@ -314,8 +314,32 @@ func (c *chain) run(ctx context.Context, a *app) (last *merge.Result, err error)
 			}
 			debug.FreeOSMemory() // the next stage is to begin as the first did
 		}
+		st.state = stageDone
 	}
 	return last, c.cleanUp(ctx, a)
+}
+
+// A stageError is that of one stage.
+type stageError struct {
+	err  error
+	kept bool // other stages are done
+}
+
+// fail returns the error of a stage.
+func (c *chain) fail(err error) error {
+	return &stageError{err, slices.ContainsFunc(c.stages, func(st *stage) bool { return st.state == stageDone })}
+}
+
+func (e *stageError) Error() string { return e.err.Error() }
+func (e *stageError) Unwrap() error { return e.err }
+
+// Hints are those of the error; of a run that was stopped, that it need not begin anew.
+func (e *stageError) Hints() []fault.Hint {
+	if class, _ := classOf(e.err); e.kept && (class == fault.Stopped || class == fault.Interrupted) {
+		return fault.Advise("the stages before it are done and kept: the same command goes on there")
+	}
+	_, hints := classOf(e.err)
+	return hints
 }
 
 // makeFolders makes the folder of the intermediates.

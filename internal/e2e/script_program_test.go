@@ -250,7 +250,7 @@ func sizeOf(path string) (n int64, ok bool) {
 // for the next one.
 func kept(name string) bool {
 	top, _, _ := strings.Cut(filepath.ToSlash(name), "/")
-	return strings.HasPrefix(top, ".") && strings.HasSuffix(top, ".partial")
+	return strings.HasPrefix(top, ".") && (strings.HasSuffix(top, ".partial") || strings.HasSuffix(top, ".stages"))
 }
 
 // example [COMMAND]
