@@ -31,7 +31,7 @@ type grammar struct {
 	globals
 	Version versionFlag `name:"version" help:"Print the version and exit."`
 
-	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP into a new model folder."`
+	Merge      mergeCmd   `cmd:"" help:"Merge two models by SLERP, or more by another method, into a new model folder."`
 	Plan       planCmd    `cmd:"" help:"Show everything that a merge would do, from headers alone."`
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`

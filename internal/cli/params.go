@@ -123,13 +123,13 @@ func paramForm(methods []recipe.Rules, name string) (form, help string, any reci
 		if help == "" {
 			help = p.Help
 		}
-		if p.Default != "" && !slices.Contains(defaults, p.Default) {
+		if !slices.Contains(defaults, p.Default) {
 			defaults = append(defaults, p.Default)
 		}
 	}
 	help = cmp.Or(help, paramHelp[name], "The parameter "+name)
 	help = strings.TrimSuffix(help, ".")
-	if len(defaults) == 1 {
+	if len(defaults) == 1 && defaults[0] != "" { // the same for all that read it
 		help += " (default " + defaults[0] + ")"
 	}
 	readers := recipe.Readers(methods, name)

@@ -4,7 +4,6 @@
 package merge
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"

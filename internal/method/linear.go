@@ -35,7 +35,7 @@ func (LinearMethod) Title() string {
 
 // Parameters returns weight and normalize.
 func (LinearMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{{Name: "weight", PerSource: true}, {Name: "normalize", Boolean: true}}
+	return []recipe.Parameter{{Name: "weight", PerSource: true}, {Name: "normalize", Boolean: true, Default: "true"}}
 }
 
 // Base returns the role of base_model.

@@ -16,7 +16,7 @@ func (PassthroughMethod) Title() string {
 
 // Parameters returns scale.
 func (PassthroughMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{{Name: "scale", PerSource: true}}
+	return []recipe.Parameter{{Name: "scale", PerSource: true, Default: "1"}}
 }
 
 // Base returns the role of base_model.

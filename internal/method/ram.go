@@ -44,9 +44,9 @@ func (m RamMethod) Title() string {
 
 // Parameters returns epsilon, and for ramplus_tl r and alpha.
 func (m RamMethod) Parameters() []recipe.Parameter {
-	list := []recipe.Parameter{{Name: "epsilon", Valid: notNegative("epsilon")}}
+	list := []recipe.Parameter{{Name: "epsilon", Default: "1e-5", Valid: notNegative("epsilon")}}
 	if m.Plus {
-		list = append(list, recipe.Parameter{Name: "r", Valid: number("r")}, recipe.Parameter{Name: "alpha", Valid: notNegative("alpha")})
+		list = append(list, recipe.Parameter{Name: "r", Default: "0.1", Valid: number("r")}, recipe.Parameter{Name: "alpha", Default: "0.2", Valid: notNegative("alpha")})
 	}
 	return list
 }

@@ -31,7 +31,7 @@ func (SCEMethod) Title() string {
 
 // Parameters returns select_topk, and int8_mask, which has no effect.
 func (SCEMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{{Name: "select_topk", Valid: number("select_topk")}, {Name: "int8_mask", Boolean: true}}
+	return []recipe.Parameter{{Name: "select_topk", Default: "1", Valid: number("select_topk")}, {Name: "int8_mask", Boolean: true, Default: "false"}}
 }
 
 // Base returns the role of base_model.

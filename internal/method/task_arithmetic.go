@@ -19,8 +19,8 @@ func (TaskArithmeticMethod) Title() string {
 
 // Parameters returns those of mergekit. density, rescale and int8_mask are without effect.
 func (TaskArithmeticMethod) Parameters() []recipe.Parameter {
-	return []recipe.Parameter{weightParameter(), {Name: "lambda", Default: "1"}, {Name: "normalize", Boolean: true},
-		{Name: "density", PerSource: true}, {Name: "rescale", Boolean: true}, {Name: "int8_mask", Boolean: true}}
+	return []recipe.Parameter{weightParameter(), {Name: "lambda", Default: "1"}, {Name: "normalize", Boolean: true, Default: "false"},
+		{Name: "density", PerSource: true, Default: "1"}, {Name: "rescale", Boolean: true}, {Name: "int8_mask", Boolean: true, Default: "false"}}
 }
 
 // Base returns the role of base_model.

@@ -2,6 +2,7 @@ package method
 
 import (
 	"fmt"
+	"strconv"
 
 	"slerpmerge/internal/recipe"
 	"slerpmerge/slerp"
@@ -73,17 +74,17 @@ func (m TaskVectorMethod) Title() string { return m.title }
 func (m TaskVectorMethod) Parameters() []recipe.Parameter {
 	list := []recipe.Parameter{
 		{Name: "weight", PerSource: true, Valid: validNumber("weight")},
-		{Name: "density", PerSource: true, Valid: validDensity},
-		{Name: "lambda", Valid: validNumber("lambda")},
-		{Name: "normalize", Boolean: true},
-		{Name: "rescale", Boolean: true},
-		{Name: "int8_mask", Boolean: true},
+		{Name: "density", PerSource: true, Default: "1", Valid: validDensity},
+		{Name: "lambda", Default: "1", Valid: validNumber("lambda")},
+		{Name: "normalize", Boolean: true, Default: strconv.FormatBool(m.normalize)},
+		{Name: "rescale", Boolean: true, Default: strconv.FormatBool(m.rescale)},
+		{Name: "int8_mask", Boolean: true, Default: "false"},
 	}
 	switch m.sparsifier {
 	case slerp.Outliers:
-		list = append(list, recipe.Parameter{Name: "gamma", PerSource: true, Valid: validShare("gamma")})
+		list = append(list, recipe.Parameter{Name: "gamma", PerSource: true, Default: "0.01", Valid: validShare("gamma")})
 	case slerp.Ranked:
-		list = append(list, recipe.Parameter{Name: "epsilon", PerSource: true, Valid: validShare("epsilon")})
+		list = append(list, recipe.Parameter{Name: "epsilon", PerSource: true, Default: "0.15", Valid: validShare("epsilon")})
 	}
 	return list
 }
