@@ -31,17 +31,6 @@ type band struct {
 	where   []int64 // the granules that are read again
 }
 
-// bandGuess is where the keys at the ends are supposed to be.
-type bandGuess struct {
-	first [][2]int      // for both ends of each model: the first of guessBins in its histogram, or -1
-	seen  [][2][]uint32 // their counts from the start of the block to the end of each granule
-	known []bool        // of each block: it was counted
-}
-
-// guessBins is the number of bins near a key. A block of 2^20 elements tells the rank of
-// a key within one in a thousand, and one key of BF16 has more elements as a rule.
-const guessBins = 32
-
 type bandStep uint8
 
 const (
@@ -233,83 +222,6 @@ func (m *bandModel) half() int {
 	return shortBins
 }
 
-// guesses reports whether it is worthwhile to guess.
-func (b *band) guesses() bool { return b.blocks(b.length) > 3 }
-
-// supposed returns where the keys are to be expected once some blocks have been counted.
-func (b *band) supposed() *bandGuess {
-	g := &bandGuess{first: make([][2]int, len(b.m)), seen: make([][2][]uint32, len(b.m)), known: make([]bool, b.blocks(b.length))}
-	for q := range b.m {
-		g.first[q] = [2]int{-1, -1}
-		if !b.partial(q) {
-			continue
-		}
-		m := &b.m[q]
-		look := func(end, first, last int, rank, of int64) {
-			counted := int64(0)
-			for k := first; k < last; k++ {
-				counted += b.counts[q].at(k)
-			}
-			if counted == 0 {
-				return
-			}
-			k, _ := b.counts[q].find(first, min(counted-1, int64(float64(rank)/float64(of)*float64(counted))))
-			g.first[q][end] = min(max(first, k-guessBins/2), last-guessBins)
-			g.seen[q][end] = make([]uint32, guessBins*b.blocks(b.granule))
-		}
-		if b.step == bandUpper {
-			if m.from > 0 {
-				look(0, 0, shortBins, m.from, b.n)
-			}
-			if m.to < b.n {
-				look(1, 0, shortBins, m.to-1, b.n)
-			}
-			continue
-		}
-		if e := m.first; e != nil {
-			look(0, 0, shortBins, m.from-e.below, e.ties)
-		}
-		if e := m.last; e != nil {
-			look(1, m.half(), m.half()+shortBins, m.to-1-e.below, e.ties)
-		}
-	}
-	return g
-}
-
-// countTies makes the counts by granules of those blocks that have been seen, and returns
-// the number of the others.
-func (b *band) countTies() int {
-	if len(b.open) == 0 {
-		return 0
-	}
-	g := b.guess.Load()
-	hit := g != nil
-	for _, e := range b.open {
-		hit = hit && g.first[e.q][e.end] >= 0 && e.slot-g.first[e.q][e.end] >= 0 && e.slot-g.first[e.q][e.end] < guessBins
-	}
-	perBlock := int(b.length / b.granule)
-	for k, e := range b.open {
-		b.ties = append(b.ties, make([]uint32, b.blocks(b.granule)))
-		if !hit {
-			continue
-		}
-		seen, slot := g.seen[e.q][e.end], e.slot-g.first[e.q][e.end]
-		for i := range b.ties[k] {
-			b.ties[k][i] = seen[i*guessBins+slot]
-			if i%perBlock > 0 {
-				b.ties[k][i] -= seen[(i-1)*guessBins+slot]
-			}
-		}
-	}
-	for block := range b.blocks(b.length) {
-		if !hit || !g.known[block] {
-			b.blind = append(b.blind, block)
-		}
-	}
-	b.guess.Store(nil)
-	return len(b.blind)
-}
-
 // low returns the two bins of which countLow counts the keys of model q.
 func (b *band) low(q int) (first, last uint32) {
 	m := &b.m[q]
@@ -412,77 +324,6 @@ func (b *band) region(block int) Region {
 	return b.block(block, b.length)
 }
 
-func (b *band) meter(s *Scratch, block int) Meter {
-	r := newDeltaStrips(b.deltas, s)
-	switch b.step {
-	case bandTies:
-		from := b.region(block).From
-		m := &tieMeter{b: b, r: r, from: from, counts: make([][]uint32, len(b.open))}
-		for k := range m.counts {
-			m.counts[k] = make([]uint32, b.length/b.granule)
-		}
-		return m
-	case bandCut:
-		m := &cutMeter{b: b, r: r, granule: int(b.where[block]), left: make([]int64, len(b.open)), cut: make([]int64, len(b.open))}
-		for k, e := range b.open {
-			m.left[k] = e.left
-		}
-		return m
-	}
-	m := &rankMeter{b: b, r: r, counts: make([][]uint32, len(b.m)), from: b.region(block).From, guess: b.guess.Load()}
-	if m.guess != nil {
-		m.seen = make([][2][]uint32, len(b.m))
-		for q, first := range m.guess.first {
-			for end := range first {
-				if first[end] >= 0 {
-					m.seen[q][end] = make([]uint32, guessBins*b.length/b.granule)
-				}
-			}
-		}
-	}
-	for q := range m.counts {
-		if b.partial(q) {
-			m.counts[q] = s.Counts(q, rankBins(b.rank))
-			clear(m.counts[q])
-		}
-	}
-	return m
-}
-
-func (b *band) take(block int, m Meter) {
-	switch m := m.(type) {
-	case *rankMeter:
-		for q, h := range m.counts {
-			if h != nil {
-				b.counts[q].add(h)
-			}
-		}
-		if m.guess != nil {
-			for q, ends := range m.seen {
-				for end, counts := range ends {
-					if counts != nil {
-						copy(m.guess.seen[q][end][m.from/b.granule*guessBins:], counts)
-					}
-				}
-			}
-			m.guess.known[block] = true
-		} else if b.guess.Load() == nil && b.guesses() && (b.step == bandLower || b.rank != tensor.F32) {
-			b.guess.Store(b.supposed())
-		}
-	case *tieMeter:
-		first := int(m.from / b.granule)
-		for k := range b.ties {
-			copy(b.ties[k][first:], m.counts[k])
-		}
-	case *cutMeter:
-		for k, e := range b.open {
-			if e.granule == m.granule {
-				e.cut = m.cut[k]
-			}
-		}
-	}
-}
-
 // figures returns the thresholds, and the shares of the elements that stay.
 func (b *band) figures() (list []Figure) {
 	for q, k := range b.models {
@@ -500,129 +341,14 @@ func (b *band) figures() (list []Figure) {
 	return list
 }
 
-// rankMeter counts keys.
-type rankMeter struct {
-	b      *band
-	r      deltaStrips
-	counts [][]uint32
-	from   int64
-	guess  *bandGuess    // nil before there is one
-	seen   [][2][]uint32 // as in guess, in this block
-	u, v   [strip]float32
-}
-
-func (m *rankMeter) Add(chunks [][]byte, at int64) {
-	b := m.b
-	for i, n := range m.r.strips(chunks, at) {
-		m.r.load(chunks, i, n)
-		base, d := m.u[:n], m.v[:n]
-		if !b.wide {
-			detected.widen32(b.o.In[b.base], base, m.r.part(b.base))
-		}
-		for q, k := range b.models {
-			if m.counts[q] == nil {
-				continue
-			}
-			if b.wide {
-				for j, x := range m.r.delta64(k) {
-					d[j] = float32(x)
-				}
-			} else {
-				// Rounding the difference of two numbers of 24 bits to float64 first
-				// would give the same.
-				detected.widen32(b.o.In[k], d, m.r.part(k))
-				for j := range d {
-					d[j] -= base[j]
-				}
-			}
-			if b.step == bandUpper {
-				countKeys(b.rank, m.counts[q], d)
-			} else {
-				first, last := b.low(q)
-				countLow(m.counts[q], d, first, last)
-			}
-			if m.guess != nil {
-				g := (at + int64(i) - m.from) / b.granule * guessBins
-				for end, seen := range m.seen[q] {
-					if seen != nil {
-						copy(seen[g:g+guessBins], m.counts[q][m.guess.first[q][end]:])
-					}
-				}
-			}
-		}
-	}
-}
-
-// tieMeter counts the elements of a block with the keys of the open bounds, by
-// granules.
-type tieMeter struct {
-	b      *band
-	r      deltaStrips
-	from   int64
-	counts [][]uint32
-}
-
-func (m *tieMeter) Add(chunks [][]byte, at int64) {
-	for i, n := range m.r.strips(chunks, at) {
-		m.r.load(chunks, i, n)
-		g := (at + int64(i) - m.from) / m.b.granule
-		var d []float64
-		of := -1
-		for k, e := range m.b.open {
-			if e.q != of {
-				d, of = m.r.delta64(m.b.models[e.q]), e.q
-			}
-			m.counts[k][g] += uint32(countWithin(d, e.lo, e.hi))
-		}
-	}
-}
-
-// countWithin counts the elements whose codes without the sign are from lo on and below
-// hi.
-func countWithin(d []float64, lo, hi uint64) int {
-	n, width := uint64(0), hi-lo
-	for _, x := range d {
-		_, in := bits.Sub64(math.Float64bits(x)&^(1<<63)-lo, width, 0)
-		n += in
-	}
-	return int(n)
-}
-
-// cutMeter finds the last elements that stay of the open bounds of a granule.
-type cutMeter struct {
-	b         *band
-	r         deltaStrips
-	granule   int
-	left, cut []int64
-}
-
-func (m *cutMeter) Add(chunks [][]byte, at int64) {
-	for i, n := range m.r.strips(chunks, at) {
-		m.r.load(chunks, i, n)
-		for k, e := range m.b.open {
-			if e.granule != m.granule || m.left[k] == 0 {
-				continue
-			}
-			d := m.r.delta64(m.b.models[e.q])
-			for j, x := range d {
-				if u := math.Float64bits(x) &^ (1 << 63); u-e.lo < e.hi-e.lo {
-					m.left[k]--
-					if m.left[k] == 0 {
-						m.cut[k] = at + int64(i+j) + 1
-						break
-					}
-				}
-			}
-		}
-	}
-}
-
 // keeper needs no scratch.
 func (b *band) keeper(*Scratch, int) keeper { return b }
 
 func (b *band) prepare([][]byte, int, int, int64) {}
-func (b *band) grain() int64                      { return 1 }
-func (b *band) span() int64                       { return 0 }
+
+func (b *band) grain() int64 { return 1 }
+
+func (b *band) span() int64 { return 0 }
 
 // keep drops what is outside the range.
 func (b *band) keep(q int, x, base []float64, at int64) (kept int, far uint64) {
