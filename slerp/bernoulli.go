@@ -41,7 +41,7 @@ func (b *bernoulli) keep(q int, x, base []float64, at int64) (kept int, far uint
 	case 0:
 		return 0, drop(x, base)
 	case drawAll:
-		return len(x), subtract(x, base)
+		return len(x), subtractFar(x, base)
 	}
 	return b.keys[q].keep(x, base, at, b.share[q])
 }
@@ -88,7 +88,7 @@ func drawShare(p float64) uint64 {
 }
 
 // keep is x -= b, and makes the differences zero whose number is not below the share. x begins
-// at element at. It returns how many of them stay, and far as subtract.
+// at element at. It returns how many of them stay, and far as subtractFar.
 func (k drawKey) keep(x, b []float64, at int64, share uint64) (kept int, far uint64) {
 	b = b[:len(x)]
 	n, j := uint64(0), 0

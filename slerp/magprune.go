@@ -228,7 +228,7 @@ func (k drawKey) masks(mask []byte, share []uint32, at int64) {
 func (k *magpruneKeeper) keep(q int, x, b []float64, at int64) (kept int, far uint64) {
 	switch {
 	case k.m.density[q] >= 1:
-		return len(x), subtract(x, b)
+		return len(x), subtractFar(x, b)
 	case !k.m.partial(q):
 		return 0, drop(x, b)
 	}

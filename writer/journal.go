@@ -21,7 +21,8 @@ import (
 // or that does not match its CRC, ends the journal; the lines before it are valid.
 const (
 	journalName   = ".slerpmerge.journal"
-	journalFormat = "slerpmerge journal 3 "
+	journalWords  = "slerpmerge journal " // of every form
+	journalFormat = journalWords + "3 "
 )
 
 // journalHead returns the first line of the journal.
@@ -63,17 +64,18 @@ func (m markLine) text() ([]byte, error) {
 // errOtherRun says that a journal is that of a run with another fingerprint.
 var errOtherRun = errors.New("it was started with other parents or flags, or by another version")
 
-// journalOf reads which output a journal is for; "" where it does not say so, as
-// those of the first form or one that a crash cut short.
+// journalOf reads which output a journal of any form is for; "" where it does not
+// say so, as those of the first form or one that a crash cut short.
 func journalOf(r io.Reader) (name string, err error) {
 	head, err := readLine(bufio.NewReader(r), maxHead)
 	if err != nil {
 		return "", nil
 	}
-	text, ok := strings.CutPrefix(strings.TrimSuffix(string(head), "\n"), journalFormat)
+	text, ok := strings.CutPrefix(strings.TrimSuffix(string(head), "\n"), journalWords)
 	if !ok {
 		return "", nil
 	}
+	_, text, _ = strings.Cut(text, " ") // the number of the form
 	_, quoted, _ := strings.Cut(text, " ")
 	if name, err := strconv.Unquote(quoted); err == nil {
 		return name, nil

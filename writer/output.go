@@ -32,6 +32,9 @@ type Options struct {
 	// Threads is how many parts of an unfinished run are read at the same time; 0
 	// is one.
 	Threads int
+	// Checking, if not nil, is called before so many bytes of an unfinished run are
+	// read.
+	Checking func(bytes int64)
 	// Limit, if not nil, is called before n bytes of an unfinished run are read.
 	Limit func(ctx context.Context, n int) error
 	// Original reads again the bytes that were copied to byte off of a file by Copy.

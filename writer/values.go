@@ -47,6 +47,9 @@ func (o *Output) checkValues(ctx context.Context) (why, err error) {
 		checks = append(checks, valueCheck{w, end, []stretch{s}})
 	}
 	o.stretches = nil
+	if o.opt.Checking != nil {
+		o.opt.Checking(o.previous.Bytes)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64

@@ -190,7 +190,7 @@ func (a *app) attempt(ctx context.Context, r recipe.Request, w work) (*merge.Res
 	bar := a.progress(p.Layout.TotalBytes)
 	res, err := merge.Run(ctx, p, merge.Options{Pool: pool, Fingerprint: fingerprint, Restart: w.run.Restart,
 		Checksums: w.run.Checksums, IOLimit: int64(w.run.IOLimit), DropPages: exceeds(p, freeMemory()), KeepCached: w.run.KeepCached,
-		Progress: bar.add, Warn: a.log.warn,
+		Progress: bar.add, Warn: a.log.warn, Checking: a.checking,
 		Resumed: func(r merge.Resumed) {
 			a.resumed(r)
 			bar.skip(r.Done)
@@ -223,6 +223,16 @@ func (a *app) nothingToDo(p *plan.Plan, asJSON bool) error {
 	}
 	return a.printJSON(resultJSON{Output: p.Run.Output, Tensors: len(p.Tensors), Files: planFiles(p), PeakMemory: peakMemory(),
 		Branches: map[method.Outcome]int{}, Warnings: append([]string{}, p.Warnings...)})
+}
+
+// longCheck is how much of an unfinished run takes so long to read that it is said.
+const longCheck = 1 << 30
+
+// checking says that an unfinished run is read again.
+func (a *app) checking(bytes int64) {
+	if bytes >= longCheck {
+		a.log.info("check", fmt.Sprintf("checking the %s of an unfinished run", size(bytes)), "bytes", bytes)
+	}
 }
 
 // resumed reports whether an unfinished run is resumed.

@@ -42,8 +42,10 @@ type Options struct {
 	DropPages bool
 	// KeepCached leaves the output in the page cache.
 	KeepCached bool
-	// Resumed is called once, before any work, if there was an unfinished run.
-	Resumed func(Resumed)
+	// Checking, if not nil, is called before so many bytes of an unfinished run are
+	// read again; Resumed once, before any work, if there was such a run.
+	Checking func(bytes int64)
+	Resumed  func(Resumed)
 	// Warn, if not nil, is called with a warning about the output's file system.
 	Warn func(text string)
 	// Progress is called from one goroutine with the bytes written since the last call.
@@ -156,7 +158,7 @@ func (m *member) engineOptions() engine.Options {
 func (m *member) open(ctx context.Context, budget plan.Budget) error {
 	opts := m.plan.OutputOptions()
 	opts.Fingerprint, opts.Restart, opts.Warn = m.opt.Fingerprint, m.opt.Restart, m.opt.Warn
-	opts.DropPages, opts.KeepCached = m.opt.DropPages, m.opt.KeepCached
+	opts.DropPages, opts.KeepCached, opts.Checking = m.opt.DropPages, m.opt.KeepCached, m.opt.Checking
 	opts.Threads, opts.Limit, opts.Original = budget.Threads, engine.Limit(m.opt.IOLimit), engine.Original(m.plan, m.engineOptions())
 	out, err := writer.Create(m.plan.Run.Output, opts)
 	if err != nil {
