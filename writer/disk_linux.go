@@ -55,3 +55,12 @@ const rwfDontCache = 0x80
 func writeUncached(f *os.File, p []byte, off int64) (int, error) {
 	return unix.Pwritev2(int(f.Fd()), [][]byte{p}, off, rwfDontCache)
 }
+
+// adviseHuge asks for huge pages for memory, or no longer. It is best effort.
+func adviseHuge(p []byte, on bool) {
+	advice := unix.MADV_NOHUGEPAGE
+	if on {
+		advice = unix.MADV_HUGEPAGE
+	}
+	_ = unix.Madvise(p, advice)
+}

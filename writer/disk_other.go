@@ -32,3 +32,6 @@ func openDirect(*disk.Folder, string) (*os.File, error) { return nil, errors.Err
 // writeUncached is WriteAt by a write whose pages are dropped once they are on the
 // disk.
 func writeUncached(*os.File, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
+
+// adviseHuge would ask for huge pages for memory, or no longer.
+func adviseHuge(p []byte, on bool) {}

@@ -52,6 +52,7 @@ type Engine struct {
 	work
 	storage  []int // Plan.Storage
 	outs     []target
+	buffers  *writer.Buffers
 	progress func(int64)
 	crcs     bool         // the format has checksums of the tensors
 	sums     bool         // pieces have one where the format has none
@@ -137,9 +138,9 @@ func NewOfMany(plans []*plan.Plan, layout *writer.Layout, outs []Output, opt Opt
 		whole: func(i int) bool { return p.Tensors[i].Blends() && !e.large[i] },
 		last:  func(i int) bool { return p.Tensors[i].Op.Needs() == method.Passes && e.large[i] }}
 	e.finished = make([]*piece, e.budget.Buffers)
-	for range e.budget.Buffers * len(outs) {
-		e.free = append(e.free, newBuffer(e.budget.Piece))
-	}
+	n := e.budget.Buffers * len(outs)
+	e.buffers = writer.NewBuffers(n, e.budget.Piece, layout.TotalBytes*int64(len(outs)) >= int64(n)*e.budget.Piece)
+	e.free = e.buffers.List()
 	e.readAhead = newReadAhead(&e.work, func() bool { return e.next == nil })
 	e.skip(writer.Mark{})
 	return e
@@ -162,7 +163,10 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // Release lets the buffers go once Run has returned.
-func (e *Engine) Release() { e.free = nil }
+func (e *Engine) Release() {
+	e.buffers.Release()
+	e.free = nil
+}
 
 // A task is either a piece to fill or a block to measure.
 type task struct {

@@ -29,10 +29,6 @@ type Output interface {
 	Abort() error
 }
 
-// newBuffer is a buffer for pieces of n bytes, wherever they lie in a file. The
-// runtime aligns buffers of this size to its pages, of 8 KiB.
-func newBuffer(n int64) []byte { return make([]byte, n+writer.Alignment) }
-
 // aligned is where in such a buffer a piece at byte off of its file lies, so that the
 // writer can write it past the page cache without a copy.
 func aligned(buf []byte, off int64) []byte { return buf[off%writer.Alignment:] }
