@@ -13,6 +13,7 @@ func (s *taskSweep) Mixer(scratch *Scratch) Mixer {
 	for k := range m.sums {
 		m.sums[k] = scratch.Floats(sumStrips+k, strip)
 	}
+	m.second = scratch.Floats(secondStrip, strip)
 	for q := range s.models {
 		w := s.of(s.Weight, q, 0)
 		m.weight = append(m.weight, w)
@@ -21,6 +22,10 @@ func (s *taskSweep) Mixer(scratch *Scratch) Mixer {
 	}
 	if math.Abs(m.total) < 1e-8 || !s.Normalize {
 		m.total = 1
+	}
+	if s.Consensus == Elected && s.Normalize && len(m.weight) <= maxVoters {
+		m.votes = scratch.Counts(voteCounts, strip)
+		m.divisors = newDivisors(m.weight)
 	}
 	return m
 }
@@ -31,9 +36,13 @@ type taskMixer struct {
 	r              deltaStrips
 	keep           keeper
 	sums           [4][]float64 // of deltas; if signs count, of those of either sign, and of their weights
+	second         []float64    // a delta, as r.x
 	weight, factor []float64
 	total          float64 // of the weights, or 1
 	limit          float64
+	// In place of the sums of weights where the models are few: the models of either sign.
+	votes    []uint32
+	divisors *divisors
 }
 
 // Mix fills dst. All products and sums are rounded one by one, in the order of the
@@ -48,13 +57,25 @@ func (m *taskMixer) Mix(dst []byte, chunks [][]byte, at int64) (c Counts) {
 		for k := range m.sums {
 			clear(m.sums[k][:n])
 		}
+		clear(m.votes)
 		b, far := m.r.wideBase(), uint64(0)
-		for q, k := range s.models {
-			d := m.r.x[:n]
-			detected.decode64(s.o.In[k], d, m.r.part(k))
-			_, some := m.keep.keep(q, d, b, at+int64(i))
+		delta := func(q int, d []float64) []float64 {
+			k := s.models[q]
+			detected.decode64(s.o.In[k], d[:n], m.r.part(k))
+			_, some := m.keep.keep(q, d[:n], b, at+int64(i))
 			far |= some
-			m.add(q, d)
+			return d[:n]
+		}
+		for q := 0; q < len(s.models); q++ {
+			d := delta(q, m.r.x)
+			if m.votes == nil {
+				m.add(q, d)
+			} else if q+1 == len(s.models) {
+				addVotes(m.sums[0], m.sums[1], m.votes, d, m.factor[q], q)
+			} else {
+				addPair(m.sums[0], m.sums[1], m.votes, d, delta(q+1, m.second), m.factor[q], m.factor[q+1], q)
+				q++
+			}
 		}
 		y := m.sums[0][:n]
 		if s.Consensus == Elected {
@@ -129,6 +150,10 @@ func (m *taskMixer) elect(y []float64, far bool) {
 				y[j], minus[j] = sum, sum
 			}
 		}
+	}
+	if m.votes != nil {
+		m.divisors.elect(y, minus, m.votes)
+		return
 	}
 	if !m.s.Normalize {
 		for j, p := range y {

@@ -160,9 +160,13 @@ type taskNorms struct {
 const (
 	baseStrip = iota
 	deltaStrip
+	secondStrip
 	sumStrips
 	taskStrips = sumStrips + 4
 )
+
+// voteCounts is a place of the scratch of counts: those before it are the keepers'.
+const voteCounts = 4
 
 const stripBytes = 8 * strip
 
@@ -172,7 +176,7 @@ func (s *taskSweep) Memory() (state, scratch int64) {
 	if s.summed() {
 		state += int64(s.blocks(s.sumBlock())) * int64(len(s.models)) * 24
 	}
-	return state, scratch + taskStrips*stripBytes
+	return state, scratch + taskStrips*stripBytes + 4*strip
 }
 
 // summed reports whether magnitudes have to be summed.

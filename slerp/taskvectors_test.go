@@ -292,7 +292,7 @@ func TestTaskVectors(t *testing.T) {
 	r := source(1)
 	pick := func(list ...float64) float64 { return list[r.IntN(len(list))] }
 	for trial := range 350 {
-		count := 1 + r.IntN(8) + 1
+		count := 1 + r.IntN(10) + 1
 		v := TaskVectors{Base: r.IntN(count), Sparsifier: Sparsifier(r.IntN(int(numSparsifiers))), Consensus: Consensus(r.IntN(2)), Lambda: pick(1, 1, 0.5, -2),
 			Normalize: r.IntN(2) == 0, Rescale: r.IntN(2) == 0, Seed: r.Uint64()}
 		o := Operands{Tensor: fmt.Sprint("model.layers.", trial), Shape: taskShapes[r.IntN(len(taskShapes))], Out: allTypes[r.IntN(len(allTypes))]}
