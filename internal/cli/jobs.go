@@ -134,6 +134,9 @@ func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
 	} else {
 		var several *chain
 		if t.recipe, t.work, several, err = g.mergeCmd.order(); several != nil {
+			if g.mergeCmd.Sweep != "" {
+				return nil, errSweptChain
+			}
 			return &chainTask{app: g.app, name: j.Name, chain: several}, err
 		}
 	}

@@ -49,7 +49,7 @@ func (c *mergeCmd) Run(ctx context.Context, a *app) error {
 	case err != nil:
 		return err
 	case several != nil && c.Sweep != "":
-		return &requestError{msg: "--sweep is for one merge, and the recipe has several documents"}
+		return errSweptChain
 	case several != nil:
 		return a.carryOutChain(ctx, several)
 	case c.Sweep != "":
@@ -110,8 +110,9 @@ func (a *app) carryOut(ctx context.Context, r recipe.Request, w work) error {
 
 // What is wrong with the flags that say what to do.
 var (
-	errNoOutput = &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
-	errDryPage  = &requestError{msg: "--html reports what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
+	errNoOutput   = &requestError{msg: "no output folder: add -o DIR", hint: "--dry-run shows what would happen without one"}
+	errSweptChain = &requestError{msg: "--sweep is for one merge, and the recipe has several documents"}
+	errDryPage    = &requestError{msg: "--html reports what was done, and --dry-run does nothing", hint: "slerpmerge compare --html has a page about two models before they are merged"}
 )
 
 const noPage = "no page is written, since nothing was done: slerpmerge compare --html makes one of the two models"

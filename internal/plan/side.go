@@ -112,7 +112,7 @@ func (p *planner) unused() {
 		if p.Recipe.FromFile() {
 			p.warn("%s: %s", p.Recipe.Place(u.Pos), u.Message)
 		} else {
-			p.warn("-%s", u.Message)
+			p.warn("%s", u.Message)
 		}
 	}
 }

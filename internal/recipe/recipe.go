@@ -378,7 +378,11 @@ func (r *Recipe) Unused(names func(slice, source int) []string) []Problem {
 				if !r.FromFile() && u.Filter == "" { // the default
 					continue
 				}
-				problems = append(problems, Problem{Pos: u.Pos, Message: param.Name + ": " + u.String()})
+				name := param.Name
+				if !r.FromFile() {
+					name = said(FlagName(name))
+				}
+				problems = append(problems, Problem{Pos: u.Pos, Message: name + ": " + u.String()})
 			}
 		}
 	}
