@@ -82,6 +82,8 @@ func (c *compareCmd) comparison() (r comparison, err error) {
 		return r, err
 	}
 	switch n := len(r.Parents()); {
+	case n > maxCompared:
+		return r, &requestError{msg: fmt.Sprintf("--recipe %s has %d models: compare takes at most %d", c.Recipe, n, maxCompared)}
 	case n < 2:
 		return r, &requestError{msg: fmt.Sprintf("--recipe %s has only one model: compare needs two", c.Recipe)}
 	case n > 2:
@@ -99,11 +101,18 @@ func baseIn(r *recipe.Recipe) int {
 	return slices.IndexFunc(r.Models(), r.Base.Same)
 }
 
+// maxCompared is the largest number of models of one comparison: each has files that
+// are mapped, and each pair has sums of its own.
+const maxCompared = 256
+
 // manifold returns the recipe of any number of models, and the place of the base.
 func (c *compareCmd) manifold() (r recipe.Recipe, base int, err error) {
 	base = -1
 	if len(c.T.args) > 0 {
 		return r, base, &requestError{msg: "-t is about a merge of two models: omit it, or --base and the other models"}
+	}
+	if len(c.Models) > maxCompared || len(c.Models) == maxCompared && c.Base != "" {
+		return r, base, &requestError{msg: fmt.Sprintf("there are %d models: compare takes at most %d, the base counted", len(c.Models), maxCompared)}
 	}
 	var models []string
 	for i, path := range c.Models {

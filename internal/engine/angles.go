@@ -23,10 +23,6 @@ type TensorAngles struct {
 	Base  float64 // the norm of the base
 }
 
-// MaxScanned is the largest number of operands of a tensor that a TensorAngles can
-// be about.
-const MaxScanned = math.MaxUint16
-
 // Measured reports whether there are norms and cosines.
 func (r *TensorAngles) Measured() bool { return r.Norms != nil }
 

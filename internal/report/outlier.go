@@ -33,9 +33,16 @@ const (
 func (g *Spread) Outliers() Outliers {
 	var best Outliers
 	for i := range g.Models {
-		near := g.nearest(i)
-		for size := g.Models/2 + 1; size < len(near) && (best.Core == nil || size < len(best.Core)); size++ {
-			if o, ok := g.outliers(near[:size]); ok {
+		near := g.nearest(i) // a Core with this model is the first of them
+		within := 0.0
+		for size := 1; size < len(near) && (best.Core == nil || size < len(best.Core)); size++ {
+			for _, j := range near[:size-1] {
+				within = math.Max(within, g.At(j, near[size-1])) // NaN stays
+			}
+			if size <= g.Models/2 || !(g.At(i, near[size]) > limit(within)) {
+				continue
+			}
+			if o := g.outliers(near[:size], within); len(o.Out) > 0 {
 				best = o
 				break
 			}
@@ -43,6 +50,9 @@ func (g *Spread) Outliers() Outliers {
 	}
 	return best
 }
+
+// limit returns the angle beyond which a model is far from a Core.
+func limit(within float64) float64 { return apartBy * max(within, angleNoise) }
 
 // nearest lists the models by their angle to one, which is the first. Those without
 // one are left out.
@@ -57,19 +67,9 @@ func (g *Spread) nearest(i int) []int {
 	return list
 }
 
-// outliers tries a Core: ok is false unless all others are far enough from it, and at
-// least one is there.
-func (g *Spread) outliers(core []int) (o Outliers, ok bool) {
-	for k, i := range core {
-		for _, j := range core[:k] {
-			x := g.At(i, j)
-			if x != x {
-				return o, false
-			}
-			o.Within = max(o.Within, x)
-		}
-	}
-	limit := apartBy * max(o.Within, angleNoise)
+// outliers tries a Core: there is no Out unless all others are far enough from it.
+func (g *Spread) outliers(core []int, within float64) Outliers {
+	o := Outliers{Core: slices.Sorted(slices.Values(core)), Within: within}
 	for m := range g.Models {
 		if slices.Contains(core, m) {
 			continue
@@ -81,13 +81,12 @@ func (g *Spread) outliers(core []int) (o Outliers, ok bool) {
 		switch {
 		case math.IsNaN(out.Least): // it has nothing to be compared
 			continue
-		case !(out.Least > limit):
-			return o, false
+		case !(out.Least > limit(within)):
+			return Outliers{}
 		}
 		o.Out = append(o.Out, out)
 	}
-	o.Core = slices.Sorted(slices.Values(core))
-	return o, len(o.Out) > 0
+	return o
 }
 
 // maxCore is the largest number of models of a Core that are named.
