@@ -9,8 +9,7 @@ import (
 
 // A TensorAngles says how far the operands of one tensor are from each other. With
 // a base, operands are the others, and vectors their differences from it; without,
-// their values. There can be a million of them, so that they hold no pointers
-// but the lists.
+// their values. There can be a million of them.
 type TensorAngles struct {
 	// Norms are the lengths of the vectors, Cosines are those of the angle of each
 	// pair of them, in row order. A vector of zeros has 0, as no merge would take

@@ -93,7 +93,8 @@ func TestScan(t *testing.T) {
 }
 
 // A Scan of several operands finds what whole tensors give, with a base and without:
-// which are equal, and the Gram matrix of the values or of the differences.
+// which are equal, and the Gram matrix of the values or of the differences. All is read
+// once.
 func TestScanSeveral(t *testing.T) {
 	const same = " s.same:BF16:1100000:1,2,3 t.ints:U8:4200000:1"
 	var models []*model.Model
@@ -112,7 +113,9 @@ func TestScanSeveral(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Budget.Threads = threads
-			found, err := scan(t, t.Context(), p, engine.Options{})
+			var read counter
+			sum := int64(0)
+			found, err := scan(t, t.Context(), p, engine.Options{Wrap: read.wrap})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,6 +134,7 @@ func TestScanSeveral(t *testing.T) {
 				for _, o := range x.Operands {
 					b, d := raw(t, o, tensor.Info{})
 					all, types = append(all, b), append(types, d)
+					sum += int64(len(b))
 				}
 				for k, first := range got.First {
 					want := slices.IndexFunc(all, func(b []byte) bool { return bytes.Equal(b, all[k]) })
@@ -179,6 +183,9 @@ func TestScanSeveral(t *testing.T) {
 			}
 			if measured < 10 {
 				t.Errorf("%d tensors are measured", measured)
+			}
+			if n := read.bytes.Load(); n > sum || n < sum*9/10 { // integers are not read on where all differ
+				t.Errorf("%d bytes are read of %d", n, sum)
 			}
 		}
 	}
