@@ -36,7 +36,7 @@ type grammar struct {
 	Convert    convertCmd `cmd:"" help:"Write a model in another format, type or shard size."`
 	Batch      batchCmd   `cmd:"" help:"Run a list of merges and conversions unattended."`
 	Inspect    inspectCmd `cmd:"" help:"Show the tensors, settings and files of a model folder or weight file."`
-	Compare    compareCmd `cmd:"" help:"Show how far apart two models are, tensor by tensor."`
+	Compare    compareCmd `cmd:"" help:"Show how far apart models are, tensor by tensor."`
 	Verify     verifyCmd  `cmd:"" help:"Recompute a finished model from its parents and compare it, bit by bit."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version."`
 

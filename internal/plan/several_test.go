@@ -128,3 +128,22 @@ func TestSeveralLeast(t *testing.T) {
 		before = me.Least
 	}
 }
+
+// Before the models are opened, the least for several counts their results too.
+func TestAdmitSeveral(t *testing.T) {
+	const n = 5000
+	least := func(of int) int64 {
+		r := recipe.Request{Recipe: recipe.Comparison("a", "b"), Run: recipe.Run{MaxMemory: 1 << 20, Threads: 2}}
+		_, err := plan.Admit(r, plan.Comparing, nil, model.Count{Tensors: n, Text: 50 * n, Files: 1, Bytes: 1 << 30}, of)
+		var me *plan.MemoryError
+		if !errors.As(err, &me) {
+			t.Fatalf("%d models: %v, want a *plan.MemoryError", of, err)
+		}
+		return me.Least
+	}
+	two, four, eight := least(2), least(4), least(8)
+	// At the least a name of each model, and 8 bytes for each norm and each cosine.
+	if four < two+n*(2*50+8*(4+6)) || eight < four+n*(4*50+8*(4+22)) {
+		t.Errorf("2, 4 and 8 models: %d, %d and %d", two, four, eight)
+	}
+}
