@@ -23,8 +23,9 @@ type apartJSON struct {
 type spreadJSON struct {
 	Kind    model.Kind  `json:"kind,omitempty"`
 	Tensors int         `json:"tensors"`
-	Equal   int         `json:"equal"`       // in all models, byte for byte
-	Same    []int       `json:"equal_pairs"` // tensors that are equal in both of a pair
+	Equal   int         `json:"equal"`          // in all models, byte for byte
+	Both    []int       `json:"compared_pairs"` // tensors that are compared in both of a pair
+	Same    []int       `json:"equal_pairs"`    // tensors that are equal in both of a pair
 	Angles  []*float64  `json:"angle_degrees"`
 	Least   *float64    `json:"angle_degrees_min"`
 	Median  *float64    `json:"angle_degrees_median"`
@@ -38,7 +39,7 @@ type spreadJSON struct {
 func spreadOf(g *Spread) spreadJSON {
 	low, _, _ := g.Least()
 	high, _, _ := g.Most()
-	v := spreadJSON{Kind: g.Kind, Tensors: g.Tensors, Equal: g.Equal, Same: g.Same, Angles: numbersOf(g.Degrees), Least: number(low), Median: number(g.Median()), Most: number(high),
+	v := spreadJSON{Kind: g.Kind, Tensors: g.Tensors, Equal: g.Equal, Both: g.Both, Same: g.Same, Angles: numbersOf(g.Degrees), Least: number(low), Median: number(g.Median()), Most: number(high),
 		Shares: numbersOf(g.Shares), Apart: []apartJSON{}}
 	o := g.Outliers()
 	for _, x := range o.Out {

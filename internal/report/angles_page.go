@@ -188,7 +188,7 @@ func (p *anglesPage) matrix(g *Spread) matrixView {
 		for j, other := range p.names {
 			var c matrixCell
 			if x := g.At(i, j); i != j && !math.IsNaN(x) {
-				c = matrixCell{step(x, high), angle(x), fmt.Sprintf("%s and %s: %s", name, other, angle(x))}
+				c = matrixCell{step(x, high), angle(x), fmt.Sprintf("%s and %s: %s, %s", name, other, angle(x), text.Count(g.Both[pairOf(g.Models, i, j)], "tensor"))}
 			}
 			row.Cells = append(row.Cells, c)
 		}
