@@ -177,8 +177,6 @@ func (w *arithmetic) blend(ctx context.Context, dst []byte, in []input, out tens
 	switch {
 	case m.equal:
 		return w.convert(ctx, dst, in[0], out, off)
-	case m.sweep != nil:
-		return w.mixPart(ctx, dst, in, int64(out.Size()), off, m.sweep)
 	}
 	return w.sum(ctx, dst, in, out, off, m)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"hash/crc32"
+	"slices"
 
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/plan"
@@ -35,7 +36,7 @@ func (w *checkWorker) do(ctx context.Context, k *checked, block int) (blockCheck
 	if k.pass > 0 {
 		s := k.sweep
 		m := s.Meter(&w.scratch, block)
-		same, err := w.region(ctx, in, s.Region(block), k.pass == 1, m.Add)
+		same, err := w.region(ctx, in, s.Region(block), grainOf(s), k.pass == 1, m.Add)
 		return blockCheck{meter: m, same: same}, err
 	}
 	from, to := w.c.blockRange(k, block)
@@ -49,6 +50,8 @@ func (w *checkWorker) do(ctx context.Context, k *checked, block int) (blockCheck
 
 func (w *checkWorker) block(ctx context.Context, t *plan.Tensor, in []input, block int, from, to int64) error {
 	switch k := w.k; {
+	case block < k.parts && k.mix.sweep != nil:
+		return w.swept(ctx, t, in, from, to)
 	case block < k.parts && k.measured:
 		return w.every(ctx, t, in, from, to, w.mixed(t, in))
 	case block < k.parts:
@@ -89,16 +92,21 @@ func (w *checkWorker) measureToo(ctx context.Context, t *plan.Tensor, in []input
 
 // mixed compares what the mix of the extent says.
 func (w *checkWorker) mixed(t *plan.Tensor, in []input) func(chunks [][]byte) {
-	switch {
-	case w.k.mix.equal:
+	if w.k.mix.equal {
 		return w.alone(t.DType, &in[0])
-	case w.k.mix.sweep != nil:
-		mixer := w.k.mix.sweep.Mixer(&w.scratch)
-		return w.computed(in, t.DType, func(dst []byte, chunks [][]byte) slerp.Counts {
-			return mixer.Mix(dst, chunks, w.at/int64(t.DType.Size()))
-		})
 	}
 	return w.computed(in, t.DType, w.combiner(in, t.DType, w.k.mix))
+}
+
+// swept compares what a sweep makes.
+func (w *checkWorker) swept(ctx context.Context, t *plan.Tensor, in []input, from, to int64) error {
+	size := int64(t.DType.Size())
+	counts, err := w.mixRange(ctx, t, in, from/size, to/size, w.k.mix.sweep, func(n int64) []byte {
+		w.out = slices.Grow(w.out[:0], int(n))[:max(n, chunkBytes)]
+		return w.out[:n]
+	}, w.compare)
+	w.found.over, w.found.under = counts.Overflow, counts.Underflow
+	return err
 }
 
 // alone compares the values of the first operand that it is given.

@@ -2,18 +2,20 @@ package engine
 
 import (
 	"context"
+	"slices"
 
+	"slerpmerge/internal/plan"
 	"slerpmerge/slerp"
 )
 
 // region shows the elements of a region of all operands, chunk by chunk. at is the
 // index of the first. If it is to look, it also reports whether all operands
 // have the same bytes there.
-func (w *arithmetic) region(ctx context.Context, in []input, r slerp.Region, look bool, do func(chunks [][]byte, at int64)) (same bool, err error) {
+func (w *arithmetic) region(ctx context.Context, in []input, r slerp.Region, grain int64, look bool, do func(chunks [][]byte, at int64)) (same bool, err error) {
 	same = look && sameTypes(in)
 	for k := range r.Count {
 		at := r.From + k*r.Stride
-		err := w.each(ctx, in, at, at+r.Len, chunkElems(in), func(chunks [][]byte) {
+		err := w.each(ctx, in, at, at+r.Len, grainStep(in, grain), func(chunks [][]byte) {
 			same = same && allEqual(chunks)
 			do(chunks, at)
 			at += int64(len(chunks[0])) / in[0].size
@@ -25,17 +27,67 @@ func (w *arithmetic) region(ctx context.Context, in []input, r slerp.Region, loo
 	return same, nil
 }
 
-// mixPart fills dst, from byte off of the output on, with part of a tensor that a
-// sweep has measured.
-func (w *arithmetic) mixPart(ctx context.Context, dst []byte, in []input, size, off int64, s slerp.Sweep) (counts slerp.Counts, err error) {
-	mixer := s.Mixer(&w.scratch)
-	from := off / size
-	_, err = w.region(ctx, in, slerp.Region{From: from, Len: int64(len(dst)) / size, Count: 1}, false, func(chunks [][]byte, at int64) {
-		n := int64(len(chunks[0])) / in[0].size * size
-		counts.Add(mixer.Mix(dst[:n], chunks, at))
-		dst = dst[n:]
-	})
-	return counts, err
+// mixRange computes elements from to to of a tensor that a sweep has measured. place
+// returns the room for the next n bytes of the output, and done is called once they are there.
+// Grains that lie in the range with a part alone are computed whole; each is counted where it
+// begins.
+func (w *arithmetic) mixRange(ctx context.Context, t *plan.Tensor, in []input, from, to int64, s slerp.Sweep,
+	place func(n int64) []byte, done func(p []byte)) (counts slerp.Counts, err error) {
+	mixer, size, grain := s.Mixer(&w.scratch), int64(t.DType.Size()), grainOf(s)
+	at, begins := from/grain*grain, true
+	mix := func(chunks [][]byte) {
+		n := int64(len(chunks[0])) / in[0].size
+		low, high := max(at, from), min(at+n, to)
+		dst := place((high - low) * size)
+		var c slerp.Counts
+		if high-low == n {
+			c = mixer.Mix(dst, chunks, at)
+		} else {
+			w.edge = slices.Grow(w.edge[:0], int(n*size))[:n*size]
+			c = mixer.Mix(w.edge, chunks, at)
+			copy(dst, w.edge[(low-at)*size:])
+		}
+		if begins {
+			counts.Add(c)
+		}
+		done(dst)
+		at += n
+	}
+	end := min((to+grain-1)/grain*grain, t.Elems())
+	if at < from {
+		begins = false
+		if err := w.each(ctx, in, at, min(at+grain, end), grain, mix); err != nil {
+			return counts, err
+		}
+		begins = true
+	}
+	return counts, w.each(ctx, in, at, end, grainStep(in, grain), mix)
+}
+
+// grainOf returns the number of elements that a sweep wants together.
+func grainOf(s slerp.Sweep) int64 {
+	if g, ok := s.(slerp.Grained); ok {
+		return g.Grain()
+	}
+	return 1
+}
+
+// grainStep is chunkElems in whole grains.
+func grainStep(in []input, grain int64) int64 {
+	return max(1, chunkElems(in)/grain) * grain
+}
+
+// swept fills dst with part of a large tensor that a sweep has measured.
+func (w *worker) swept(ctx context.Context, dst []byte, in []input, t *plan.Tensor, s *span, v int) (err error) {
+	size := int64(t.DType.Size())
+	s.counts, err = w.mixRange(ctx, t, in, s.off/size, (s.off+s.len)/size, s.mix.sweep, func(n int64) (p []byte) {
+		p, dst = dst[:n], dst[n:]
+		return p
+	}, func([]byte) {})
+	if err == nil && s.counts.NonFinite > 0 {
+		err = w.e.notFinite(v, s.tensor)
+	}
+	return err
 }
 
 // sweepOnce measures and computes a tensor whose operands fit the hold buffer, in
@@ -49,6 +101,7 @@ func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, v, i int
 		return counts, err
 	}
 	s := newSweep(t)
+	step := grainStep(in, grainOf(s))
 	if !same {
 		for blocks := s.Pass(); blocks > 0; blocks = s.Pass() {
 			for b := range blocks {
@@ -57,7 +110,7 @@ func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, v, i int
 				}
 				m, r := s.Meter(&w.scratch, b), s.Region(b)
 				for k := range r.Count {
-					if err := w.again(ctx, in, r.From+k*r.Stride, r.From+k*r.Stride+r.Len, m.Add); err != nil {
+					if err := w.again(ctx, in, r.From+k*r.Stride, r.From+k*r.Stride+r.Len, step, m.Add); err != nil {
 						return counts, err
 					}
 				}
@@ -71,14 +124,14 @@ func (w *worker) sweepOnce(ctx context.Context, dst []byte, in []input, v, i int
 	}
 	if mix.equal {
 		c := w.converter(t.DType, in[0].typ)
-		err = w.again(ctx, in[:1], 0, n, func(chunks [][]byte, at int64) {
+		err = w.again(ctx, in[:1], 0, n, step, func(chunks [][]byte, at int64) {
 			size := int64(t.DType.Size())
 			counts.Add(c.Convert(dst[at*size:][:int64(len(chunks[0]))/in[0].size*size], chunks[0]))
 		})
 		return counts, err
 	}
 	mixer := s.Mixer(&w.scratch)
-	err = w.again(ctx, in, 0, n, func(chunks [][]byte, at int64) {
+	err = w.again(ctx, in, 0, n, step, func(chunks [][]byte, at int64) {
 		size := int64(t.DType.Size())
 		counts.Add(mixer.Mix(dst[at*size:][:int64(len(chunks[0]))/in[0].size*size], chunks, at))
 	})

@@ -29,6 +29,7 @@ type arithmetic struct {
 	in        []input // of the tensor in hand, if it is in hand whole
 	views     *views
 	scratch   slerp.Scratch
+	edge      []byte // a part of the output of a sweep that is computed to be cut
 	held      []held
 	whole     [][]byte
 	block     method.Gram
@@ -86,7 +87,7 @@ func (w *worker) measureBlock(ctx context.Context, t task) error {
 	var err error
 	if s := t.of.sweep; s != nil {
 		meter = s.Meter(&w.scratch, t.block)
-		same, err = w.region(ctx, in, s.Region(t.block), look, meter.Add)
+		same, err = w.region(ctx, in, s.Region(t.block), grainOf(s), look, meter.Add)
 	} else {
 		g, same, err = w.measure(ctx, &w.e.tensors[t.of.tensor], in, t.block, look)
 	}
@@ -141,11 +142,10 @@ func (w *worker) fillSpan(ctx context.Context, dst []byte, s *span, v int) (err 
 	switch needs := t.Op.Needs(); {
 	case needs == method.Equality:
 		return w.follow(ctx, dst, in, s)
+	case s.mix.sweep != nil:
+		return w.swept(ctx, dst, in, t, s, v)
 	case t.Blends() && e.large[s.tensor]:
 		s.counts, err = w.blendAndTail(ctx, dst, in, t, *s)
-		if err == nil && s.mix.sweep != nil && s.counts.NonFinite > 0 {
-			err = e.notFinite(v, s.tensor)
-		}
 		return err
 	case needs == method.Passes:
 		s.counts, err = w.sweepOnce(ctx, dst, in, v, s.tensor)
@@ -294,7 +294,7 @@ func (w *worker) once(ctx context.Context, dst []byte, in []input, v, i int) (co
 		return counts, err
 	}
 	size := int64(len(dst)) / n
-	err = w.again(ctx, in[:needed], 0, n, func(chunks [][]byte, at int64) {
+	err = w.again(ctx, in[:needed], 0, n, step, func(chunks [][]byte, at int64) {
 		counts.Add(combine(dst[at*size:][:int64(len(chunks[0]))/in[0].size*size], chunks))
 	})
 	return counts, err
@@ -326,9 +326,8 @@ func (w *worker) solve(v, i int, in []input, sum method.Gram, same bool) (combin
 }
 
 // again shows elements from to to of all operands of a tensor in hand, a second
-// time. at is the index of the first of a chunk.
-func (w *worker) again(ctx context.Context, in []input, from, to int64, show func(chunks [][]byte, at int64)) error {
-	step := chunkElems(in)
+// time, step of them at a time. at is the index of the first of a chunk.
+func (w *worker) again(ctx context.Context, in []input, from, to, step int64, show func(chunks [][]byte, at int64)) error {
 	at, m := from, int64(0)
 	do := func(chunks [][]byte) {
 		w.whole = w.whole[:0]

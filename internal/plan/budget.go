@@ -133,7 +133,7 @@ func budget(threads int, piece int64, table held) Budget {
 	b := Budget{
 		Threads: threads,
 		Piece:   piece,
-		Hold:    2 * piece,
+		Hold:    max(2*piece, table.grain),
 		Buffers: threads + spare,
 		Pool:    min(max(8*piece, minPool), maxPool),
 	}
@@ -168,6 +168,7 @@ func readBudget(limit int64, threads int, table held) (Budget, error) {
 
 // readers is the budget of so many threads that only read.
 func readers(threads int, pool int64, table held) Budget {
-	running := withHeap(table.running+pageBytes+int64(threads)*(readerBytes+table.each+table.state+table.scratch), pool)
-	return Budget{Threads: threads, Pool: pool, Total: max(running, withHeap(table.before, minPool))}
+	each := readerBytes + table.each + table.state + table.scratch + table.grain
+	running := withHeap(table.running+pageBytes+int64(threads)*each, pool)
+	return Budget{Threads: threads, Pool: pool, Hold: table.grain, Total: max(running, withHeap(table.before, minPool))}
 }

@@ -8,6 +8,7 @@ import (
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
+	"slerpmerge/slerp"
 )
 
 // A Purpose is a reason to open models.
@@ -69,9 +70,10 @@ type tables struct {
 // work, which don't exist before. Each thread holds some more.
 type held struct {
 	before, running, each int64
-	// Of a slerp.Sweep: the most that one tensor takes, and the scratch of one goroutine.
-	state, scratch int64
-	more           int // outputs beside the first
+	// Of a slerp.Sweep: the most that one tensor takes; the scratch of one goroutine; and
+	// the operands of one grain.
+	state, scratch, grain int64
+	more                  int // outputs beside the first
 }
 
 // held estimates what is in memory.
@@ -281,20 +283,30 @@ func (p *planner) held() held {
 		}
 	}
 	h := t.held()
-	h.state, h.scratch = p.sweepBytes()
+	p.sweepBytes(&h)
 	return h
 }
 
-// sweepBytes returns the most that the sweep of a tensor takes, and its scratch.
-func (p *planner) sweepBytes() (state, scratch int64) {
+// sweepBytes finds the most that the sweep of a tensor takes.
+func (p *planner) sweepBytes(h *held) {
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
-		if t.Op.Needs() == method.Passes {
-			s, own := t.Op.(method.Sweeper).Sweep(t.Shapes()).Memory()
-			state, scratch = max(state, s), max(scratch, own)
+		if t.Op.Needs() != method.Passes {
+			continue
 		}
+		o := t.Shapes()
+		sweep := t.Op.(method.Sweeper).Sweep(o)
+		state, scratch := sweep.Memory()
+		if g, ok := sweep.(slerp.Grained); ok && g.Grain() > 1 {
+			grain, width := g.Grain(), int64(0)
+			for _, d := range o.In {
+				width += int64(d.Size())
+			}
+			h.grain = max(h.grain, grain*width)
+			scratch += grain * int64(t.DType.Size())
+		}
+		h.state, h.scratch = max(h.state, state), max(h.scratch, scratch)
 	}
-	return state, scratch
 }
 
 // sourceBytes is what the operands hold when they are read: the lists of all
