@@ -113,23 +113,19 @@ func TestArceeFusion(t *testing.T) {
 	}
 }
 
-// A long row in several pieces, beside one that has a NaN.
+// Long rows in several pieces.
 func TestArceeFusionLong(t *testing.T) {
 	r := source(161)
-	s := newSample(r, []uint64{2, BlockElems + 77}, 2, 1, weights)
-	s.In, s.Out = []DType{tensor.BF16, tensor.BF16}, tensor.BF16
-	for k := range s.x {
-		v := make([]float64, s.Elems())
-		for i := range v {
-			v[i] = float64(i%256) / 256
-			if k == 0 {
-				v[i] += float64(r.IntN(8)) / 256
-			}
-		}
-		s.x[k] = encoded(tensor.BF16, v...)
+	s := steps(r, tensor.F32, []uint64{2, BlockElems + 77}, 2, 1, 7)
+	if res := s.holdFusion(t, 2); res.taken == 0 {
+		t.Error("nothing is taken")
 	}
-	s.holdFusion(t, 2)
-	putCode(tensor.BF16, s.x[0], BlockElems+100, nanCodes[tensor.BF16])
+}
+
+// A NaN in one piece of a long row spoils it all.
+func TestArceeFusionLongNaN(t *testing.T) {
+	s := steps(source(162), tensor.F16, []uint64{3, longRow + 1}, 2, 0, 7)
+	putCode(tensor.F16, s.x[1], longRow+9, nanCodes[tensor.F16])
 	s.values = nil
 	s.holdFusion(t, 3)
 }

@@ -82,10 +82,10 @@ func rowDivergence(base, other []float64) float64 {
 		if top != top {
 			return math.Float64frombits(nan64)
 		}
-		softmax(&sums[i], v, top, 0)
+		softmax(&sums[i], v, top)
 	}
 	var l [8]float64
-	divergence(&l, other, base, fold(&sums[1]), fold(&sums[0]), 0)
+	divergence(&l, other, base, fold(&sums[1]), fold(&sums[0]))
 	return fold(&l)
 }
 
@@ -126,16 +126,16 @@ func (m *fusionMeter) addLong(w *fusion, block int) {
 		}
 		if w.step == fusionSums {
 			for i, v := range pair {
-				softmax(&lanes[i], v, row.top[i], 0)
+				softmax(&lanes[i], v, row.top[i])
 				m.part.sum[i] = fold(&lanes[i])
 			}
 			return
 		}
 		var unused [8]float64
 		for i, v := range pair {
-			softmax(&unused, v, row.top[i], 0)
+			softmax(&unused, v, row.top[i])
 		}
-		divergence(&kl, pair[1], pair[0], row.sum[1], row.sum[0], 0)
+		divergence(&kl, pair[1], pair[0], row.sum[1], row.sum[0])
 		m.part.kl = fold(&kl)
 	}
 }

@@ -80,8 +80,8 @@ func TestRam(t *testing.T) {
 // The counts of several blocks add.
 func TestRamBlocks(t *testing.T) {
 	r := source(143)
-	s := newSample(r, []uint64{2, BlockElems/2 + 100}, 3, 1, weights)
-	w := Ram{Base: 1, Epsilon: 0.02, R: 0.5, Alpha: 1e9}
+	s := steps(r, tensor.F32, []uint64{2, BlockElems/2 + 100}, 3, 1, 3)
+	w := Ram{Base: 1, Epsilon: 1.0 / 512, R: 0.5, Alpha: 1e9}
 	want, _ := ramOf(s, w)
 	s.hold(t, r, func() Sweep { return w.Sweep(s.Operands) }, want, nil)
 }

@@ -15,25 +15,29 @@ const (
 	// integral added to a number below 2^51 rounds it to an integer, which is in
 	// the lower bits of the sum.
 	integral = 0x1.8p52
-	// leastExp is the least argument: from there down e^x is e^-700.
+	// leastExp is the least argument: from there down e^-700 is taken.
 	leastExp = -700
 )
 
-// exp is e^x within 1.4 units in the last place, for a finite x up to 700: one half each for the table
-// and the last sum, and 0.31 for the Taylor series of the rest, of up to 0.0055, which ends
-// after the fifth power.
-func exp(x float64) float64 {
-	if x < leastExp {
-		x = leastExp
+// exponentials replaces the elements x of v, which are finite, by e^(x - top), where x - top is 700
+// at most, within 1.4 units in the last place: one half each for the table and
+// the last sum, and 0.31 for the Taylor series of the rest, of up to 0.0055, which ends after
+// the fifth power.
+func exponentials(v []float64, top float64) {
+	for j, x := range v {
+		if x -= top; x < leastExp {
+			x = leastExp
+		}
+		t := float64(x*expSteps) + integral
+		k := int64(math.Float64bits(t)<<32) >> 32
+		t -= integral
+		r := (x - float64(t*expStep1)) - float64(t*expStep2)
+		z := float64(r * r)
+		p := r + float64(z*((1.0/2+float64(r*(1.0/6)))+float64(z*(1.0/24+float64(r*(1.0/120))))))
+		y := expTable[k&63]
+		y += float64(y * p)
+		v[j] = math.Float64frombits(math.Float64bits(y) + uint64(k>>6)<<52)
 	}
-	t := float64(x*expSteps) + integral
-	k := int64(math.Float64bits(t)<<32) >> 32
-	t -= integral
-	r := (x - float64(t*expStep1)) - float64(t*expStep2)
-	p := r + float64(float64(r*r)*(1.0/2+float64(r*(1.0/6+float64(r*(1.0/24+float64(r*(1.0/120))))))))
-	y := expTable[k&63]
-	y += float64(y * p)
-	return math.Float64frombits(math.Float64bits(y) + uint64(k>>6)<<52)
 }
 
 // expTable has 2^(k/64), rounded to nearest.
@@ -57,11 +61,16 @@ var expTable = [64]float64{
 }
 
 // softmax replaces the elements of v by e^(x - top) and adds these to the lanes.
-func softmax(l *[8]float64, v []float64, top float64, lane int) {
-	for j, x := range v {
-		y := exp(x - top)
-		v[j] = y
-		l[(lane+j)&7] += y
+func softmax(l *[8]float64, v []float64, top float64) {
+	exponentials(v, top)
+	for len(v) >= 8 {
+		for i := range l {
+			l[i] += v[i]
+		}
+		v = v[8:]
+	}
+	for i, y := range v {
+		l[i] += y
 	}
 }
 
@@ -74,7 +83,7 @@ const probable = 1e-8
 // The terms are P ln(P/Q) - P + Q, as the probabilities on both sides have the same sum.
 // They are not negative, and where P and Q are close there is no difference of large
 // numbers: with s = (P-Q)/(P+Q) a term is (P+Q) (s² + (1+s)(s³/3 + s⁵/5 + ...)).
-func divergence(l *[8]float64, u, v []float64, sumU, sumV float64, lane int) {
+func divergence(l *[8]float64, u, v []float64, sumU, sumV float64) {
 	iu, iv := 1/sumU, 1/sumV
 	v = v[:len(u)]
 	for j, x := range u {
@@ -83,11 +92,11 @@ func divergence(l *[8]float64, u, v []float64, sumU, sumV float64, lane int) {
 		s := (p - q) / both
 		z := float64(s * s)
 		if z > nearSquare {
-			l[(lane+j)&7] += max(0, float64(p*ln(p/q))-(p-q))
+			l[j&7] += max(0, float64(p*ln(p/q))-(p-q))
 			continue
 		}
 		tail := 1.0/3 + float64(z*(1.0/5+float64(z*(1.0/7+float64(z*(1.0/9+float64(z*(1.0/11+float64(z*(1.0/13))))))))))
-		l[(lane+j)&7] += float64(both * (z + float64(float64(z*s)*float64((1+s)*tail))))
+		l[j&7] += float64(both * (z + float64(float64(z*s)*float64((1+s)*tail))))
 	}
 }
 
