@@ -46,10 +46,11 @@ type fusion struct {
 	n      int64
 	rows   rowBlocks
 	long   bool
-	pieces int64 // of a long row, of BlockElems elements
+	pieces int64        // of a long row, of BlockElems elements
+	exp    [2]exponents // of the base and the other
 	step   fusionStep
 	kl     []float64 // of the rows; NaN where an element is not finite
-	long1  []longSums
+	longs  []longSums
 	parts  []longSums // of the blocks of a pass over long rows
 
 	selection *selection
@@ -80,7 +81,7 @@ type longSums struct {
 func (w *fusion) Memory() (state, scratch int64) {
 	const longBytes = 40
 	state, scratch = selectionBytes(tensor.F32, w.n, 3)
-	state += 8 * w.rows.rows
+	state += 8*w.rows.rows + exponentBytes
 	if w.long {
 		return state + longBytes*w.rows.rows*(1+w.pieces), scratch + mixerBytes(w.o) + 4*strip
 	}
@@ -94,9 +95,10 @@ func (w *fusion) Pass() (blocks int) {
 	}
 	switch w.step {
 	case fusionStart:
+		w.exp = [2]exponents{exponentsOf(w.o.In[w.Base]), exponentsOf(w.o.In[1-w.Base])}
 		w.kl = make([]float64, w.rows.rows)
 		if w.step = fusionRows; w.long {
-			w.long1 = make([]longSums, w.rows.rows)
+			w.longs = make([]longSums, w.rows.rows)
 			w.step = fusionTops
 		} else {
 			w.selection.begin()
@@ -108,7 +110,7 @@ func (w *fusion) Pass() (blocks int) {
 		switch w.step++; {
 		case w.step != fusionUpper:
 		case w.long:
-			w.parts, w.long1 = nil, nil
+			w.parts, w.longs = nil, nil
 			w.selection.begin()
 		default:
 			w.find()

@@ -60,7 +60,7 @@ func (m *fusionMeter) addRows(w *fusion, s *Scratch) {
 			for j, b := range base {
 				apart[j] = math.Abs(other[j] - b)
 			}
-			kl := rowDivergence(base, other)
+			kl := w.rowDivergence(base, other)
 			w.kl[r] = kl
 			for rest := apart; len(rest) > 0; {
 				part := rest[:min(strip, len(rest))]
@@ -75,37 +75,24 @@ func (m *fusionMeter) addRows(w *fusion, s *Scratch) {
 }
 
 // rowDivergence returns the divergence of a row, and overwrites it.
-func rowDivergence(base, other []float64) float64 {
+func (w *fusion) rowDivergence(base, other []float64) float64 {
 	var sums [2][8]float64
 	for i, v := range [2][]float64{base, other} {
-		top := highest(v)
+		top := shift(highest(v))
 		if top != top {
-			return math.Float64frombits(nan64)
+			return top
 		}
-		softmax(&sums[i], v, top)
+		w.exp[i](v, top)
+		addLanes(&sums[i], v)
 	}
 	var l [8]float64
 	divergence(&l, other, base, fold(&sums[1]), fold(&sums[0]))
 	return fold(&l)
 }
 
-// highest returns the greatest element of v, NaN if one is not finite.
-func highest(v []float64) float64 {
-	if greatest(v) >= 0x7ff<<53 {
-		return math.Float64frombits(nan64)
-	}
-	top := math.Inf(-1)
-	for _, x := range v {
-		if x > top {
-			top = x
-		}
-	}
-	return top
-}
-
 // addLong has the meter measure a piece of a long row.
 func (m *fusionMeter) addLong(w *fusion, block int) {
-	row := &w.long1[int64(block)/w.pieces]
+	row := &w.longs[int64(block)/w.pieces]
 	var lanes [2][8]float64
 	var kl [8]float64
 	sides := func(x [][]float64) [2][]float64 { return [2][]float64{x[w.Base], x[1-w.Base]} }
@@ -126,14 +113,14 @@ func (m *fusionMeter) addLong(w *fusion, block int) {
 		}
 		if w.step == fusionSums {
 			for i, v := range pair {
-				softmax(&lanes[i], v, row.top[i])
+				w.exp[i](v, row.top[i])
+				addLanes(&lanes[i], v)
 				m.part.sum[i] = fold(&lanes[i])
 			}
 			return
 		}
-		var unused [8]float64
 		for i, v := range pair {
-			softmax(&unused, v, row.top[i])
+			w.exp[i](v, row.top[i])
 		}
 		divergence(&kl, pair[1], pair[0], row.sum[1], row.sum[0])
 		m.part.kl = fold(&kl)
@@ -142,8 +129,8 @@ func (m *fusionMeter) addLong(w *fusion, block int) {
 
 // gather adds up the pieces of long rows.
 func (w *fusion) gather() {
-	for r := range w.long1 {
-		row := &w.long1[r]
+	for r := range w.longs {
+		row := &w.longs[r]
 		for p, part := range w.parts[int64(r)*w.pieces : int64(r+1)*w.pieces] {
 			for i := range row.top {
 				switch {
@@ -156,6 +143,9 @@ func (w *fusion) gather() {
 				}
 			}
 			row.kl += part.kl
+		}
+		if w.step == fusionTops {
+			row.top = [2]float64{shift(row.top[0]), shift(row.top[1])}
 		}
 		w.kl[r] = row.kl
 	}

@@ -1,6 +1,11 @@
 package slerp
 
-import "math"
+import (
+	"math"
+	"sync"
+
+	"slerpmerge/internal/tensor"
+)
 
 // Exponentials and divergences for rows of probabilities. Package math is not used, whose
 // exponential and logarithm are assembly on some machines and differ by machine in the
@@ -60,15 +65,86 @@ var expTable = [64]float64{
 	0x1.ea4afa2a490dap+0, 0x1.efa1bee615a27p+0, 0x1.f50765b6e4540p+0, 0x1.fa7c1819e90d8p+0,
 }
 
-// softmax replaces the elements of v by e^(x - top) and adds these to the lanes.
-func softmax(l *[8]float64, v []float64, top float64) {
-	exponentials(v, top)
-	for len(v) >= 8 {
-		for i := range l {
-			l[i] += v[i]
+// highest returns the greatest element of v, NaN if one is not finite.
+func highest(v []float64) float64 {
+	far, top := uint64(0), int64(math.MinInt64)
+	for _, x := range v {
+		u := math.Float64bits(x)
+		far = max(far, u<<1)
+		top = max(top, int64(u)^int64(u)>>63&math.MaxInt64) // in the order of the elements
+	}
+	if far >= 0x7ff<<53 {
+		return math.Float64frombits(nan64)
+	}
+	return math.Float64frombits(uint64(top ^ top>>63&math.MaxInt64))
+}
+
+// shift returns what is subtracted from the elements of a row before exponentials are taken, by its
+// greatest element: nothing, if neither that one's exponential nor sums of as great ones come near the ends of
+// float64. NaN stays NaN.
+func shift(top float64) float64 {
+	if math.Abs(top) <= 600 {
+		return 0
+	}
+	return top
+}
+
+// An exponents replaces the elements x of v by e^(x - top).
+type exponents func(v []float64, top float64)
+
+// exponentsOf returns the exponents for operands of a type. They have the same bits for
+// all types.
+func exponentsOf(d DType) exponents {
+	if d != tensor.BF16 {
+		return exponentials
+	}
+	table := brainExponentials()
+	return func(v []float64, top float64) {
+		if top != 0 {
+			exponentials(v, top)
+			return
 		}
+		for j, x := range v {
+			u := math.Float64bits(x)
+			k := min(max(int64(u<<1>>46)-(1023-brainTiny)<<7, 0), 1<<13-1)
+			v[j] = table[u>>63<<13|uint64(k)]
+		}
+	}
+}
+
+// brainTiny is the binary logarithm below which e^x is 1, negated.
+const brainTiny = 54
+
+// exponentBytes is the size of brainExponentials.
+const exponentBytes = 8 << 14
+
+// brainExponentials has e^x for the values of BF16 from 2^-54 to 2^10, and behind these for their
+// negatives.
+var brainExponentials = sync.OnceValue(func() *[1 << 14]float64 {
+	t := new([1 << 14]float64)
+	for k := range 1 << 13 {
+		x := math.Float64frombits(uint64(k+(1023-brainTiny)<<7) << 45)
+		t[k], t[1<<13|k] = min(x, -leastExp), -x
+	}
+	exponentials(t[:], 0)
+	return t
+})
+
+// addLanes adds the elements of v to the lanes.
+func addLanes(l *[8]float64, v []float64) {
+	l0, l1, l2, l3, l4, l5, l6, l7 := l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7]
+	for len(v) >= 8 {
+		l0 += v[0]
+		l1 += v[1]
+		l2 += v[2]
+		l3 += v[3]
+		l4 += v[4]
+		l5 += v[5]
+		l6 += v[6]
+		l7 += v[7]
 		v = v[8:]
 	}
+	*l = [8]float64{l0, l1, l2, l3, l4, l5, l6, l7}
 	for i, y := range v {
 		l[i] += y
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/big"
 	"testing"
+
+	"slerpmerge/internal/tensor"
 )
 
 // bigExp is e^x to 150 bits, by the series at x/2^20.
@@ -73,8 +75,10 @@ func TestSoftmaxBits(t *testing.T) {
 		}
 	}
 	var lu, lv, l [8]float64
-	softmax(&lu, u, 11)
-	softmax(&lv, v, 13)
+	exponentials(u, 11)
+	addLanes(&lu, u)
+	exponentials(v, 13)
+	addLanes(&lv, v)
 	divergence(&l, u, v, fold(&lu), fold(&lv))
 	if a, b, c := fold(&lu), fold(&lv), fold(&l); a != 0x1.51fb6194f7ea4p+07 || b != 0x1.01507d84d7a6ap+06 || c != 0x1.04ad1ec3741dp+01 {
 		t.Errorf("%x, %x, %x", a, b, c)
@@ -120,8 +124,10 @@ func TestDivergence(t *testing.T) {
 				want.Add(want, log.Mul(log, p[i]))
 			}
 			var lu, lv, l [8]float64
-			softmax(&lu, u, top)
-			softmax(&lv, v, topV)
+			exponentials(u, top)
+			addLanes(&lu, u)
+			exponentials(v, topV)
+			addLanes(&lv, v)
 			divergence(&l, u, v, fold(&lu), fold(&lv))
 			got, exact := fold(&l), 0.0
 			exact, _ = want.Float64()
@@ -144,8 +150,49 @@ func BenchmarkSoftmax(b *testing.B) {
 		copy(u, x)
 		copy(v, y)
 		var lu, lv, l [8]float64
-		softmax(&lu, u, 0.1)
-		softmax(&lv, v, 0.1)
+		exponentials(u, 0.1)
+		addLanes(&lu, u)
+		exponentials(v, 0.1)
+		addLanes(&lv, v)
 		divergence(&l, u, v, fold(&lu), fold(&lv))
+	}
+}
+
+// The table for BF16 has the bits of the exponentials, for all codes.
+func TestBrainExponentials(t *testing.T) {
+	fill := exponentsOf(tensor.BF16)
+	var a, b []float64
+	for c := range uint64(1 << 16) {
+		if x := value(tensor.BF16, c); x <= 600 && !math.IsInf(x, 0) {
+			a, b = append(a, x), append(b, x)
+		}
+	}
+	exponentials(a, 0)
+	fill(b, 0)
+	for i := range a {
+		if a[i] != b[i] {
+			t.Fatalf("exponential %d is %x, want %x", i, b[i], a[i])
+		}
+	}
+	v := []float64{1000, 1}
+	if fill(v, 1000); v[0] != 1 || v[1] != math.Exp(-700) && v[1] > 1e-300 {
+		t.Errorf("of 1000 and 1: %v", v)
+	}
+}
+
+func TestHighest(t *testing.T) {
+	for _, c := range []struct {
+		v    []float64
+		want float64
+	}{{[]float64{1, 3, 2}, 3}, {[]float64{-1, -3}, -1}, {[]float64{0, -3}, 0}, {[]float64{-5}, -5}, {[]float64{1, math.NaN()}, math.NaN()},
+		{[]float64{1, math.Inf(-1)}, math.NaN()}, {[]float64{math.Inf(1), 2}, math.NaN()}, {[]float64{-math.MaxFloat64, math.MaxFloat64}, math.MaxFloat64}} {
+		if got := highest(c.v); got != c.want && !(got != got && c.want != c.want) {
+			t.Errorf("%v: %v", c.v, got)
+		}
+	}
+	for _, c := range [][2]float64{{600, 0}, {-600, 0}, {601, 601}, {-601, -601}, {0, 0}} {
+		if got := shift(c[0]); got != c[1] {
+			t.Errorf("shift(%v) = %v", c[0], got)
+		}
 	}
 }
