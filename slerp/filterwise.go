@@ -75,7 +75,7 @@ func (w *filterWise) Mixer(s *Scratch) Mixer {
 	})
 }
 
-// Figures returns the number of rows, and the least, the mean and the greatest t.
+// Figures returns the mean, the least and the greatest t of the rows.
 func (w *filterWise) Figures() []Figure {
 	if !w.measured {
 		return nil
@@ -85,5 +85,5 @@ func (w *filterWise) Figures() []Figure {
 		least, greatest = min(least, t), max(greatest, t)
 		mean += t / float64(len(w.t))
 	}
-	return []Figure{{"rows", -1, float64(len(w.t))}, {"least t", -1, least}, {"mean t", -1, mean}, {"greatest t", -1, greatest}}
+	return []Figure{{"t", -1, mean}, {"least t", -1, least}, {"greatest t", -1, greatest}}
 }

@@ -181,12 +181,11 @@ func (w *axes) mixColumns(y []float64, x [][]float64, from int, c0, c1 []float64
 	}
 }
 
-// Figures returns the number of rows or columns, the share of those that are parallel or opposite,
-// and the least and the greatest angle in radians.
+// Figures returns the share of the rows or columns that are parallel or opposite, and
+// the least and the greatest angle in radians.
 func (w *axes) Figures() []Figure {
 	if !w.measured {
 		return nil
 	}
-	n := float64(w.count())
-	return []Figure{{"rows", -1, n}, {"linear", -1, float64(w.straight) / n}, {"least angle", -1, w.least}, {"greatest angle", -1, w.greatest}}
+	return []Figure{{"linear", -1, float64(w.straight) / float64(w.count())}, {"least angle", -1, w.least}, {"greatest angle", -1, w.greatest}}
 }
