@@ -93,6 +93,9 @@ type sceSums struct {
 
 func (w *sce) Memory() (state, scratch int64) {
 	scratch = mixerBytes(w.o) + 4*8*strip
+	if w.TopK < 1 {
+		scratch += int64(w.models) * 8 * strip
+	}
 	if w.TopK > 0 && w.TopK < 1 {
 		s, counts := selectionBytes(w.rank, w.n, 1)
 		state, scratch = state+s, scratch+counts+4*strip

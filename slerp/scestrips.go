@@ -11,13 +11,20 @@ import (
 type sceStrips struct {
 	w         *sce
 	deltas    [][]float64
+	short     [][]float64 // the deltas in the precision that ranks them
 	mean, v   []float64
 	sum, rest []float64
 }
 
 func (w *sce) newStrips(s *Scratch, place int) *sceStrips {
-	return &sceStrips{w: w, deltas: make([][]float64, 0, w.models),
+	r := &sceStrips{w: w, deltas: make([][]float64, 0, w.models),
 		mean: s.Floats(place, strip), v: s.Floats(place+1, strip), sum: s.Floats(place+2, strip), rest: s.Floats(place+3, strip)}
+	if w.TopK < 1 {
+		for k := range w.models {
+			r.short = append(r.short, s.Floats(place+4+k, strip))
+		}
+	}
+	return r
 }
 
 // load makes exact deltas of the operands, in place, and returns the variances, if there is a
@@ -31,18 +38,21 @@ func (s *sceStrips) load(x [][]float64) (v []float64) {
 		return nil
 	}
 	clear(mean)
-	for _, d := range s.deltas {
+	for k, d := range s.deltas {
+		short := s.short[k][:n]
 		for j, x := range d[:n] {
-			mean[j] += shortened(x, drop)
+			x = shortened(x, drop)
+			short[j] = x
+			mean[j] += x
 		}
 	}
 	for j := range mean {
 		mean[j] /= float64(s.w.models)
 	}
 	clear(v)
-	for _, d := range s.deltas {
+	for _, d := range s.short {
 		for j, x := range d[:n] {
-			x = shortened(x, drop) - mean[j]
+			x -= mean[j]
 			v[j] += float64(x * x)
 		}
 	}
