@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"slerpmerge/internal/fault"
+	"slerpmerge/internal/method"
 )
 
 // globals are the flags that every command takes.
@@ -82,7 +83,8 @@ type exited int
 func (a *app) run(ctx context.Context, args []string, stdin io.Reader) (code int) {
 	debug.SetGCPercent(usualGarbage)
 	a.log = newLogger(a.stderr, globals{LogFormat: logFormat(args)})
-	g := grammar{Merge: mergeCmd{mergeFlags: withMethods()}, Plan: planCmd{mergeFlags: withMethods()}}
+	own := newMethodFlags(method.All())
+	g := grammar{Merge: mergeCmd{mergeFlags: withFlags(own)}, Plan: planCmd{mergeFlags: withFlags(own.another())}}
 	bare := len(args) == 0
 	defer func() {
 		switch r := recover().(type) {

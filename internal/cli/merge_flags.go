@@ -40,10 +40,10 @@ type mergeFlags struct {
 }
 
 // withMethods returns merge flags that have those of all methods' parameters.
-func withMethods() mergeFlags {
-	f := mergeFlags{methodFlags: newMethodFlags(method.All())}
-	f.Plugins = f.methodFlags.plugin()
-	return f
+func withMethods() mergeFlags { return withFlags(newMethodFlags(method.All())) }
+
+func withFlags(own methodFlags) mergeFlags {
+	return mergeFlags{methodFlags: own, Plugins: own.plugin()}
 }
 
 // methodNames are for the help of --method.

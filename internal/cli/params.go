@@ -81,62 +81,74 @@ var paramHelp = map[string]string{
 // newMethodFlags makes the flags of the methods' parameters.
 func newMethodFlags(methods []recipe.Rules) methodFlags {
 	var f methodFlags
-	var fields []reflect.StructField
+	readers := map[string][]reading{} // by the flag
 	for _, m := range methods {
 		for _, p := range m.Parameters() {
 			name := recipe.FlagName(p.Name)
-			if name == "t" || slices.Contains(f.names, name) {
+			if name == "t" {
 				continue
 			}
-			f.names = append(f.names, name)
-			form, help, any := paramForm(methods, p.Name)
-			field := reflect.StructField{Name: fmt.Sprintf("F%d", len(fields)), Type: reflect.TypeFor[valueFlag]()}
-			tag := fmt.Sprintf("name:%q help:%q group:%q", name, help, paramGroup)
-			if any.Boolean {
-				field.Type = reflect.TypeFor[switchFlag]()
-				tag += ` negatable:""`
-			} else {
-				tag += fmt.Sprintf(" placeholder:%q", form)
+			if readers[name] == nil {
+				f.names = append(f.names, name)
 			}
-			field.Tag = reflect.StructTag(tag)
-			fields = append(fields, field)
+			readers[name] = append(readers[name], reading{string(m.Name()), p})
 		}
+	}
+	fields := make([]reflect.StructField, len(f.names))
+	for i, name := range f.names {
+		form, help := describeFlag(readers[name])
+		field := reflect.StructField{Name: fmt.Sprintf("F%d", i), Type: reflect.TypeFor[valueFlag]()}
+		tag := fmt.Sprintf("name:%q help:%q group:%q", name, help, paramGroup)
+		if form == "" {
+			field.Type = reflect.TypeFor[switchFlag]()
+			tag += ` negatable:""`
+		} else {
+			tag += fmt.Sprintf(" placeholder:%q", form)
+		}
+		field.Tag = reflect.StructTag(tag)
+		fields[i] = field
 	}
 	f.values = reflect.New(reflect.StructOf(fields))
 	return f
 }
 
-// paramForm says what the flag of a parameter takes, and what it is for.
-func paramForm(methods []recipe.Rules, name string) (form, help string, any recipe.Parameter) {
+// another returns the same flags, not yet set, for another command.
+func (f methodFlags) another() methodFlags {
+	return methodFlags{f.names, reflect.New(f.values.Type().Elem())}
+}
+
+// A reading is a parameter as a method reads it.
+type reading struct {
+	method string
+	recipe.Parameter
+}
+
+// describeFlag says what the flag of a parameter takes, "" for true or false, and what it is
+// for.
+func describeFlag(readers []reading) (form, help string) {
 	form = "VALUE"
-	var defaults []string
-	for _, m := range methods {
-		i := slices.IndexFunc(m.Parameters(), func(p recipe.Parameter) bool { return p.Name == name })
-		if i < 0 {
-			continue
-		}
-		p := m.Parameters()[i]
-		any.Boolean = any.Boolean || p.Boolean
-		if p.PerSource {
+	var defaults, methods []string
+	for _, r := range readers {
+		switch {
+		case r.Boolean:
+			form = ""
+		case r.PerSource:
 			form = "[N:]VALUE"
 		}
-		if help == "" {
-			help = p.Help
+		help = cmp.Or(help, r.Help)
+		if !slices.Contains(defaults, r.Default) {
+			defaults = append(defaults, r.Default)
 		}
-		if !slices.Contains(defaults, p.Default) {
-			defaults = append(defaults, p.Default)
-		}
+		methods = append(methods, r.method)
 	}
-	help = cmp.Or(help, paramHelp[name], "The parameter "+name)
-	help = strings.TrimSuffix(help, ".")
+	help = strings.TrimSuffix(cmp.Or(help, paramHelp[readers[0].Name], "The parameter "+readers[0].Name), ".")
 	if len(defaults) == 1 && defaults[0] != "" { // the same for all that read it
 		help += " (default " + defaults[0] + ")"
 	}
-	readers := recipe.Readers(methods, name)
-	if len(readers) > 4 {
-		readers = append(readers[:3:3], fmt.Sprintf("%d more", len(readers)-3))
+	if len(methods) > 4 {
+		methods = append(methods[:3:3], fmt.Sprintf("%d more", len(methods)-3))
 	}
-	return form, help + ". For " + text.List(readers, "and") + ".", any
+	return form, help + ". For " + text.List(methods, "and") + "."
 }
 
 // plugin returns what kong embeds.
