@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"slerpmerge/internal/disk"
+	"slerpmerge/internal/fault"
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/tensor"
@@ -148,6 +149,9 @@ func (f *mergeFlags) line() (r recipe.Recipe, err error) {
 	case len(f.Models) == 0:
 		return r, &requestError{msg: "no models are named: " + f.Method + " merges those that stand on the command line"}
 	}
+	if f.Seed != 0 && !method.Random(rules) {
+		return r, &requestError{err: &fault.FlagError{Name: "seed", Err: fmt.Errorf("--seed: %s does nothing at random; %s do", rules.Name(), text.List(random(), "and"))}}
+	}
 	r, err = recipe.Line{Rules: rules, Methods: method.All(), Models: f.Models, Base: f.Base, Seed: f.Seed, Values: f.given()}.Recipe()
 	if err == nil {
 		return r, nil
@@ -157,6 +161,17 @@ func (f *mergeFlags) line() (r recipe.Recipe, err error) {
 		e.hint = "the output folder is named with -o; --method NAME merges any number of models; NAME is " + text.List(manifold(), "or")
 	}
 	return r, e
+}
+
+// random lists the methods that a seed is for.
+func random() []string {
+	var names []string
+	for _, m := range method.All() {
+		if method.Random(m) {
+			names = append(names, string(m.Name()))
+		}
+	}
+	return names
 }
 
 // manifold lists the methods that merge any number of models.

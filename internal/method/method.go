@@ -45,6 +45,12 @@ func All() []recipe.Rules {
 		TaskArithmeticMethod{}, NuslerpMethod{}, MultiSlerpMethod{}, KarcherMethod{}, ModelStockMethod{}, SCEMethod{}, ArceeFusionMethod{}}, taskVectorMethods()...)
 }
 
+// Random reports whether a method depends on the seed of a recipe.
+func Random(m recipe.Rules) bool {
+	r, ok := m.(interface{ Random() bool })
+	return ok && r.Random()
+}
+
 // Params gives the parameters of a method for one tensor of the output.
 type Params interface {
 	// Operands returns the number of operands that the tensor has, the base

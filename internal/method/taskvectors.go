@@ -63,6 +63,11 @@ func taskVectorMethods() []recipe.Rules {
 	}
 }
 
+// Random reports whether the method drops elements at random, by the seed of a recipe.
+func (m TaskVectorMethod) Random() bool {
+	return m.sparsifier == slerp.Random || m.sparsifier == slerp.Ranked
+}
+
 // Name returns the name in recipes.
 func (m TaskVectorMethod) Name() recipe.Method { return m.name }
 
