@@ -45,6 +45,10 @@ func (g *fakeGrammar) Check(k batch.Kind, f batch.Flag) error {
 	return nil
 }
 
+func (g *fakeGrammar) Sweep(arg string) (suffixes, args []string, err error) {
+	return nil, nil, errors.New("no sweep")
+}
+
 func (g *fakeGrammar) Task(j *batch.Job) (batch.Task, error) {
 	for _, f := range j.Flags {
 		if slices.Contains(f.Values, "late") {

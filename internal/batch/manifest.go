@@ -83,4 +83,7 @@ type Grammar interface {
 	// as a *document.Error; fault.FlagOf gives the flag that another error is
 	// about.
 	Task(*Job) (Task, error)
+	// Sweep takes the values of a sweep apart: the suffixes of their names, and for each
+	// the flag of that value alone.
+	Sweep(arg string) (suffixes, args []string, err error)
 }

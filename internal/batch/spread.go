@@ -1,10 +1,6 @@
 package batch
 
-import (
-	"slices"
-
-	"slerpmerge/internal/recipe"
-)
+import "slices"
 
 // sweepFlag is the flag that makes several outputs of one job.
 const sweepFlag = "sweep"
@@ -17,19 +13,19 @@ func (p *parser) spread(j *Job) []*Job {
 		return []*Job{j}
 	}
 	f := j.Flags[i]
-	sweep, err := recipe.ParseSweep(f.Values[0])
+	suffixes, args, err := p.grammar.Sweep(f.Values[0])
 	if err != nil {
 		p.FailAt(f.Pos, "%s", err)
 		return nil
 	}
 	var jobs []*Job
-	for _, v := range sweep.Values {
+	for k, suffix := range suffixes {
 		own := *j
 		own.group = j.Name
-		own.Name += sweep.Suffix(v)
-		own.Output.Text += sweep.Suffix(v)
+		own.Name += suffix
+		own.Output.Text += suffix
 		own.Flags = slices.Clone(j.Flags)
-		own.Flags[i].Values = []string{sweep.Name + "=" + v.Word}
+		own.Flags[i].Values = args[k : k+1]
 		jobs = append(jobs, &own)
 	}
 	return jobs

@@ -154,6 +154,15 @@ func (g *jobGrammar) Task(j *batch.Job) (batch.Task, error) {
 	return t, err
 }
 
+// Sweep takes the values of a sweep apart.
+func (g *jobGrammar) Sweep(arg string) (suffixes, args []string, err error) {
+	s, err := recipe.ParseSweep(arg)
+	for _, v := range s.Values {
+		suffixes, args = append(suffixes, s.Suffix(v)), append(args, s.Name+"="+v.Word)
+	}
+	return suffixes, args, err
+}
+
 // A jobTask is a job as merge and convert understand it.
 type jobTask struct {
 	app    *app
