@@ -29,7 +29,7 @@ type variant struct {
 func variants(r recipe.Request, arg string) ([]*variant, error) {
 	s, err := recipe.ParseSweep(arg)
 	if err != nil {
-		return nil, err
+		return nil, &requestError{err: err}
 	}
 	if r.Rules == nil {
 		return nil, &requestError{msg: "--sweep is for merges"}
@@ -37,11 +37,12 @@ func variants(r recipe.Request, arg string) ([]*variant, error) {
 	var list []*variant
 	for _, v := range s.Values {
 		own := r
-		if err := own.Override(s.Name, v); err != nil {
-			return nil, err
+		err := own.Override(s.Name, v)
+		if err == nil {
+			err = own.Validate()
 		}
-		if err := own.Validate(); err != nil {
-			return nil, err
+		if err != nil {
+			return nil, &requestError{err: err}
 		}
 		if r.Output != "" {
 			own.Output = strings.TrimRight(r.Output, "/") + s.Suffix(v)

@@ -64,8 +64,8 @@ var pinned = map[string]string{
 	"breadcrumbs_ties": "2480dca40d297b54",
 	"dare_linear":      "5579288a8a6e1528",
 	"dare_ties":        "07624b3b9d61d68d",
-	"della":            "d025ebd61157d35e",
-	"della_linear":     "f16f4322224c8910",
+	"della":            "0a5f577764d23914",
+	"della_linear":     "199f2d79248e9b2d",
 }
 
 // Every method has a section on the page, and its recipe runs without a warning, on
