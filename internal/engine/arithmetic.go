@@ -202,6 +202,22 @@ func (w *arithmetic) sum(ctx context.Context, dst []byte, in []input, out tensor
 	return counts, err
 }
 
+// A weighted is the kernel of the sum that was made last.
+type weighted struct {
+	out   tensor.DType
+	types []tensor.DType
+	sum   *slerp.WeightedSum
+}
+
+func (w *arithmetic) weightedSum(out tensor.DType, in []input) *slerp.WeightedSum {
+	k := &w.weighted
+	if k.sum == nil || k.out != out || !slices.EqualFunc(k.types, in, func(t tensor.DType, o input) bool { return t == o.typ }) {
+		types := typesOf(in)
+		*k = weighted{out, types, slerp.NewWeightedSum(out, types)}
+	}
+	return k.sum
+}
+
 // used lists the operands that have a weight; if none has, the first.
 func (m *mix) used() []int {
 	var used []int
@@ -246,7 +262,7 @@ func (w *arithmetic) combiner(in []input, out tensor.DType, m mix) combiner {
 			c := w.converter(out, in[0].typ)
 			return func(dst []byte, chunks [][]byte) slerp.Counts { return c.Convert(dst, chunks[0]) }
 		}
-		k := slerp.NewWeightedSum(out, typesOf(in))
+		k := w.weightedSum(out, in)
 		return func(dst []byte, chunks [][]byte) slerp.Counts { return k.Sum(dst, chunks, m.weights, m.divisor) }
 	}
 	m.weights = pick(m.weights, used)

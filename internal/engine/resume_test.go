@@ -89,6 +89,23 @@ func resumeEverywhere(t *testing.T, p *plan.Plan) {
 	}
 }
 
+// Where the format has no checksums, pieces have them if they are asked for, also
+// those that are made and summed in parts.
+func TestSums(t *testing.T) {
+	const large = "w.blend:BF16:700000:rand x.convert:F32:400000:rand y.copy:I32:300000:1 z.{0..9}:F16:70:rand"
+	a, b := open(t, 1, large+" v.only:F32:300000:rand"), open(t, 2, large)
+	p := planned(t, pair(func(r *recipe.Request) { r.DType = recipe.DType{To: tensor.BF16} }), a, b)
+	p.Budget.Piece, p.Budget.Hold = 1<<20, 64<<10
+	out := newMemory(t, p.Layout)
+	if err := engine.New(p, p.Layout, out, engine.Options{Sums: true}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check(t, p, out)
+	if out.sums == 0 || out.sums != out.writes {
+		t.Errorf("%d of %d pieces have sums", out.sums, out.writes)
+	}
+}
+
 // A resumed run reads nothing that is written, and measures nothing again that a
 // note has.
 func TestResumeReadsNoMoreThanItMust(t *testing.T) {

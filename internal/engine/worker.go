@@ -35,6 +35,7 @@ type arithmetic struct {
 	block     method.Gram
 	products  map[[2]tensor.DType]gramMeter
 	group     group
+	weighted  weighted
 	blenders  map[[3]tensor.DType]*slerp.Blender
 	converts  map[[2]tensor.DType]*slerp.Converter
 	distances map[[2]tensor.DType]*slerp.Distance
@@ -106,28 +107,54 @@ func (w *worker) fill(ctx context.Context, p *piece) error {
 	if p.from = w.e.copier(p); p.from != nil {
 		return nil
 	}
-	for k := range p.spans {
-		for v := range w.e.outs {
+	for v := range w.e.outs {
+		f, sum := p.of(v), uint32(0)
+		for k := range f.spans {
 			if err := w.e.stopped(); err != nil {
 				return err
 			}
-			f := p.of(v)
 			s := &f.spans[k]
 			dst := f.buf[s.at:][:s.len]
-			if err := w.fillSpan(ctx, dst, s, v); err != nil {
+			if err := w.fillParts(ctx, dst, s, v, &sum); err != nil {
 				return err
 			}
 			if w.e.crcs { // here, where it is in the cache, and not on the writer's time
 				f.crcs = append(f.crcs, crc32.ChecksumIEEE(dst))
 			}
 		}
-	}
-	if w.e.sums && !w.e.crcs {
-		for v := range w.e.outs {
-			f := p.of(v)
-			f.crcs = append(f.crcs, crc32.ChecksumIEEE(f.buf))
+		if w.e.sums && !w.e.crcs {
+			f.crcs = append(f.crcs, sum)
 		}
 	}
+	return nil
+}
+
+// sumBytes is how much of a span is made before it is summed: it stays in a
+// second-level cache.
+const sumBytes = 2 * chunkBytes
+
+// fillParts is fillSpan, and adds the bytes to a CRC-32 where pieces need one that the
+// format has not.
+func (w *worker) fillParts(ctx context.Context, dst []byte, s *span, v int, sum *uint32) error {
+	if !w.e.sums || w.e.crcs {
+		return w.fillSpan(ctx, dst, s, v)
+	}
+	step := int64(sumBytes)
+	if t := &w.e.tensors[s.tensor]; t.Blends() && !w.e.large[s.tensor] || t.Op.Needs() == method.Passes {
+		step = s.len // it is in hand whole, or made of whole rows
+	}
+	whole := *s
+	var counts slerp.Counts
+	for at := int64(0); at < whole.len; at += step {
+		s.off, s.len, s.counts = whole.off+at, min(step, whole.len-at), slerp.Counts{}
+		part := dst[at:][:s.len]
+		if err := w.fillSpan(ctx, part, s, v); err != nil {
+			return err
+		}
+		counts.Add(s.counts)
+		*sum = crc32.Update(*sum, crc32.IEEETable, part)
+	}
+	s.off, s.len, s.counts = whole.off, whole.len, counts
 	return nil
 }
 
