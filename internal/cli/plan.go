@@ -20,6 +20,7 @@ type planCmd struct {
 	Output string `short:"o" placeholder:"DIR" help:"Folder that would be made; the free space of its disk is checked."`
 
 	mergeFlags
+	Sweep       string `placeholder:"NAME=VALUE,..." help:"Show the outputs of a sweep, as merge would make them."`
 	WriteRecipe string `placeholder:"FILE" help:"Write the two models, -t and --dtype as a mergekit YAML, to standard output for -."`
 }
 
@@ -36,8 +37,16 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 		return err
 	case several != nil && c.WriteRecipe != "":
 		return errWrittenRecipe
+	case several != nil && c.Sweep != "":
+		return errSweptChain
 	case several != nil:
 		return a.showChain(ctx, several, c.JSON)
+	}
+	if c.Sweep != "" {
+		if c.WriteRecipe != "" {
+			return &requestError{msg: "--write-recipe writes one recipe, and --sweep makes several"}
+		}
+		return a.carryOutSweep(ctx, r, work{dryRun: true, json: c.JSON}, c.Sweep)
 	}
 	if c.WriteRecipe != "" {
 		if err := a.writeRecipe(r, c.WriteRecipe); err != nil || c.WriteRecipe == "-" {
