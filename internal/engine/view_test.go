@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"slerpmerge/internal/engine"
+	"slerpmerge/internal/model"
 	"slerpmerge/internal/operand"
 	"slerpmerge/internal/plan"
 	"slerpmerge/internal/recipe"
@@ -76,12 +77,12 @@ func TestCutUnderKernels(t *testing.T) {
 		t.Skip("files that are mapped can't be cut everywhere")
 	}
 	const few = "a.big:BF16:30001:rand c.small:F32:7x9:rand d.half:F16:9000:noise i.same:BF16:4x4:1,2,3 j.samelarge:F32:10000:1 k.ints:I64:6:1,2 l.many:U8:40000:3"
-	type work func(t *testing.T, opt engine.Options) (path string, err error)
+	type work func(t *testing.T, opt engine.Options) (b *model.Model, err error)
 	merge := func(change func(*recipe.Request)) work {
-		return func(t *testing.T, opt engine.Options) (path string, err error) {
+		return func(t *testing.T, opt engine.Options) (b *model.Model, err error) {
 			a, b := open(t, 1, few), open(t, 2, few)
 			p := planned(t, pair(change), a, b)
-			return b.Files[0].Path, engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context())
+			return b, engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context())
 		}
 	}
 	for name, c := range map[string]struct {
@@ -96,19 +97,19 @@ func TestCutUnderKernels(t *testing.T) {
 			r.Set("t", recipe.Setting{{Values: []float64{1}}})
 			r.DType = recipe.DType{To: tensor.F32}
 		}), "a.big d.half"},
-		"weighted sum": {func(t *testing.T, opt engine.Options) (path string, err error) {
+		"weighted sum": {func(t *testing.T, opt engine.Options) (b *model.Model, err error) {
 			a, b := open(t, 1, few), open(t, 2, few)
 			p := several(t, "out_dtype: float16", a, b, open(t, 3, few))
-			return b.Files[0].Path, engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context())
+			return b, engine.New(p, p.Layout, newMemory(t, p.Layout), opt).Run(t.Context())
 		}, "c.small d.half"},
-		"scan": {func(t *testing.T, opt engine.Options) (path string, err error) {
+		"scan": {func(t *testing.T, opt engine.Options) (b *model.Model, err error) {
 			a, b := open(t, 1, few), open(t, 2, few)
 			p, err := plan.Pairs(pair(nil), a, b)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = scan(t, t.Context(), p, opt)
-			return b.Files[0].Path, err
+			return b, err
 		}, "a.big c.small l.many"},
 		"check":         {checked(few, false), "a.big c.small d.half i.same"},
 		"check at once": {checked(few, true), "a.big c.small d.half i.same"},
@@ -128,7 +129,11 @@ func TestCutUnderKernels(t *testing.T) {
 							}
 						}}
 					}}
-					path, err := c.work(t, opt)
+					b, err := c.work(t, opt)
+					if err == nil { // the file's first page stays mapped, and no other may be read afterwards
+						err = b.Check()
+					}
+					path := b.Files[0].Path
 					var changed *mmapio.ChangedError
 					switch {
 					case !cut.Load() && at == 0:
@@ -145,14 +150,14 @@ func TestCutUnderKernels(t *testing.T) {
 }
 
 // checked is the work of a Check, with the right results expected or none.
-func checked(tensors string, right bool) func(t *testing.T, opt engine.Options) (path string, err error) {
-	return func(t *testing.T, opt engine.Options) (path string, err error) {
+func checked(tensors string, right bool) func(t *testing.T, opt engine.Options) (b *model.Model, err error) {
+	return func(t *testing.T, opt engine.Options) (b *model.Model, err error) {
 		a, b := open(t, 1, tensors), open(t, 2, tensors)
 		p := planned(t, pair(nil), a, b)
 		results := make([]engine.TensorResult, len(p.Tensors))
 		if right {
 			_, results = run(t, p, engine.Options{})
 		}
-		return b.Files[0].Path, engine.Check(t.Context(), p, p.Layout, opt, results, newCollector(t, p.Layout))
+		return b, engine.Check(t.Context(), p, p.Layout, opt, results, newCollector(t, p.Layout))
 	}
 }
