@@ -37,6 +37,15 @@ func (c *chain) run(ctx context.Context, a *app) (last *merge.Result, err error)
 	if err := c.makeFolders(); err != nil {
 		return nil, err
 	}
+	open := 0
+	for _, st := range c.stages {
+		if st.state == stageOpen {
+			open++
+		}
+	}
+	if open > 1 {
+		a.log.info("stages", fmt.Sprintf("%d documents are merged in the order in which they need each other, as batch orders its jobs", open), "stages", open)
+	}
 	for _, st := range c.stages {
 		if st.state != stageOpen {
 			continue
