@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/crc32"
+	"slices"
 
 	"slerpmerge/internal/method"
 	"slerpmerge/internal/plan"
@@ -140,8 +141,8 @@ func (w *worker) fillParts(ctx context.Context, dst []byte, s *span, v int, sum 
 		return w.fillSpan(ctx, dst, s, v)
 	}
 	step := int64(sumBytes)
-	if t := &w.e.tensors[s.tensor]; t.Blends() && !w.e.large[s.tensor] || t.Op.Needs() == method.Passes {
-		step = s.len // it is in hand whole, or made of whole rows
+	if t := &w.e.tensors[s.tensor]; t.Blends() && !w.e.large[s.tensor] || t.Op.Needs() == method.Passes || s.len > step && !w.e.inOrder(s.tensor) {
+		step = s.len // it is in hand whole, or made of whole rows, or best read in long parts
 	}
 	whole := *s
 	var counts slerp.Counts
@@ -156,6 +157,11 @@ func (w *worker) fillParts(ctx context.Context, dst []byte, s *span, v int, sum 
 	}
 	s.off, s.len, s.counts = whole.off, whole.len, counts
 	return nil
+}
+
+// inOrder reports whether all operands of a tensor are read as they lie in their files.
+func (e *Engine) inOrder(i int) bool {
+	return !slices.ContainsFunc(e.inputs(nil, i, true), func(in input) bool { return !in.of.None() && in.src.Copier() == nil })
 }
 
 // fillSpan computes a span of output v.
