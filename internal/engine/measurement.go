@@ -19,8 +19,9 @@ type measurement struct {
 
 	// The fields below are guarded by Engine.mu.
 
-	blocks int // of the pass
-	next   int // to be handed out
+	blocks int  // of the pass
+	next   int  // to be handed out
+	again  bool // the pass is not the first: what it reads was asked for
 
 	// mu guards the fields below.
 	mu    sync.Mutex
@@ -57,7 +58,9 @@ func (e *Engine) takeBlock() (task, bool) {
 func (e *Engine) handOutBlock(m *measurement) task {
 	t := task{block: m.next, of: m}
 	m.next++
-	e.asked(parentBytes(&e.tensors[m.tensor]) / int64(m.blocks))
+	if !m.again {
+		e.asked(parentBytes(&e.tensors[m.tensor]) / int64(m.blocks))
+	}
 	return t
 }
 
@@ -106,7 +109,7 @@ func (e *Engine) measured(t task, g method.Gram, meter slerp.Meter) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if blocks > 0 {
-		m.blocks, m.next = blocks, 0
+		m.blocks, m.next, m.again = blocks, 0, true
 		e.wake.Broadcast()
 		return
 	}
