@@ -139,7 +139,11 @@ func (c *chain) cleanUp(ctx context.Context, a *app) error {
 	if !c.own {
 		return nil
 	}
-	if _, err := os.Lstat(c.dir); errors.Is(err, fs.ErrNotExist) {
+	switch err := disk.VetPath(c.dir); { // also where this run has made nothing
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		a.log.warn(fmt.Sprintf("%s stays: %v", c.dir, err))
 		return nil
 	}
 	for _, st := range slices.Backward(c.stages) {
