@@ -102,7 +102,10 @@ func (a *app) carryOutSweep(ctx context.Context, r recipe.Request, w work, arg s
 		if err := a.runSweep(ctx, group, budget, pool, w); err != nil {
 			return err
 		}
-		todo = slices.DeleteFunc(todo, func(v *variant) bool { return slices.Contains(group, v) })
+		for _, v := range group {
+			v.plan = nil // which can be large
+		}
+		todo = slices.DeleteFunc(todo, func(v *variant) bool { return v.plan == nil })
 	}
 	return nil
 }
@@ -152,20 +155,24 @@ func (a *app) planSweep(ctx context.Context, list []*variant, models []*model.Mo
 		if err := a.nothingToDo(v.plan, w.json); err != nil {
 			return nil, err
 		}
+		v.plan = nil
 	}
 	return todo, nil
 }
 
 // together returns the outputs that can be made with the first, as many as the memory
-// allows, and the budget for them.
+// allows beside the plans of the others, and the budget for them.
 func together(todo []*variant) ([]*variant, plan.Budget, error) {
 	group, plans := todo[:1:1], []*plan.Plan{todo[0].plan}
-	budget := todo[0].plan.Budget
+	budget, err := plan.Together(plans, len(todo)-1)
+	if err != nil {
+		return nil, budget, err
+	}
 	for _, v := range todo[1:] {
 		if !todo[0].plan.Alike(v.plan) {
 			continue
 		}
-		b, err := plan.Together(append(plans, v.plan))
+		b, err := plan.Together(append(plans, v.plan), len(todo)-len(plans)-1)
 		if errors.As(err, new(*plan.MemoryError)) {
 			break
 		}
@@ -206,16 +213,13 @@ func (a *app) runSweep(ctx context.Context, group []*variant, budget plan.Budget
 	}
 	results, err := merge.Together(ctx, plans, budget, opts)
 	bar.close()
-	if err != nil {
-		return err
-	}
-	if len(results) > 1 {
+	if err == nil && len(results) > 1 {
 		a.log.info("sweep", fmt.Sprintf("%s made of one reading of the parents", text.Count(len(results), "output")))
 	}
 	for _, r := range results {
-		if err := a.summary(r, "done", w.json); err != nil {
-			return err
+		if serr := a.summary(r, "done", w.json); serr != nil && err == nil {
+			err = serr
 		}
 	}
-	return nil
+	return err
 }

@@ -90,8 +90,8 @@ func Run(ctx context.Context, p *plan.Plan, opt Options) (*Result, error) {
 // Together carries out plans that are Alike, within one budget: parents are read and
 // measured once for all. Each has options of its own; those of the run are the
 // first's. Outputs that an earlier run has left at different places are made one
-// after the other. The results are those of the plans that were carried out, in order;
-// the error is that of Run.
+// after the other. The results are those of the plans that were carried out, in order, also
+// beside an error, which is that of Run.
 func Together(ctx context.Context, plans []*plan.Plan, budget plan.Budget, opts []Options) ([]*Result, error) {
 	members := make([]*member, len(plans))
 	for k, p := range plans {
@@ -127,7 +127,7 @@ func Together(ctx context.Context, plans []*plan.Plan, budget plan.Budget, opts 
 			results[at[j]] = r
 		}
 		if err != nil {
-			return nil, err
+			return slices.DeleteFunc(results, func(r *Result) bool { return r == nil }), err
 		}
 	}
 	return results, nil

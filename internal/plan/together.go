@@ -32,8 +32,9 @@ func (t *Tail) same(u *Tail) bool {
 }
 
 // Together gives the budget of plans that are Alike and are carried out together,
-// within the limit of the first. The parents are in memory once.
-func Together(plans []*Plan) (Budget, error) {
+// within the limit of the first, while so many others are in memory. The parents are there
+// once.
+func Together(plans []*Plan, others int) (Budget, error) {
 	first := plans[0]
 	h := first.held
 	h.more = len(plans) - 1
@@ -41,8 +42,10 @@ func Together(plans []*Plan) (Budget, error) {
 	for i := range first.Tensors {
 		text += int64(len(first.Tensors[i].Name))
 	}
-	own := int64(len(first.Tensors))*(planEntry+writeEntry) + text
-	h.running += own * int64(h.more)
-	h.before += own * int64(h.more)
+	entries := int64(len(first.Tensors))
+	own := entries*planEntry + text
+	more := own*int64(h.more+others) + entries*writeEntry*int64(h.more)
+	h.running += more
+	h.before += more
 	return newBudget(first.Run.MaxMemory, first.Run.Threads, h)
 }
