@@ -65,6 +65,14 @@ type Sweep interface {
 	Figures() []Figure
 }
 
+// A Grained is a Sweep that is given elements in whole grains: every chunk begins at a
+// multiple of Grain and holds a multiple of it, or all that is left of the tensor, whether or
+// not that is a multiple of 8. A grain of 1 is no wish. No grain has more than 65536 elements.
+type Grained interface {
+	Sweep
+	Grain() int64
+}
+
 // A Region is elements of a tensor in row-major order: Count runs of Len elements
 // each. The first begins at element From, and each next one Stride elements after the one
 // before it.

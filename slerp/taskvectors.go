@@ -87,16 +87,6 @@ func (t TaskVectors) Sweep(o Operands) Sweep {
 	return s
 }
 
-// A Grained is a Sweep that is given elements in whole grains: every chunk begins at a
-// multiple of Grain and holds a multiple of it, or all that is left of the tensor, whether or
-// not that is a multiple of 8. A grain of 1 is no wish. No grain has more than 65536 elements.
-type Grained interface {
-	Sweep
-	Grain() int64
-	// Elems returns the number of elements of the tensor.
-	Elems() int64
-}
-
 // A sparsifier is the part of a Sweep that decides which elements of the deltas stay.
 // Its methods are those of a Sweep.
 type sparsifier interface {
