@@ -46,4 +46,4 @@ func (ArceeFusionMethod) Op(p Params) (Op, string) {
 }
 
 // Check wants a base and one other model in each slice.
-func (ArceeFusionMethod) Check(c *recipe.Check) { checkOthers(c, "arcee_fusion", 1, 1) }
+func (ArceeFusionMethod) Check(c *recipe.Check) { checkModels(c, 1, 1, "one model") }

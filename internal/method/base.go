@@ -1,6 +1,8 @@
 package method
 
 import (
+	"fmt"
+
 	"slerpmerge/internal/recipe"
 	"slerpmerge/internal/text"
 	"slerpmerge/slerp"
@@ -30,7 +32,11 @@ func checkModels(c *recipe.Check, least, most int, models string) {
 			}
 		}
 		if n < least {
-			c.FailAt(s.Sources[0].Pos, "%s merges %s%s, and here %s %d", c.Method, models, besides, text.Verb(n, "is", "are"), n)
+			here := fmt.Sprintf("%s %d", text.Verb(n, "is", "are"), n)
+			if n == 0 {
+				here = "is none"
+			}
+			c.FailAt(s.Sources[0].Pos, "%s merges %s%s, and here %s", c.Method, models, besides, here)
 		}
 	}
 }

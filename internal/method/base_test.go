@@ -365,7 +365,7 @@ func TestFamilyChecks(t *testing.T) {
 		{"nuslerp", base + weight + slice("a", "b"), `base_model "base" is not among the sources`},
 		{"multislerp", weight + models("a"), ""},
 		{"multislerp", base + weight + models("a", "b", "c"), ""},
-		{"multislerp", base + weight + models("base"), "multislerp merges one model or more besides base_model, and here are 0"},
+		{"multislerp", base + weight + models("base"), "multislerp merges one model or more besides base_model, and here is none"},
 		{"multislerp", models("a", "b"), `none for "a"`},
 		{"multislerp", "parameters: {weight: 1, eps: -1}\n" + models("a", "b"), `"-1" can't be eps`},
 		{"karcher", models("a"), ""},

@@ -140,17 +140,17 @@ func TestChecks(t *testing.T) {
 		{"nearswap, a base that is not listed", "merge_method: nearswap\nbase_model: c\nparameters: {t: 0.1}\nmodels: [{model: a}]\n", ""},
 		{"nearswap without t", "merge_method: nearswap\nbase_model: a\n" + two, "nearswap needs t, how far"},
 		{"nearswap without a base", "merge_method: nearswap\nparameters: {t: 0.1}\n" + two, "nearswap needs base_model"},
-		{"nearswap of three", "merge_method: nearswap\nbase_model: c\nparameters: {t: 0.1}\n" + two, `nearswap merges 1 other model into base_model "c", and "b" is one more`},
+		{"nearswap of three", "merge_method: nearswap\nbase_model: c\nparameters: {t: 0.1}\n" + two, `nearswap merges one model besides base_model, and "b" is one too many`},
 		{"nearswap of one", "merge_method: nearswap\nbase_model: a\nparameters: {t: 0.1}\nmodels: [{model: a}]\n", "and here is none"},
 		{"ram", "merge_method: ram\nbase_model: a\n" + two, ""},
 		{"ram without a base", "merge_method: ram\n" + two, "ram needs base_model"},
-		{"ram of one", "merge_method: ramplus_tl\nbase_model: a\nmodels: [{model: a}]\n", "ramplus_tl merges 1 other model at least into"},
+		{"ram of one", "merge_method: ramplus_tl\nbase_model: a\nmodels: [{model: a}]\n", "ramplus_tl merges one model or more besides base_model, and here is none"},
 		{"ram, epsilon below 0", "merge_method: ram\nbase_model: a\nparameters: {epsilon: -1}\n" + two, `"-1" can't be epsilon, which is 0 or more`},
 		{"no such method", "merge_method: tie\n" + two, "tie"},
 		{"sce", "merge_method: sce\nbase_model: a\nparameters: {select_topk: 0.1, int8_mask: true}\n" + two, ""},
 		{"sce without a base", "merge_method: sce\n" + two, "sce needs base_model"},
 		{"arcee_fusion", "merge_method: arcee_fusion\nbase_model: a\n" + two, ""},
-		{"arcee_fusion of three", "merge_method: arcee_fusion\nbase_model: c\n" + two, "and \"b\" is one more"},
+		{"arcee_fusion of three", "merge_method: arcee_fusion\nbase_model: c\n" + two, "and \"b\" is one too many"},
 	} {
 		_, err := recipe.Parse("r.yml", []byte(c.text), All())
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -72,7 +72,7 @@ func (NearswapMethod) Op(p Params) (Op, string) {
 
 // Check wants a base and one other model in each slice, and a t.
 func (NearswapMethod) Check(c *recipe.Check) {
-	checkOthers(c, "nearswap", 1, 1)
+	checkModels(c, 1, 1, "one model")
 	for k, s := range c.Slices {
 		if !s.Broken() && !c.Has("t", k, -1) {
 			where := "write parameters: {t: 0.0001}"

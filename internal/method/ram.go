@@ -70,4 +70,4 @@ func (m RamMethod) Op(p Params) (Op, string) {
 }
 
 // Check wants a base and another model in each slice.
-func (m RamMethod) Check(c *recipe.Check) { checkOthers(c, string(m.Name()), 1, 0) }
+func (RamMethod) Check(c *recipe.Check) { checkModels(c, 1, 0, "one model or more") }

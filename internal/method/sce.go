@@ -49,4 +49,4 @@ func (SCEMethod) Op(p Params) (Op, string) {
 }
 
 // Check wants a base and another model in each slice.
-func (SCEMethod) Check(c *recipe.Check) { checkOthers(c, "sce", 1, 0) }
+func (SCEMethod) Check(c *recipe.Check) { checkModels(c, 1, 0, "one model or more") }
